@@ -1,0 +1,249 @@
+# -*- test-case-name: ugate.test.test_interfaces -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+The seams: what the pieces of a gateway promise each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from zope.interface import Attribute, Interface
+
+from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
+
+if TYPE_CHECKING:
+    from socket import socket
+
+    from twisted.cred.credentials import ICredentials
+
+    from ugate.errors import Refused
+    from ugate.stream import Principal, StreamInfo
+
+
+class Auth(Enum):
+    """
+    Whether the peer of a server negotiation has to prove who it is.
+    """
+
+    NONE = "none"
+    """Nobody could check a credential: offer no authentication."""
+
+    OPTIONAL = "optional"
+    """Check a credential if one is given: the listener is open to this machine."""
+
+    REQUIRED = "required"
+    """Nothing passes without a good credential."""
+
+
+class IStreamInfo(IAddress):
+    """
+    What is known of one stream; a frozen value that is the peer address.
+    """
+
+    peer = Attribute("L{IAddress}: who connected.")
+    host = Attribute("L{IAddress}: the local address it connected to.")
+    target = Attribute("L{ugate.stream.Target} or L{None}: where it wants to go.")
+    principal = Attribute("L{ugate.stream.Principal} or L{None}: who asks, proven.")
+    protocol = Attribute("L{str}: what it was recognized as.")
+    hints = Attribute("Mapping of L{str} to L{str}: unproven claims: sni, alpn, user ...")
+    layers = Attribute("Tuple of L{str}: the negotiations passed, outermost first.")
+
+
+class IPending(Interface):
+    """
+    A transport that owes its peer an answer.  Exactly one of the two is called,
+    once; bytes written before are an error.
+    """
+
+    def accept() -> None:
+        """
+        Tell the peer, in its own protocol, that its stream is up.
+        """
+
+    def refuse(reason: Refused) -> None:
+        """
+        Tell the peer, in its own protocol, why not, and close.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """
+    What a negotiation wants done after it was fed.
+    """
+
+    send: bytes = b""
+    """Bytes for the peer, now."""
+
+    done: bool = False
+    """Whether the metadata is whole; then C{info} holds it on the server side."""
+
+    rest: bytes = b""
+    """With C{done}: bytes that came after the negotiation, part of the stream."""
+
+    info: StreamInfo | None = None
+    """With C{done}, on the server side: what is now known of the stream."""
+
+    credentials: ICredentials | None = None
+    """Something to check before going on: answered with C{login()}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detached:
+    """
+    A socket that left its transport, and the bytes that were under way there.
+    """
+
+    socket: socket
+    """The connected, non-blocking socket; the caller owns and closes it."""
+
+    unread: bytes = b""
+    """Bytes that came from the peer and that nobody has consumed."""
+
+    unsent: bytes = b""
+    """Bytes that were written for the peer and are not yet in the kernel."""
+
+
+class INegotiation(Interface):
+    """
+    The bytes spoken before a stream is usable.  Sans-io: bytes in, bytes and
+    values out; the host writes the cap, the deadline and the replay.
+
+    A server negotiation is made with the L{StreamInfo} known so far and the
+    L{Auth} mode; a client negotiation with what it asks for.
+    """
+
+    def start() -> bytes:
+        """
+        The first bytes, sent as soon as the connection is up; a server that
+        waits for its client returns none.
+        """
+
+    def receive(data: bytes) -> Step:
+        """
+        Take more bytes, of any size.
+
+        @raise ugate.errors.ProtocolError: the peer broke the protocol (servers).
+        @raise ugate.errors.Refused: the peer said no, or broke the protocol (clients).
+        """
+
+    def login(principal: Principal | None) -> Step:
+        """
+        The answer to C{Step.credentials}: who it is, or L{None} if they were bad.
+
+        @raise ugate.errors.ProtocolError: the peer has no further try; its
+            C{reply} says so.
+        """
+
+    def accept() -> bytes:
+        """
+        After C{done}, on the server side: the bytes that say that the stream is up.
+        """
+
+    def refuse(reason: Refused) -> bytes:
+        """
+        At any time, on the server side: the bytes that say why not.
+        """
+
+
+class ISilence(INegotiation):
+    """
+    A server negotiation that decides something when its peer says nothing, as
+    the clients of servers that speak first do.
+    """
+
+    def silent() -> Step:
+        """
+        The peer has sent nothing at all for the time that the listener grants.
+
+        @raise ugate.errors.ProtocolError: that is not served here.
+        """
+
+
+class IDialer(Interface):
+    """
+    Where a stream goes.
+    """
+
+    def endpointFor(info: StreamInfo) -> IStreamClientEndpoint:
+        """
+        The endpoint that leads to C{info.target}.  Quick: what is slow happens
+        in its C{connect()}, whose failures are L{ugate.errors.Refused}.
+
+        @raise ugate.errors.Refused: there is no way there, and why.
+        """
+
+    def explain(info: StreamInfo) -> list[str]:
+        """
+        The same way in words, a line a decision or hop, without going it.
+        """
+
+
+class IPolicy(Interface):
+    """
+    Who may go where.  No policy means no.
+    """
+
+    def check(info: StreamInfo) -> None:
+        """
+        Return if the stream may go on.
+
+        @raise ugate.errors.Denied: it may not; the error names the rule.
+        """
+
+
+class ITenant(Interface):
+    """
+    Whose keys, rules, routes, limits and names.
+    """
+
+    name = Attribute("L{str}: unique in the node; the root tenant is C{root}.")
+    reactor = Attribute("The tenant's reactor: C{ITenant(reactor)} gives the tenant back.")
+    portal = Attribute("L{twisted.cred.portal.Portal} or L{None} when nobody can log in.")
+    policy = Attribute("L{IPolicy}.")
+    dialer = Attribute("L{IDialer}: the routes of this tenant.")
+    hops = Attribute("Mapping of L{str} to L{IDialer}: the hops that C{dial:} names.")
+
+
+class IConfigStore(Interface):
+    """
+    Where config sections come from: files, the command line, a database.
+    """
+
+    def names(tenant: str, kind: str) -> list[str]:
+        """
+        The names of the sections of one kind, in order.
+        """
+
+    def section(tenant: str, kind: str, name: str) -> Mapping[str, object]:
+        """
+        One section.
+
+        @raise KeyError: there is none of that name.
+        """
+
+    def changed(callback: Callable[[], None]) -> Callable[[], None]:
+        """
+        Call back after each change of this store.
+
+        @return: a callable that stops it.
+        """
+
+
+class IDetachable(Interface):
+    """
+    A transport that can hand over its socket, so that the kernel can move the
+    bytes.  Bare TCP and UNIX transports have it by adaptation.
+    """
+
+    def detach() -> Detached:
+        """
+        Take the socket out.  The transport is dead afterwards and tells nobody;
+        the caller owns the socket and every byte under way.
+        """

@@ -1,0 +1,144 @@
+# -*- test-case-name: ugate.test.test_stream -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+What is known of one stream, as values: L{Target}, L{Principal}, L{StreamInfo}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Final
+
+from zope.interface import implementer
+
+from twisted.internet.interfaces import IAddress
+
+from ugate.errors import StringError
+from ugate.interfaces import IStreamInfo
+
+NO_HINTS: Final[Mapping[str, str]] = MappingProxyType({})
+_MAX_PORT: Final = 65535
+_MAX_HOST: Final = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """
+    Where a stream wants to go: a name or an address literal, and a port.
+
+    @since: ugate NEXT
+    """
+
+    host: str
+    """A DNS name as the client wrote it, or an IPv4 or IPv6 literal without brackets."""
+
+    port: int
+    """The TCP port, 1 to 65535."""
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @classmethod
+    def fromText(cls, text: str, defaultPort: int | None = None) -> Target:
+        """
+        Read C{host:port}, C{[v6]:port} or, with a default, C{host} alone (RFC 3986, 3.2.2).
+
+        @param text: the text, from a person or from the network.
+        @param defaultPort: the port when the text has none.
+        @raise StringError: if it is not of that shape; the message says what is wrong.
+        """
+        host, colon, port = text.rpartition(":")
+        if not colon or port.endswith("]"):
+            host, port = text, ""
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        elif ":" in host:
+            raise StringError(f"{text!r}: write an IPv6 address in brackets, as in [::1]:80")
+        if not port and defaultPort is not None and not colon:
+            return cls.checked(host, defaultPort)
+        if not (port.isascii() and port.isdigit()):
+            raise StringError(f"{text!r}: wanted HOST:PORT with a port from 1 to 65535")
+        return cls.checked(host, int(port))
+
+    @classmethod
+    def checked(cls, host: str, port: int) -> Target:
+        """
+        A target from parts that came from outside.
+
+        @raise StringError: if the host is empty, over 255 characters or has
+            characters that no host name and no address has, or if the port is
+            not 1 to 65535.
+        """
+        if not 0 < port <= _MAX_PORT:
+            raise StringError(f"port {port}: wanted 1 to 65535")
+        if not host or len(host) > _MAX_HOST:
+            raise StringError(f"a host name of {len(host)} characters: wanted 1 to {_MAX_HOST}")
+        if not host.isprintable() or any(c in " /\\@?#[]\"'<>%" for c in host):
+            raise StringError(f"{host!r}: not a host name or an address")
+        return cls(host, port)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """
+    Who asks, as far as it was proven: by a password, a key, a certificate, or by
+    being on this machine.
+
+    @since: ugate NEXT
+    """
+
+    name: str
+    """A user name, a key's hash or a SPIFFE id."""
+
+    method: str
+    """What proved it: C{password}, C{local} ..."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@implementer(IStreamInfo, IAddress)
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """
+    What is known of one stream.  It is the peer address: C{transport.getPeer()}
+    returns it, so it survives any wrapper.
+
+    @since: ugate NEXT
+    """
+
+    peer: IAddress
+    """Who connected, as the transport or a trusted PROXY header says."""
+
+    host: IAddress
+    """The local address that it connected to."""
+
+    target: Target | None = None
+    """Where it wants to go, once it has said so."""
+
+    principal: Principal | None = None
+    """Who asks, once that is proven."""
+
+    protocol: str = ""
+    """What it was recognized as: C{socks5}, C{connect}, C{tls} ..."""
+
+    hints: Mapping[str, str] = field(default_factory=lambda: NO_HINTS, hash=False)
+    """What the peer claims and nothing proves: C{sni}, C{alpn}, C{user} ..."""
+
+    layers: tuple[str, ...] = ()
+    """The negotiations that it went through, outermost first."""
+
+    def but(self, **changes: Any) -> StreamInfo:
+        """
+        The same with some fields changed.
+        """
+        return replace(self, **changes)
+
+    def __str__(self) -> str:
+        peer = getattr(self.peer, "host", None)
+        where = Target(peer, self.peer.port) if isinstance(peer, str) else self.peer  # type: ignore[attr-defined]
+        return f"{where} -> {self.target}" if self.target else str(where)
