@@ -66,7 +66,7 @@ setup(
         "Typing :: Typed",
     ],
     python_requires=">=3.10",
-    # twisted.plugins has no __init__.py here: the file lands beside Twisted's own plugins, where twistd looks.
+    # twisted.plugins has no __init__.py here: its file lands beside Twisted's own, where twistd looks.
     packages=[*find_packages(include=["ugate", "ugate.*"]), "twisted.plugins"],
     # Spelled out, this makes an editable install put this directory itself on sys.path, which is what keeps
     # twisted/plugins found; an import hook, the other way of setuptools, would hide it from Twisted.
