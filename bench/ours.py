@@ -1,0 +1,110 @@
+# -*- test-case-name: bench.test_report -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+ugate as a contestant: C{twistd ugate} from this checkout, or any command that stands in for it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from bench.child import CHECKOUT
+from bench.contestants import SOCKS5, Command, Contestant, Hop, firstLine
+from bench.dial import HOST
+
+_PLUGIN = CHECKOUT / "twisted" / "plugins" / "ugate_plugin.py"
+_VERSION = "import ugate; print(getattr(ugate, '__version__', 'unknown'))"
+
+
+class Ugate(Contestant):
+    """
+    This project, run as an operator runs it.
+    """
+
+    name = "ugate"
+    speaks = SOCKS5
+
+    def __init__(self, listen: str = "socks") -> None:
+        """
+        @param listen: the string in front of C{:tcp:PORT}: C{socks} or C{auto}.
+        """
+        self._listen = listen
+
+    def missing(self) -> str:
+        """
+        @return: why it cannot run.
+        """
+        if not _PLUGIN.exists():
+            return f"no {_PLUGIN.relative_to(CHECKOUT)} in this checkout"
+        return "" if _twistd().exists() else f"no {_twistd()}: pip install . in this Python's environment"
+
+    def version(self) -> str:
+        """
+        @return: its version, and the commit.
+        """
+        said = firstLine([sys.executable, "-c", _VERSION], env={**os.environ, "PYTHONPATH": str(CHECKOUT)})
+        commit = firstLine(["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty"])
+        return f"{said} ({commit})"
+
+    def command(self, hop: Hop) -> Command:
+        """
+        @param hop: the instance.
+        @return: its command.
+        """
+        argv = [str(_twistd()), "-n", "--pidfile=", "--logfile=-", "ugate"]
+        argv += ["--listen", f"main={self._listen}:tcp:{hop.socks}:interface={HOST}"]
+        if hop.upstream:
+            argv += ["--route", f"*=socks:{HOST}:{hop.upstream}"]
+        return Command(argv)
+
+
+class StandIn(Contestant):
+    """
+    A command given by hand, measured in ugate's place.
+    """
+
+    name = "ugate"
+    speaks = SOCKS5
+
+    def __init__(self, template: str) -> None:
+        """
+        @param template: a command with C{{port}} in it, its SOCKS5 port, and C{{upstream}} if it can be
+            chained: the SOCKS5 port of the next one, or 0.
+        @raise ValueError: if the template has no C{{port}}.
+        """
+        if "{port}" not in template:
+            raise ValueError(f"--ugate {template!r} has no {{port}} in it, the port to listen on for SOCKS5")
+        self._template = template
+        self.hops = 2 if "{upstream}" in template else 1
+
+    def missing(self) -> str:
+        """
+        @return: nothing.
+        """
+        return ""
+
+    def version(self) -> str:
+        """
+        @return: the template.
+        """
+        return self._template
+
+    def command(self, hop: Hop) -> Command:
+        """
+        @param hop: the instance.
+        @return: its command.
+        """
+        text = self._template.replace("{port}", str(hop.socks)).replace("{upstream}", str(hop.upstream))
+        return Command(shlex.split(text))
+
+
+def _twistd() -> Path:
+    """
+    @return: the C{twistd} of the Python that runs the bench.
+    """
+    return Path(sys.executable).with_name("twistd")

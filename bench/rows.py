@@ -1,0 +1,126 @@
+# -*- test-case-name: bench.test_report -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+What is measured: the rows, what each of them yields, and what ugate must reach.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SING_BOX = "sing-box"
+HAPROXY = "haproxy"
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """
+    What ugate must reach.
+    """
+
+    factor: float
+    """How many times the peer's figure; or the figure itself, if there is no peer."""
+
+    peer: str = SING_BOX
+    """Beside whom, or an empty string."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """
+    One line of the result.
+    """
+
+    key: str
+    """Its name in files."""
+
+    title: str
+    """Its name in tables."""
+
+    unit: str
+    """What its figures are."""
+
+    goals: tuple[Goal, ...] = ()
+    """What ugate must reach."""
+
+    lessIsBetter: bool = False
+    """Whether small figures are good ones."""
+
+    digits: int = 0
+    """Digits after the point."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """
+    One kind of measurement.
+    """
+
+    key: str
+    """Its name for C{--rows}."""
+
+    work: str
+    """Which work it is: what L{bench.measure} knows."""
+
+    metrics: tuple[Metric, ...]
+    """What it yields, in order."""
+
+    hops: int = 1
+    """How many instances the streams go through."""
+
+
+_GBIT = "Gbit/s"
+_AS_GOOD = (Goal(1.0),)
+_BULK = (Goal(1.0), Goal(2.0, HAPROXY))
+
+ROWS = (
+    Row(
+        "bulk",
+        "bulk",
+        (
+            Metric("bulk-up", "one bulk stream, up", _GBIT, _BULK, digits=1),
+            Metric("bulk-down", "one bulk stream, down", _GBIT, _BULK, digits=1),
+        ),
+    ),
+    Row(
+        "bulk8", "bulk8", (Metric("bulk8", "eight bulk streams, 4 up 4 down", _GBIT, (Goal(1.0),), digits=1),)
+    ),
+    Row("connect", "connect", (Metric("connect", "new connections", "1/s", (Goal(0.9),)),)),
+    Row("rtt", "rtt", (Metric("rtt", "64-byte round trips, 32 streams", "1/s", _AS_GOOD),)),
+    Row(
+        "mixed",
+        "mixed",
+        (
+            Metric("mixed-bulk", "both at once: bulk, down", _GBIT, (Goal(0.8),), digits=1),
+            Metric("mixed-rtt", "both at once: round trips, 8 streams", "1/s", (Goal(1.5),)),
+        ),
+    ),
+    Row(
+        "idle",
+        "idle",
+        (Metric("idle", "memory per idle stream", "KiB", (Goal(1.0),), lessIsBetter=True, digits=1),),
+    ),
+    Row(
+        "start",
+        "start",
+        (
+            Metric("start-rss", "memory at start", "MiB", (Goal(60.0, ""),), lessIsBetter=True, digits=1),
+            Metric("start-time", "time until it accepts", "s", lessIsBetter=True, digits=3),
+        ),
+    ),
+    Row(
+        "bulk-2",
+        "bulk",
+        (
+            Metric("bulk-2-up", "two gateways: one bulk stream, up", _GBIT, digits=1),
+            Metric("bulk-2-down", "two gateways: one bulk stream, down", _GBIT, digits=1),
+        ),
+        hops=2,
+    ),
+    Row("bulk8-2", "bulk8", (Metric("bulk8-2", "two gateways: eight streams", _GBIT, digits=1),), hops=2),
+    Row("connect-2", "connect", (Metric("connect-2", "two gateways: new connections", "1/s"),), hops=2),
+    Row("rtt-2", "rtt", (Metric("rtt-2", "two gateways: round trips", "1/s"),), hops=2),
+)
+"""Every row, in the order of the table."""

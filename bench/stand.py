@@ -1,0 +1,185 @@
+# -*- test-case-name: bench.test_report -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+A contestant that is up: its instances, the targets behind it, and the way to them.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.child import Child, SampleFailed, pythonArguments
+from bench.contestants import FORWARD, NONE, SOCKS5, Contestant, Hop, freePort
+from bench.dial import HOST, DialFailed, Way, exactly
+from bench.meter import Meter
+
+_PATIENCE = 20.0
+_POLL = 0.002
+_TIMEOUT = 5.0
+_PROBE = b"is anybody there"
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """
+    What a row measures.
+    """
+
+    contestant: Contestant
+    """Whose instances these are."""
+
+    instances: tuple[Child, ...]
+    """Its processes, the one that clients talk to first."""
+
+    targets: tuple[Child, ...]
+    """The processes behind it."""
+
+    socks: int
+    """The SOCKS5 port to ask, or 0."""
+
+    ports: Mapping[str, int]
+    """The port for each target by name."""
+
+    directory: Path
+    """Where logs go."""
+
+    meter: Meter
+    """The shared counters."""
+
+    startSeconds: float
+    """How long the first instance took from its start until it accepted."""
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the instances."""
+        return [child.pid for child in self.instances]
+
+    def check(self) -> None:
+        """
+        @raise SampleFailed: if an instance or a target has died.
+        """
+        for child in (*self.instances, *self.targets):
+            child.check()
+
+    def blame(self) -> str:
+        """
+        @return: the ends of the instances' logs, to be put after a message.
+        """
+        return "".join(child.tail() for child in self.instances)
+
+
+@contextmanager
+def standing(contestant: Contestant, hops: int, directory: Path, meter: Meter) -> Iterator[Stand]:
+    """
+    Start a contestant with fresh targets behind it, and end all of them afterwards.
+
+    @param contestant: whom.
+    @param hops: how many instances in a chain.
+    @param directory: an empty directory for configs and logs.
+    @param meter: the shared counters.
+    @return: a context manager for the L{Stand}.
+    @raise SampleFailed: if a process does not start, or the way to a target does not work.
+    """
+    children: list[Child] = []
+    try:
+        ports: dict[str, int] = {}
+        for kind in ("bulk", "echo"):
+            argv = pythonArguments("bench.target", kind, str(meter.fd))
+            target = Child(argv, directory / f"target-{kind}.log", fds=[meter.fd], spoken=True)
+            children.append(target)
+            ports |= json.loads(target.line(time.monotonic() + _PATIENCE))
+        targets = tuple(children)
+        way, seconds = {}, 0.0
+        if contestant.speaks == FORWARD:
+            way = dict(ports)
+        for number in range(hops if contestant.speaks != NONE else 0):
+            way, child, seconds = _instance(contestant, way, ports, directory / f"hop{number}", children)
+        instances = tuple(reversed(children[len(targets) :]))
+        socks = way.get("socks", 0)
+        reached = ports if contestant.speaks in (SOCKS5, NONE) else way
+        stand = Stand(contestant, instances, targets, socks, reached, directory, meter, seconds)
+        _probe(stand)
+        yield stand
+    finally:
+        for child in reversed(children):
+            child.kill()
+
+
+def _instance(
+    contestant: Contestant,
+    onward: Mapping[str, int],
+    targets: Mapping[str, int],
+    directory: Path,
+    children: list[Child],
+) -> tuple[dict[str, int], Child, float]:
+    """
+    Start one instance, and wait until it accepts.
+
+    @param contestant: of whom.
+    @param onward: where it sends streams.
+    @param targets: the targets' ports by name.
+    @param directory: its directory, to be made.
+    @param children: where the process is noted, so that it is killed in any case.
+    @return: its ports, its process, and the seconds it took.
+    @raise SampleFailed: if it ends or does not accept in time.
+    """
+    directory.mkdir()
+    names = ["socks"] if contestant.speaks == SOCKS5 else list(targets)
+    hop = Hop(directory, {name: freePort() for name in names}, onward)
+    command = contestant.command(hop)
+    try:
+        child = Child(command.argv, directory / "output.log", env=command.env)
+    except OSError as e:
+        raise SampleFailed(f"{contestant.name} cannot be started: {e}") from e
+    children.append(child)
+    for port in hop.listen.values():
+        _accepts(child, port)
+    return dict(hop.listen), child, time.monotonic() - child.started
+
+
+def _accepts(child: Child, port: int) -> None:
+    """
+    Wait until a port accepts.
+
+    @param child: the process that should listen there.
+    @param port: the port.
+    @raise SampleFailed: if the process ends, or nothing listens in time.
+    """
+    deadline = child.started + _PATIENCE
+    while time.monotonic() < deadline:
+        child.check()
+        try:
+            socket.create_connection((HOST, port), timeout=_TIMEOUT).close()
+        except OSError:
+            time.sleep(_POLL)
+        else:
+            return
+    raise SampleFailed(f"nothing accepted on port {port} in {_PATIENCE:.0f} s{child.tail()}")
+
+
+def _probe(stand: Stand) -> None:
+    """
+    See that the way to a target works and brings back what was sent, before anything is measured.
+
+    @param stand: what was started.
+    @raise SampleFailed: if it does not.
+    """
+    socket.setdefaulttimeout(_TIMEOUT)
+    try:
+        with Way(stand.ports["echo"], stand.socks).open() as sock:
+            sock.sendall(_PROBE)
+            back = exactly(sock, len(_PROBE))
+    except (OSError, DialFailed) as e:
+        raise SampleFailed(f"no stream through {stand.contestant.name}: {e}{stand.blame()}") from e
+    finally:
+        socket.setdefaulttimeout(None)
+    if back != _PROBE:
+        raise SampleFailed(f"{stand.contestant.name} changed what it carried: {back!r}{stand.blame()}")
