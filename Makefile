@@ -50,7 +50,7 @@ types: $(VENV)/.dev
 
 packaging: $(VENV)/.dev
 	@rm -rf build/packaging
-	@$(BIN)/python .ci/packaging.py build/packaging
+	@$(BIN)/python .ci/package.py build/packaging
 
 develop: $(VENV)/.dev
 

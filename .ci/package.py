@@ -4,7 +4,7 @@
 """
 Build ugate, install it where nothing of it is known, and see that C{twistd} offers it.
 
-C{python .ci/packaging.py DIRECTORY}
+C{python .ci/package.py DIRECTORY}
 
 It makes the source archive, the wheel out of it, and an environment for the wheel, all in DIRECTORY (empty or
 absent); then an environment for an editable install of this checkout.
@@ -88,5 +88,5 @@ def main(directory: Path) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python .ci/packaging.py DIRECTORY")
+        sys.exit("usage: python .ci/package.py DIRECTORY")
     main(Path(sys.argv[1]))
