@@ -39,7 +39,7 @@ def _listing(asked: Plan) -> str:
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
-    """Be terminated as by Ctrl-C, so that all children are ended."""
+    """Leave in such a way that all children are ended, also where the shell has us ignore Ctrl-C."""
     raise KeyboardInterrupt
 
 
@@ -84,7 +84,8 @@ def main() -> int:
     present = tuple(contestant for contestant in asked.contestants if not contestant.missing())
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _terminated)
     when, machine, versions = (
         f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}",
         facts.machine(),

@@ -118,7 +118,8 @@ def countForever(
     loop: Loop, sock: socket.socket, counts: memoryview, slot: int, ended: Callable[[], None]
 ) -> None:
     """
-    Count what a stream brings; the kernel discards it (C{MSG_TRUNC}) without a copy.
+    Count what a stream brings; the kernel discards it (C{MSG_TRUNC}) without a copy, and wakes us only once
+    there is much of it (C{SO_RCVLOWAT}).
 
     @param loop: the loop.
     @param sock: a connected socket.
@@ -126,6 +127,7 @@ def countForever(
     @param slot: the counter to add to.
     @param ended: called when the stream has ended.
     """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, CHUNK)
     room = bytearray(_ROOM)
 
     def pull() -> None:

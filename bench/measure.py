@@ -128,7 +128,8 @@ def _loads(stand: Stand, pace: Pace) -> Iterator[_Loads]:
     try:
         yield loads
     except SampleFailed as e:
-        raise SampleFailed(f"{e}{stand.blame()}") from e
+        said, blame = str(e), stand.blame()
+        raise SampleFailed(said if blame in said else said + blame) from e
     finally:
         for worker in loads.workers:
             worker.child.kill()

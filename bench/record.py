@@ -50,8 +50,9 @@ class Record:
 
     @property
     def metrics(self) -> list[Metric]:
-        """The lines of the tables."""
-        return [metric for row in self.plan.rows for metric in row.metrics]
+        """The lines of the tables: what was sampled at least once."""
+        sampled = {sample.metric for sample in self.result.samples}
+        return [metric for row in self.plan.rows for metric in row.metrics if metric.key in sampled]
 
     @property
     def columns(self) -> dict[str, str]:
@@ -73,12 +74,22 @@ def tables(record: Record) -> str:
     if any(contestant.speaks == FORWARD for contestant in record.present):
         parts.append([_NOTE])
     parts.append([f"{name}: {version}" for name, version in record.versions.items()])
-    errors = [
-        f"failed in round {s.round}: {s.contestant}, {s.metric}: {s.error}"
-        for s in result.samples
-        if s.value is None
+    parts.append(_errors(result))
+    return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+
+def _errors(result: Result) -> list[str]:
+    """
+    @return: why samples failed, once for all metrics of a row.
+    """
+    errors: dict[tuple[int, str, str], list[str]] = {}
+    for sample in result.samples:
+        if sample.value is None:
+            errors.setdefault((sample.round, sample.contestant, sample.error), []).append(sample.metric)
+    return [
+        f"failed in round {number}: {contestant}, {', '.join(metrics)}: {error}"
+        for (number, contestant, error), metrics in errors.items()
     ]
-    return "\n\n".join("\n".join(lines) for lines in [*parts, errors] if lines)
 
 
 def document(record: Record) -> dict[str, object]:
