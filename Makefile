@@ -6,7 +6,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
 DECLARED := setup.py pyproject.toml
 
 ARGS ?=
@@ -26,6 +26,7 @@ help:
 	@echo "make lint       style"
 	@echo "make types      types"
 	@echo "make packaging  build, install elsewhere, look"
+	@echo "make develop    .venv with all that the above needs, but for the bench's peers"
 	@echo "make clean      remove what was made here, .venv included"
 
 run: $(VENV)/.core
@@ -38,7 +39,7 @@ bench: $(VENV)/.bench
 	@$(BIN)/python -m bench $(ARGS)
 
 docs: $(VENV)/.dev
-	@$(BIN)/python -m sphinx -q -W --keep-going -b html doc doc/_build/html
+	@$(BIN)/python -m sphinx -q -E -W --keep-going -b html doc doc/_build/html
 	@echo "doc/_build/html/index.html"
 
 lint: $(VENV)/.dev

@@ -6,9 +6,9 @@ Run the tests with trial, and end with one line that a machine can read: C{N pas
 
 C{python .ci/summary.py [--jobs N] [--limit SECONDS] [NAME ...]}
 
-Without a NAME (a dotted name or a file, as trial takes them) every C{test_*.py} below C{ugate/} runs. What is
-below C{interop} runs one test at a time, since it starts processes and measures time; all else in C{--jobs}
-processes.
+Without a NAME (a dotted name or a file, as trial takes them) every C{test_*.py} of ugate and its bench
+runs. What is below C{interop} runs one test at a time, since it starts processes and measures time; all
+else in C{--jobs} processes.
 The exit status is 0 when at least one test ran and none failed.
 """
 
@@ -26,6 +26,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
 from typing import IO
+
+PACKAGES = ("ugate", "bench")
+"""Where tests are."""
 
 GRACE = 5.0
 """How many seconds the last output may take after trial ended."""
@@ -156,17 +159,18 @@ def show(stream: IO[bytes], lines: list[str]) -> None:
         lines.append(text.rstrip("\r\n"))
 
 
-def discover(root: Path) -> tuple[list[str], list[str]]:
+def discover(checkout: Path) -> tuple[list[str], list[str]]:
     """
     Find the test modules.
 
+    @param checkout: where the packages are.
     @return: the names of those that may run beside one another, and of those that run alone.
     """
     together: list[str] = []
     alone: list[str] = []
-    for path in sorted(root.rglob("test_*.py")):
-        name = ".".join(path.relative_to(root.parent).with_suffix("").parts)
-        (alone if "interop" in path.parts else together).append(name)
+    for path in sorted(path for package in PACKAGES for path in (checkout / package).rglob("test_*.py")):
+        parts = path.relative_to(checkout).with_suffix("").parts
+        (alone if "interop" in parts else together).append(".".join(parts))
     return together, alone
 
 
@@ -181,13 +185,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--limit", type=float, default=900, help="seconds a run of trial may take (default 900)"
     )
-    parser.add_argument("names", nargs="*", help="what to run; without any, all tests of ugate")
+    parser.add_argument("names", nargs="*", help="what to run; without any, all there is")
     options = parser.parse_args(arguments)
 
     if options.names:
         runs = [(options.names, 1)]
     else:
-        together, alone = discover(Path("ugate"))
+        together, alone = discover(Path.cwd())
         runs = [(together, options.jobs), (alone, 1)]
 
     total = Outcome()

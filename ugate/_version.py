@@ -1,9 +1,9 @@
-# Copyright (c) ugate contributors.
-# See LICENSE for details.
+"""
+Provides ugate version information.
+"""
 
-"""
-The version of ugate, kept by incremental: C{python -m incremental.update ugate} changes this file.
-"""
+# This file is auto-generated! Do not edit!
+# Use `incremental` to change this file.
 
 from incremental import Version
 
