@@ -1,0 +1,89 @@
+# -*- test-case-name: ugate.test.test_leg -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+One end of a stream that is carried on: the protocol on either side of a relay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from zope.interface import implementer
+
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+
+EARLY_LIMIT: Final = 65536
+"""Bytes kept for a stream whose other end is not up; then its sender is paused."""
+
+
+@implementer(IHalfCloseableProtocol)
+class Leg(Protocol):
+    """
+    Keeps what arrives until a relay takes over, within L{EARLY_LIMIT}, and
+    remembers that the peer has ended.
+
+    The relay then either takes the socket away, or sets C{deliver}, C{ended}
+    and C{lost} and is called with what happens.
+
+    @since: ugate NEXT
+    """
+
+    deliver: Callable[[bytes], object] | None = None
+    """Called with each chunk, once it is set."""
+
+    ended: Callable[[], object] | None = None
+    """Called when the peer has ended its direction."""
+
+    lost: Callable[[Failure], object] | None = None
+    """Called when the connection is gone."""
+
+    early: bytes = b""
+    """What arrived while nobody was there to take it."""
+
+    eof = False
+    """Whether the peer has ended its direction."""
+
+    gone: Failure | None = None
+    """Why the connection is gone, if it is."""
+
+    paused = False
+    """Whether the peer had to be paused because L{early} was full."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Pass it on, or keep it.
+        """
+        if self.deliver is not None:
+            self.deliver(data)
+            return
+        self.early += data
+        if len(self.early) >= EARLY_LIMIT and not self.paused:
+            self.paused = True
+            assert self.transport is not None
+            self.transport.pauseProducing()  # type: ignore[attr-defined]
+
+    def readConnectionLost(self) -> None:
+        """
+        The peer has ended its direction; the other one may go on.
+        """
+        self.eof = True
+        if self.ended is not None:
+            self.ended()
+
+    def writeConnectionLost(self) -> None:
+        """
+        What we wrote has been ended, as we asked.
+        """
+
+    def connectionLost(self, reason: Failure = Failure(ConnectionError())) -> None:  # noqa: B008
+        """
+        The connection is gone.
+        """
+        self.gone = reason
+        if self.lost is not None:
+            self.lost(reason)

@@ -1,0 +1,70 @@
+# -*- test-case-name: ugate.test.test_sockets -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+What can be asked of a transport besides reading and writing: to hand over its
+socket, and to end one direction.
+"""
+
+from __future__ import annotations
+
+from zope.interface import implementer
+
+from twisted.internet import tcp
+from twisted.internet.interfaces import IHalfCloseableDescriptor, ITransport
+from twisted.python.components import registerAdapter
+
+from ugate.interfaces import Detached, IDetachable
+
+
+@implementer(IDetachable)
+class BareSocket:
+    """
+    Take the socket out of a Twisted TCP or UNIX connection.
+    """
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: tcp.Connection) -> None:
+        self._connection = connection
+
+    def detach(self) -> Detached:
+        """
+        See L{IDetachable.detach}.
+        """
+        connection = self._connection
+        connection.stopReading()
+        connection.stopWriting()
+        unsent = b""
+        if connection.dataBuffer or connection._tempDataBuffer:
+            unsent = b"".join((connection.dataBuffer[connection.offset :], *connection._tempDataBuffer))
+        socket = connection.socket
+        connection.connected = 0
+        connection.disconnected = 1
+        # As its own connectionLost() leaves it, so that late calls find it dead.
+        del connection.socket, connection.fileno, connection.protocol
+        return Detached(socket, b"", unsent)
+
+
+def _bareSocket(connection: tcp.Connection) -> BareSocket | None:
+    if connection.TLS or not connection.connected or connection.disconnecting:
+        return None
+    return BareSocket(connection)
+
+
+registerAdapter(_bareSocket, tcp.Connection, IDetachable)
+
+
+def endWriting(transport: ITransport) -> None:
+    """
+    Tell the peer that nothing more will come, after what was written, and go
+    on reading if the transport can.
+
+    Twisted's TLS has no half-close, but its C{loseConnection} sends
+    close_notify and keeps delivering until the peer's arrives: the same thing.
+    """
+    if IHalfCloseableDescriptor.providedBy(transport):
+        transport.loseWriteConnection()
+    else:
+        transport.loseConnection()

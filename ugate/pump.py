@@ -1,0 +1,441 @@
+# -*- test-case-name: ugate.test.test_pump -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Joined sockets, moved by an epoll of their own.
+
+The epoll's descriptor is one reader of the reactor, so that an event costs a
+microsecond or two of Python and not a round through the reactor.  Small data
+is received and sent at once; a direction that carries much in a short time is
+lent to a thread (L{ugate.splicing}) until it ends or goes quiet.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import struct
+from collections.abc import Callable
+from socket import IPPROTO_TCP, MSG_DONTWAIT, SHUT_RDWR, SHUT_WR, SO_LINGER, SOL_SOCKET, TCP_NODELAY
+from typing import Any, Final, Protocol, cast
+
+from zope.interface import implementer
+
+from twisted.internet.interfaces import IReactorFDSet, IReactorThreads, IReactorTime, IReadDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ugate import splicing
+from ugate.interfaces import Detached
+
+CHUNK: Final = 65536
+"""Bytes received at once."""
+
+BULK: Final = 1 << 20
+"""Bytes within a quarter of a second that make a direction bulk."""
+
+_ROUNDS: Final = 8
+"""How often the epoll is asked again before the reactor has its turn."""
+
+_EVENTS: Final = 128
+_IN: Final = select.EPOLLIN
+_OUT: Final = select.EPOLLOUT
+_RESET: Final = struct.pack("ii", 1, 0)
+
+
+class SocketReactor(Protocol):
+    """
+    What the pump needs of a reactor, whatever the interfaces that it declares.
+    """
+
+    addReader: Callable[[Any], None]
+    removeReader: Callable[[Any], None]
+    callFromThread: Callable[..., object]
+    seconds: Callable[[], float]
+
+
+def canPump(reactor: object) -> bool:
+    """
+    Whether this reactor waits for descriptors and this system has epoll.
+    """
+    return (
+        IReactorFDSet.providedBy(reactor)
+        and IReactorThreads.providedBy(reactor)
+        and IReactorTime.providedBy(reactor)
+        and hasattr(select, "epoll")
+    )
+
+
+class _Side:
+    """
+    One socket of a joined pair, and what came from it.
+    """
+
+    __slots__ = (
+        "burst", "copyOnly", "count", "eof", "fd", "flow", "lent", "mask", "other", "out", "recv",
+        "send", "socket", "tick",
+    )  # fmt: skip
+
+    flow: Joined
+    other: _Side
+
+    def __init__(self, detached: Detached) -> None:
+        self.socket = detached.socket
+        self.fd = detached.socket.fileno()
+        self.recv = detached.socket.recv
+        self.send = detached.socket.send
+        self.out = detached.unsent
+        """Bytes for this socket that the kernel did not take yet."""
+        self.count = 0
+        """Bytes that came from it."""
+        self.eof = False
+        self.mask = 0
+        """What the epoll waits for; 0 when the descriptor is not registered."""
+        self.tick = 0
+        """The quarter second in which bytes last came."""
+        self.burst = 0
+        """Bytes that came in that quarter second."""
+        self.lent: splicing.Direction | None = None
+        self.copyOnly = False
+        """Set when the kernel cannot splice from here."""
+
+
+class Joined:
+    """
+    Two sockets that feed each other.
+
+    @since: ugate NEXT
+    """
+
+    __slots__ = ("_a", "_b", "_ending", "_finished", "_pump")
+
+    def __init__(self, pump: Pump, a: _Side, b: _Side, finished: Callable[[str], object]) -> None:
+        self._pump = pump
+        self._a = a
+        self._b = b
+        self._finished = finished
+        self._ending: tuple[str, bool] | None = None
+
+    @property
+    def sent(self) -> int:
+        """Bytes from the first to the second."""
+        return self._a.count + (self._a.lent.count if self._a.lent else 0)
+
+    @property
+    def received(self) -> int:
+        """Bytes from the second to the first."""
+        return self._b.count + (self._b.lent.count if self._b.lent else 0)
+
+    @property
+    def active(self) -> float:
+        """When bytes last moved, by the reactor's clock, to a quarter second."""
+        lent = [side.lent.active for side in (self._a, self._b) if side.lent]
+        return max(self._a.tick / 4, self._b.tick / 4, *lent)
+
+    def close(self, reason: str, abort: bool) -> None:
+        """
+        End it.
+
+        @param reason: for the log of the stream.
+        @param abort: whether to reset both sockets.
+        """
+        self._pump.end(self, reason, abort)
+
+
+@implementer(IReadDescriptor)
+class Pump:
+    """
+    All joined sockets of a process.
+
+    @since: ugate NEXT
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: SocketReactor, threads: int) -> None:
+        """
+        @param reactor: see L{canPump}.
+        @param threads: how many may splice; 0 for none, as where there is no splice(2).
+        """
+        self._reactor = reactor
+        self._epoll = select.epoll()
+        self._sides: dict[int, _Side] = {}
+        self._lent: dict[splicing.Direction, _Side] = {}
+        self._seconds = reactor.seconds
+        self._splicers: splicing.Splicers | None = None
+        if threads and splicing.available:
+            self._splicers = splicing.Splicers(
+                threads, reactor.seconds, lambda d: reactor.callFromThread(self._returned, d)
+            )
+        reactor.addReader(self)
+
+    def fileno(self) -> int:
+        """
+        The epoll's own descriptor is readable when any joined socket is ready.
+        """
+        return self._epoll.fileno()
+
+    def logPrefix(self) -> str:
+        """
+        See L{IReadDescriptor}.
+        """
+        return "relay"
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        The reactor is done with us.
+        """
+
+    def stop(self) -> None:
+        """
+        Cut every stream that is left and give all descriptors back.
+        """
+        for side in tuple(self._sides.values()):
+            if not side.eof or side.mask:
+                self.end(side.flow, "shutdown", abort=True)
+        self._reactor.removeReader(self)
+        if self._splicers is not None:
+            self._splicers.stop()
+            for direction in tuple(self._lent):
+                self._returned(direction)
+        self._epoll.close()
+
+    def join(
+        self, a: Detached, b: Detached, fromA: bytes, fromB: bytes, finished: Callable[[str], object]
+    ) -> Joined:
+        """
+        Move bytes between two sockets until both directions have ended.
+
+        @param fromA: what already came from C{a} for C{b}.
+        @param fromB: what already came from C{b} for C{a}.
+        @param finished: called once with why it ended.
+        """
+        one, two = _Side(a), _Side(b)
+        joined = Joined(self, one, two, finished)
+        tick = int(self._seconds() * 4)
+        for side, other, early in ((one, two, fromA + a.unread), (two, one, fromB + b.unread)):
+            side.flow = joined
+            side.other = other
+            side.tick = tick
+            self._sides[side.fd] = side
+            if early:
+                side.count = len(early)
+                other.out += early
+            try:
+                side.socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                    raise
+        self._arm(one, _IN)
+        self._arm(two, _IN)
+        for side in (one, two):
+            if side.out and joined._ending is None:
+                self._arm(side.other, 0)
+                self._flush(side)
+        return joined
+
+    def doRead(self) -> None:
+        """
+        Sockets are ready: move what they have.
+        """
+        sides = self._sides
+        poll = self._epoll.poll
+        tick = int(self._seconds() * 4)
+        for _ in range(_ROUNDS):
+            events = poll(0, _EVENTS)
+            if not events:
+                return
+            for fd, event in events:
+                side = sides.get(fd)
+                if side is None:
+                    continue
+                if event & _OUT:
+                    self._flush(side)
+                    if not side.mask & _IN or not event & ~_OUT:
+                        continue
+                try:
+                    data = side.recv(CHUNK, MSG_DONTWAIT)
+                except BlockingIOError:
+                    continue
+                except OSError as error:
+                    self._broken(side, error)
+                    continue
+                if not data:
+                    self._ended(side)
+                    continue
+                count = len(data)
+                side.count += count
+                if side.tick == tick:
+                    side.burst += count
+                else:
+                    side.tick = tick
+                    side.burst = count
+                other = side.other
+                try:
+                    taken = other.send(data, MSG_DONTWAIT)
+                except BlockingIOError:
+                    taken = 0
+                except OSError as error:
+                    self._broken(other, error)
+                    continue
+                if taken < count:
+                    other.out = data[taken:]
+                    self._arm(side, 0)
+                    self._arm(other, other.mask | _OUT)
+                elif side.burst > BULK:
+                    self._lend(side)
+
+    def _arm(self, side: _Side, mask: int) -> None:
+        """
+        Wait for C{mask} there; with 0 for nothing, not even for errors, which
+        would be reported for ever.
+        """
+        if mask == side.mask:
+            return
+        if not side.mask:
+            self._epoll.register(side.fd, mask)
+        elif mask:
+            self._epoll.modify(side.fd, mask)
+        else:
+            self._epoll.unregister(side.fd)
+        side.mask = mask
+
+    def _flush(self, side: _Side) -> None:
+        """
+        Send what is waiting for this socket, and read from the other one again
+        when all is sent.
+        """
+        if side.out:
+            try:
+                taken = side.send(side.out, MSG_DONTWAIT)
+            except BlockingIOError:
+                taken = 0
+            except OSError as error:
+                self._broken(side, error)
+                return
+            side.out = side.out[taken:]
+            side.tick = int(self._seconds() * 4)
+        if side.out:
+            self._arm(side, side.mask | _OUT)
+            return
+        self._arm(side, side.mask & ~_OUT)
+        other = side.other
+        if other.eof:
+            self._complete(other)
+        elif other.burst > BULK:
+            self._lend(other)
+        else:
+            self._arm(other, other.mask | _IN)
+
+    def _ended(self, side: _Side) -> None:
+        side.eof = True
+        self._arm(side, side.mask & ~_IN)
+        if not side.other.out:
+            self._complete(side)
+
+    def _complete(self, side: _Side) -> None:
+        """
+        All that this side will ever say has been passed on.
+        """
+        other = side.other
+        if other.eof and not side.out:
+            self._close(side.flow, "done", abort=False)
+            return
+        try:
+            other.socket.shutdown(SHUT_WR)
+        except OSError as error:
+            self._broken(other, error)
+
+    def _broken(self, side: _Side, error: OSError) -> None:
+        who = "client" if side is side.flow._a else "target"
+        reset = error.errno in (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN)
+        what = "reset" if reset else error.strerror
+        self.end(side.flow, f"{who}: {what}", abort=True)
+
+    def _lend(self, side: _Side) -> None:
+        side.burst = 0
+        if self._splicers is None or side.copyOnly or side.lent or side.eof:
+            self._arm(side, side.mask | _IN)
+            return
+        try:
+            direction = splicing.Direction(side.socket, side.other.socket)
+        except OSError as error:
+            # Out of descriptors: it goes on as it is, only slower.
+            side.copyOnly = True
+            self._log.warn("no pipe for a bulk stream: {error}", error=error)
+            self._arm(side, side.mask | _IN)
+            return
+        self._arm(side, side.mask & ~_IN)
+        direction.active = self._seconds()
+        side.lent = direction
+        self._lent[direction] = side
+        self._splicers.lend(direction)
+
+    def _returned(self, direction: splicing.Direction) -> None:
+        side = self._lent.pop(direction, None)
+        if side is None:
+            return
+        assert self._splicers is not None
+        self._splicers.settle(direction)
+        side.lent = None
+        side.count += direction.count
+        side.tick = int(direction.active * 4)
+        ending = side.flow._ending
+        if ending is not None:
+            if side.other.lent is None:
+                self._close(side.flow, *ending)
+        elif direction.error is not None:
+            if direction.error.errno == errno.EINVAL and not direction.count and not direction.queued:
+                side.copyOnly = True
+                self._arm(side, _IN | side.mask)
+            else:
+                self._broken(side, direction.error)
+        elif direction.eof:
+            self._ended(side)
+        else:
+            self._arm(side, _IN | side.mask)
+
+    def end(self, joined: Joined, reason: str, abort: bool) -> None:
+        """
+        End a stream before its time.  Sockets that a thread works on are shut
+        down, and closed when they have come back.
+        """
+        if joined._ending is not None:
+            return
+        a, b = joined._a, joined._b
+        if a.lent is None and b.lent is None:
+            self._close(joined, reason, abort)
+            return
+        joined._ending = (reason, abort)
+        for side in (a, b):
+            self._arm(side, 0)
+            try:
+                side.socket.shutdown(SHUT_RDWR)
+            except OSError as error:
+                self._log.debug("socket was gone before: {error}", error=error)
+
+    def _close(self, joined: Joined, reason: str, abort: bool) -> None:
+        joined._ending = (reason, abort)
+        for side in (joined._a, joined._b):
+            if self._sides.pop(side.fd, None) is None:
+                return
+            if side.mask:
+                self._epoll.unregister(side.fd)
+                side.mask = 0
+            if abort:
+                # A peer must not take what was cut for a clean end.
+                side.socket.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
+            side.socket.close()
+        finished = joined._finished
+        finished(reason)
+        del joined._finished
+        for side in (joined._a, joined._b):
+            del side.other, side.flow, side.recv, side.send
+
+
+def asSocketReactor(reactor: object) -> SocketReactor:
+    """
+    The reactor by what the pump calls on it.
+    """
+    return cast(SocketReactor, reactor)

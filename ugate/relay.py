@@ -1,0 +1,141 @@
+# -*- test-case-name: ugate.test.test_relay -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+The one relay: it joins the two ends of a stream until both directions ended.
+
+When both ends can hand over their sockets, the kernel moves the bytes
+(L{ugate.pump}); everything else is copied with back-pressure (L{ugate.copying}).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Final, Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from ugate.copying import Copying
+from ugate.interfaces import IDetachable
+from ugate.leg import Leg
+from ugate.pump import Pump, asSocketReactor, canPump
+
+_CHECKS: Final = 8
+"""How often idle streams are looked for within one idle time."""
+
+
+class Carried(Protocol):
+    """
+    A stream that is being relayed.
+    """
+
+    @property
+    def sent(self) -> int:
+        """Bytes from who asked to the target."""
+
+    @property
+    def received(self) -> int:
+        """Bytes from the target to who asked."""
+
+    @property
+    def active(self) -> float:
+        """When bytes last moved, by the reactor's clock."""
+
+    def close(self, reason: str, abort: bool) -> None:
+        """End it, with a reason for the log; abort resets both ends."""
+
+
+class Relay:
+    """
+    All streams that are up.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, reactor: IReactorTime, idle: float = 900.0, threads: int | None = None) -> None:
+        """
+        @param reactor: what tells the time, and waits for sockets if it can.
+        @param idle: seconds without a byte either way after which a stream is cut.
+        @param threads: how many may splice bulk; by default as many as there
+            are cores, 2 at least.
+        """
+        self._reactor = reactor
+        self._idle = idle
+        self._threads = max(2, os.cpu_count() or 2) if threads is None else threads
+        self._pump: Pump | None = None
+        self._streams: dict[Carried, None] = {}
+        self._timer: IDelayedCall | None = None
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def __iter__(self) -> Iterator[Carried]:
+        return iter(tuple(self._streams))
+
+    def join(self, a: Leg, b: Leg, finished: Callable[[Carried, str], object]) -> Carried | None:
+        """
+        Carry on from here: what was kept early goes first.
+
+        @param a: the leg of who asked; its transport has been accepted.
+        @param b: the leg to the target.
+        @param finished: called once with the stream and why it ended: C{done}
+            when both directions did.
+        @return: the stream, or L{None} when it has ended already.
+        """
+        if self._timer is None:
+            self._timer = self._reactor.callLater(self._idle / _CHECKS, self._sweep)
+        stream: Carried | None = None
+        ended: str | None = None
+
+        def end(reason: str) -> None:
+            nonlocal ended
+            ended = reason
+            if stream is not None:
+                self._streams.pop(stream, None)
+                finished(stream, reason)
+
+        detachA = IDetachable(a.transport, None) if a.gone is None and not a.eof else None
+        detachB = IDetachable(b.transport, None) if b.gone is None and not b.eof else None
+        if detachA is not None and detachB is not None and self._canPump():
+            assert self._pump is not None
+            one, two = detachA.detach(), detachB.detach()
+            stream = self._pump.join(one, two, a.early, b.early, end)
+            a.early = b.early = b""
+        else:
+            copying = Copying(self._reactor, a, b, end)
+            copying.start()
+            stream = copying
+        if ended is not None:
+            finished(stream, ended)
+            return None
+        self._streams[stream] = None
+        return stream
+
+    def _canPump(self) -> bool:
+        if self._pump is None and canPump(self._reactor):
+            self._pump = Pump(asSocketReactor(self._reactor), self._threads)
+        return self._pump is not None
+
+    def stop(self) -> None:
+        """
+        Cut what is left and give everything back.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for stream in self:
+            stream.close("shutdown", abort=True)
+        if self._pump is not None:
+            self._pump.stop()
+            self._pump = None
+
+    def _sweep(self) -> None:
+        self._timer = None
+        oldest = self._reactor.seconds() - self._idle
+        for stream in self:
+            if stream.active < oldest:
+                stream.close("idle", abort=True)
+        if self._streams:
+            self._timer = self._reactor.callLater(self._idle / _CHECKS, self._sweep)

@@ -1,0 +1,328 @@
+# -*- test-case-name: ugate.test.test_splicing -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Bulk data from one socket to another inside the kernel, by a few threads.
+
+A thread with one direction blocks in C{splice(2)} both ways, which is two calls
+a chunk and never waits for the interpreter lock in between; a thread with
+several takes turns by epoll.  No SPLICE_F_MORE: it holds back the last segment
+for 200 ms.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import struct
+from collections.abc import Callable
+from socket import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET, socket
+from threading import Thread
+from typing import Final
+
+PIPE_SIZE: Final = 1 << 20
+"""Bytes a pipe should hold; the kernel may grant less to a user with many."""
+
+_SMALLER_PIPE: Final = 1 << 18
+_F_SETPIPE_SZ: Final = 1031
+_SLICE: Final = 0.02
+"""Seconds that a thread blocks in one call before it looks for new work."""
+_IDLE: Final = 0.5
+"""Seconds without a byte after which a direction is given back."""
+_TIMEVAL: Final = struct.pack("ll", 0, int(_SLICE * 1e6))
+_FOREVER: Final = struct.pack("ll", 0, 0)
+_IN: Final = select.EPOLLIN
+_OUT: Final = select.EPOLLOUT
+_NONBLOCK: Final = getattr(os, "SPLICE_F_NONBLOCK", 0)
+
+available: Final = hasattr(os, "splice")
+"""Whether this system has splice(2) at all."""
+
+
+def openPipe() -> tuple[int, int]:
+    """
+    A pipe for splicing, as large as the kernel grants.
+
+    @raise OSError: no descriptors are left.
+    """
+    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    for size in (PIPE_SIZE, _SMALLER_PIPE):
+        try:
+            fcntl.fcntl(writer, _F_SETPIPE_SZ, size)
+            break
+        except PermissionError:
+            # Over /proc/sys/fs/pipe-user-pages-soft; a small pipe works as well.
+            continue
+    return reader, writer
+
+
+class Direction:
+    """
+    One way of a stream while a thread moves it.  Only that thread touches it.
+
+    @since: ugate NEXT
+    """
+
+    __slots__ = ("_pipe", "active", "count", "error", "eof", "queued", "sink", "source")
+
+    def __init__(self, source: socket, sink: socket) -> None:
+        """
+        @raise OSError: no descriptors are left for a pipe.
+        """
+        self.source = source
+        self.sink = sink
+        self.queued = 0
+        """Bytes in the pipe."""
+        self.count = 0
+        """Bytes that the sink has taken."""
+        self.active = 0.0
+        """When bytes last moved, by the clock of the thread."""
+        self.eof = False
+        """The source has ended, and the sink has everything."""
+        self.error: OSError | None = None
+        """What broke it, if anything did."""
+        self._pipe = openPipe()
+
+    def closePipe(self) -> None:
+        """
+        Give the descriptors back.
+        """
+        os.close(self._pipe[0])
+        os.close(self._pipe[1])
+
+    def setBlocking(self, blocking: bool) -> None:
+        """
+        Let the calls of L{move} wait, for L{_SLICE} at most, or not at all.
+        """
+        limit = _TIMEVAL if blocking else _FOREVER
+        self.source.setsockopt(SOL_SOCKET, SO_RCVTIMEO, limit)
+        self.sink.setsockopt(SOL_SOCKET, SO_SNDTIMEO, limit)
+        os.set_blocking(self.source.fileno(), blocking)
+        os.set_blocking(self.sink.fileno(), blocking)
+
+    def move(self, flags: int) -> None:
+        """
+        One chunk into the pipe, if it is empty, and as much as possible out.
+
+        @raise BlockingIOError: one of the two is not ready: the source if
+            C{queued} is 0, else the sink.
+        @raise OSError: the connection broke.
+        """
+        reader, writer = self._pipe
+        if not self.queued:
+            # With an empty pipe, "try again" can only mean the source.
+            self.queued = os.splice(self.source.fileno(), writer, PIPE_SIZE, flags=flags)
+            if not self.queued:
+                self.eof = True
+                return
+        sink = self.sink.fileno()
+        while self.queued:
+            moved = os.splice(reader, sink, self.queued, flags=flags)
+            self.queued -= moved
+            self.count += moved
+
+
+class Splicer:
+    """
+    One thread and the directions that it moves.
+    """
+
+    def __init__(self, seconds: Callable[[], float], returned: Callable[[Direction], object]) -> None:
+        """
+        @param seconds: the clock; called in the thread.
+        @param returned: called in the thread with each direction that ended,
+            broke or went quiet.
+        """
+        self._seconds = seconds
+        self._returned = returned
+        self._all: set[Direction] = set()
+        self._inbox: list[Direction] = []
+        self._epoll = select.epoll()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._epoll.register(self._wake, _IN)
+        self._waiting: dict[int, list[Direction | None]] = {}
+        self._stopping = False
+        self._swept = 0.0
+        self.load = 0
+        """How many directions are lent to this thread; kept by the lender."""
+        self._thread = Thread(target=self._run, name="ugate splicer", daemon=True)
+        self._thread.start()
+
+    def lend(self, direction: Direction) -> None:
+        """
+        Take one more direction; called by the lender's thread.
+        """
+        self._inbox.append(direction)
+        os.eventfd_write(self._wake, 1)
+
+    def stop(self) -> None:
+        """
+        End the thread; directions that it still has are dropped.
+        """
+        self._stopping = True
+        os.eventfd_write(self._wake, 1)
+        self._thread.join()
+        self._epoll.close()
+        os.close(self._wake)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._collect()
+            if len(self._all) == 1:
+                (only,) = self._all
+                self._alone(only)
+            else:
+                self._share()
+        for direction in (*self._all, *self._inbox):
+            direction.closePipe()
+
+    def _collect(self) -> None:
+        while self._inbox:
+            direction = self._inbox.pop()
+            direction.active = self._seconds()
+            self._all.add(direction)
+            self._await(direction)
+
+    def _alone(self, direction: Direction) -> None:
+        try:
+            direction.setBlocking(True)
+            try:
+                # eventfd says nothing here; the slice bounds how late new work starts.
+                while not (self._inbox or self._stopping):
+                    try:
+                        direction.move(0)
+                    except BlockingIOError:
+                        if self._quiet(direction):
+                            return self._giveBack(direction)
+                        continue
+                    if direction.eof:
+                        return self._giveBack(direction)
+                    direction.active = self._seconds()
+            finally:
+                direction.setBlocking(False)
+        except OSError as error:
+            direction.error = error
+            self._giveBack(direction)
+
+    def _share(self) -> None:
+        timeout = _IDLE if self._all else -1
+        for descriptor, _ in self._epoll.poll(timeout):
+            if descriptor == self._wake:
+                os.eventfd_read(self._wake)
+                continue
+            for direction in self._waiting.get(descriptor, ()):
+                if direction is not None and direction in self._all:
+                    self._turn(direction)
+        now = self._seconds()
+        if now - self._swept > _IDLE:
+            self._swept = now
+            for direction in tuple(self._all):
+                if self._quiet(direction):
+                    self._giveBack(direction)
+
+    def _turn(self, direction: Direction) -> None:
+        blockedBefore = direction.queued
+        try:
+            direction.move(_NONBLOCK)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            direction.error = error
+            return self._giveBack(direction)
+        if direction.eof:
+            return self._giveBack(direction)
+        direction.active = self._seconds()
+        if bool(blockedBefore) != bool(direction.queued):
+            self._forget(direction)
+            self._await(direction)
+
+    def _quiet(self, direction: Direction) -> bool:
+        return not direction.queued and self._seconds() - direction.active > _IDLE
+
+    def _giveBack(self, direction: Direction) -> None:
+        self._forget(direction)
+        self._all.discard(direction)
+        direction.closePipe()
+        self._returned(direction)
+
+    def _await(self, direction: Direction) -> None:
+        """
+        Wait for the sink if something is queued, else for the source.  A socket
+        may be the source of one direction and the sink of another.
+        """
+        slot = 1 if direction.queued else 0
+        descriptor = (direction.sink if slot else direction.source).fileno()
+        waiting = self._waiting.get(descriptor)
+        if waiting is None:
+            waiting = self._waiting[descriptor] = [None, None]
+            waiting[slot] = direction
+            self._epoll.register(descriptor, _OUT if slot else _IN)
+        else:
+            waiting[slot] = direction
+            self._epoll.modify(descriptor, _IN | _OUT)
+
+    def _forget(self, direction: Direction) -> None:
+        for slot, end in enumerate((direction.source, direction.sink)):
+            descriptor = end.fileno()
+            waiting = self._waiting.get(descriptor)
+            if waiting is None or waiting[slot] is not direction:
+                continue
+            waiting[slot] = None
+            other = waiting[1 - slot]
+            if other is None:
+                del self._waiting[descriptor]
+                self._epoll.unregister(descriptor)
+            else:
+                self._epoll.modify(descriptor, _IN if slot else _OUT)
+
+
+class Splicers:
+    """
+    A bounded set of threads, started when they are first needed.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(
+        self, threads: int, seconds: Callable[[], float], returned: Callable[[Direction], object]
+    ) -> None:
+        """
+        @param threads: how many at most.
+        @param seconds: the clock; called in the threads.
+        @param returned: called in a thread with each direction that ended,
+            broke or went quiet; L{settle} it then in the lender's own.
+        """
+        self._limit = threads
+        self._seconds = seconds
+        self._returned = returned
+        self._splicers: list[Splicer] = []
+        self._lent: dict[Direction, Splicer] = {}
+
+    def lend(self, direction: Direction) -> None:
+        """
+        Let the thread with the least to do move it.
+        """
+        splicer = min(self._splicers, key=lambda s: s.load, default=None)
+        if splicer is None or (splicer.load and len(self._splicers) < self._limit):
+            splicer = Splicer(self._seconds, self._returned)
+            self._splicers.append(splicer)
+        splicer.load += 1
+        self._lent[direction] = splicer
+        splicer.lend(direction)
+
+    def settle(self, direction: Direction) -> None:
+        """
+        Note that a direction came back.
+        """
+        self._lent.pop(direction).load -= 1
+
+    def stop(self) -> None:
+        """
+        End all threads.
+        """
+        for splicer in self._splicers:
+            splicer.stop()
+        self._splicers.clear()
+        self._lent.clear()
