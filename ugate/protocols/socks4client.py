@@ -25,7 +25,7 @@ _SIZE: Final = 8
 _MORE: Final = Step()
 
 _REPLIES: Final = {
-    91: (Cause.GENERAL, Phase.REMOTE, "look into the log of that proxy"),
+    91: (Cause.GENERAL, Phase.REMOTE, "check the target, or look into the log of that proxy"),
     92: (Cause.AUTHENTICATION, Phase.AUTH, "run an identd on this host, or use a SOCKS5 proxy"),
     93: (Cause.AUTHENTICATION, Phase.AUTH, "check the user name, or use a SOCKS5 proxy"),
 }

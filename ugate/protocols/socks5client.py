@@ -28,7 +28,7 @@ _NO_METHOD: Final = 0xFF
 _MORE: Final = Step()
 
 _REPLIES: Final = {
-    1: (Cause.GENERAL, "look into the log of that proxy"),
+    1: (Cause.GENERAL, "check the target, or look into the log of that proxy"),
     2: (Cause.DENIED, "have the rules of that proxy changed, or go another way"),
     3: (Cause.NETWORK_UNREACHABLE, "check the routes of that proxy"),
     4: (Cause.HOST_UNREACHABLE, "check the name, and that the host is up and in reach of that proxy"),

@@ -387,8 +387,9 @@ class AuthTests(SynchronousTestCase):
         self.assertIsNone(outcome.info.principal)
         required = serve(Socks5(INFO, Auth.REQUIRED), [GREET_BOTH, b"\x01\x00\x00", BY_NAME])
         self.assertEqual((required.sent, required.info), (b"\x05\x02\x01\x01", None))
-        password = serve(Socks5(INFO, Auth.OPTIONAL), [GREET_BOTH, b"\x01\x00\x01x", BY_NAME])
-        self.assertEqual((password.sent, password.info), (b"\x05\x02\x01\x01", None))
+        for login in b"\x01\x00\x01x", b"\x01\x01\x00\x00":
+            half = serve(Socks5(INFO, Auth.OPTIONAL), [GREET_BOTH, login, BY_NAME])
+            self.assertEqual((half.sent, half.info), (b"\x05\x02\x01\x01", None))
 
     def test_loginVersion(self) -> None:
         """

@@ -92,6 +92,7 @@ def converse(client: INegotiation, server: INegotiation, principal: Principal | 
     toServer: bytes = client.start()
     served = Step()
     while not served.done:
+        assert toServer, "both wait for the other"
         served = server.receive(toServer)
         answer = served.send
         if served.credentials is not None:
