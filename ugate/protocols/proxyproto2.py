@@ -37,6 +37,7 @@ _LOCAL: Final = 0x20
 _PROXY: Final = 0x21
 _UNSPEC, _INET, _INET6, _UNIX = range(4)
 _ADDRESS_BYTES: Final = (0, 12, 36, 216)
+_STREAM: Final = 1
 _DGRAM: Final = 2
 _UNIX_PATH: Final = 108
 _TLV_HEADER: Final = 3
@@ -91,44 +92,45 @@ def encodeV2(
     """
     The header that says for whom a connection is made.
 
-    Without a source it says C{LOCAL}: the connection is our own.  If the two are
-    not of one family, or of one that has no form here, it says C{UNSPEC}: the
-    receiver then goes by the addresses of the connection itself.
+    Without a source, or if the two addresses are not of one family or of one that
+    has no form here, it says C{LOCAL}: the receiver then goes by the addresses of
+    the connection itself.  (C{UNSPEC} would say the same, but HAProxy resets
+    connections that begin with it.)
 
     @param tlvs: types and values of the fields to add; C{LOCAL} has none.
     @param checksum: whether to add a CRC32c over the whole header.
     @raise ValueError: if the fields do not fit into a header.
     @since: ugate NEXT
     """
-    if source is None:
+    pair = _packPair(source, destination)
+    if pair is None:
         return SIGNATURE_V2 + bytes((_LOCAL, 0, 0, 0))
-    family, addresses = _packPair(source, destination)
+    family, addresses = pair
     fields = [bytes((kind,)) + len(value).to_bytes(2, "big") + value for kind, value in tlvs]
     if checksum:
         fields.append(bytes((Tlv.CRC32C, 0, _CRC_BYTES)) + bytes(_CRC_BYTES))
     body = addresses + b"".join(fields)
     if len(body) > _MAX_LENGTH:
         raise ValueError(f"the fields of a PROXY header are {len(body)} bytes: wanted at most {_MAX_LENGTH}")
-    stream = 1 if family else 0
-    fixed = bytes((_PROXY, family << 4 | stream)) + len(body).to_bytes(2, "big")
+    fixed = bytes((_PROXY, family << 4 | _STREAM)) + len(body).to_bytes(2, "big")
     header = SIGNATURE_V2 + fixed + body
     if checksum:
         header = header[:-_CRC_BYTES] + crc32c(header).to_bytes(_CRC_BYTES, "big")
     return header
 
 
-def _packPair(source: IAddress, destination: IAddress | None) -> tuple[int, bytes]:
+def _packPair(source: IAddress | None, destination: IAddress | None) -> tuple[int, bytes] | None:
     """
     The family number of the header, and both addresses in its form.
     """
     if isinstance(source, UNIXAddress) and isinstance(destination, UNIXAddress):
         names = source.name or b"", destination.name or b""
-        if max(map(len, names)) <= _UNIX_PATH:
-            return _UNIX, b"".join(name.ljust(_UNIX_PATH, b"\x00") for name in names)
-        return _UNSPEC, b""
+        if max(map(len, names)) > _UNIX_PATH:
+            return None
+        return _UNIX, b"".join(name.ljust(_UNIX_PATH, b"\x00") for name in names)
     first, second = packAddress(source), packAddress(destination)
     if first is None or second is None or first[0] != second[0]:
-        return _UNSPEC, b""
+        return None
     ports = first[2].to_bytes(2, "big") + second[2].to_bytes(2, "big")
     return (_INET if first[0] == AF_INET else _INET6), first[1] + second[1] + ports
 

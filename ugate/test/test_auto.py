@@ -10,10 +10,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from h2.config import H2Configuration
-from h2.connection import H2Connection
-from h2.errors import ErrorCodes
-from h2.events import ConnectionTerminated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from zope.interface import implementer
@@ -234,13 +230,16 @@ class AutoTests(SynchronousTestCase):
 
     def test_goAway(self) -> None:
         """
-        An HTTP/2 client understands the reply as the request to use HTTP/1.1.
+        An HTTP/2 client gets the server's empty SETTINGS, which must be first, and
+        a GOAWAY on stream 0: no stream was served, use HTTP/1.1 (RFC 9113, 3.4, 6.8 and 7).
         """
-        client = H2Connection(H2Configuration(client_side=True))
-        client.initiate_connection()
-        reply = self.refused(self.auto(), client.data_to_send()).reply
-        (end,) = [e for e in client.receive_data(reply) if isinstance(e, ConnectionTerminated)]
-        self.assertEqual((end.error_code, end.last_stream_id), (ErrorCodes.HTTP_1_1_REQUIRED, 0))
+        reply = self.refused(self.auto(), FIRST["h2c"]).reply
+        frames = []
+        while reply:
+            end = 9 + int.from_bytes(reply[:3], "big")
+            frames.append((reply[3], reply[4], int.from_bytes(reply[5:9], "big"), reply[9:end]))
+            reply = reply[end:]
+        self.assertEqual(frames, [(4, 0, 0, b""), (7, 0, 0, bytes(7) + b"\x0d")])
 
     def test_notServed(self) -> None:
         """

@@ -318,18 +318,23 @@ class Version2Tests(SynchronousTestCase):
         tail = "20010db8000000000000000000000001 20010db8000000000000000000000002 dc04 01bb"
         self.assertEqual(encodeV2(A6, B6), v2(0x21, 0x21, bytes.fromhex(tail)))
 
-    def test_unspec(self) -> None:
+    def test_noForm(self) -> None:
         """
-        What has no form is C{UNSPEC}, and the receiver keeps the real addresses.
+        What has no form is C{LOCAL}, without the fields.
         """
         long = UNIXAddress("/" + "x" * 108)
         mixed = ((A, B6), (A, None), (A, UNIXAddress("/b")), (long, long), (HostnameAddress(b"h", 1), B))
         for source, destination in mixed:
-            self.assertEqual(encodeV2(source, destination), v2(0x21, 0, b""))
+            self.assertEqual(encodeV2(source, destination, [(1, b"h2")], checksum=True), LOCAL)
+
+    def test_unspec(self) -> None:
+        """
+        With C{UNSPEC} the real addresses stay, and the fields count.
+        """
         self.assertEqual(feed([v2(0x21, 0, b"")])[0].peer, PROXY)
-        # A known family with an unspecified protocol has addresses, which are skipped.
-        info, rest = feed([v2(0x21, 0x10, V2[16:] + b"\x02\x00\x01h") + b"R"])
-        self.assertEqual((info.peer, info.host, info.hints["sni"], rest), (PROXY, LISTENER, "h", b"R"))
+        for kind, addresses in ((0, b""), (0x10, V2[16:]), (0x01, b"")):
+            info, rest = feed([v2(0x21, kind, addresses + b"\x02\x00\x01h") + b"R"])
+            self.assertEqual((info.peer, info.host, info.hints["sni"], rest), (PROXY, LISTENER, "h", b"R"))
 
     def test_local(self) -> None:
         """
@@ -546,7 +551,7 @@ class ClientTests(SynchronousTestCase):
         """
         self.assertEqual(ProxyHeaderClient(Target("198.51.100.2", 443), source=A).start(), V2)
         self.assertEqual(ProxyHeaderClient(Target("2001:db8::2", 443), source=A6).start(), encodeV2(A6, B6))
-        self.assertEqual(ProxyHeaderClient(Target("example.com", 443), source=A).start(), v2(0x21, 0, b""))
+        self.assertEqual(ProxyHeaderClient(Target("example.com", 443), source=A).start(), LOCAL)
 
     def test_ourOwn(self) -> None:
         """
