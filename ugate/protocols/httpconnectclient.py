@@ -1,0 +1,180 @@
+# -*- test-case-name: ugate.test.test_httpconnectclient -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+C{CONNECT} as a client speaks it (RFC 9110, 9.3.6).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from zope.interface import implementer
+
+from twisted.cred.credentials import UsernamePassword
+
+from ugate.errors import Cause, Phase, Refused
+from ugate.interfaces import INegotiation, Step
+from ugate.protocols.httpauth import basicValue
+from ugate.protocols.httpfields import values
+from ugate.protocols.httpreply import causeOf
+from ugate.stream import Principal, Target
+
+if TYPE_CHECKING:
+    import h11
+
+_MORE: Final = Step()
+_MAX_TEXT: Final = 200
+
+_NEXT_STEP: Final = {
+    Cause.DENIED: "have the rules of that proxy changed, or go another way",
+    Cause.AUTHENTICATION: "give that hop a user name and a password that it takes",
+    Cause.UNSUPPORTED: "use a proxy that serves CONNECT to that port",
+    Cause.GENERAL: "look into the log of that proxy",
+}
+
+
+def _printable(text: bytes) -> str:
+    """
+    The first line of a text from a stranger, fit for a log.
+    """
+    line = text[:_MAX_TEXT].lstrip().partition(b"\n")[0]
+    return "".join(c for c in line.decode("utf-8", "replace") if c.isprintable()).strip()
+
+
+def _host(target: Target, hop: str) -> str:
+    """
+    The authority that asks for a target.
+
+    @raise Refused: its name is not ASCII.
+    """
+    text = str(target)
+    if text.isascii() and text.isprintable() and " " not in text:
+        return text
+    raise Refused(
+        Cause.NAME_UNKNOWN,
+        Phase.NEGOTIATE,
+        hop,
+        f"{target.host!r} is not printable ASCII, and HTTP has no other names",
+        "write the name in its ASCII form, with other letters as xn--...",
+    )
+
+
+@implementer(INegotiation)
+class ConnectClient:
+    """
+    The client side of C{CONNECT}: ask an HTTP proxy for a stream to a target, by
+    name where it has one, so that the proxy resolves it.
+
+    @since: ugate NEXT
+    """
+
+    __slots__ = ("_answer", "_conn", "_fields", "_hop", "_target", "_text")
+
+    def __init__(
+        self, target: Target, login: UsernamePassword | None = None, hop: str = "the HTTP proxy"
+    ) -> None:
+        """
+        @param target: where the proxy shall connect to.
+        @param login: sent to the proxy, if given; its fields are L{bytes}.
+        @param hop: what L{Refused} names.
+        @raise Refused: the target or the login cannot be said in HTTP.
+        """
+        self._target = _host(target, hop)
+        self._hop = hop
+        self._fields = [("Host", self._target)]
+        if login is not None:
+            self._fields.append(("Proxy-Authorization", basicValue(login, hop).decode("ascii")))
+        self._conn: h11.Connection | None = None
+        self._answer: h11.Response | None = None
+        self._text = b""
+
+    def start(self) -> bytes:
+        """
+        The request.
+        """
+        import h11
+
+        from ugate.protocols.httphead import MAX_HEAD
+
+        self._conn = h11.Connection(h11.CLIENT, MAX_HEAD)
+        request = h11.Request(method="CONNECT", target=self._target, headers=self._fields)
+        return self._conn.send(request) + self._conn.send(h11.EndOfMessage())
+
+    def receive(self, data: bytes) -> Step:
+        """
+        Take more of what the proxy says.
+
+        @raise Refused: it says no, or it does not speak HTTP/1.1.
+        """
+        import h11
+
+        from ugate.protocols.httphead import why
+
+        conn = self._conn
+        if conn is None or not data:
+            return _MORE
+        conn.receive_data(data)
+        try:
+            while True:
+                event = conn.next_event()
+                if isinstance(event, h11.Response):
+                    if event.status_code < 300:
+                        return Step(done=True, rest=conn.trailing_data[0])
+                    self._answer = event
+                    if not self._isWorthReading(event):
+                        raise self._refusal(event)
+                elif isinstance(event, h11.Data):
+                    self._text += event.data
+                    if self._answer and (len(self._text) >= _MAX_TEXT or b"\n" in self._text.lstrip()):
+                        raise self._refusal(self._answer)
+                elif isinstance(event, h11.EndOfMessage) and self._answer:
+                    raise self._refusal(self._answer)
+                elif not isinstance(event, h11.InformationalResponse):
+                    return _MORE
+        except h11.RemoteProtocolError as e:
+            if self._answer:
+                raise self._refusal(self._answer) from e
+            detail = f"its answer to CONNECT is no HTTP/1.1: {why(e)}"
+            raise Refused(Cause.PEER_MISBEHAVED, Phase.REMOTE, self._hop, detail) from e
+
+    @staticmethod
+    def _isWorthReading(answer: h11.Response) -> bool:
+        """
+        Is there a text whose end will come without the end of the connection?
+        """
+        kind = b"".join(values(answer.headers, b"content-type"))
+        framed = values(answer.headers, b"content-length") + values(answer.headers, b"transfer-encoding")
+        return kind.lower().startswith(b"text/plain") and bool(framed)
+
+    def _refusal(self, answer: h11.Response) -> Refused:
+        """
+        What a response other than 2xx means.
+        """
+        status = answer.status_code
+        cause = causeOf(status, b",".join(values(answer.headers, b"proxy-status")))
+        phase = Phase.AUTH if cause is Cause.AUTHENTICATION else Phase.REMOTE
+        detail = f"{self._target}, {status} {_printable(answer.reason)}".rstrip()
+        text = _printable(self._text)
+        if text:
+            detail += f": {text}"
+        return Refused(cause, phase, self._hop, detail, _NEXT_STEP.get(cause, ""))
+
+    def login(self, principal: Principal | None) -> Step:
+        """
+        Nothing to do: a client checks no credentials.
+        """
+        return _MORE
+
+    def accept(self) -> bytes:
+        """
+        Nothing: the proxy waits for no answer.
+        """
+        return b""
+
+    def refuse(self, reason: Refused) -> bytes:
+        """
+        Nothing: a client says no by closing.
+        """
+        return b""
