@@ -43,25 +43,26 @@ class Layer:
 
 LAYERS = (
     Layer("values", ("ugate._version", "ugate.interfaces", "ugate.errors", "ugate.stream"), ()),
+    Layer("time", ("ugate.deadlines",), ("values",)),
+    Layer("protocols", ("ugate.protocols",), ("values", "time")),
     Layer(
         "relay",
-        ("ugate.relay", "ugate.splicing", "ugate.copying", "ugate.deadlines"),
-        ("values",),
+        ("ugate.relay", "ugate.pump", "ugate.leg", "ugate.splicing", "ugate.copying"),
+        ("values", "time", "protocols"),
     ),
-    Layer("protocols", ("ugate.protocols",), ("values", "relay")),
     # These two meet only in the interfaces.
-    Layer("endpoints", ("ugate.endpoints",), ("values", "relay", "protocols")),
-    Layer("tenancy", ("ugate.tenancy",), ("values", "relay", "protocols")),
-    Layer("gateway", ("ugate.gateway",), ("values", "relay")),
+    Layer("endpoints", ("ugate.endpoints",), ("values", "time", "protocols", "relay")),
+    Layer("tenancy", ("ugate.tenancy",), ("values", "time", "protocols", "relay")),
+    Layer("gateway", ("ugate.gateway",), ("values", "time", "relay")),
     Layer(
         "assembly",
         ("ugate.modules", "ugate.node", "ugate.tap", "ugate.cli", "ugate.testing"),
-        ("values", "relay", "protocols", "endpoints", "tenancy", "gateway"),
+        ("values", "time", "protocols", "relay", "endpoints", "tenancy", "gateway"),
     ),
     Layer(
         "plugin",
         (PLUGIN,),
-        ("values", "relay", "protocols", "endpoints", "tenancy", "gateway", "assembly"),
+        ("values", "time", "protocols", "relay", "endpoints", "tenancy", "gateway", "assembly"),
     ),
 )
 """
@@ -223,7 +224,7 @@ class ComplaintsTests(SynchronousTestCase):
         fine = {
             "ugate.__init__": "from ugate._version import __version__",
             "ugate.stream": "from ugate.interfaces import IStreamInfo",
-            "ugate.relay": "import os\nfrom ugate import splicing, errors, __version__",
+            "ugate.relay": "from ugate.protocols.sockets import x\nfrom ugate import leg, __version__",
             "ugate.protocols.socks": "from ugate.protocols.negotiate import Step",
             "ugate.endpoints.wrap": "import ugate.protocols.socks\nfrom twisted.internet import endpoints",
             "ugate.tenancy.policy": "from ugate import stream",
@@ -241,6 +242,7 @@ class ComplaintsTests(SynchronousTestCase):
             "ugate.errors", "import ugate.relay", "ugate.errors:1 imports ugate.relay: values"
         )
         self.assertComplains("ugate.relay", "from ugate import gateway", "not gateway")
+        self.assertComplains("ugate.protocols.socks", "from ugate.relay import relay", "not relay")
         self.assertComplains("ugate.protocols.socks", "from ugate.endpoints.wrap import x", "not endpoints")
         self.assertComplains("ugate.endpoints.wrap", "from ugate.node import Node", "not assembly")
         self.assertComplains("ugate.tap", f"import {PLUGIN}", "not plugin")
