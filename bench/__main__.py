@@ -8,6 +8,7 @@ C{python -m bench}: measure, print, and leave a JSON file and a chart.
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import sys
@@ -23,6 +24,8 @@ from bench.record import Record, tables, write
 from bench.report import Result
 from bench.rounds import Sample, samples, takesPart
 from bench.rows import ROWS, Row
+
+_BUSY = 0.5
 
 
 def _listing(asked: Plan) -> str:
@@ -82,6 +85,10 @@ def main() -> int:
         if reason := contestant.missing():
             print(f"without {contestant.name}: {reason}")
     present = tuple(contestant for contestant in asked.contestants if not contestant.missing())
+    if os.getloadavg()[0] > _BUSY:
+        print(
+            f"this machine is busy (load {os.getloadavg()[0]:.1f}): compare ratios with care, and figures not at all"
+        )
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     for number in (signal.SIGTERM, signal.SIGINT):

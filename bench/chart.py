@@ -9,6 +9,7 @@ The chart: bars of every contestant beside sing-box, written as SVG by hand.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from xml.sax.saxutils import escape
 
 from bench.report import Result
@@ -24,17 +25,20 @@ _COLOURS = {
 }
 _OTHER = "#17becf"
 _LEFT, _WIDTH, _RIGHT = 260, 520, 150
-_BAR, _GAP, _TOP, _BOTTOM = 12, 14, 64, 30
+_BAR, _GAP, _TOP = 12, 14, 64
+_CAPTION = 150
 _MOST = 3.0
 _STEPS = 6
+_HALO = ' paint-order="stroke" stroke="white" stroke-width="3"'
 _GOAL = 'stroke="#d62728" stroke-width="2" stroke-dasharray="3 2"'
 
 
-def _text(x: float, y: float, words: str, anchor: str = "start", size: int = 11) -> str:
+def _text(x: float, y: float, words: str, anchor: str = "start", size: int = 11, more: str = "") -> str:
     """
     @return: a text element.
     """
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}">{escape(words)}</text>'
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+    return f'<text {place} font-size="{size}"{more}>{escape(words)}</text>'
 
 
 def _line(x: float, top: float, bottom: float, style: str) -> str:
@@ -62,7 +66,7 @@ def _group(result: Result, metric: Metric, columns: Mapping[str, str], y: float)
     @param y: where it begins.
     @return: the elements, and where it ends.
     """
-    parts, top = [], y
+    parts, labels, top = list[str](), list[str](), y
     for name in columns:
         ratio, median = result.ratio(metric.key, name, SING_BOX), result.median(metric.key, name)
         if ratio is None or median is None:
@@ -73,7 +77,7 @@ def _group(result: Result, metric: Metric, columns: Mapping[str, str], y: float)
         )
         beyond = " \u2192" if ratio.median > _MOST else ""
         label = f"{ratio.median:.2f}{beyond}  ({median:.{metric.digits}f} {metric.unit})"
-        parts.append(_text(end + 4, y + _BAR - 3, label, size=9))
+        labels.append(_text(end + 4, y + _BAR - 3, label, size=9, more=_HALO))
         y += _BAR
     if not parts:
         return [], y
@@ -90,7 +94,7 @@ def _group(result: Result, metric: Metric, columns: Mapping[str, str], y: float)
                     _GOAL,
                 )
             )
-    return parts, y + _GAP
+    return [*parts, *labels], y + _GAP
 
 
 def _legend(columns: Mapping[str, str]) -> list[str]:
@@ -126,11 +130,14 @@ def chart(result: Result, metrics: Sequence[Metric], columns: Mapping[str, str],
         colour = "#404040" if value == 1.0 else "#e0e0e0"
         grid.append(_line(_at(value), _TOP - 8, y - _GAP / 2, f'stroke="{colour}"'))
         grid.append(_text(_at(value), _TOP - 11, f"{value:g}", "middle", 9))
-    body.append(_text(10, y + 14, caption, size=9))
+    bottom = y
+    for line in wrap(caption, _CAPTION):
+        bottom += 13
+        body.append(_text(10, bottom, line, size=9))
     title = _text(
         10, 18, "Multiples of sing-box's figure, medians of one run (dashed: ugate's goal)", size=14
     )
-    width, height = _LEFT + _WIDTH + _RIGHT, y + _BOTTOM
+    width, height = _LEFT + _WIDTH + _RIGHT, bottom + 10
     size = f'width="{width}" height="{height:.0f}"'
     opening = f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {width} {height:.0f}"'
     lines = [

@@ -22,7 +22,7 @@ from bench.stand import Stand
 _READY = 20.0
 _GRACE = 30
 _STEP = 0.05
-_SETTLE = 0.5
+_SETTLE = 0.4
 _CONNECT_PROCESSES = 4
 _RTT_PROCESSES = 2
 _RTT_STREAMS = 16

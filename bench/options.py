@@ -20,7 +20,7 @@ from bench.peers import Envoy, HAProxy, Microsocks, SingBox
 from bench.rows import ROWS, Row
 
 _RESULTS = Path(__file__).parent / "results"
-_SECONDS, _ROUNDS, _WARM, _IDLE = 1.2, 5, 0.25, 1000
+_SECONDS, _ROUNDS, _WARM, _IDLE = 1.2, 5, 0.2, 1000
 _QUICK_SECONDS, _QUICK_ROUNDS, _QUICK_WARM, _QUICK_IDLE = 0.6, 1, 0.2, 500
 
 

@@ -63,7 +63,7 @@ class SingBox(Contestant):
         @return: its version.
         """
         if os.access(self._program, os.X_OK):
-            return firstLine([self._program, "version"])
+            return firstLine([self._program, "version"]).removeprefix("sing-box version ")
         return "unknown"
 
     def command(self, hop: Hop) -> Command:
