@@ -85,10 +85,8 @@ def main() -> int:
         if reason := contestant.missing():
             print(f"without {contestant.name}: {reason}")
     present = tuple(contestant for contestant in asked.contestants if not contestant.missing())
-    if os.getloadavg()[0] > _BUSY:
-        print(
-            f"this machine is busy (load {os.getloadavg()[0]:.1f}): compare ratios with care, and figures not at all"
-        )
+    if (busy := os.getloadavg()[0]) > _BUSY:
+        print(f"this machine is busy (load {busy:.1f}): compare ratios with care, and figures not at all")
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     for number in (signal.SIGTERM, signal.SIGINT):
