@@ -1,0 +1,289 @@
+# -*- test-case-name: ugate.test.test_negotiated -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Endpoints that put a negotiation between a transport and a protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from zope.interface import implementer
+
+from twisted.cred.credentials import ICredentials
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+    IStreamServerEndpoint,
+)
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ugate.deadlines import Deadlines
+from ugate.errors import Cause, ListenRefused, Phase, ProtocolError, Refused
+from ugate.interfaces import Auth, INegotiation, IStreamInfo, ITenant, Step
+from ugate.protocols.negotiate import LINGER, Negotiating, Owner
+from ugate.stream import Principal, StreamInfo
+
+ServerNegotiation = Callable[[StreamInfo, Auth], INegotiation]
+
+
+def isLocal(address: IAddress | None) -> bool:
+    """
+    Whether only programs of this machine can reach that listening address.
+    """
+    if isinstance(address, (IPv4Address, IPv6Address)):
+        return address.host.startswith("127.") or address.host == "::1"
+    return address is None or isinstance(address, UNIXAddress)
+
+
+class _ServerFactory(Factory, Owner):
+    """
+    Accepted connections, each with its negotiation.
+    """
+
+    _log = Logger()
+    noisy = False
+    auth = Auth.REQUIRED
+
+    def __init__(self, endpoint: NegotiatedServerEndpoint, wrapped: IProtocolFactory) -> None:
+        self._make = endpoint.negotiation
+        self.wrappedFactory = wrapped
+        self.cap = endpoint.cap
+        clock = endpoint.reactor
+        self.deadlines = Deadlines(clock, endpoint.deadline, Negotiating.overdue)
+        self.lingering = Deadlines(clock, LINGER, Negotiating.overdue)
+        self._silence: Deadlines[Negotiating] | None = None
+        if endpoint.patience is not None:
+            self._silence = Deadlines(clock, endpoint.patience, Negotiating.silent)
+        tenant = ITenant(endpoint.reactor, None)
+        self._portal = None if tenant is None else tenant.portal
+
+    def doStart(self) -> None:
+        super().doStart()
+        self.wrappedFactory.doStart()
+
+    def doStop(self) -> None:
+        super().doStop()
+        self.wrappedFactory.doStop()
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        return Negotiating(self, addr)  # type: ignore[arg-type]
+
+    def negotiationFor(self, host: Negotiating) -> INegotiation:
+        peer = host.peer
+        info = peer if IStreamInfo.providedBy(peer) else StreamInfo(peer, host.getHost())
+        if self._silence is not None:
+            self._silence.start(host)
+        return self._make(info, self.auth)  # type: ignore[arg-type]
+
+    def buildInner(self, host: Negotiating, step: Step) -> IProtocol | None:
+        return self.wrappedFactory.buildProtocol(host.peer)
+
+    def failed(self, host: Negotiating, error: Exception) -> None:
+        if isinstance(error, Refused) and error.cause is Cause.PEER_CLOSED:
+            return
+        self._log.info("{peer}: {error}", peer=str(_where(host.peer)), error=str(error))
+
+    def login(self, credentials: ICredentials) -> Principal | Deferred[Principal]:
+        if self._portal is None:
+            return super().login(credentials)
+        loggedIn: Deferred[tuple[object, Principal, object]] = self._portal.login(
+            credentials, None, Principal
+        )
+        return loggedIn.addCallback(lambda result: result[1])
+
+
+def _where(peer: IAddress) -> object:
+    if isinstance(peer, (IPv4Address, IPv6Address)):
+        return f"{peer.host}:{peer.port}"
+    return peer
+
+
+@implementer(IStreamServerEndpoint)
+class NegotiatedServerEndpoint:
+    """
+    Listens by another endpoint; the protocols of the factory are built when the
+    negotiation is done, with a L{StreamInfo} as address and C{getPeer()}.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        inner: IStreamServerEndpoint,
+        negotiation: ServerNegotiation,
+        *,
+        deadline: float = 10.0,
+        patience: float | None = None,
+        cap: int = Owner.cap,
+        proves: bool = True,
+    ) -> None:
+        """
+        @param reactor: the clock, and with L{ITenant} the one who checks credentials.
+        @param inner: how to listen.
+        @param negotiation: makes one from a L{StreamInfo} and an L{Auth}.
+        @param deadline: seconds that a negotiation may take.
+        @param patience: seconds after which a peer that has said nothing is
+            taken for the client of a server that speaks first.
+        @param cap: bytes that a negotiation may take.
+        @param proves: whether the negotiation can ask for credentials.
+        """
+        self.reactor = reactor
+        self.inner = inner
+        self.negotiation = negotiation
+        self.deadline = deadline
+        self.patience = patience
+        self.cap = cap
+        self._proves = proves
+
+    @property
+    def proves(self) -> bool:
+        """
+        Whether a peer has to prove who it is, unless it is on this machine.
+        """
+        tenant = ITenant(self.reactor, None)
+        if self._proves and tenant is not None and tenant.portal is not None:
+            return True
+        return bool(getattr(self.inner, "proves", False))
+
+    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """
+        See L{IStreamServerEndpoint.listen}.
+
+        @return: a Deferred that fails with L{ListenRefused} if others than
+            this machine could connect and nobody could check who they are.
+        """
+        negotiating = _ServerFactory(self, factory)
+
+        def listening(port: IListeningPort) -> IListeningPort | Deferred[IListeningPort]:
+            tenant = ITenant(self.reactor, None)
+            canProve = self._proves and tenant is not None and tenant.portal is not None
+            address = port.getHost() if hasattr(port, "getHost") else None
+            if isLocal(address) or not self._proves:
+                negotiating.auth = Auth.OPTIONAL if canProve else Auth.NONE
+            elif canProve:
+                negotiating.auth = Auth.REQUIRED
+            elif tenant is None:
+                negotiating.auth = Auth.NONE
+            return port
+
+        return self.inner.listen(negotiating).addCallback(listening)
+
+
+class _ClientFactory(Factory, Owner):
+    """
+    One connection to a peer that first has to be told what we want.
+    """
+
+    noisy = False
+
+    def __init__(self, endpoint: NegotiatedClientEndpoint, wrapped: IProtocolFactory) -> None:
+        self._endpoint = endpoint
+        self.wrappedFactory = wrapped
+        clock = endpoint.reactor
+        self.deadlines = Deadlines(clock, endpoint.deadline, Negotiating.overdue)
+        self.lingering = Deadlines(clock, LINGER, Negotiating.overdue)
+        self.host: Negotiating | None = None
+        self.result: Deferred[IProtocol] = Deferred(self._cancelled)
+
+    def _cancelled(self, result: Deferred[IProtocol]) -> None:
+        self.deadlines.close()
+        if self.host is not None and self.host.transport is not None:
+            self.host.abortConnection()
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        self.host = Negotiating(self, addr)  # type: ignore[arg-type]
+        return self.host
+
+    def negotiationFor(self, host: Negotiating) -> INegotiation:
+        return self._endpoint.negotiation()
+
+    def buildInner(self, host: Negotiating, step: Step) -> IProtocol | None:
+        return self.wrappedFactory.buildProtocol(host.peer)
+
+    def opened(self, inner: IProtocol) -> None:
+        self.deadlines.close()
+        if not self.result.called:
+            self.result.callback(inner)
+
+    def failed(self, host: Negotiating, error: Exception) -> None:
+        self.deadlines.close()
+        if self.result.called:
+            return
+        hop = self._endpoint.hop
+        if isinstance(error, ProtocolError):
+            error = Refused(Cause.PEER_MISBEHAVED, Phase.REMOTE, hop, str(error))
+        elif isinstance(error, Refused) and error.hop == "peer":
+            error = Refused(error.cause, Phase.REMOTE, hop, error.detail)
+        self.result.errback(Failure(error))
+
+
+@implementer(IStreamClientEndpoint)
+class NegotiatedClientEndpoint:
+    """
+    Connects by another endpoint and negotiates; the protocol is built and the
+    Deferred fires when that is done.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        inner: IStreamClientEndpoint,
+        negotiation: Callable[[], INegotiation],
+        *,
+        hop: str,
+        deadline: float = 10.0,
+    ) -> None:
+        """
+        @param reactor: the clock.
+        @param inner: how to reach the peer.
+        @param negotiation: makes a fresh one for each connection.
+        @param hop: what errors name.
+        @param deadline: seconds that the negotiation may take.
+        """
+        self.reactor = reactor
+        self.inner = inner
+        self.negotiation = negotiation
+        self.hop = hop
+        self.deadline = deadline
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """
+        See L{IStreamClientEndpoint.connect}.
+
+        @return: a Deferred that fails with L{Refused}, or with what the inner
+            endpoint fails with.
+        """
+        factory = _ClientFactory(self, protocolFactory)
+        connecting = self.inner.connect(factory)
+        result = factory.result
+
+        def connected(host: IProtocol) -> None:
+            # What waits for nothing from its peer is done now.
+            if factory.host is not None and factory.host.inner is None:
+                factory.host.begin()
+
+        def failed(failure: Failure) -> None:
+            if not result.called:
+                result.errback(failure)
+
+        connecting.addCallbacks(connected, failed)
+        outer: Deferred[IProtocol] = Deferred(lambda d: (connecting.cancel(), result.cancel()))
+        result.addCallbacks(outer.callback, outer.errback)
+        return outer

@@ -1,0 +1,428 @@
+# -*- test-case-name: ugate.test.test_negotiate -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+The host of every negotiation: the byte cap, the deadline, the check of
+credentials and the replay of unread bytes, written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from zope.interface import implementer
+from zope.interface.interfaces import IInterface
+
+from twisted.cred.credentials import ICredentials
+from twisted.cred.error import UnauthorizedLogin
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IAddress,
+    IConsumer,
+    IHalfCloseableDescriptor,
+    IHalfCloseableProtocol,
+    IProtocol,
+    IPushProducer,
+    ITransport,
+)
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ugate.deadlines import Deadlines
+from ugate.errors import Cause, Phase, ProtocolError, Refused
+from ugate.interfaces import Detached, IDetachable, INegotiation, IPending, Step
+from ugate.protocols.sockets import endWriting
+from ugate.stream import Principal
+
+DEFAULT_CAP: Final = 16384
+"""Bytes that a peer may send before its negotiation is done."""
+
+LINGER: Final = 2.0
+"""Seconds that a refused peer has to read why, before the connection is cut."""
+
+
+class Owner:
+    """
+    What stands behind a host: it makes the negotiation and the inner protocol,
+    and hears of failures.  One owner serves many connections.
+    """
+
+    cap = DEFAULT_CAP
+    deadlines: Deadlines[Negotiating]
+    lingering: Deadlines[Negotiating]
+
+    def negotiationFor(self, host: Negotiating) -> INegotiation:
+        """
+        The negotiation of a new connection, whose transport the host has.
+        """
+        raise LookupError("an owner makes negotiations")  # pragma: no cover
+
+    def buildInner(self, host: Negotiating, step: Step) -> IProtocol | None:
+        """
+        The protocol that the stream is for; L{None} to close it.
+        """
+        raise LookupError("an owner builds protocols")  # pragma: no cover
+
+    def opened(self, inner: IProtocol) -> None:
+        """
+        The inner protocol has its transport.
+        """
+
+    def failed(self, host: Negotiating, error: Exception) -> None:
+        """
+        The negotiation came to nothing.
+        """
+
+    def login(self, credentials: ICredentials) -> Principal | Deferred[Principal]:
+        """
+        Who that is.
+
+        @raise UnauthorizedLogin: nobody; the Deferred may fail so as well.
+        """
+        raise UnauthorizedLogin
+
+
+@implementer(
+    IProtocol,
+    IHalfCloseableProtocol,
+    ITransport,
+    IConsumer,
+    IPushProducer,
+    IHalfCloseableDescriptor,
+    IPending,
+)
+class Negotiating:
+    """
+    One connection under negotiation; afterwards the transport of the protocol
+    that the stream is for.
+
+    @ivar peer: what C{getPeer} answers: once done, a L{StreamInfo}.
+    @since: ugate NEXT
+    """
+
+    _log = Logger()
+
+    transport: Any = None
+    inner: Any = None
+    negotiation: Any = None
+    _closing = False
+    _busy = False
+    """Whether a login is being checked; what arrives waits."""
+    _answered = False
+    _received = 0
+    _held = b""
+    """What arrived and nobody has taken yet."""
+    _eof = False
+
+    def __init__(self, owner: Owner, peer: IAddress) -> None:
+        """
+        @param owner: see L{Owner}.
+        @param peer: who connected, or whom we connected to.
+        """
+        self.owner = owner
+        self.peer = peer
+
+    def __conform__(self, interface: IInterface) -> object | None:
+        # A handshake forwards the socket of the transport below, if that has one.
+        if interface is IDetachable and self.inner is not None:
+            return self if IDetachable(self.transport, None) is not None else None
+        return None
+
+    # The protocol of the connection below.
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """
+        Begin.
+        """
+        self.transport = transport
+        if IPending.providedBy(transport):
+            transport.accept()
+        owner = self.owner
+        owner.deadlines.start(self)
+        self.negotiation = owner.negotiationFor(self)
+        try:
+            hello = self.negotiation.start()
+        except Refused as refused:
+            self._fail(refused)
+            return
+        if hello:
+            transport.write(hello)
+
+    def connectionMade(self) -> None:
+        """
+        See L{makeConnection}.
+        """
+
+    def logPrefix(self) -> str:
+        """
+        For the log of the reactor.
+        """
+        return "negotiating"
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Bytes of the handshake, or of the stream.
+        """
+        if self.inner is not None:
+            self.inner.dataReceived(data)
+        elif not self._closing:
+            self._received += len(data)
+            if self._busy:
+                self._held += data
+            else:
+                self._step(self.negotiation.receive, data)
+            # What came with the last of the handshake is the stream's, and does not count.
+            if self.inner is None and self._received > self.owner.cap and not self._closing:
+                self._fail(ProtocolError(f"more than {self.owner.cap} bytes before the stream was asked for"))
+
+    def silent(self) -> None:
+        """
+        The peer has not said a word in the time that the listener grants.
+        """
+        if not self._received and self.inner is None and not self._closing:
+            self._step(self.negotiation.silent)
+
+    def begin(self) -> None:
+        """
+        Let a negotiation that waits for nothing be done at once.
+        """
+        if not self._closing:
+            self._step(self.negotiation.receive, b"")
+
+    def _step(self, call: Callable[..., Step], *args: object) -> None:
+        try:
+            step = call(*args)
+        except (ProtocolError, Refused) as error:
+            self._fail(error)
+            return
+        if step.send:
+            self.transport.write(step.send)
+        if step.done:
+            self._open(step)
+        elif step.credentials is not None:
+            self._checkLogin(step)
+
+    def _checkLogin(self, step: Step) -> None:
+        self._busy = True
+        self._held += step.rest
+        try:
+            result = self.owner.login(cast(ICredentials, step.credentials))
+        except UnauthorizedLogin:
+            self._loggedIn(None)
+            return
+        if isinstance(result, Deferred):
+            result.addCallbacks(self._loggedIn, self._notLoggedIn)
+        else:
+            self._loggedIn(result)
+
+    def _notLoggedIn(self, failure: Failure) -> None:
+        if failure.check(UnauthorizedLogin) is None:
+            self._log.failure("a login could not be checked", failure=failure)
+        self._loggedIn(None)
+
+    def _loggedIn(self, principal: Principal | None) -> None:
+        self._busy = False
+        if self._closing:
+            return
+        self._step(self.negotiation.login, principal)
+        if self.inner is None and not self._closing and not self._busy and self._held:
+            held, self._held = self._held, b""
+            self._step(self.negotiation.receive, held)
+
+    def _open(self, step: Step) -> None:
+        self.owner.deadlines.stop(self)
+        self._held = step.rest + self._held
+        if step.info is not None:
+            self.peer = step.info
+        inner = self.owner.buildInner(self, step)
+        if inner is None:
+            self._fail(Refused(Cause.OVERLOADED, Phase.NEGOTIATE, "listener"))
+            return
+        self.inner = inner
+        inner.makeConnection(self)
+        self.owner.opened(inner)
+        if self._held and self.inner is not None:
+            held, self._held = self._held, b""
+            inner.dataReceived(held)
+        if self._eof and self.inner is not None:
+            self.readConnectionLost()
+
+    def _fail(self, error: Exception) -> None:
+        self.owner.failed(self, error)
+        reply = error.reply if isinstance(error, ProtocolError) else b""
+        if reply:
+            self._finish(reply)
+        else:
+            self._closing = True
+            self.owner.deadlines.stop(self)
+            self.transport.loseConnection()
+
+    def _finish(self, last: bytes) -> None:
+        """
+        Say one last thing and let the peer read it: closing at once, with
+        bytes of it unread, would reset the connection and lose our words.
+        """
+        self._closing = True
+        self.inner = None
+        self.owner.deadlines.stop(self)
+        self.owner.lingering.start(self)
+        self.transport.write(last)
+        if self._eof:
+            self.transport.loseConnection()
+        else:
+            endWriting(self.transport)
+
+    def overdue(self) -> None:
+        """
+        The handshake, or the goodbye, has had its time.
+        """
+        if self._closing:
+            self.abortConnection()
+            return
+        self.owner.failed(self, Refused(Cause.TIMED_OUT, Phase.NEGOTIATE, "peer", "no end of the handshake"))
+        self._closing = True
+        self.abortConnection()
+
+    def readConnectionLost(self) -> None:
+        """
+        The peer has ended its direction.
+        """
+        self._eof = True
+        if self.inner is None:
+            if not self._busy or self._closing:
+                self.transport.loseConnection()
+            return
+        halfCloseable = IHalfCloseableProtocol(self.inner, None)
+        if halfCloseable is not None:
+            halfCloseable.readConnectionLost()
+        else:
+            self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """
+        Our own half-close is through.
+        """
+        halfCloseable = IHalfCloseableProtocol(self.inner, None)
+        if halfCloseable is not None:
+            halfCloseable.writeConnectionLost()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        The connection is gone.
+        """
+        self.owner.deadlines.stop(self)
+        self.owner.lingering.stop(self)
+        inner, self.inner = self.inner, None
+        if inner is not None:
+            inner.connectionLost(reason)
+        elif not self._closing:
+            self._closing = True
+            clean = reason.check(ConnectionDone) is not None
+            detail = "" if clean else reason.getErrorMessage()
+            self.owner.failed(self, Refused(Cause.PEER_CLOSED, Phase.NEGOTIATE, "peer", detail))
+
+    # The transport of the inner protocol.
+
+    def getPeer(self) -> IAddress:
+        """
+        What is known of the stream.
+        """
+        return self.peer
+
+    def getHost(self) -> IAddress:
+        """
+        The local address.
+        """
+        return cast(IAddress, self.transport.getHost())
+
+    def write(self, data: bytes) -> None:
+        """
+        See L{ITransport}.
+        """
+        self.transport.write(data)
+
+    def writeSequence(self, data: Any) -> None:
+        """
+        See L{ITransport}.
+        """
+        self.transport.write(b"".join(data))
+
+    def loseConnection(self) -> None:
+        """
+        See L{ITransport}.
+        """
+        self.transport.loseConnection()
+
+    def abortConnection(self) -> None:
+        """
+        Drop what is buffered, and reset.
+        """
+        self.transport.abortConnection()
+
+    def loseWriteConnection(self) -> None:
+        """
+        See L{IHalfCloseableDescriptor}.
+        """
+        endWriting(self.transport)
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """
+        See L{IConsumer}.
+        """
+        self.transport.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        """
+        See L{IConsumer}.
+        """
+        self.transport.unregisterProducer()
+
+    def pauseProducing(self) -> None:
+        """
+        See L{IPushProducer}.
+        """
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """
+        See L{IPushProducer}.
+        """
+        self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """
+        See L{IPushProducer}.
+        """
+        self.transport.stopProducing()
+
+    def accept(self) -> None:
+        """
+        See L{IPending.accept}.
+        """
+        if not self._answered:
+            self._answered = True
+            answer = self.negotiation.accept()
+            if answer:
+                self.transport.write(answer)
+
+    def refuse(self, reason: Refused) -> None:
+        """
+        See L{IPending.refuse}.
+        """
+        if not self._answered:
+            self._answered = True
+            self._finish(self.negotiation.refuse(reason))
+
+    def detach(self) -> Detached:
+        """
+        See L{IDetachable.detach}.
+        """
+        below = IDetachable(self.transport).detach()
+        held = self._held + below.unread
+        self._closing = True
+        self._held = b""
+        self.transport = self.inner = self.negotiation = None
+        return Detached(below.socket, held, below.unsent) if held else below

@@ -1,0 +1,151 @@
+# -*- test-case-name: ugate.test.test_egress -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Which resolved addresses a stream may be carried to.
+"""
+
+from __future__ import annotations
+
+import socket
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Final
+
+from ugate.errors import Denied
+from ugate.stream import Target
+
+_METADATA: Final = frozenset(
+    ip_address(text) for text in ("169.254.169.254", "fd00:ec2::254", "100.100.100.200")
+)
+_NAT64: Final = ip_network("64:ff9b::/96")
+_SHARED: Final = ip_network("100.64.0.0/10")
+
+
+def plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """
+    The address that the kernel will really talk to: an IPv4 address in an IPv6
+    one is taken out, and the unspecified address means this host.
+    """
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        elif address.sixtofour is not None:
+            address = address.sixtofour
+        elif address in _NAT64:
+            address = IPv4Address(int(address) & 0xFFFFFFFF)
+    if address.is_unspecified:
+        return ip_address("127.0.0.1" if address.version == 4 else "::1")
+    return address
+
+
+@lru_cache(maxsize=4096)
+def _classify(host: str) -> tuple[str, bool]:
+    """
+    Why an address is never allowed, or empty; and whether it is private.
+    """
+    try:
+        address = plain(ip_address(host.partition("%")[0]))
+    except ValueError:
+        return "a name where an address was wanted: resolve it first", False
+    if address in _METADATA:
+        return "the metadata service of a cloud", True
+    if address.is_link_local:
+        return "a link-local address", True
+    if address.is_multicast:
+        return "a multicast address", False
+    private = address.is_private or address.is_loopback or (address.version == 4 and address in _SHARED)
+    return "", private
+
+
+class OwnListeners:
+    """
+    The addresses that this process listens on, which no stream may lead back to.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self) -> None:
+        self._byPort: dict[int, list[str]] = {}
+
+    def add(self, host: str, port: int) -> None:
+        """
+        We listen there now; C{0.0.0.0} and C{::} are every address of this machine.
+        """
+        self._byPort.setdefault(port, []).append(host)
+
+    def remove(self, host: str, port: int) -> None:
+        """
+        No longer.
+        """
+        hosts = self._byPort[port]
+        hosts.remove(host)
+        if not hosts:
+            del self._byPort[port]
+
+    def holds(self, host: str, port: int) -> bool:
+        """
+        Whether a connection to there would come back to us.
+        """
+        hosts = self._byPort.get(port)
+        if hosts is None:
+            return False
+        address = plain(ip_address(host.partition("%")[0]))
+        for own in hosts:
+            listening = ip_address(own)
+            if listening.is_unspecified:
+                if _isOurs(address):
+                    return True
+            elif plain(listening) == address:
+                return True
+        return False
+
+
+def _isOurs(address: IPv4Address | IPv6Address) -> bool:
+    """
+    Whether this machine has the address: only then can a socket be bound to it.
+    """
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(address), 0))
+        except OSError:
+            return False
+    return True
+
+
+class Egress:
+    """
+    The rule on resolved addresses: link-local and metadata addresses and our own
+    listeners never; private ranges as the config says.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, own: OwnListeners, private: bool) -> None:
+        """
+        @param own: where this process listens.
+        @param private: whether private and loopback addresses are allowed.
+        """
+        self._own = own
+        self._private = private
+
+    def check(self, host: str, port: int) -> None:
+        """
+        Return if a connection may be made to that address.
+
+        @param host: an address literal.
+        @raise Denied: it may not; the error says which rule.
+        """
+        why, private = _classify(host)
+        if not why and private and not self._private:
+            why = "a private address"
+            step = "set policy.private to allow, if clients may reach this network"
+        else:
+            step = "ask for an address that is not this host's or its cloud's own"
+        if not why and self._own.holds(host, port):
+            why = "a listener of this gateway"
+            step = "ask for the service itself, not for the gateway"
+        if why:
+            raise Denied(str(Target(host, port)), why, step)
