@@ -325,10 +325,14 @@ class AuthTests(SynchronousTestCase):
             (Auth.OPTIONAL, "no login"),
             (Auth.REQUIRED, "a user name and a password"),
         ):
-            for greeting in b"\x05\x00", b"\x05\x01\x01", b"\x05\x03\x01\x03\xff":
+            for greeting, offered in (
+                (b"\x05\x00", "(none)"),
+                (b"\x05\x01\x01", "01"),
+                (b"\x05\x03\x01\x03\xff", "01 03 ff"),
+            ):
                 outcome = serve(Socks5(INFO, auth), [greeting])
                 self.assertEqual(outcome.sent, b"\x05\xff")
-                self.assertIn(f"set it up for {wanted}", outcome.error)
+                self.assertIn(f"the methods {offered}: set it up for {wanted}", outcome.error)
 
     def test_login(self) -> None:
         """
