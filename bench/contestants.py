@@ -46,6 +46,11 @@ class Hop:
     """Where it sends streams: the next one's C{socks} port, or nothing, or a port for each target."""
 
     @property
+    def shared(self) -> Path:
+        """A directory that lasts as long as the run."""
+        return self.directory.parents[1]
+
+    @property
     def socks(self) -> int:
         """The SOCKS port."""
         return self.listen["socks"]

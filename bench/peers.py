@@ -15,6 +15,7 @@ import os
 import platform
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 from bench.contestants import FORWARD, SOCKS5, Command, Contestant, Hop, firstLine, onPath
@@ -62,9 +63,9 @@ class SingBox(Contestant):
         """
         @return: its version.
         """
-        if os.access(self._program, os.X_OK):
-            return firstLine([self._program, "version"]).removeprefix("sing-box version ")
-        return "unknown"
+        with tempfile.TemporaryDirectory() as place:
+            line = firstLine([_executable(self._program, Path(place)), "version"])
+        return line.removeprefix("sing-box version ")
 
     def command(self, hop: Hop) -> Command:
         """
@@ -78,7 +79,7 @@ class SingBox(Contestant):
         outbounds = [onward if hop.upstream else direct]
         written = {"log": {"disabled": True}, "inbounds": [inbound], "outbounds": outbounds}
         config.write_text(json.dumps(written))
-        return Command([_executable(self._program, hop.directory), "run", "-c", str(config)])
+        return Command([_executable(self._program, hop.shared), "run", "-c", str(config)])
 
 
 def _executable(program: str, directory: Path) -> str:
@@ -86,12 +87,12 @@ def _executable(program: str, directory: Path) -> str:
     Wheels lose the permission to run: make a copy that has it.
 
     @param program: the program.
-    @param directory: where a copy may go.
+    @param directory: where the copy goes, unless it is there already.
     @return: a program that can be run.
     """
     if os.access(program, os.X_OK):
         return program
-    copy = directory.parent / Path(program).name
+    copy = directory / Path(program).name
     if not copy.exists():
         shutil.copyfile(program, copy)
         copy.chmod(0o700)
@@ -136,7 +137,7 @@ class Envoy(Contestant):
         config.write_text(json.dumps({"static_resources": resources}))
         quiet = ["--log-level", "error", "--disable-hot-restart"]
         return Command(
-            [_executable(self._program, hop.directory), "-c", str(config), "--concurrency", "1", *quiet]
+            [_executable(self._program, hop.shared), "-c", str(config), "--concurrency", "1", *quiet]
         )
 
 
