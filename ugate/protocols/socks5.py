@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_socks5 -*-
+# -*- test-case-name: ugate.test.test_socks5,ugate.test.test_socks5login -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
