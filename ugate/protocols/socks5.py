@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_socks5,ugate.test.test_socks5login -*-
+# -*- test-case-name: ugate.test.test_socks5,ugate.test.test_socks5login,ugate.test.test_socks5split -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
