@@ -186,24 +186,23 @@ class Splicer:
             self._await(direction)
 
     def _alone(self, direction: Direction) -> None:
+        over = False
         try:
             direction.setBlocking(True)
-            try:
-                # eventfd says nothing here; the slice bounds how late new work starts.
-                while not (self._inbox or self._stopping):
-                    try:
-                        direction.move(0)
-                    except BlockingIOError:
-                        if self._quiet(direction):
-                            return self._giveBack(direction)
-                        continue
-                    if direction.eof:
-                        return self._giveBack(direction)
+            # eventfd says nothing here; the slice bounds how late new work starts.
+            while not (over or self._inbox or self._stopping):
+                try:
+                    direction.move(0)
                     direction.active = self._seconds()
-            finally:
-                direction.setBlocking(False)
+                    over = direction.eof
+                except BlockingIOError:
+                    over = self._quiet(direction)
+            direction.setBlocking(False)
         except OSError as error:
             direction.error = error
+            over = True
+        if over:
+            # The lender may close the sockets as soon as it has them back.
             self._giveBack(direction)
 
     def _share(self) -> None:

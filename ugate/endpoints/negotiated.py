@@ -60,7 +60,7 @@ class _ServerFactory(Factory, Owner):
 
     def __init__(self, endpoint: NegotiatedServerEndpoint, wrapped: IProtocolFactory) -> None:
         self._make = endpoint.negotiation
-        self.wrappedFactory = wrapped
+        self.wrappedFactory = wrapped if endpoint.wrap is None else endpoint.wrap(wrapped, self)
         self.cap = endpoint.cap
         clock = endpoint.reactor
         self.deadlines = Deadlines(clock, endpoint.deadline, Negotiating.overdue)
@@ -131,6 +131,7 @@ class NegotiatedServerEndpoint:
         patience: float | None = None,
         cap: int = Owner.cap,
         proves: bool = True,
+        wrap: Callable[[IProtocolFactory, Any], IProtocolFactory] | None = None,
     ) -> None:
         """
         @param reactor: the clock, and with L{ITenant} the one who checks credentials.
@@ -141,6 +142,9 @@ class NegotiatedServerEndpoint:
             taken for the client of a server that speaks first.
         @param cap: bytes that a negotiation may take.
         @param proves: whether the negotiation can ask for credentials.
+        @param wrap: puts a factory in front of the one that is listened with; its
+            second argument has C{auth}, the mode once the port listens, and
+            C{login(credentials)}.
         """
         self.reactor = reactor
         self.inner = inner
@@ -148,6 +152,7 @@ class NegotiatedServerEndpoint:
         self.deadline = deadline
         self.patience = patience
         self.cap = cap
+        self.wrap = wrap
         self._proves = proves
 
     @property

@@ -1,0 +1,63 @@
+# -*- test-case-name: ugate.test.test_direct -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+The dialer that every way begins with: connections that this host makes itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zope.interface import implementer
+
+from twisted.internet.interfaces import IStreamClientEndpoint
+
+from ugate.endpoints.addresses import DEFAULT_TIMEOUT, AddressEndpoint, isLiteral
+from ugate.endpoints.names import NameEndpoint
+from ugate.endpoints.refusals import noTarget
+from ugate.interfaces import IDialer
+from ugate.stream import StreamInfo
+
+
+@implementer(IDialer)
+class Direct:
+    """
+    The dialer that connects from here: to an address as it is, to a name by the
+    first of its addresses that answers.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, reactor: Any, timeout: float = DEFAULT_TIMEOUT) -> None:
+        """
+        @param reactor: L{IReactorTCP}, L{IReactorTime} and
+            L{IReactorPluggableNameResolver}.
+        @param timeout: seconds until a connection must be up, with the lookup of its
+            name.
+        """
+        self._reactor = reactor
+        self._timeout = timeout
+
+    def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
+        """
+        The endpoint of the target.
+
+        @raise Refused: if the stream has none.
+        """
+        target = info.target
+        if target is None:
+            raise noTarget(info)
+        if isLiteral(target.host):
+            return AddressEndpoint(self._reactor, target, self._timeout)
+        return NameEndpoint(self._reactor, target, self._timeout)
+
+    def explain(self, info: StreamInfo) -> list[str]:
+        """
+        One line.
+        """
+        if info.target is None:
+            return [str(noTarget(info))]
+        resolved = "" if isLiteral(info.target.host) else ", its name resolved here"
+        return [f"connect to {info.target} from here{resolved}, within {self._timeout:g} s"]

@@ -1,0 +1,148 @@
+# -*- test-case-name: ugate.test.test_config_stores -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+What stores hold: sections of some kinds, which remember where they are written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+from typing import Final
+
+from zope.interface import Interface
+
+from ugate.tenancy.config.mistakes import Mistake
+from ugate.tenancy.config.tree import Place, Scalar, Source, Table, Written, plainValue, writtenValue
+
+ROOT: Final = "root"
+"""The tenant that the node itself is."""
+
+ONLY: Final = ""
+"""The name of the section of a kind that has just one."""
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+NAME_SHAPE: Final = "a letter or _, then letters, digits, _ - or ., at most 64"
+"""What a name is, in words."""
+
+
+class Order(Enum):
+    """
+    How the sections of a kind stand to each other.
+    """
+
+    NAMED = "a mapping of names"
+    """Each has a name; their order does not matter."""
+
+    LISTED = "a list"
+    """Their order matters: the first that fits wins."""
+
+    SINGLE = "a mapping"
+    """There is one, whose name is L{ONLY}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """
+    One kind of sections.
+
+    @since: ugate NEXT
+    """
+
+    order: Order
+    """How its sections stand to each other."""
+
+    short: str = ""
+    """If a section may be written as one text: the key that the text is the value of."""
+
+
+KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
+    {
+        "listen": Kind(Order.NAMED, "endpoint"),
+        "dial": Kind(Order.NAMED, "hops"),
+        "routes": Kind(Order.LISTED),
+        "policy": Kind(Order.SINGLE),
+        "node": Kind(Order.SINGLE),
+    }
+)
+"""The kinds that a node knows, in the order in which they are written."""
+
+
+class Section(Mapping[str, object]):
+    """
+    A section as L{ugate.interfaces.IConfigStore} gives it, which knows where it is written.
+
+    @ivar written: the tree.
+    @ivar place: where its name, or else the section itself, is written.
+    @since: ugate NEXT
+    """
+
+    __slots__ = ("_plain", "place", "written")
+
+    def __init__(self, written: Written, short: str = "", place: Place | None = None) -> None:
+        self.written = written
+        self.place = place or written.place
+        value = plainValue(written)
+        if isinstance(written, Scalar) and short and value is not None:
+            value = {short: value}
+        self._plain: Mapping[str, object] = value if isinstance(value, dict) else {}
+
+    def __getitem__(self, key: str) -> object:
+        return self._plain[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._plain)
+
+    def __len__(self) -> int:
+        return len(self._plain)
+
+    def __repr__(self) -> str:
+        return f"<Section at {self.place}: {self._plain!r}>"
+
+    def over(self, other: Section) -> Section:
+        """
+        This section with the keys added that only the other one has.
+        """
+        if not (isinstance(self.written, Table) and isinstance(other.written, Table)):
+            return self
+        mine = {key.text for key, _ in self.written.entries}
+        rest = (entry for entry in other.written.entries if entry[0].text not in mine)
+        return Section(Table(self.written.place, (*self.written.entries, *rest)), place=self.place)
+
+
+class IDiagnosed(Interface):
+    """
+    A store that can tell what is wrong with it beside its sections: what cannot be read at all.
+    """
+
+    def mistakes() -> list[Mistake]:
+        """
+        What was found when the store was read: syntax, unknown kinds, names given twice.
+        """
+
+    def isWhole(kind: str) -> bool:
+        """
+        Whether all names of a kind could be read, so that one which is not there does not exist.
+        """
+
+
+def asSection(section: Mapping[str, object], kind: str, name: str) -> Section:
+    """
+    A section from any store, with a place: its kind and name, if the store knows no better.
+    """
+    if isinstance(section, Section):
+        return section
+    place = Place(Source(f"{kind} {name}".rstrip(), numbered=False))
+    return Section(writtenValue(section, place))
+
+
+def isName(text: str) -> bool:
+    """
+    Whether this may name a section: see L{NAME_SHAPE}.
+    """
+    return _NAME.fullmatch(text) is not None
