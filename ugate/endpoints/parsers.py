@@ -1,0 +1,110 @@
+# -*- test-case-name: ugate.test.test_parsers -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+What makes our strings known to C{serverFromString} and C{clientFromString}, in
+every Twisted program: the instances are in C{twisted/plugins/ugate_plugin.py}.
+
+Such programs load this for any string, so it imports what it needs when it is
+used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zope.interface import implementer
+
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import (
+    IStreamClientEndpoint,
+    IStreamClientEndpointStringParserWithReactor,
+    IStreamServerEndpoint,
+    IStreamServerEndpointStringParser,
+)
+from twisted.plugin import IPlugin
+
+from ugate.endpoints.quoting import join
+from ugate.errors import StringError
+
+
+def innerServer(reactor: Any, prefix: str, text: str, known: frozenset[str]) -> IStreamServerEndpoint:
+    """
+    The listener that the rest of a server string means.
+
+    @param prefix: what stood before the rest.
+    @param known: the keywords that the prefix takes, for the error.
+    @raise StringError: Twisted, or the parser of another prefix, cannot read it.
+    """
+    if not text:
+        raise StringError(f"{prefix}: on what? write {prefix}:tcp:PORT or {prefix}:unix:PATH")
+    try:
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
+    except StringError:
+        raise
+    except Exception as e:
+        # What Twisted's parsers raise for a bad string is of many types.
+        own = ", ".join(f"{name}=" for name in sorted(known))
+        raise StringError(f"{prefix}:{text}: cannot read {text!r}: {e}; {prefix} itself takes {own}") from e
+    return endpoint
+
+
+@implementer(IPlugin, IStreamServerEndpointStringParser)
+class ServerParser:
+    """
+    The parser of C{PREFIX:} and the rest, a listener of its own.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, prefix: str) -> None:
+        """
+        @param prefix: one of C{ugate.endpoints.servers.SERVERS}.
+        """
+        self.prefix = prefix
+
+    def parseStreamServer(self, reactor: Any, *args: Any, **kwargs: Any) -> IStreamServerEndpoint:
+        """
+        The endpoint.
+
+        @raise StringError: the string cannot be read.
+        """
+        from ugate.endpoints.servers import SERVERS
+
+        kind = SERVERS[self.prefix]
+        # The time for a handshake holds for each of the negotiations in a string.
+        shared = {"handshake"} if args and args[0] in SERVERS else set()
+        rest = {name: value for name, value in kwargs.items() if name not in kind.keywords - shared}
+        inner = innerServer(reactor, self.prefix, join(args, rest), kind.keywords)
+        try:
+            return kind.build(reactor, inner, {name: kwargs[name] for name in kind.keywords & kwargs.keys()})
+        except StringError as e:
+            raise StringError(f"{self.prefix}: {e}") from e
+
+
+@implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
+class HopParser:
+    """
+    The parser of a hop with C{to=}, or of a chain that begins with one.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, prefix: str) -> None:
+        """
+        @param prefix: one of C{ugate.endpoints.hops.KINDS}.
+        """
+        self.prefix = prefix
+
+    def parseStreamClient(self, reactor: Any, *args: object, **kwargs: object) -> IStreamClientEndpoint:
+        """
+        The endpoint.
+
+        @raise StringError: the string cannot be read, or does not say where to.
+        """
+        from ugate.endpoints.clients import clientFromParts
+
+        return clientFromParts(
+            reactor, self.prefix, [str(arg) for arg in args], {name: str(v) for name, v in kwargs.items()}
+        )

@@ -1,0 +1,234 @@
+# -*- test-case-name: ugate.test.test_servers -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Listeners made of a negotiation and the listener below, with their keywords: what
+the prefixes of server strings stand for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Protocol
+
+from zope.interface import implementer
+
+from twisted.cred.credentials import ICredentials
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamServerEndpoint,
+)
+
+from ugate.endpoints.hops import MAX_TIMEOUT
+from ugate.endpoints.negotiated import NegotiatedServerEndpoint
+from ugate.errors import StringError
+from ugate.interfaces import Auth, INegotiation
+from ugate.stream import Principal, StreamInfo, Target
+
+HANDSHAKE: Final = 10.0
+"""Seconds that a client has to say what it wants, unless C{handshake=} says otherwise."""
+
+PATIENCE: Final = 1.0
+"""Seconds after which a client that says nothing is a C{silent} one, unless C{wait=} says otherwise."""
+
+Keywords = Mapping[str, str]
+"""The keywords of one prefix, as they were written."""
+
+_FIXED: Final = ("tls", "ssh", "h2c", "silent")
+
+
+class Listener(Protocol):
+    """
+    What knows who may use a listener.
+    """
+
+    auth: Auth
+
+    def login(self, credentials: ICredentials) -> Principal | Deferred[Principal]:
+        """
+        Who that is.
+
+        @raise UnauthorizedLogin: nobody; the Deferred may fail so as well.
+        """
+
+
+@implementer(IProtocolFactory)
+class HttpFactory:
+    """
+    What serves the requests of an HTTP proxy that are no C{CONNECT}, beside the
+    streams that the factory within is for.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, inner: IProtocolFactory, clock: IReactorTime, listener: Listener) -> None:
+        """
+        @param inner: what carries one stream on.
+        @param clock: for the deadlines.
+        @param listener: whose C{auth} holds, and who checks logins.
+        """
+        self._inner = inner
+        self._clock = clock
+        self._listener = listener
+
+    def buildProtocol(self, addr: IAddress) -> IProtocol | None:
+        """
+        The protocol of one stream, or of one client that makes requests.
+        """
+        if getattr(addr, "protocol", "") != "http":
+            return self._inner.buildProtocol(addr)
+        from ugate.protocols.httpforward import HttpForwardFactory
+
+        # Made for each client, since the mode is known only when the port listens.
+        listener = self._listener
+        forwarding = HttpForwardFactory(self._inner, self._clock, listener.auth, listener.login)
+        return forwarding.buildProtocol(addr)
+
+    def doStart(self) -> None:
+        """
+        A port listens with this factory.
+        """
+        self._inner.doStart()
+
+    def doStop(self) -> None:
+        """
+        A port listens no more with this factory.
+        """
+        self._inner.doStop()
+
+
+def _seconds(name: str, own: Keywords, default: float) -> float:
+    text = own.get(name)
+    if text is None:
+        return default
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= MAX_TIMEOUT:
+        raise StringError(f"{name}={text}: wanted seconds, more than 0 and at most {MAX_TIMEOUT:g}")
+    return seconds
+
+
+def _target(name: str, own: Keywords) -> Target | None:
+    text = own.get(name)
+    if text is None:
+        return None
+    try:
+        return Target.fromText(text)
+    except StringError as e:
+        raise StringError(f"{name}=: {e}; the colon is written \\:, as in {name}=localhost\\:8080") from e
+
+
+def socksServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
+    """
+    SOCKS5.
+    """
+    from ugate.protocols.socks5 import Socks5
+
+    return NegotiatedServerEndpoint(reactor, inner, Socks5, deadline=_seconds("handshake", own, HANDSHAKE))
+
+
+def socks4Server(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
+    """
+    SOCKS4 and 4A.
+    """
+    from ugate.protocols.socks4 import Socks4
+
+    return NegotiatedServerEndpoint(reactor, inner, Socks4, deadline=_seconds("handshake", own, HANDSHAKE))
+
+
+def connectServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
+    """
+    An HTTP proxy: C{CONNECT} and requests with whole URIs.
+    """
+    from ugate.protocols.httpconnect import HttpProxy
+
+    origin = _target("http", own)
+
+    def negotiation(info: StreamInfo, auth: Auth) -> INegotiation:
+        return HttpProxy(info, auth, origin)
+
+    return NegotiatedServerEndpoint(
+        reactor,
+        inner,
+        negotiation,
+        deadline=_seconds("handshake", own, HANDSHAKE),
+        wrap=partial(_http, reactor),
+    )
+
+
+def _http(reactor: Any, factory: IProtocolFactory, listener: Listener) -> IProtocolFactory:
+    return HttpFactory(factory, reactor, listener)
+
+
+def proxyprotoServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
+    """
+    A PROXY header in front of each stream.
+    """
+    from ugate.protocols.proxyproto import ProxyHeader
+
+    return NegotiatedServerEndpoint(
+        reactor, inner, ProxyHeader, deadline=_seconds("handshake", own, HANDSHAKE), proves=False
+    )
+
+
+def autoServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
+    """
+    SOCKS4, SOCKS5 and an HTTP proxy on one port, and what the keywords add.
+    """
+    from ugate.protocols.auto import SILENT, Auto, Choice, Fixed
+    from ugate.protocols.httpconnect import HttpProxy
+    from ugate.protocols.socks4 import Socks4
+    from ugate.protocols.socks5 import Socks5
+
+    choices: dict[str, Choice] = {
+        "socks4": Socks4,
+        "socks5": Socks5,
+        "http1": partial(HttpProxy, origin=_target("http", own)),
+    }
+    for name in _FIXED:
+        target = _target(name, own)
+        if target is not None:
+            choices[name] = partial(Fixed, target=target, protocol=name)
+    patience = _seconds("wait", own, PATIENCE)
+    if "wait" in own and SILENT not in choices:
+        raise StringError(f"wait= is for clients that say nothing: {SILENT}=HOST\\:PORT says where they go")
+    return NegotiatedServerEndpoint(
+        reactor,
+        inner,
+        lambda info, auth: Auto(info, auth, choices),
+        deadline=_seconds("handshake", own, HANDSHAKE),
+        patience=patience if SILENT in choices else None,
+        wrap=partial(_http, reactor),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ServerKind:
+    """
+    What a prefix of a server string stands for.
+    """
+
+    build: Callable[[Any, IStreamServerEndpoint, Keywords], IStreamServerEndpoint]
+    """Makes the endpoint from the reactor, the one below and the own keywords; raises L{StringError}."""
+
+    keywords: frozenset[str] = frozenset(("handshake",))
+    """Its own keywords; all others are for the rest of the string."""
+
+
+SERVERS: Final[Mapping[str, ServerKind]] = {
+    "socks": ServerKind(socksServer),
+    "socks4": ServerKind(socks4Server),
+    "connect": ServerKind(connectServer, frozenset(("handshake", "http"))),
+    "proxyproto": ServerKind(proxyprotoServer),
+    "auto": ServerKind(autoServer, frozenset(("handshake", "wait", "http", *_FIXED))),
+}
+"""The prefixes.  A new one has a line here, and an instance in the plugin file."""
