@@ -53,14 +53,15 @@ class Target:
         """
         host, colon, port = text.rpartition(":")
         if not colon or port.endswith("]"):
-            host, port = text, ""
+            host, colon, port = text, "", ""
         if host.startswith("[") and host.endswith("]"):
             host = host[1:-1]
         elif ":" in host:
             raise StringError(f"{text!r}: write an IPv6 address in brackets, as in [::1]:80")
         if not port and defaultPort is not None and not colon:
             return cls.checked(host, defaultPort)
-        if not (port.isascii() and port.isdigit()):
+        # int() has a limit of its own, with another error.
+        if not (port.isascii() and port.isdigit()) or len(port) > len(str(_MAX_PORT)):
             raise StringError(f"{text!r}: wanted HOST:PORT with a port from 1 to 65535")
         return cls.checked(host, int(port))
 
