@@ -5,8 +5,8 @@
 """
 The shape of the configuration: types, defaults, ranges and words.
 
-C{msgspec.json.schema(Document)} gives the JSON Schema of a file.  In C{Meta.extra}, C{check} names the checker
-of a text, C{wanted} says in words what it is, and C{unit} is what a number counts.
+C{msgspec.json.schema(Document)} gives the JSON Schema of a file.  In C{Meta.extra}, C{check} names the
+checker of a text, C{wanted} says in words what it is, and C{unit} is what a number counts.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ Way = Annotated[
     ),
 ]
 Seconds = Annotated[float, Meta(gt=0, le=_LONGEST, description="Seconds.", extra=_SECONDS)]
+Grace = Annotated[float, Meta(ge=0, le=_LONGEST, description="Seconds, maybe none.", extra=_SECONDS)]
 
 
 class Listener(Struct, frozen=True, forbid_unknown_fields=True):
@@ -133,24 +134,13 @@ class Node(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     connect: Annotated[Seconds, Meta(description="Seconds until a target must have answered.")] = 10.0
-    handshake: Annotated[
-        Seconds, Meta(description="Seconds until a client must have said what it wants.")
-    ] = 10.0
-    idle: Annotated[Seconds, Meta(description="Seconds without a byte after which a stream is closed.")] = (
-        900.0
-    )
-    drain: Annotated[
-        float,
-        Meta(
-            ge=0, le=_LONGEST, description="Seconds that streams have to end at a shutdown.", extra=_SECONDS
-        ),
-    ] = 30.0
+    handshake: Annotated[Seconds, Meta(description="Seconds that a client has to say what it wants.")] = 10.0
+    idle: Annotated[Seconds, Meta(description="Seconds without a byte that end a stream.")] = 900.0
+    drain: Annotated[Grace, Meta(description="Seconds that streams have to end at a shutdown.")] = 30.0
     flows: Annotated[
-        Literal["log", "quiet"], Meta(description="Whether each stream leaves a line in the log.")
+        Literal["log", "quiet"], Meta(description="Whether a stream leaves a line in the log.")
     ] = "log"
-    streams: Annotated[
-        int, Meta(ge=1, le=10_000_000, description="How many streams may be open at once.")
-    ] = 10_000
+    streams: Annotated[int, Meta(ge=1, le=10_000_000, description="How many may be open at once.")] = 10_000
 
 
 class Document(Struct, frozen=True, forbid_unknown_fields=True):

@@ -35,8 +35,7 @@ def shape(wanted: inspect.Type) -> str:
     if "wanted" in extra:
         return str(extra["wanted"])
     if isinstance(plain, inspect.UnionType):
-        members = [shape(member) for member in plain.types if not isinstance(member, inspect.NoneType)]
-        return oneOf(members)
+        return _anyOf(plain)
     if isinstance(plain, inspect.LiteralType):
         return oneOf(str(value) for value in plain.values)
     if isinstance(plain, (inspect.IntType, inspect.FloatType)):
@@ -52,6 +51,12 @@ def shape(wanted: inspect.Type) -> str:
     if isinstance(plain, (inspect.VarTupleType, inspect.ListType)):
         return f"a list of {shape(plain.item_type)}"
     return "a mapping" if isinstance(plain, inspect.DictType) else "something else"
+
+
+def _anyOf(union: inspect.UnionType) -> str:
+    members = [member for member in union.types if not isinstance(member, inspect.NoneType)]
+    single = [shape(member) for member in members if not isinstance(bare(member)[0], inspect.VarTupleType)]
+    return oneOf(single) + (", or a list of such" if len(single) < len(members) else "")
 
 
 def bounds(number: inspect.IntType | inspect.FloatType) -> str:

@@ -210,4 +210,6 @@ def found(written: Written) -> str:
     if isinstance(written, Unread) or isEmpty(written):
         return "empty"
     text = written.text if len(written.text) <= _WINDOW // 2 else written.text[: _WINDOW // 2] + "..."
-    return f"the text {text!r}" if written.quoted else repr(text)
+    if written.quoted:
+        return f"the text {text!r}"
+    return repr(text) if isinstance(plainValue(written), str) else text
