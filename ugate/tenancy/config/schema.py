@@ -11,9 +11,11 @@ checker of a text, C{wanted} says in words what it is, and C{unit} is what a num
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, TypeAlias
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, inspect
 
 _LONGEST: Final = 30 * 86400
 _SECONDS: Final = {"unit": "seconds"}
@@ -155,14 +157,24 @@ class Document(Struct, frozen=True, forbid_unknown_fields=True):
     node: Node = Node()
 
 
-SectionType: TypeAlias = type[Listener] | type[Dial] | type[RouteSection] | type[Policy] | type[Node]
-"""The type of a section."""
-
-TYPES: Final[dict[str, SectionType]] = {
-    "listen": Listener,
-    "dial": Dial,
-    "routes": RouteSection,
-    "policy": Policy,
-    "node": Node,
-}
+TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
+    {"listen": Listener, "dial": Dial, "routes": RouteSection, "policy": Policy, "node": Node}
+)
 """The type of the sections of each kind."""
+
+
+def sectionTypes() -> dict[str, inspect.Type]:
+    """
+    What may be written for a section of each kind.
+    """
+    document = inspect.type_info(Document)
+    assert isinstance(document, inspect.StructType)
+    types = {}
+    for field in document.fields:
+        wanted = field.type
+        if isinstance(wanted, inspect.DictType):
+            wanted = wanted.value_type
+        elif isinstance(wanted, inspect.VarTupleType):
+            wanted = wanted.item_type
+        types[field.encode_name] = wanted
+    return types

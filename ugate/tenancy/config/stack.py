@@ -52,9 +52,10 @@ class Stack:
         """
         found: Section | None = None
         for store in reversed(self._stores):
-            if name not in store.names(tenant, kind):
+            try:
+                section = asSection(store.section(tenant, kind, name), kind, name)
+            except KeyError:
                 continue
-            section = asSection(store.section(tenant, kind, name), kind, name)
             if kind not in self._kinds or self._kinds[kind].order is not Order.SINGLE:
                 return section
             found = section if found is None else found.over(section)

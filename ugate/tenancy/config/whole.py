@@ -20,7 +20,7 @@ from ugate.interfaces import IConfigStore
 from ugate.stream import Target
 from ugate.tenancy.config.check import BAD, Checks, Reading
 from ugate.tenancy.config.mistakes import ConfigError, Mistake, suggestion
-from ugate.tenancy.config.schema import TYPES, Dial, Listener, Node, Policy
+from ugate.tenancy.config.schema import TYPES, Dial, Listener, Node, Policy, sectionTypes
 from ugate.tenancy.config.sections import (
     KINDS,
     NAME_SHAPE,
@@ -32,7 +32,7 @@ from ugate.tenancy.config.sections import (
     asSection,
     isName,
 )
-from ugate.tenancy.config.tree import Scalar, Series, Table, Written, isEmpty
+from ugate.tenancy.config.tree import Scalar, Series, Table, Written
 
 DIRECT: Final = "direct"
 """In C{via}: straight to the target."""
@@ -126,7 +126,7 @@ class _Whole(Reading):
         """
         Read every kind; what is wrong is left out, and told in C{mistakes}.
         """
-        sections = {kind: list(self._sections(kind)) for kind in TYPES}
+        sections = {kind: list(self._sections(kind, wanted)) for kind, wanted in sectionTypes().items()}
         policy = dict(sections["policy"])
         node = dict(sections["node"])
         return Config(
@@ -138,8 +138,7 @@ class _Whole(Reading):
             MappingProxyType(self._origins),
         )
 
-    def _sections(self, kind: str) -> Iterator[tuple[str, Any]]:
-        wanted = inspect.type_info(TYPES[kind])
+    def _sections(self, kind: str, wanted: inspect.Type) -> Iterator[tuple[str, Any]]:
         order = KINDS[kind].order
         for index, name in enumerate(self._store.names(self._tenant, kind)):
             section = asSection(self._store.section(self._tenant, kind, name), kind, name)
@@ -153,18 +152,13 @@ class _Whole(Reading):
                 yield name, value
 
     def _section(self, section: Section, kind: str, wanted: inspect.Type, path: str) -> Any:
-        written = section.written
-        short = KINDS[kind].short
-        if isinstance(written, Scalar) and short and not isEmpty(written):
-            # The text stands for the one key that has to be there, so it is read as that.
-            shorts = {field.encode_name: field.type for field in wanted.fields}  # type: ignore[attr-defined]
-            value = self.read(written, shorts[short], path)
-            return BAD if value is BAD else TYPES[kind](**{short: value})
-        value = self.read(written, wanted, path)
-        if kind != "routes":
-            return value
-        alone = self._deniesAlone(written)
-        return BAD if value is BAD or not alone else Route(_many(value.match), _many(value.via), value.reason)
+        value = self.read(section.written, wanted, path)
+        if kind == "routes":
+            alone = self._deniesAlone(section.written)
+            isGood = alone and value is not BAD
+            return Route(_many(value.match), _many(value.via), value.reason) if isGood else BAD
+        # A text alone stands for the one key that has to be there.
+        return TYPES[kind](**{KINDS[kind].short: value}) if isinstance(value, str) else value
 
     def _deniesAlone(self, written: Written) -> bool:
         via = written.get("via") if isinstance(written, Table) else None
