@@ -19,6 +19,7 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
     IConsumer,
+    IHalfCloseableDescriptor,
     IHalfCloseableProtocol,
     IProducer,
     IProtocol,
@@ -72,7 +73,7 @@ class StreamOwner(Shape):
         """
 
 
-@implementer(ITransport, IConsumer, IPushProducer, IPending)
+@implementer(ITransport, IConsumer, IPushProducer, IHalfCloseableDescriptor, IPending)
 class HttpStream:
     """
     The transport of one such stream.
@@ -238,6 +239,18 @@ class HttpStream:
             self._announce()
             self._writable = False
             self._owner.streamEnded()
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """
+        There are no more bytes for the target.
+        """
+        self.deliverEnd()
+
+    def writeConnectionLost(self, reason: Failure) -> None:
+        """
+        The target has sent its last byte.
+        """
+        self.loseWriteConnection()
 
     def loseConnection(self) -> None:
         """

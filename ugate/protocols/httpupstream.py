@@ -39,7 +39,8 @@ class Asker(Shape):
 
     def targetFailed(self, reason: Refused) -> None:
         """
-        The response ends here, and is not whole.
+        The target is gone: what is missing of the response does not come, and
+        what is left of the request goes nowhere.
         """
 
     def targetFull(self, full: bool) -> None:
