@@ -12,7 +12,7 @@ dictionary and one timer do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Generic, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -42,6 +42,9 @@ class Deadlines(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._due)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(tuple(self._due))
 
     def start(self, thing: T) -> None:
         """

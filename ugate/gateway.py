@@ -9,6 +9,7 @@ its peer is told.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -66,6 +67,14 @@ class Flows:
     def __len__(self) -> int:
         return self.pending + len(self.relay)
 
+    def stop(self) -> None:
+        """
+        Forget the timer; what is on its way is refused.
+        """
+        for inbound in self.dialing:
+            inbound.overdue()
+        self.dialing.close()
+
     def carried(self, inbound: Inbound, stream: Carried, reason: str) -> None:
         """
         A stream that was up has ended.
@@ -82,6 +91,8 @@ class Flows:
                 seconds=self.seconds() - inbound.began,
                 reason=reason,
             )
+        if inbound.gateway.emptied is not None:
+            inbound.gateway.emptied()
 
     def refused(self, inbound: Inbound, reason: Refused) -> None:
         """
@@ -95,6 +106,8 @@ class Flows:
             principal=inbound.info.principal,
             reason=reason,
         )
+        if inbound.gateway.emptied is not None:
+            inbound.gateway.emptied()
 
 
 class Gateway(Factory):
@@ -114,6 +127,7 @@ class Gateway(Factory):
         listener: str = "",
         anonymous: Principal | None = None,
         to: Target | None = None,
+        emptied: Callable[[], object] | None = None,
     ) -> None:
         """
         @param tenant: whose policy and routes hold.
@@ -121,12 +135,14 @@ class Gateway(Factory):
         @param listener: its name, for the log.
         @param anonymous: who a peer is that has not logged in; L{None} for nobody.
         @param to: where every stream goes that does not say so itself.
+        @param emptied: called when a stream of this listener has ended.
         """
         self.tenant = tenant
         self.flows = flows
         self.listener = listener
         self.anonymous = anonymous
         self.to = to
+        self.emptied = emptied
 
     def buildProtocol(self, addr: IAddress | None) -> Inbound:
         """

@@ -208,6 +208,7 @@ class ITenant(Interface):
     portal = Attribute("L{twisted.cred.portal.Portal} or L{None} when nobody can log in.")
     policy = Attribute("L{IPolicy}.")
     dialer = Attribute("L{IDialer}: the routes of this tenant.")
+    handshake = Attribute("L{float}: seconds that a client has to say what it wants.")
     hops = Attribute("Mapping of L{str} to L{IDialer}: the hops that C{dial:} names.")
 
 

@@ -16,6 +16,7 @@ socksServer = ServerParser("socks")
 socks4Server = ServerParser("socks4")
 connectServer = ServerParser("connect")
 proxyprotoServer = ServerParser("proxyproto")
+forwardServer = ServerParser("forward")
 autoServer = ServerParser("auto")
 
 socksClient = HopParser("socks")

@@ -91,7 +91,7 @@ def dialerFromChain(reactor: Any, chain: Chain, names: Mapping[str, IDialer] = N
         via = _endpoint(reactor, hop.via) if isinstance(hop.via, str) else dialer
         dialer = MAKERS[hop.prefix](reactor, hop, via)
         if hop.proxyproto:
-            dialer = Announced(reactor, dialer, hop.proxyproto, hop.place)
+            dialer = Announced(reactor, dialer, hop.proxyproto, hop.place if hop.host else "")
         if hop.attempts > 1:
             dialer = Retry(reactor, dialer, hop.attempts)
     return dialer

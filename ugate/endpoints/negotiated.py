@@ -9,15 +9,13 @@ Endpoints that put a negotiation between a transport and a protocol.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from zope.interface import implementer
 
 from twisted.cred.credentials import ICredentials
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.error import ConnectionDone
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
@@ -32,21 +30,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ugate.deadlines import Deadlines
-from ugate.errors import Cause, ListenRefused, Phase, ProtocolError, Refused
+from ugate.endpoints.reach import onlyLocal
+from ugate.errors import Cause, Phase, ProtocolError, Refused
 from ugate.interfaces import Auth, INegotiation, IStreamInfo, ITenant, Step
 from ugate.protocols.negotiate import LINGER, Negotiating, Owner
 from ugate.stream import Principal, StreamInfo
 
 ServerNegotiation = Callable[[StreamInfo, Auth], INegotiation]
-
-
-def isLocal(address: IAddress | None) -> bool:
-    """
-    Whether only programs of this machine can reach that listening address.
-    """
-    if isinstance(address, (IPv4Address, IPv6Address)):
-        return address.host.startswith("127.") or address.host == "::1"
-    return address is None or isinstance(address, UNIXAddress)
 
 
 class _ServerFactory(Factory, Owner):
@@ -56,12 +46,13 @@ class _ServerFactory(Factory, Owner):
 
     _log = Logger()
     noisy = False
-    auth = Auth.REQUIRED
 
     def __init__(self, endpoint: NegotiatedServerEndpoint, wrapped: IProtocolFactory) -> None:
         self._make = endpoint.negotiation
+        self.auth = endpoint.auth
         self.wrappedFactory = wrapped if endpoint.wrap is None else endpoint.wrap(wrapped, self)
         self.cap = endpoint.cap
+        self.eager = endpoint.eager
         clock = endpoint.reactor
         self.deadlines = Deadlines(clock, endpoint.deadline, Negotiating.overdue)
         self.lingering = Deadlines(clock, LINGER, Negotiating.overdue)
@@ -131,6 +122,7 @@ class NegotiatedServerEndpoint:
         patience: float | None = None,
         cap: int = Owner.cap,
         proves: bool = True,
+        eager: bool = False,
         wrap: Callable[[IProtocolFactory, Any], IProtocolFactory] | None = None,
     ) -> None:
         """
@@ -141,10 +133,11 @@ class NegotiatedServerEndpoint:
         @param patience: seconds after which a peer that has said nothing is
             taken for the client of a server that speaks first.
         @param cap: bytes that a negotiation may take.
-        @param proves: whether the negotiation can ask for credentials.
+        @param proves: whether the negotiation asks who it is and where to; a PROXY
+            header only says whence, so that even on loopback others come through it.
+        @param eager: whether it may be done before the peer says anything.
         @param wrap: puts a factory in front of the one that is listened with; its
-            second argument has C{auth}, the mode once the port listens, and
-            C{login(credentials)}.
+            second argument has C{auth} and C{login(credentials)} of this listener.
         """
         self.reactor = reactor
         self.inner = inner
@@ -153,40 +146,26 @@ class NegotiatedServerEndpoint:
         self.patience = patience
         self.cap = cap
         self.wrap = wrap
-        self._proves = proves
+        self.eager = eager
+        self.asks = proves
 
     @property
-    def proves(self) -> bool:
+    def auth(self) -> Auth:
         """
-        Whether a peer has to prove who it is, unless it is on this machine.
+        What this listener demands of its peers: with nobody to check credentials
+        none, with somebody all but those who only this machine can be.
         """
         tenant = ITenant(self.reactor, None)
-        if self._proves and tenant is not None and tenant.portal is not None:
-            return True
-        return bool(getattr(self.inner, "proves", False))
+        if not self.asks or tenant is None or tenant.portal is None:
+            return Auth.NONE
+        return Auth.OPTIONAL if onlyLocal(self.inner) else Auth.REQUIRED
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """
         See L{IStreamServerEndpoint.listen}.
-
-        @return: a Deferred that fails with L{ListenRefused} if others than
-            this machine could connect and nobody could check who they are.
         """
-        negotiating = _ServerFactory(self, factory)
-
-        def listening(port: IListeningPort) -> IListeningPort | Deferred[IListeningPort]:
-            tenant = ITenant(self.reactor, None)
-            canProve = self._proves and tenant is not None and tenant.portal is not None
-            address = port.getHost() if hasattr(port, "getHost") else None
-            if isLocal(address) or not self._proves:
-                negotiating.auth = Auth.OPTIONAL if canProve else Auth.NONE
-            elif canProve:
-                negotiating.auth = Auth.REQUIRED
-            elif tenant is None:
-                negotiating.auth = Auth.NONE
-            return port
-
-        return self.inner.listen(negotiating).addCallback(listening)
+        listening: Deferred[IListeningPort] = self.inner.listen(_ServerFactory(self, factory))
+        return listening
 
 
 class _ClientFactory(Factory, Owner):

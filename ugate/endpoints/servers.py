@@ -211,6 +211,24 @@ def autoServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> ISt
     )
 
 
+def forwardServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
+    """
+    Every stream to one place, whatever is spoken.
+    """
+    from ugate.protocols.auto import Fixed
+
+    target = _target("to", own)
+    if target is None:
+        raise StringError("where to? add to=HOST\\:PORT")
+    return NegotiatedServerEndpoint(
+        reactor,
+        inner,
+        partial(Fixed, target=target, protocol="forward"),
+        deadline=_seconds("handshake", own, HANDSHAKE),
+        eager=True,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ServerKind:
     """
@@ -229,6 +247,7 @@ SERVERS: Final[Mapping[str, ServerKind]] = {
     "socks4": ServerKind(socks4Server),
     "connect": ServerKind(connectServer, frozenset(("handshake", "http"))),
     "proxyproto": ServerKind(proxyprotoServer),
+    "forward": ServerKind(forwardServer, frozenset(("handshake", "to"))),
     "auto": ServerKind(autoServer, frozenset(("handshake", "wait", "http", *_FIXED))),
 }
 """The prefixes.  A new one has a line here, and an instance in the plugin file."""

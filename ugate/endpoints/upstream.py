@@ -218,7 +218,15 @@ class Announced:
         """
         The way, and then the header.
         """
-        return [*self._dialer.explain(info), f"send a PROXY header v{self._version} for {info.peer}"]
+        who = "that names nobody, since the stream is our own" if _isOurs(info) else "that names the client"
+        return [*self._dialer.explain(info), f"send a PROXY header v{self._version} {who}"]
+
+
+def _isOurs(info: StreamInfo) -> bool:
+    """
+    Whether there is no client with an address: a program of this machine asks.
+    """
+    return isinstance(info.peer, UNIXAddress)
 
 
 def _header(info: StreamInfo, target: Target, version: int) -> Callable[[], INegotiation]:
@@ -227,7 +235,7 @@ def _header(info: StreamInfo, target: Target, version: int) -> Callable[[], INeg
     """
     from ugate.protocols.proxyproto import ProxyHeaderClient
 
-    ours = isinstance(info.peer, UNIXAddress)
+    ours = _isOurs(info)
     return lambda: ProxyHeaderClient(
         target,
         source=None if ours else info.peer,

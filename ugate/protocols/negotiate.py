@@ -51,6 +51,8 @@ class Owner:
     """
 
     cap = DEFAULT_CAP
+    eager = False
+    """Whether the negotiation may be done before its peer says anything."""
     deadlines: Deadlines[Negotiating]
     lingering: Deadlines[Negotiating]
 
@@ -150,6 +152,8 @@ class Negotiating:
             return
         if hello:
             transport.write(hello)
+        if owner.eager:
+            self.begin()
 
     def connectionMade(self) -> None:
         """

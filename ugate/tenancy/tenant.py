@@ -44,6 +44,7 @@ class Tenant:
         portal: Portal | None = None,
         private: bool = True,
         own: OwnListeners | None = None,
+        handshake: float = 10.0,
     ) -> None:
         """
         @param reactor: the real reactor.
@@ -52,11 +53,13 @@ class Tenant:
         @param portal: checks credentials; L{None} when nobody can log in.
         @param private: whether clients may reach private ranges.
         @param own: where this process listens.
+        @param handshake: seconds that a client has to say what it wants.
         """
         own = OwnListeners() if own is None else own
         self.name = name
         self.policy = policy
         self.portal = portal
+        self.handshake = handshake
         self.reactor = TenantReactor(reactor, self, Egress(own, private))
         self.hopReactor = TenantReactor(reactor, self, Egress(own, private=True))
         self.hops = {}

@@ -1,0 +1,50 @@
+# -*- test-case-name: ugate.test.test_checks -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+What knows whether the strings of a configuration can be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.endpoints import serverFromString
+
+from ugate.endpoints.chain import parseChain
+from ugate.errors import StringError
+from ugate.stream import Target
+from ugate.tenancy.match import parseMatch
+
+
+def stringChecks(reactor: Any) -> Mapping[str, Callable[[str], object]]:
+    """
+    The checkers of the texts in a config; each raises L{ValueError} with what is
+    wrong.  None of them opens, binds or resolves anything.
+
+    @param reactor: handed to the parsers of endpoint strings.
+    """
+
+    def endpoint(text: str) -> None:
+        try:
+            serverFromString(reactor, text)
+        except StringError:
+            raise
+        except Exception as error:
+            # What Twisted's parsers raise for a bad string is of many types.
+            raise StringError(f"{text!r} cannot be read as a server endpoint: {error}") from error
+
+    def users(path: str) -> None:
+        from ugate.tenancy.passwords import PasswordFile
+
+        PasswordFile(path, reactor)
+
+    return {
+        "endpoint": endpoint,
+        "hops": parseChain,
+        "match": parseMatch,
+        "target": Target.fromText,
+        "users": users,
+    }

@@ -1,0 +1,80 @@
+# -*- test-case-name: ugate.test.test_reach -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Who could connect to a server endpoint, told before it listens.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from ipaddress import ip_address
+from typing import Any
+
+from twisted.internet.endpoints import (
+    AdoptedStreamServerEndpoint,
+    StandardIOEndpoint,
+    TCP4ServerEndpoint,
+    TCP6ServerEndpoint,
+    UNIXServerEndpoint,
+)
+from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
+
+
+def isLoopback(host: str) -> bool:
+    """
+    Whether an interface is one that only this machine reaches.
+
+    @param host: an address literal or C{localhost}; empty is every address.
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def within(endpoint: Any) -> IStreamServerEndpoint | None:
+    """
+    The endpoint that another one wraps: ours or one of Twisted's wrappers.
+    """
+    inner = getattr(endpoint, "inner", None)
+    return getattr(endpoint, "_wrappedEndpoint", None) if inner is None else inner
+
+
+def asksForTarget(endpoint: IStreamServerEndpoint) -> bool:
+    """
+    Whether some negotiation in it learns where a stream wants to go.
+    """
+    inner = within(endpoint)
+    return bool(getattr(endpoint, "asks", False)) or (inner is not None and asksForTarget(inner))
+
+
+def onlyLocal(endpoint: IStreamServerEndpoint) -> bool:
+    """
+    Whether only programs of this machine can connect to it, for themselves: not
+    if a PROXY header says that they come for others.  What is not known is not local.
+    """
+    inner = within(endpoint)
+    if inner is not None:
+        others = (
+            not getattr(endpoint, "asks", True)
+            or getattr(endpoint, "_wrapperFactory", None) is HAProxyWrappingFactory
+        )
+        return not others and onlyLocal(inner)
+    if isinstance(endpoint, (TCP4ServerEndpoint, TCP6ServerEndpoint)):
+        return isLoopback(endpoint._interface)
+    if isinstance(endpoint, AdoptedStreamServerEndpoint):
+        return _isLocalSocket(endpoint.fileno)
+    return isinstance(endpoint, (UNIXServerEndpoint, StandardIOEndpoint))
+
+
+def _isLocalSocket(descriptor: int) -> bool:
+    with socket.socket(fileno=os.dup(descriptor)) as listening:
+        if listening.family == socket.AF_UNIX:
+            return True
+        return isLoopback(listening.getsockname()[0])

@@ -1,0 +1,264 @@
+# -*- test-case-name: ugate.test.test_node -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+The composition root: from a configuration to a running node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.cred.portal import Portal
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.endpoints import StandardIOEndpoint, serverFromString
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ugate.endpoints.dialers import Deny
+from ugate.endpoints.dialing import dialerFromText, dialersFromTexts
+from ugate.endpoints.direct import Direct
+from ugate.endpoints.reach import asksForTarget, onlyLocal, within
+from ugate.errors import ListenRefused, Refused, StringError
+from ugate.gateway import Flows, Gateway
+from ugate.interfaces import IDialer
+from ugate.relay import Relay
+from ugate.stream import Principal, StreamInfo, Target
+from ugate.tenancy.config.schema import Listener
+from ugate.tenancy.config.whole import DENY, DIRECT, Config
+from ugate.tenancy.egress import OwnListeners
+from ugate.tenancy.match import parseMatch
+from ugate.tenancy.policy import KnownPrincipals
+from ugate.tenancy.routes import Routes, Rule
+from ugate.tenancy.tenant import Tenant
+
+OPERATOR: Final = Principal("operator", "local")
+"""Who connects to a listener that only this machine reaches."""
+
+ANYONE: Final = Principal("anyone", "open")
+"""Who connects to a listener that the config declares open."""
+
+_DRAIN_CHECK: Final = 0.2
+
+
+def portalFrom(reactor: Any, config: Config) -> Portal | None:
+    """
+    What checks credentials, if the config names a password file.
+
+    @raise PasswordFileError: the file cannot be used, and why.
+    """
+    if config.policy.users is None:
+        return None
+    from ugate.tenancy.passwords import PasswordFile, portalFor
+
+    return portalFor(PasswordFile(config.policy.users, reactor))
+
+
+def tenantFrom(reactor: Any, config: Config, own: OwnListeners) -> Tenant:
+    """
+    The root tenant of a config.
+
+    @param reactor: the real one.
+    @param own: where this process listens.
+    @raise StringError: a hop or a route cannot be read.
+    """
+    tenant = Tenant(
+        reactor,
+        KnownPrincipals(),
+        portal=portalFrom(reactor, config),
+        private=config.policy.private == "allow",
+        own=own,
+        handshake=config.node.handshake,
+    )
+    tenant.hops = dialersFromTexts(tenant.hopReactor, {name: _hops(d) for name, d in config.dial.items()})
+    direct = Direct(tenant.reactor, config.node.connect)
+    rules = []
+    for route in config.routes:
+        dialer = _way(tenant, route.via, route.reason, direct)
+        rules += [Rule(parseMatch(match), dialer, ", ".join(route.via)) for match in route.match]
+    if not any(rule.match == parseMatch("*") for rule in rules):
+        rules.append(Rule(parseMatch("*"), direct, "direct, since no route says otherwise"))
+    tenant.dialer = Routes(rules)
+    return tenant
+
+
+def _hops(dial: Any) -> str:
+    return str(dial.hops)
+
+
+def _way(tenant: Tenant, via: Sequence[str], reason: str, direct: Direct) -> IDialer:
+    if DENY in via:
+        return Deny(reason) if reason else Deny()
+    if via == (DIRECT,):
+        return direct
+    return dialerFromText(tenant.hopReactor, list(via), {**tenant.hops, DIRECT: direct})
+
+
+def listenerEndpoint(tenant: Tenant, name: str, listener: Listener) -> IStreamServerEndpoint:
+    """
+    The endpoint of a listener of the config.
+
+    @raise StringError: its string cannot be read.
+    @raise ListenRefused: it would be an open relay, or could never know where to.
+    """
+    endpoint: IStreamServerEndpoint = serverFromString(tenant.reactor, listener.endpoint)
+    if listener.to is None and not asksForTarget(endpoint):
+        raise ListenRefused(
+            f"listener {name} ({listener.endpoint}) cannot know where a stream wants to go: "
+            f"put auto: or socks: in front, or write {name}: {{endpoint: ..., to: HOST:PORT}}"
+        )
+    authenticates = tenant.portal is not None and asksForTarget(endpoint)
+    if not (onlyLocal(endpoint) or authenticates or listener.open):
+        raise ListenRefused(
+            f"listener {name} ({listener.endpoint}) would carry the streams of anybody who reaches it: "
+            "let it listen on loopback (interface=127.0.0.1), or name a password file as policy.users, "
+            f"or write {name}: {{endpoint: ..., open: true}} if that is what you want"
+        )
+    return endpoint
+
+
+class Node(Service):
+    """
+    All listeners of a config, and what carries their streams.
+
+    @ivar ports: what listens, by listener name.
+    @since: ugate NEXT
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        config: Config,
+        *,
+        started: Callable[[Node], object] = lambda node: None,
+        threads: int | None = None,
+    ) -> None:
+        """
+        @param reactor: the real one.
+        @param config: checked.
+        @param started: called when all listeners are up.
+        @param threads: see L{Relay}.
+        """
+        self.reactor = reactor
+        self.config = config
+        self.ports: dict[str, IListeningPort] = {}
+        self._started = started
+        self._threads = threads
+        self.own = OwnListeners()
+        self.tenant = tenantFrom(reactor, config, self.own)
+        node = config.node
+        self.relay = Relay(reactor, node.idle, threads)
+        self.flows = Flows(
+            reactor, self.relay, connect=node.connect, streams=node.streams, quiet=node.flows == "quiet"
+        )
+
+    def privilegedStartService(self) -> None:
+        """
+        Listen, before twistd gives up its privileges.
+
+        @raise SystemExit: with a sentence for each listener that cannot.
+        """
+        troubles: list[str] = []
+        for name, listener in self.config.listen.items():
+            try:
+                endpoint = listenerEndpoint(self.tenant, name, listener)
+            except (ListenRefused, StringError) as error:
+                troubles.append(str(error))
+                continue
+            listening = endpoint.listen(self._gateway(name, listener, endpoint))
+            listening.addCallbacks(
+                self._listening,
+                lambda failure, name=name: troubles.append(self._cannot(name, failure)),
+                callbackArgs=(name,),
+            )
+        if troubles:
+            self.log.critical("{troubles}", troubles="\n".join(troubles))
+            raise SystemExit("\n".join(f"ugate: {trouble}" for trouble in troubles))
+
+    def _gateway(self, name: str, listener: Listener, endpoint: IStreamServerEndpoint) -> Gateway:
+        anonymous = OPERATOR if onlyLocal(endpoint) else ANYONE if listener.open else None
+        return Gateway(
+            self.tenant,
+            self.flows,
+            listener=name,
+            anonymous=anonymous,
+            to=None if listener.to is None else Target.fromText(listener.to),
+            emptied=self._stdioEnded if isStdio(endpoint) else None,
+        )
+
+    def _listening(self, port: IListeningPort, name: str) -> None:
+        if not hasattr(port, "stopListening"):
+            # stdio: its one connection is up already.
+            return
+        self.ports[name] = port
+        address = port.getHost()
+        if isinstance(address, (IPv4Address, IPv6Address)):
+            self.own.add(address.host, address.port)
+
+    def _cannot(self, name: str, failure: Failure) -> str:
+        listener = self.config.listen[name]
+        return f"listener {name} ({listener.endpoint}) cannot listen: {failure.getErrorMessage()}"
+
+    def startService(self) -> None:
+        """
+        All is up: say so.
+        """
+        super().startService()
+        self._started(self)
+
+    def _stdioEnded(self) -> None:
+        """
+        Who was served on our standard input is done, and nobody else can come.
+        """
+        if self.running and not self.ports:
+            self.reactor.callLater(0, self.reactor.stop)
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Stop listening, let streams end for C{node.drain} seconds, then cut them.
+        """
+        super().stopService()
+        closed = [port.stopListening() for port in self.ports.values()]
+        self.ports.clear()
+        done: Deferred[None] = Deferred()
+        ports = DeferredList([each for each in closed if each is not None])
+        ports.addCallback(lambda _: self._drain(done, self.reactor.seconds() + self.config.node.drain))
+        return done
+
+    def _drain(self, done: Deferred[None], until: float) -> None:
+        left = len(self.flows)
+        if left and self.reactor.seconds() < until:
+            self.reactor.callLater(_DRAIN_CHECK, self._drain, done, until)
+            return
+        if left:
+            self.log.warn("{left} streams did not end in time and are cut", left=left)
+        self.flows.stop()
+        self.relay.stop()
+        done.callback(None)
+
+
+def isStdio(endpoint: IStreamServerEndpoint) -> bool:
+    """
+    Whether it serves one connection, on standard input and output.
+    """
+    inner = within(endpoint)
+    return isinstance(endpoint, StandardIOEndpoint) if inner is None else isStdio(inner)
+
+
+def explain(tenant: Tenant, target: Target, who: Principal = OPERATOR) -> list[str]:
+    """
+    Which rule and which hops a stream to a target would take.
+    """
+    info = StreamInfo(IPv4Address("TCP", "127.0.0.1", 0), IPv4Address("TCP", "127.0.0.1", 0), target, who)
+    try:
+        tenant.policy.check(info)
+    except Refused as refused:
+        return [str(refused)]
+    return [f"policy: {who} ({who.method}) may", *tenant.dialer.explain(info)]

@@ -1,0 +1,300 @@
+# -*- test-case-name: ugate.test.test_routes -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Tests for L{ugate.tenancy.match} and L{ugate.tenancy.routes}.
+"""
+
+from __future__ import annotations
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+from zope.interface.verify import verifyObject
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from ugate.errors import Denied, Refused, StringError
+from ugate.interfaces import IDialer
+from ugate.stream import StreamInfo, Target
+from ugate.tenancy.match import Match, packed, parseMatch
+from ugate.tenancy.routes import Routes, Rule
+from ugate.test.dialfakes import CLIENT, LISTENER, FakeDialer, streamTo
+
+LABEL = st.sampled_from(["a", "b", "corp", "example", "x-1", "_s"])
+NAME = st.lists(LABEL, min_size=1, max_size=4).map(".".join)
+ADDRESS = st.sampled_from(
+    ["10.0.0.1", "10.1.2.3", "192.0.2.255", "::1", "2001:db8::1", "2001:DB8:0::2", "::ffff:10.0.0.1"]
+)
+NETWORK = st.sampled_from(
+    ["10.0.0.0/8", "10.0.0.0/31", "0.0.0.0/0", "::/0", "2001:db8::/32", "[::]/0", "::ffff:10.0.0.0/104"]
+)
+PORT = st.sampled_from([1, 22, 25, 80, 443, 8080, 65535])
+RANGE = st.one_of(
+    st.just(""),
+    PORT.map(lambda port: f":{port}"),
+    st.tuples(PORT, PORT).map(lambda pair: f":{min(pair)}-{max(pair)}"),
+)
+
+
+@st.composite
+def matches(draw: st.DrawFn) -> str:
+    """
+    The text of any match.
+    """
+    host = draw(st.one_of(NAME, NAME.map(lambda name: f"*.{name}"), ADDRESS, NETWORK, st.just("*")))
+    ports = draw(RANGE)
+    if ":" in host and ports and not host.startswith("["):
+        host = f"[{host}]"
+    return host + ports
+
+
+TARGETS = st.builds(Target, st.one_of(NAME, NAME.map(lambda name: f"{name.upper()}."), ADDRESS), PORT)
+
+
+class MatchTests(SynchronousTestCase):
+    """
+    What a rule means.
+    """
+
+    def assertMatches(self, text: str, yes: str, no: str) -> None:
+        """
+        The match means these targets and not those.
+        """
+        match = parseMatch(text)
+        for target in yes.split():
+            self.assertTrue(match.matches(Target.fromText(target)), f"{text} and {target}")
+        for target in no.split():
+            self.assertFalse(match.matches(Target.fromText(target)), f"{text} and {target}")
+
+    def test_host(self) -> None:
+        """
+        A name is itself, in any case, with and without the dot of the root.
+        """
+        self.assertMatches("DB.corp", "db.corp:1 DB.CORP.:65535", "xdb.corp:1 db.corp.x:1 db:1")
+        self.assertMatches("db.corp.:5432", "db.corp:5432", "db.corp:5433")
+        self.assertMatches("xn--bcher-kva", "XN--bcher-kva:1", "bücher:1")
+
+    def test_suffix(self) -> None:
+        """
+        A suffix is all names below it, not itself, and no address.
+        """
+        self.assertMatches("*.corp", "a.corp:1 a.B.Corp.:2", "corp:1 xcorp:1 a.corp.x:1")
+        self.assertMatches("*.corp:80-90", "a.corp:80 a.corp:90", "a.corp:79 a.corp:91")
+        self.assertRaises(StringError, parseMatch, "*.1")
+
+    def test_any(self) -> None:
+        """
+        A star is every target, or each with the port.
+        """
+        self.assertMatches("*", "a:1 10.0.0.1:2 [::1]:3", "")
+        self.assertMatches("*:25", "a:25 [::1]:25", "a:26")
+
+    def test_address(self) -> None:
+        """
+        An address is the literal in any form, and not a name.
+        """
+        self.assertMatches("10.0.0.1", "10.0.0.1:1 [::ffff:10.0.0.1]:1", "10.0.0.2:1 a:1 [::1]:1")
+        self.assertMatches("2001:db8::1", "[2001:DB8:0::1]:1", "[2001:db8::2]:1 10.0.0.1:1")
+        self.assertMatches("[2001:db8::1]:443", "[2001:db8::1]:443", "[2001:db8::1]:444")
+
+    def test_network(self) -> None:
+        """
+        A network is the literals in it; a name is never resolved.
+        """
+        self.assertMatches("10.0.0.0/8", "10.255.0.1:1 [::ffff:10.9.9.9]:1", "11.0.0.1:1 a:1 [::1]:1")
+        self.assertMatches("[2001:db8::/32]:80", "[2001:db8:ffff::]:80", "[2001:db9::]:80")
+        self.assertMatches("[2001:db8::]/32:80", "[2001:db8:ffff::]:80", "[2001:db9::]:80")
+        self.assertMatches("0.0.0.0/0", "10.0.0.1:1", "a:1 [::1]:1")
+        self.assertMatches("::ffff:10.0.0.0/104", "10.1.1.1:1", "11.1.1.1:1")
+
+    def test_normalForm(self) -> None:
+        """
+        The normal form is lower case, short, and without ports that say nothing.
+        """
+        for text, normal in (
+            (" A.B.:1-65535 ", "a.b"),
+            ("*.A:7-7", "*.a:7"),
+            ("10.0.0.1/32", "10.0.0.1"),
+            ("2001:DB8:0:0::/32", "2001:db8::/32"),
+            ("[2001:db8::]/32:1-2", "[2001:db8::/32]:1-2"),
+            ("[::1]", "::1"),
+            ("::ffff:10.0.0.1", "10.0.0.1"),
+        ):
+            self.assertEqual(str(parseMatch(text)), normal)
+            self.assertEqual(parseMatch(normal), parseMatch(text))
+
+    @given(matches())
+    def test_roundTrip(self, text: str) -> None:
+        """
+        The normal form reads back as the same value.
+        """
+        match = parseMatch(text)
+        self.assertEqual(parseMatch(str(match)), match)
+
+    @given(st.text() | st.text("*.:/[]-0123456789abf%"))
+    @example("[]")
+    @example("1.2.3.4/" + "9" * 5000)
+    @example("fe80::1%eth0")
+    def test_anything(self, text: str) -> None:
+        """
+        Reading raises nothing but its own error; what it reads has a normal form.
+        """
+        try:
+            match = parseMatch(text)
+        except StringError:
+            return
+        self.assertEqual(parseMatch(str(match)), match)
+
+    def test_errors(self) -> None:
+        """
+        The error shows the text, what is wrong and what is wanted.
+        """
+        for text, said in (
+            ("", "0 characters"),
+            ("a b", "'a b'"),
+            ("a.*.b", "a star stands alone"),
+            ("*a", "a star stands alone"),
+            ("*.", "0 characters"),
+            ("..a", "two dots"),
+            (".a", "at the front"),
+            ("a:0", "port '0'"),
+            ("a:65536", "port '65536'"),
+            ("a:", "port ''"),
+            ("a:9-1", "the first is above the last"),
+            ("a:1-", "port ''"),
+            ("a:" + "9" * 5000, "port '9999999999'"),
+            ("300.1.1.1", "'300.1.1.1' is no address"),
+            ("10.0", "'10.0' is no address"),
+            ("10.0.0.1/8", "write 10.0.0.0/8"),
+            ("10.0.0.0/33", "is no address and no network"),
+            ("a/8", "'a/8' is no address"),
+            ("[::1", "is no address"),
+            ("[::1]x", "is no address"),
+            ("fe80::1%eth0", "a zone"),
+        ):
+            error = str(self.assertRaises(StringError, parseMatch, text))
+            self.assertIn(said, error)
+            self.assertIn("wanted HOST, *.SUFFIX", error)
+
+    def test_packed(self) -> None:
+        """
+        What is an address and what is a name.
+        """
+        self.assertEqual(packed("10.0.0.1"), b"\x0a\0\0\x01")
+        self.assertEqual(packed("::ffff:10.0.0.1"), b"\x0a\0\0\x01")
+        self.assertEqual(len(packed("::1") or b""), 16)
+        for name in ("", "a", "a1", "1.2.3", "10.0.0.1.", "10.0.0.1\0", "a:b", "127.1"):
+            self.assertIsNone(packed(name), name)
+
+
+class RoutesTests(SynchronousTestCase):
+    """
+    The first rule that means the target.
+    """
+
+    def routes(self, *texts: str) -> tuple[Routes, list[FakeDialer]]:
+        """
+        Routes, and the dialer of each.
+        """
+        dialers = [FakeDialer(name=f"way {number}") for number in range(1, len(texts) + 1)]
+        rules = [
+            Rule(parseMatch(text), dialer, dialer.name) for text, dialer in zip(texts, dialers, strict=True)
+        ]
+        return Routes(rules), dialers
+
+    def test_interface(self) -> None:
+        """
+        Routes are a dialer.
+        """
+        self.assertTrue(verifyObject(IDialer, Routes([])))
+
+    def test_order(self) -> None:
+        """
+        The first counts, not the most exact; and a port may hand over to the next.
+        """
+        routes, dialers = self.routes("*.corp:80", "db.corp", "*.corp", "10.0.0.0/8", "10.0.0.1", "*")
+        for target, number in (
+            ("db.corp:80", 0),
+            ("db.corp:81", 1),
+            ("x.corp:81", 2),
+            ("10.0.0.1:1", 3),
+            ("corp:1", 5),
+            ("[::1]:1", 5),
+        ):
+            info = streamTo(target)
+            self.assertIs(routes.endpointFor(info), dialers[number].endpoint, target)
+            self.assertEqual(dialers[number].asked[-1], info)
+
+    @given(st.lists(matches(), max_size=12), TARGETS)
+    def test_asOneByOne(self, texts: list[str], target: Target) -> None:
+        """
+        The index finds what asking each rule in its order finds.
+        """
+        routes, _ = self.routes(*texts)
+        info = StreamInfo(CLIENT, LISTENER, target)
+        wanted = next((rule for rule in routes.rules if rule.match.matches(target)), None)
+        if wanted is None:
+            self.assertRaises(Denied, routes.ruleFor, info)
+        else:
+            self.assertIs(routes.ruleFor(info), wanted)
+
+    def test_none(self) -> None:
+        """
+        Without a rule there is no way, and the refusal says what to add.
+        """
+        routes, _ = self.routes("a", "b")
+        error = self.assertRaises(Denied, routes.endpointFor, streamTo("c:1"))
+        self.assertEqual(error.hop, "c:1")
+        self.assertIn("none of the 2 routes matches it", str(error))
+        self.assertIn("match '*' via direct", str(error))
+
+    def test_noTarget(self) -> None:
+        """
+        A stream without a target is refused.
+        """
+        routes, _ = self.routes("*")
+        error = self.assertRaises(Refused, routes.endpointFor, StreamInfo(CLIENT, LISTENER))
+        self.assertIn("names no target", str(error))
+        self.assertEqual(routes.explain(StreamInfo(CLIENT, LISTENER)), [str(error)])
+
+    def test_explain(self) -> None:
+        """
+        The explanation says which rule, and then its way.
+        """
+        routes, _ = self.routes("a", "*.corp:80")
+        self.assertEqual(
+            routes.explain(streamTo("x.corp:80")),
+            ["route 2 of 2: *.corp:80 via way 2", "  way 2 to x.corp:80"],
+        )
+        self.assertIn("none of the 2 routes", routes.explain(streamTo("x:1"))[0])
+
+    def test_tenThousand(self) -> None:
+        """
+        Ten thousand rules are not asked one by one.
+        """
+        asked = []
+
+        class Counting(Match):
+            def matches(self, target: Target) -> bool:
+                asked.append(target)
+                return super().matches(target)
+
+        texts = [f"h{n}.corp" for n in range(4000)] + [f"*.s{n}.corp:{n + 1}" for n in range(3000)]
+        texts += [f"10.{n // 256}.{n % 256}.0/24" for n in range(2999)]
+        rules = []
+        for text in texts:
+            match = parseMatch(text)
+            rules.append(
+                Rule(
+                    Counting(match.kind, match.host, match.network, match.bits, match.lo, match.hi),
+                    FakeDialer(),
+                )
+            )
+        routes = Routes([*rules, Rule(parseMatch("*:1-99"), FakeDialer())])
+        self.assertIs(routes.ruleFor(streamTo("h3999.corp:5")), rules[3999])
+        self.assertIs(routes.ruleFor(streamTo("a.b.s2999.corp:3000")), rules[6999])
+        self.assertIs(routes.ruleFor(streamTo("10.11.182.9:5")), rules[-1])
+        self.assertIs(routes.ruleFor(streamTo("10.11.183.9:5")), routes.rules[-1])
+        self.assertRaises(Denied, routes.ruleFor, streamTo("a.b.s2999.corp:3001"))
+        self.assertEqual(asked, [])
