@@ -138,7 +138,7 @@ def parseMatch(text: str) -> Match:
         lo, hi = _ports(ports)
         if host == "*":
             return Match(Kind.ANY, lo=lo, hi=hi)
-        if "/" in host or ":" in host or host.rpartition(".")[2].isdigit():
+        if "/" in host or ":" in host or normalHost(host).rpartition(".")[2].isdigit():
             network = _network(host)
             return Match(
                 Kind.NETWORK, network=network.network_address.packed, bits=network.prefixlen, lo=lo, hi=hi

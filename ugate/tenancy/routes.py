@@ -152,9 +152,9 @@ class Routes:
                 dot = host.find(".", dot + 1)
         return best
 
-    def ruleFor(self, info: StreamInfo) -> Rule:
+    def numberFor(self, info: StreamInfo) -> int:
         """
-        The rule of a stream.
+        Where in C{rules} the rule of a stream is.
 
         @raise Denied: no rule means its target, or it has none.
         """
@@ -168,7 +168,15 @@ class Routes:
                 f"none of the {len(self.rules)} routes matches it",
                 "add a route for it; one for all is match '*' via direct",
             )
-        return self.rules[number]
+        return number
+
+    def ruleFor(self, info: StreamInfo) -> Rule:
+        """
+        The rule of a stream.
+
+        @raise Denied: no rule means its target, or it has none.
+        """
+        return self.rules[self.numberFor(info)]
 
     def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
         """
@@ -184,8 +192,9 @@ class Routes:
         Which rule, and then its way.
         """
         try:
-            rule = self.ruleFor(info)
+            number = self.numberFor(info)
         except Denied as e:
             return [str(e)]
-        lines = [f"route {self.rules.index(rule) + 1} of {len(self.rules)}: {rule}"]
+        rule = self.rules[number]
+        lines = [f"route {number + 1} of {len(self.rules)}: {rule}"]
         return lines + [f"  {line}" for line in rule.dialer.explain(info)]

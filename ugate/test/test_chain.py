@@ -150,7 +150,8 @@ class ChainTests(SynchronousTestCase):
         """
         self.assertEqual(
             parseChain(
-                "office -> socks:a:1:user=me:attempts=2 -> connect:gw:443:tls=yes:timeout=5 -> tcp:db:2:proxyproto=v2"
+                "office -> socks:a:1:user=me:attempts=2 -> connect:gw:443:tls=yes:timeout=5"
+                " -> tcp:db:2:proxyproto=v2"
             ).explain(),
             [
                 "begin with the hop that the config names office",

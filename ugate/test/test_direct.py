@@ -1,0 +1,85 @@
+# -*- test-case-name: ugate.test.test_direct -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Tests for L{ugate.endpoints.direct}.
+"""
+
+from __future__ import annotations
+
+from zope.interface.verify import verifyObject
+
+from twisted.internet.error import TimeoutError
+from twisted.trial.unittest import SynchronousTestCase
+
+from ugate.endpoints.direct import Direct
+from ugate.errors import Cause, Refused
+from ugate.interfaces import IDialer
+from ugate.stream import StreamInfo
+from ugate.test.dialfakes import CLIENT, LISTENER, Net, Recorders, streamTo
+
+
+class DirectTests(SynchronousTestCase):
+    """
+    The dialer that connects from here.
+    """
+
+    def test_interface(self) -> None:
+        """
+        It is a dialer.
+        """
+        self.assertTrue(verifyObject(IDialer, Direct(Net())))
+
+    def test_literal(self) -> None:
+        """
+        An address is dialed as it is.
+        """
+        for target in ("10.0.0.1:80", "[::1]:80"):
+            net = Net()
+            connected = Direct(net, 4.0).endpointFor(streamTo(target)).connect(Recorders())
+            self.assertEqual((net.dialed, net.tcpClients[0][3], net.resolver.asked), ([target], 4.0, []))
+            net.up()
+            self.successResultOf(connected)
+
+    def test_name(self) -> None:
+        """
+        A name is looked up.
+        """
+        net = Net({"db.corp": ["10.0.0.1"]})
+        connected = Direct(net).endpointFor(streamTo("db.corp:80")).connect(Recorders())
+        self.assertEqual(net.dialed, ["10.0.0.1:80"])
+        net.down(TimeoutError())
+        refused = self.failureResultOf(connected, Refused).value
+        assert isinstance(refused, Refused)
+        self.assertEqual((refused.hop, refused.cause), ("db.corp:80", Cause.TIMED_OUT))
+
+    def test_timeout(self) -> None:
+        """
+        The limit holds for a lookup too.
+        """
+        net = Net()
+        net.resolver.pending["db.corp"] = []
+        connected = Direct(net, 2.0).endpointFor(streamTo("db.corp:80")).connect(Recorders())
+        net.advance(2.0)
+        self.failureResultOf(connected, Refused)
+
+    def test_noTarget(self) -> None:
+        """
+        Without a target there is no way.
+        """
+        info = StreamInfo(CLIENT, LISTENER)
+        error = self.assertRaises(Refused, Direct(Net()).endpointFor, info)
+        self.assertEqual(Direct(Net()).explain(info), [str(error)])
+
+    def test_explain(self) -> None:
+        """
+        One line, which says where the name is resolved.
+        """
+        self.assertEqual(
+            [Direct(Net(), 2.5).explain(streamTo(target)) for target in ("10.0.0.1:80", "db.corp:80")],
+            [
+                ["connect to 10.0.0.1:80 from here, within 2.5 s"],
+                ["connect to db.corp:80 from here, its name resolved here, within 2.5 s"],
+            ],
+        )
