@@ -85,9 +85,7 @@ class Refused(UgateError):
     @since: ugate NEXT
     """
 
-    def __init__(
-        self, cause: Cause, phase: Phase, hop: str, detail: str = "", nextStep: str = ""
-    ) -> None:
+    def __init__(self, cause: Cause, phase: Phase, hop: str, detail: str = "", nextStep: str = "") -> None:
         super().__init__(cause, phase, hop, detail)
         self.cause = cause
         self.phase = phase

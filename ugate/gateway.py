@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from ugate.deadlines import Deadlines
 from ugate.errors import Cause, Phase, Refused
-from ugate.interfaces import IPending, IStreamInfo, ITenant
+from ugate.interfaces import IPending, ITenant
 from ugate.leg import Leg
 from ugate.relay import Carried, Relay
 from ugate.stream import Principal, StreamInfo, Target
@@ -81,7 +81,8 @@ class Flows:
         """
         if not self.quiet:
             self.log.info(
-                "{listener}: {info} {protocol} {principal}: {sent} sent, {received} received, {seconds:.3f} s, {reason}",
+                "{listener}: {info} {protocol} {principal}: "
+                "{sent} sent, {received} received, {seconds:.3f} s, {reason}",
                 listener=inbound.gateway.listener,
                 info=inbound.info,
                 protocol=inbound.info.protocol,
@@ -192,11 +193,11 @@ class Inbound(Leg):
     def _info(self) -> StreamInfo:
         transport: Any = self.transport
         gateway = self.gateway
-        peer = transport.getPeer()
-        if not IStreamInfo.providedBy(peer):
+        peer: Any = transport.getPeer()
+        if not isinstance(peer, StreamInfo):
             return StreamInfo(peer, transport.getHost(), gateway.to, gateway.anonymous)
         if peer.principal is not None and peer.target is not None:
-            return peer  # type: ignore[no-any-return]
+            return peer
         return StreamInfo(
             peer.peer,
             peer.host,

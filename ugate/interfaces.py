@@ -72,6 +72,17 @@ class IPending(Interface):
         """
 
 
+class IHalfCloseableTransport(Interface):
+    """
+    A transport that can end one direction and go on reading.
+    """
+
+    def loseWriteConnection() -> None:
+        """
+        Tell the peer, after what was written, that nothing more will come.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """

@@ -14,7 +14,7 @@ from typing import Any, Final
 from twisted.application.service import Service
 from twisted.cred.portal import Portal
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import StandardIOEndpoint, serverFromString
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
@@ -56,7 +56,8 @@ def portalFrom(reactor: Any, config: Config) -> Portal | None:
         return None
     from ugate.tenancy.passwords import PasswordFile, portalFor
 
-    return portalFor(PasswordFile(config.policy.users, reactor))
+    portal: Portal = portalFor(PasswordFile(config.policy.users, reactor))
+    return portal
 
 
 def tenantFrom(reactor: Any, config: Config, own: OwnListeners) -> Tenant:
@@ -210,7 +211,7 @@ class Node(Service):
         """
         All is up: say so.
         """
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self._started(self)
 
     def _stdioEnded(self) -> None:
@@ -224,7 +225,7 @@ class Node(Service):
         """
         Stop listening, let streams end for C{node.drain} seconds, then cut them.
         """
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         closed = [port.stopListening() for port in self.ports.values()]
         self.ports.clear()
         done: Deferred[None] = Deferred()

@@ -274,17 +274,29 @@ class Pump:
                 other = side.other
                 try:
                     taken = other.send(data, MSG_DONTWAIT)
-                except BlockingIOError:
-                    taken = 0
                 except OSError as error:
-                    self._broken(other, error)
-                    continue
+                    taken = self._unsent(side, error)
                 if taken < count:
-                    other.out = data[taken:]
-                    self._arm(side, 0)
-                    self._arm(other, other.mask | _OUT)
+                    self._stall(side, data[taken:])
                 elif side.burst > BULK:
                     self._lend(side)
+
+    def _unsent(self, side: _Side, error: OSError) -> int:
+        """
+        Nothing of what came from C{side} could be sent on, for now or for ever.
+        """
+        if not isinstance(error, BlockingIOError):
+            self._broken(side.other, error)
+        return 0
+
+    def _stall(self, side: _Side, rest: bytes) -> None:
+        """
+        Keep what could not be sent, and read no more until it is.
+        """
+        if side.fd in self._sides:
+            side.other.out = rest
+            self._arm(side, side.mask & ~_IN)
+            self._arm(side.other, side.other.mask | _OUT)
 
     def _arm(self, side: _Side, mask: int) -> None:
         """
@@ -427,10 +439,10 @@ class Pump:
                 # A peer must not take what was cut for a clean end.
                 side.socket.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
             side.socket.close()
-        finished = joined._finished
-        finished(reason)
+        joined._finished(reason)
         del joined._finished
         for side in (joined._a, joined._b):
+            # These go round in circles, which the collector would have to find.
             del side.other, side.flow, side.recv, side.send
 
 

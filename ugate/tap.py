@@ -17,7 +17,6 @@ from twisted.python import usage
 
 from ugate.errors import ListenRefused, StringError, UgateError
 from ugate.stream import Target
-from ugate.tenancy.config.mistakes import ConfigError
 from ugate.tenancy.config.stack import openStores
 from ugate.tenancy.config.whole import Config, readConfig
 
@@ -40,7 +39,7 @@ class Options(usage.Options):
     ]
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self["config"] = []
         self["listen"] = []
         self["route"] = []
@@ -53,7 +52,8 @@ class Options(usage.Options):
 
     def opt_listen(self, value: str) -> None:
         """
-        NAME=STRING: listen by an endpoint string, as in main=auto:tcp:1080:interface=127.0.0.1. May be repeated.
+        NAME=STRING: listen by an endpoint string, as in main=auto:tcp:1080:interface=127.0.0.1.
+        May be repeated.
         """
         self["listen"].append(value)
 
@@ -101,7 +101,7 @@ def checkWhole(reactor: Any, config: Config) -> None:
     What no single section shows: whether the listeners may start, and whether the
     hops can be made of one another.
 
-    @raise ConfigError: every listener that may not.
+    @raise ListenRefused: every listener that may not.
     @raise StringError: a hop or a route that cannot be.
     """
     from ugate.node import listenerEndpoint, tenantFrom

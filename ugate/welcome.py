@@ -19,7 +19,7 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from ugate.node import Node
 from ugate.stream import Target
 
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def lines(node: Node, which: Callable[[str], str | None] = shutil.which) -> Iterator[str]:

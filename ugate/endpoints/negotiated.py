@@ -63,11 +63,11 @@ class _ServerFactory(Factory, Owner):
         self._portal = None if tenant is None else tenant.portal
 
     def doStart(self) -> None:
-        super().doStart()
+        super().doStart()  # type: ignore[no-untyped-call]
         self.wrappedFactory.doStart()
 
     def doStop(self) -> None:
-        super().doStop()
+        super().doStop()  # type: ignore[no-untyped-call]
         self.wrappedFactory.doStop()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
@@ -268,6 +268,11 @@ class NegotiatedClientEndpoint:
                 result.errback(failure)
 
         connecting.addCallbacks(connected, failed)
-        outer: Deferred[IProtocol] = Deferred(lambda d: (connecting.cancel(), result.cancel()))
+
+        def cancelled(outer: Deferred[IProtocol]) -> None:
+            connecting.cancel()
+            result.cancel()
+
+        outer: Deferred[IProtocol] = Deferred(cancelled)
         result.addCallbacks(outer.callback, outer.errback)
         return outer

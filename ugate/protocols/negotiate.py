@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from zope.interface import implementer
-from zope.interface.interfaces import IInterface
 
 from twisted.cred.credentials import ICredentials
 from twisted.cred.error import UnauthorizedLogin
@@ -22,7 +21,6 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
     IConsumer,
-    IHalfCloseableDescriptor,
     IHalfCloseableProtocol,
     IProtocol,
     IPushProducer,
@@ -33,7 +31,7 @@ from twisted.python.failure import Failure
 
 from ugate.deadlines import Deadlines
 from ugate.errors import Cause, Phase, ProtocolError, Refused
-from ugate.interfaces import Detached, IDetachable, INegotiation, IPending, Step
+from ugate.interfaces import Detached, IDetachable, IHalfCloseableTransport, INegotiation, IPending, Step
 from ugate.protocols.sockets import endWriting
 from ugate.stream import Principal
 
@@ -93,7 +91,7 @@ class Owner:
     ITransport,
     IConsumer,
     IPushProducer,
-    IHalfCloseableDescriptor,
+    IHalfCloseableTransport,
     IPending,
 )
 class Negotiating:
@@ -127,7 +125,7 @@ class Negotiating:
         self.owner = owner
         self.peer = peer
 
-    def __conform__(self, interface: IInterface) -> object | None:
+    def __conform__(self, interface: object) -> object | None:
         # A handshake forwards the socket of the transport below, if that has one.
         if interface is IDetachable and self.inner is not None:
             return self if IDetachable(self.transport, None) is not None else None
@@ -368,7 +366,7 @@ class Negotiating:
 
     def loseWriteConnection(self) -> None:
         """
-        See L{IHalfCloseableDescriptor}.
+        See L{IHalfCloseableTransport}.
         """
         endWriting(self.transport)
 

@@ -9,13 +9,15 @@ socket, and to end one direction.
 
 from __future__ import annotations
 
+from typing import cast
+
 from zope.interface import implementer
 
 from twisted.internet import tcp
 from twisted.internet.interfaces import IHalfCloseableDescriptor, ITransport
 from twisted.python.components import registerAdapter
 
-from ugate.interfaces import Detached, IDetachable
+from ugate.interfaces import Detached, IDetachable, IHalfCloseableTransport
 
 
 @implementer(IDetachable)
@@ -64,7 +66,7 @@ def endWriting(transport: ITransport) -> None:
     Twisted's TLS has no half-close, but its C{loseConnection} sends
     close_notify and keeps delivering until the peer's arrives: the same thing.
     """
-    if IHalfCloseableDescriptor.providedBy(transport):
-        transport.loseWriteConnection()
+    if IHalfCloseableTransport.providedBy(transport) or IHalfCloseableDescriptor.providedBy(transport):
+        cast(IHalfCloseableTransport, transport).loseWriteConnection()
     else:
         transport.loseConnection()

@@ -34,7 +34,7 @@ from ugate.tenancy.passwords import PasswordHash, readPasswords
 Defer: TypeAlias = Callable[[Callable[[], bool]], "Deferred[bool]"]
 """Calls something elsewhere than on the reactor's thread, and gives its result."""
 
-MAXMAX_REMEMBERED: Final = 1000
+MAX_REMEMBERED: Final = 1000
 """How many good logins are remembered."""
 
 REMEMBERED_FOR: Final = 300.0

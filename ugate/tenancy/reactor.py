@@ -15,7 +15,6 @@ from __future__ import annotations
 from typing import Any
 
 from zope.interface import directlyProvides, providedBy
-from zope.interface.interfaces import IInterface
 
 from twisted.internet.interfaces import IConnector
 
@@ -44,7 +43,7 @@ class TenantReactor:
         self.callLater = reactor.callLater
         directlyProvides(self, providedBy(reactor))
 
-    def __conform__(self, interface: IInterface) -> object | None:
+    def __conform__(self, interface: object) -> object | None:
         return self._tenant if interface is ITenant else None
 
     def __getattr__(self, name: str) -> Any:

@@ -60,8 +60,14 @@ LAYERS = (
     Layer(
         "assembly",
         (
-            "ugate.modules", "ugate.node", "ugate.tap", "ugate.cli", "ugate.testing",
-            "ugate.checks", "ugate.limits", "ugate.welcome",
+            "ugate.modules",
+            "ugate.node",
+            "ugate.tap",
+            "ugate.cli",
+            "ugate.testing",
+            "ugate.checks",
+            "ugate.limits",
+            "ugate.welcome",
         ),
         ("values", "time", "protocols", "relay", "endpoints", "tenancy", "gateway"),
     ),
