@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ugate.endpoints.dialers import Deny
+from ugate.endpoints.dialers import Deny, Retry
 from ugate.endpoints.dialing import dialerFromText, dialersFromTexts
 from ugate.endpoints.direct import Direct
 from ugate.endpoints.reach import asksForTarget, onlyLocal, within
@@ -76,7 +76,10 @@ def tenantFrom(reactor: Any, config: Config, own: OwnListeners) -> Tenant:
         own=own,
         handshake=config.node.handshake,
     )
-    tenant.hops = dialersFromTexts(tenant.hopReactor, {name: _hops(d) for name, d in config.dial.items()})
+    tenant.hops = {
+        name: Retry(reactor, dialer, config.dial[name].retries + 1, timeout=config.dial[name].timeout)
+        for name, dialer in dialersFromTexts(tenant.hopReactor, _hops(config)).items()
+    }
     direct = Direct(tenant.reactor, config.node.connect)
     rules = []
     for route in config.routes:
@@ -88,8 +91,8 @@ def tenantFrom(reactor: Any, config: Config, own: OwnListeners) -> Tenant:
     return tenant
 
 
-def _hops(dial: Any) -> str:
-    return str(dial.hops)
+def _hops(config: Config) -> dict[str, str]:
+    return {name: dial.hops for name, dial in config.dial.items()}
 
 
 def _way(tenant: Tenant, via: Sequence[str], reason: str, direct: Direct) -> IDialer:

@@ -29,11 +29,11 @@ from twisted.internet.interfaces import (
 from ugate.endpoints.hops import MAX_TIMEOUT
 from ugate.endpoints.negotiated import NegotiatedServerEndpoint
 from ugate.errors import StringError
-from ugate.interfaces import Auth, INegotiation
+from ugate.interfaces import Auth, INegotiation, ITenant
 from ugate.stream import Principal, StreamInfo, Target
 
 HANDSHAKE: Final = 10.0
-"""Seconds that a client has to say what it wants, unless C{handshake=} says otherwise."""
+"""Seconds that a client has to say what it wants, unless its tenant or C{handshake=} says otherwise."""
 
 PATIENCE: Final = 1.0
 """Seconds after which a client that says nothing is a C{silent} one, unless C{wait=} says otherwise."""
@@ -117,6 +117,11 @@ def _seconds(name: str, own: Keywords, default: float) -> float:
     return seconds
 
 
+def _handshake(reactor: Any, own: Keywords) -> float:
+    tenant = ITenant(reactor, None)
+    return _seconds("handshake", own, HANDSHAKE if tenant is None else tenant.handshake)
+
+
 def _target(name: str, own: Keywords) -> Target | None:
     text = own.get(name)
     if text is None:
@@ -133,7 +138,7 @@ def socksServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IS
     """
     from ugate.protocols.socks5 import Socks5
 
-    return NegotiatedServerEndpoint(reactor, inner, Socks5, deadline=_seconds("handshake", own, HANDSHAKE))
+    return NegotiatedServerEndpoint(reactor, inner, Socks5, deadline=_handshake(reactor, own))
 
 
 def socks4Server(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
@@ -142,7 +147,7 @@ def socks4Server(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> I
     """
     from ugate.protocols.socks4 import Socks4
 
-    return NegotiatedServerEndpoint(reactor, inner, Socks4, deadline=_seconds("handshake", own, HANDSHAKE))
+    return NegotiatedServerEndpoint(reactor, inner, Socks4, deadline=_handshake(reactor, own))
 
 
 def connectServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
@@ -160,7 +165,7 @@ def connectServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> 
         reactor,
         inner,
         negotiation,
-        deadline=_seconds("handshake", own, HANDSHAKE),
+        deadline=_handshake(reactor, own),
         wrap=partial(_http, reactor),
     )
 
@@ -176,7 +181,7 @@ def proxyprotoServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) 
     from ugate.protocols.proxyproto import ProxyHeader
 
     return NegotiatedServerEndpoint(
-        reactor, inner, ProxyHeader, deadline=_seconds("handshake", own, HANDSHAKE), proves=False
+        reactor, inner, ProxyHeader, deadline=_handshake(reactor, own), proves=False
     )
 
 
@@ -205,7 +210,7 @@ def autoServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> ISt
         reactor,
         inner,
         lambda info, auth: Auto(info, auth, choices),
-        deadline=_seconds("handshake", own, HANDSHAKE),
+        deadline=_handshake(reactor, own),
         patience=patience if SILENT in choices else None,
         wrap=partial(_http, reactor),
     )
@@ -224,7 +229,7 @@ def forwardServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> 
         reactor,
         inner,
         partial(Fixed, target=target, protocol="forward"),
-        deadline=_seconds("handshake", own, HANDSHAKE),
+        deadline=_handshake(reactor, own),
         eager=True,
     )
 
