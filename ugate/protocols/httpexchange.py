@@ -214,9 +214,8 @@ class Exchange:
         conn = self._conn
         # It may send the content or leave it: nobody knows where a next request would begin.
         unsure = conn.they_are_waiting_for_100_continue
-        data = conn.send(
-            h11.Response(status_code=reply.status, headers=reply.header(close=unsure), reason=reply.phrase)
-        )
+        fields = reply.header(close=unsure or last)
+        data = conn.send(h11.Response(status_code=reply.status, headers=fields, reason=reply.phrase))
         if reply.body and self._method != b"HEAD":
             data += conn.send(h11.Data(data=reply.body))
         self._client.send(data + conn.send(h11.EndOfMessage()))

@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 
 from ugate.errors import Refused
 from ugate.interfaces import Auth, IPending
+from ugate.protocols.httpchannel import HttpForward
 from ugate.protocols.httpforward import HttpForwardFactory
 from ugate.protocols.httplogin import Login
 from ugate.protocols.httpstream import HttpStream
@@ -222,8 +223,8 @@ class Proxy:
         self.client = FakeClient()
         factory = HttpForwardFactory(self.gateway, self.clock, auth, login)
         protocol = factory.buildProtocol(info)
-        assert protocol is not None
-        self.protocol = protocol
+        assert isinstance(protocol, HttpForward)
+        self.protocol: HttpForward = protocol
         protocol.makeConnection(self.client)
 
     def turn(self) -> None:
