@@ -3,192 +3,265 @@
 # See LICENSE for details.
 
 """
-Passwords of people, kept as scrypt hashes (RFC 7914) in a file with a line C{NAME:HASH} for each.
+Logging in with a name and a password from a password file (L{ugate.tenancy.passwordhashes}).
 
-C{python -m ugate.tenancy.passwords NAME} asks for a password and prints such a line.  Who logs in with
-them is L{ugate.tenancy.logins}.
+C{python -m ugate.tenancy.passwords NAME} asks for a password and prints a line for the file.
 """
 
 from __future__ import annotations
 
 import hmac
 import os
-import re
-import stat
 import sys
-from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from hashlib import scrypt
-from typing import Final
+from typing import Any, Final, TypeAlias
 
-from ugate.errors import StringError
-from ugate.tenancy.config.mistakes import ConfigError, Mistake
-from ugate.tenancy.config.tree import Place, Source
+from zope.interface import Interface, implementer
 
-MAX_BYTES: Final = 255
-"""How long a name and a password may be: what SOCKS5 can say (RFC 1929)."""
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.portal import IRealm, Portal
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-_MAX_FILE: Final = 10 * 1024 * 1024
-_MAX_MEMORY: Final = 256 * 1024 * 1024
-_MAX_WORK: Final = 1 << 22
-_PHC: Final = re.compile(
-    r"\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)"
-)
-_SHAPE: Final = "wanted a line that `python -m ugate.tenancy.passwords NAME` prints"
+from ugate.errors import Cause, Phase, Refused, StringError
+from ugate.stream import Principal
+from ugate.tenancy.config.mistakes import ConfigError
+from ugate.tenancy.passwordhashes import MAX_BYTES, PasswordHash, checkName, readPasswords
+
+Defer: TypeAlias = Callable[[Callable[[], bool]], "Deferred[bool]"]
+"""Calls something elsewhere than on the reactor's thread, and gives its result."""
+
+MAX_REMEMBERED: Final = 1000
+"""How many good logins are remembered."""
+
+REMEMBERED_FOR: Final = 300.0
+"""For how many seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class PasswordHash:
+class TooManyLogins(Refused, UnauthorizedLogin):
     """
-    What a password is checked against.  C{str()} gives its PHC string.
+    More people log in at once than passwords can be checked: try again, or raise the limit.
 
     @since: ugate NEXT
     """
 
-    salt: bytes = field(repr=False)
-    """Random, so that the same password has another hash elsewhere."""
-
-    key: bytes = field(repr=False)
-    """What scrypt makes of the password and the salt."""
-
-    ln: int = 15
-    """The cost, as a power of two."""
-
-    r: int = 8
-    """The block size; a check takes 128 * r * 2**ln bytes of memory."""
-
-    p: int = 1
-    """How often the work is done."""
-
-    @classmethod
-    def ofPassword(cls, password: bytes, ln: int = 15, r: int = 8, p: int = 1) -> PasswordHash:
-        """
-        Hash a password with a new salt; this takes some 50 ms.
-        """
-        salt = os.urandom(16)
-        return cls(salt, cls(salt, bytes(32), ln, r, p)._derived(password), ln, r, p)
-
-    @classmethod
-    def fromText(cls, text: str) -> PasswordHash:
-        """
-        Read a PHC string, C{$scrypt$ln=15,r=8,p=1$SALT$HASH} with base64 that has no padding.
-
-        @raise StringError: it is none, or asks for more memory or time than a login may cost.
-        """
-        match = _PHC.fullmatch(text)
-        if match is None:
-            raise StringError(f"not a hash $scrypt$ln=15,r=8,p=1$SALT$HASH; {_SHAPE}")
-        ln, r, p = (int(number) for number in match.groups()[:3])
-        try:
-            salt, key = (b64decode(part + "=" * (-len(part) % 4)) for part in match.groups()[3:])
-        except Base64Error as error:
-            raise StringError(f"the salt or the hash is not base64; {_SHAPE}") from error
-        if not (8 <= len(salt) <= 64 and 16 <= len(key) <= 64):
-            raise StringError(f"a salt of {len(salt)} and a hash of {len(key)} bytes; wanted 8-64 and 16-64")
-        cost = r * p << ln
-        if not (ln >= 10 and r and p and 128 * r << ln <= _MAX_MEMORY and cost <= _MAX_WORK):
-            raise StringError(f"ln={ln},r={r},p={p} is too cheap or too costly; wanted ln=15,r=8,p=1")
-        return cls(salt, key, ln, r, p)
-
-    def _derived(self, password: bytes) -> bytes:
-        memory = 128 * self.r * ((1 << self.ln) + self.p + 2) + 65536
-        size = len(self.key)
-        return scrypt(password, salt=self.salt, n=1 << self.ln, r=self.r, p=self.p, maxmem=memory, dklen=size)
-
-    def matches(self, password: bytes) -> bool:
-        """
-        Whether this is the password.  Takes some 50 ms, without holding the interpreter.
-        """
-        return hmac.compare_digest(self.key, self._derived(password))
-
-    def __str__(self) -> str:
-        salt, key = (b64encode(part).rstrip(b"=").decode() for part in (self.salt, self.key))
-        return f"$scrypt$ln={self.ln},r={self.r},p={self.p}${salt}${key}"
+    def __init__(self, path: str, waiting: int) -> None:
+        Refused.__init__(self, Cause.OVERLOADED, Phase.AUTH, path, f"{waiting} logins wait already")
 
 
-def readPasswords(path: str) -> dict[bytes, PasswordHash]:
+@dataclass(slots=True, eq=False)
+class _Login:
     """
-    Read a password file: a line C{NAME:HASH} each; C{#} begins a comment.
+    A name and a password under check, and all who wait for the answer.
+    """
 
-    @return: the hashes by name.
-    @raise ConfigError: it cannot be read, other users of this machine may read or write it, or lines in
-        it are wrong; with every mistake.
+    name: bytes
+    password: bytes
+    digest: bytes
+    expected: PasswordHash
+    waiting: list[Deferred[bytes]] = field(default_factory=list)
+
+    def isGood(self) -> bool:
+        """
+        Look at the password; this is the part that takes long.
+        """
+        return self.expected.matches(self.password)
+
+
+@implementer(ICredentialsChecker)
+class PasswordFile:
+    """
+    Checks names and passwords against a password file, which it reads again when it changes.
+
+    A file that has mistakes after a change is told in the log, and the passwords from before stay.  What
+    was checked is remembered for five minutes (as a keyed hash), because scrypt costs some 50 ms.  An
+    unknown name costs as much as a wrong password.
+
+    @ivar path: of the file.
     @since: ugate NEXT
     """
-    whole = Place(Source(path, numbered=False))
-    try:
-        with open(path, "rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            data = file.read(_MAX_FILE + 1)
-    except OSError as error:
-        wanted = "wanted a password file that can be read"
-        raise ConfigError([Mistake(whole, f"{error.strerror or error}; {wanted}")]) from error
-    if stat.S_ISREG(mode) and mode & (stat.S_IROTH | stat.S_IWOTH):
-        raise ConfigError([Mistake(whole, f"everyone may read or write it; run: chmod o-rwx {path}")])
-    if len(data) > _MAX_FILE:
-        raise ConfigError([Mistake(whole, "the file is over 10 MiB; wanted a password file")])
-    source = Source(path)
-    users: dict[bytes, PasswordHash] = {}
-    lines: dict[bytes, int] = {}
-    mistakes = []
-    for number, line in enumerate(data.split(b"\n"), 1):
-        line = line.strip()
-        if not line or line.startswith(b"#"):
-            continue
+
+    credentialInterfaces = (IUsernamePassword,)
+    _log = Logger()
+
+    def __init__(
+        self, path: str, clock: IReactorTime, defer: Defer | None = None, atOnce: int = 2, waiting: int = 1000
+    ) -> None:
+        """
+        @param clock: the reactor.
+        @param defer: what runs scrypt elsewhere; the threads of C{clock} unless given.
+        @param atOnce: how many checks run at once; each takes 32 MiB.
+        @param waiting: how many logins may wait for one; beyond that they fail with L{TooManyLogins}.
+        @raise ConfigError: the file cannot be used.
+        """
+        self.path = path
+        self._clock = clock
+        self._defer = defer if defer is not None else inThreadsOf(clock)
+        self._free = atOnce
+        self._limit = waiting
+        self._waiting = 0
+        self._secret = os.urandom(32)
+        # Both in order of time: the oldest first.
+        self._remembered: dict[bytes, float] = {}
+        self._queue: deque[_Login] = deque()
+        self._logins: dict[bytes, _Login] = {}
+        self._starting = False
+        self._overloaded = False
+        self._seen = self._signature()
+        self._use(readPasswords(path))
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
+        """
+        Check a name and a password (L{IUsernamePassword}).
+
+        @return: the name; fails with L{UnauthorizedLogin}.  Cancel it when nobody waits any more.
+        """
+        self._refresh()
+        name, password = credentials.username, credentials.password
+        digest = hmac.digest(self._secret, b"%d:%s%s" % (len(name), name, password), "sha256")
+        if self._isRemembered(digest):
+            return succeed(name)
+        if self._waiting >= self._limit:
+            if not self._overloaded:
+                self._overloaded = True
+                self._log.warn(
+                    "{path}: {waiting} logins wait: refusing more", path=self.path, waiting=self._waiting
+                )
+            return fail(TooManyLogins(self.path, self._waiting))
+        # A browser opens many connections at once: they wait for one check together.
+        login = self._logins.get(digest)
+        if login is None:
+            login = _Login(name, password, digest, self._decoy)
+            self._logins[digest] = login
+            self._queue.append(login)
+        waiting = login.waiting
+        answer: Deferred[Any] = Deferred(lambda cancelled: self._forget(waiting, cancelled))
+        waiting.append(answer)
+        self._waiting += 1
+        self._start()
+        return answer
+
+    def _forget(self, waiting: list[Deferred[bytes]], cancelled: Deferred[bytes]) -> None:
+        waiting.remove(cancelled)
+        self._waiting -= 1
+
+    def _isRemembered(self, digest: bytes) -> bool:
+        now = self._clock.seconds()
+        while self._remembered:
+            oldest = next(iter(self._remembered))
+            if self._remembered[oldest] > now:
+                break
+            del self._remembered[oldest]
+        return digest in self._remembered
+
+    def _start(self) -> None:
+        """
+        Start as many checks as may run.
+        """
+        if self._starting:
+            # A check that ended at once, in the loop below.
+            return
+        self._starting = True
+        while self._free and self._queue:
+            login = self._queue.popleft()
+            if not login.waiting:
+                del self._logins[login.digest]
+                continue
+            self._free -= 1
+            login.expected = self._users.get(login.name, self._decoy)
+            maybeDeferred(self._defer, login.isGood).addBoth(self._ended, login)
+        self._starting = False
+
+    def _ended(self, result: bool | Failure, login: _Login) -> None:
+        self._free += 1
+        del self._logins[login.digest]
+        # The file may have changed meanwhile; a decoy is nobody's.
+        isGood = result is True and self._users.get(login.name) == login.expected
+        if isGood:
+            if len(self._remembered) >= MAX_REMEMBERED:
+                del self._remembered[next(iter(self._remembered))]
+            self._remembered[login.digest] = self._clock.seconds() + REMEMBERED_FOR
+        self._start()
+        while login.waiting:
+            answer = login.waiting.pop(0)
+            self._waiting -= 1
+            self._overloaded = self._overloaded and self._waiting > 0
+            if isGood:
+                answer.callback(login.name)
+            else:
+                answer.errback(result if isinstance(result, Failure) else UnauthorizedLogin())
+
+    def _signature(self) -> tuple[int, ...] | None:
         try:
-            name, users[name] = _readLine(line, lines)
-            lines[name] = number
-        except StringError as error:
-            mistakes.append(Mistake(Place(source, number), str(error)))
-    if mistakes:
-        raise ConfigError(mistakes)
-    return users
+            status = os.stat(self.path)
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
+
+    def _refresh(self) -> None:
+        """
+        Read the file again if it changed.
+        """
+        signature = self._signature()
+        if signature == self._seen:
+            return
+        self._seen = signature
+        try:
+            users = readPasswords(self.path)
+        except ConfigError as error:
+            self._log.error("The passwords from before stay, because of mistakes:\n{error}", error=error)
+            return
+        self._use(users)
+        self._log.info("{path}: {count} users", path=self.path, count=len(users))
+
+    def _use(self, users: dict[bytes, PasswordHash]) -> None:
+        self._users = users
+        self._remembered.clear()
+        costs = Counter((known.ln, known.r, known.p) for known in users.values()).most_common(1)
+        ln, r, p = costs[0][0] if costs else (15, 8, 1)
+        self._decoy = PasswordHash(os.urandom(16), os.urandom(32), ln, r, p)
 
 
-def _readLine(line: bytes, lines: Mapping[bytes, int]) -> tuple[bytes, PasswordHash]:
+def inThreadsOf(reactor: Any) -> Defer:
     """
-    Read one line.
-
-    @param lines: the names so far, and where they are.
-    @raise StringError: it is wrong; what it says holds no part of a hash.
+    What calls something in the thread pool of a reactor (L{twisted.internet.interfaces.IReactorThreads}).
     """
-    name, colon, text = line.partition(b":")
-    if not colon:
-        raise StringError(f"no ':' after a name; {_SHAPE}")
-    checkName(name)
-    if name in lines:
-        raise StringError(f"{name.decode()!r} is on line {lines[name]} too; wanted each name once")
-    return name, PasswordHash.fromText(text.decode(errors="replace"))
+    from twisted.internet.threads import deferToThreadPool
+
+    return lambda call: deferToThreadPool(reactor, reactor.getThreadPool(), call)
 
 
-def checkName(name: bytes) -> None:
+class IPrincipal(Interface):
     """
-    Whether somebody may have this name in a password file.
-
-    @raise StringError: not, and why.
+    What a portal is asked for: its avatar is a L{Principal}.
     """
-    try:
-        text = name.decode()
-    except UnicodeDecodeError as error:
-        raise StringError("a name that is not UTF-8; wanted the file saved as UTF-8") from error
-    if not 0 < len(name) <= MAX_BYTES:
-        raise StringError(f"a name of {len(name)} bytes; wanted 1 to {MAX_BYTES}")
-    if not text.isprintable() or ":" in text or text[0] == "#" or text != text.strip():
-        raise StringError(f"{text!r} is no name; wanted printable characters, no ':' and no '#' before it")
 
 
-def checkUsers(path: str) -> None:
+@implementer(IRealm)
+class _Principals:
     """
-    Whether this is the path of a password file without mistakes: a check for the C{users} of a policy.
-
-    @raise StringError: not; with every mistake.
+    Whoever has a good password is who the name says.
     """
-    try:
-        readPasswords(path)
-    except ConfigError as error:
-        raise StringError("; ".join(map(str, error.mistakes))) from error
+
+    def requestAvatar(self, avatarId: Any, mind: object, *interfaces: Any) -> Any:
+        if IPrincipal not in interfaces:
+            raise LookupError("a portal of passwords is asked for an IPrincipal")
+        return IPrincipal, Principal(avatarId.decode(), "password"), lambda: None
+
+
+def portalFor(checker: ICredentialsChecker) -> Portal:
+    """
+    A portal whose C{login(credentials, None, IPrincipal)} gives a L{Principal} with the method C{password}.
+
+    @since: ugate NEXT
+    """
+    return Portal(_Principals(), [checker])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_config,ugate.test.test_config_check,ugate.test.test_config_stores -*-
+# -*- test-case-name: ugate.test.test_config_stores,ugate.test.test_config_whole -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

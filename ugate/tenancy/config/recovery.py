@@ -19,6 +19,9 @@ from ugate.tenancy.config.mistakes import Mistake
 from ugate.tenancy.config.tree import Place, Scalar, Series, Source, Table, Unread, Written
 from ugate.tenancy.config.yamltext import YAMLTree, distinct
 
+MAX_FAULTS: Final = 100
+"""After how many errors reading ends."""
+
 _TOP: Final = re.compile(r"[^\s#\-\]})%.]")
 _KEY: Final = re.compile(r"""\s*(?:- +)?["']?([A-Za-z_][A-Za-z0-9_.-]*)["']?\s*:(?:\s|$)""")
 _HEADER: Final = re.compile(r"[^\s#][^#]*:\s*(?:#.*)?")
@@ -36,6 +39,8 @@ def readYAML(source: Source) -> tuple[Written | None, list[Mistake]]:
     tree = YAMLTree(source, numbers)
     if tree.fault is None:
         return tree.root, tree.mistakes
+    if tree.isTooMuch:
+        return tree.root, [*tree.mistakes, tree.fault]
     return _recovered(source, numbers, tree.fault)
 
 
@@ -55,6 +60,8 @@ def _recovered(source: Source, numbers: Sequence[int], fault: Mistake) -> tuple[
         faults += innerFaults
         if entry is not None:
             entries.append(entry)
+        if len(faults) >= MAX_FAULTS:
+            break
     table = Table(Place(source), distinct(entries, mistakes))
     # If each piece alone is fine, what is wrong is how they stand together: then nothing is sure.
     return (table, mistakes + faults) if faults else (Unread(Place(source)), [fault])
@@ -86,6 +93,8 @@ def _byEntries(
                 items.append(Unread(Place(source, group[0])))
             elif name is not None:
                 pairs.append((name, Unread(name.place)))
+            if len(faults) == MAX_FAULTS:
+                break
         mistakes += tree.mistakes
         if isinstance(inner, Table):
             pairs += inner.entries

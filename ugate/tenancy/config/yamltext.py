@@ -24,7 +24,7 @@ MAX_DEPTH: Final = 32
 """How deep tables and series may stand in each other."""
 
 MAX_VALUES: Final = 250_000
-"""How many values one text may have."""
+"""How many values one text may have, tables and series among them."""
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -49,6 +49,7 @@ class _Open:
 
     place: Place
     isTable: bool
+    isFlow: bool
     items: list[Written] = field(default_factory=list)
 
 
@@ -59,6 +60,7 @@ class YAMLTree:
     @ivar root: what is written, or L{None} if there is nothing.
     @ivar mistakes: what is wrong although it is YAML.
     @ivar fault: why it is not YAML, or L{None}; then C{root} is L{Unread}.
+    @ivar isTooMuch: whether the fault is that a limit is reached.
     @since: ugate NEXT
     """
 
@@ -69,6 +71,7 @@ class YAMLTree:
         self.root: Written | None = None
         self.mistakes: list[Mistake] = []
         self.fault: Mistake | None = None
+        self.isTooMuch = False
         self._source = source
         self._numbers = numbers
         self._open: list[_Open] = []
@@ -83,6 +86,7 @@ class YAMLTree:
             self.fault = Mistake(self._placeAt(0, 0), f"this is not YAML: {error}")
         except TooMuch as stop:
             self.fault = stop.mistake
+            self.isTooMuch = True
         if self.fault is not None:
             self.root = Unread(self._placeAt(0, 0))
 
@@ -107,7 +111,7 @@ class YAMLTree:
             place = self._place(event)
             if len(self._open) == MAX_DEPTH:
                 raise TooMuch(Mistake(place, f"more than {MAX_DEPTH} mappings and lists in each other"))
-            self._open.append(_Open(place, isinstance(event, yaml.MappingStartEvent)))
+            self._open.append(_Open(place, isinstance(event, yaml.MappingStartEvent), bool(event.flow_style)))
         elif isinstance(event, yaml.CollectionEndEvent):
             closed = self._open.pop()
             if closed.isTable:
@@ -139,6 +143,15 @@ class YAMLTree:
         else:
             self.root = written
 
+    def _isEnd(self, place: Place) -> bool:
+        """
+        Whether nothing comes at a place or after it.
+        """
+        rest = [self._source.lines[number - 1] for number in self._numbers if number > place.line]
+        return not any(
+            [self._source.lines[place.line - 1][place.column - 1 :].strip(), *map(str.strip, rest)]
+        )
+
     def _explained(self, error: yaml.MarkedYAMLError) -> Mistake:
         """
         What the parser found, in words that say what to change.
@@ -148,6 +161,9 @@ class YAMLTree:
         if error.context_mark is not None and "end of stream" in problem:
             mark = error.context_mark
         place = self._placeAt(mark.line, mark.column) if mark is not None else self._placeAt(0, 0)
+        flows = [opened.place for opened in self._open if opened.isFlow]
+        if flows and self._isEnd(place):
+            return Mistake(flows[-1], "a [ or { without its end; wanted ] or } after what is in it")
         line = self._source.lines[place.line - 1]
         character = line[place.column - 1 : place.column]
         margin = line[: len(line) - len(line.lstrip())]
