@@ -23,10 +23,13 @@ from ugate.endpoints.direct import Direct
 from ugate.endpoints.hops import Hop, isName
 from ugate.endpoints.upstream import Announced, ClientNegotiation, Upstream
 from ugate.errors import StringError
-from ugate.interfaces import IDialer
+from ugate.interfaces import IDialer, ITenant
 
 Maker = Callable[[Any, Hop, "IDialer | IStreamClientEndpoint"], IDialer]
-"""What makes the dialer of a hop: from the reactor, the hop, and the way to it."""
+"""What makes the dialer of a proxy: from the reactor, the hop, and the way to it."""
+
+MAX_NAMES: Final = 32
+"""How many named hops may need one another in a row."""
 
 NO_NAMES: Final[Mapping[str, IDialer]] = MappingProxyType({})
 
@@ -57,6 +60,7 @@ def _connect() -> ClientNegotiation:
 
 
 def _direct(reactor: Any, hop: Hop, via: IDialer | IStreamClientEndpoint) -> IDialer:
+    # It only stands where a chain begins, and nothing carries it.
     return Direct(reactor, _timeout(hop))
 
 
@@ -73,23 +77,30 @@ def _timeout(hop: Hop) -> float:
     return DEFAULT_TIMEOUT if hop.timeout is None else hop.timeout
 
 
-def dialerFromChain(reactor: Any, chain: Chain, names: Mapping[str, IDialer] = NO_NAMES) -> IDialer:
+def dialerFromChain(
+    reactor: Any, chain: Chain, names: Mapping[str, IDialer] = NO_NAMES, targets: Any = None
+) -> IDialer:
     """
     The dialer that goes through the hops of a chain; its target is not looked at.
 
+    @param reactor: what connects to the hops.
     @param names: the hops that the config has.
+    @param targets: the reactor that connects to the targets of streams, when no proxy
+        does; else the same.
     @raise StringError: the chain begins with a name that is none of these, or with an
         endpoint string that Twisted cannot read.
     @raise Refused: a hop wants TLS and that is not installed.
     """
     hops = chain.hops
+    targets = reactor if targets is None else targets
     if chain.base:
         dialer = _named(chain.base, names)
     else:
-        dialer = Direct(reactor, _timeout(hops[0]) if hops else DEFAULT_TIMEOUT)
+        dialer = Direct(reactor if hops else targets, _timeout(hops[0]) if hops else DEFAULT_TIMEOUT)
     for hop in hops:
         via = _endpoint(reactor, hop.via) if isinstance(hop.via, str) else dialer
-        dialer = MAKERS[hop.prefix](reactor, hop, via)
+        connecting = targets if not hop.host and hop is hops[-1] else reactor
+        dialer = MAKERS[hop.prefix](connecting, hop, via)
         if hop.proxyproto:
             dialer = Announced(reactor, dialer, hop.proxyproto, hop.place if hop.host else "")
         if hop.attempts > 1:
@@ -126,7 +137,11 @@ def dialerFromText(
     C{deny:REASON}, the name of a hop, a hop, or a chain without a target.  A list of
     such texts is tried in its order.
 
-    @param names: the hops that the config has.
+    @param reactor: what connects to hops.  If it is one of a tenant, targets that no
+        proxy connects to are connected to by C{ITenant(reactor).reactor}, whose
+        egress rules are those for clients.
+    @param names: the hops that the config has; one may be called C{direct}, and then
+        that word means it.
     @raise StringError: it cannot be read; the message says what is wrong.
     @raise Refused: a hop wants TLS and that is not installed.
     """
@@ -135,13 +150,17 @@ def dialerFromText(
             raise StringError("an empty list: wanted at least one hop")
         dialers = [dialerFromText(reactor, each, names) for each in text]
         return dialers[0] if len(dialers) == 1 else Fallback(reactor, dialers)
-    first, _, reason = text.strip().partition(":")
+    text = text.strip()
+    if text in names:
+        return names[text]
+    first, _, reason = text.partition(":")
     if first == "deny":
         return Deny(reason.strip()) if reason.strip() else Deny()
     chain = parseChain(text)
     if chain.target is not None:
         raise StringError(f"{chain}: the streams have targets of their own here: leave out that of the chain")
-    return dialerFromChain(reactor, chain, names)
+    tenant = ITenant(reactor, None)
+    return dialerFromChain(reactor, chain, names, None if tenant is None else tenant.reactor)
 
 
 def dialersFromTexts(reactor: Any, texts: Mapping[str, str | Sequence[str]]) -> dict[str, IDialer]:
@@ -189,6 +208,8 @@ class _Dials(Mapping[str, IDialer]):
             raise StringError(
                 f"{name!r}: the name of a hop is letters, digits, _, - and dots, and no word of its own"
             )
+        if len(self._making) == MAX_NAMES:
+            raise StringError(f"more than {MAX_NAMES} names that need one another")
         self._making.append(name)
         try:
             dialer = dialerFromText(self._reactor, text, self)

@@ -64,7 +64,10 @@ class ServerParser:
         """
         self.prefix = prefix
 
-    def parseStreamServer(self, reactor: Any, *args: Any, **kwargs: Any) -> IStreamServerEndpoint:
+    # Positional only: a string may have keywords of these names.
+    def parseStreamServer(  # type: ignore[override]
+        self, reactor: Any, /, *args: Any, **kwargs: Any
+    ) -> IStreamServerEndpoint:
         """
         The endpoint.
 
@@ -97,7 +100,10 @@ class HopParser:
         """
         self.prefix = prefix
 
-    def parseStreamClient(self, reactor: Any, *args: object, **kwargs: object) -> IStreamClientEndpoint:
+    # Positional only: a string may have keywords of these names.
+    def parseStreamClient(  # type: ignore[override]
+        self, reactor: Any, /, *args: object, **kwargs: object
+    ) -> IStreamClientEndpoint:
         """
         The endpoint.
 
