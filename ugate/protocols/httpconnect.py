@@ -33,7 +33,7 @@ MAX_TRIES: Final = 3
 _MORE: Final = Step()
 _USAGE: Final = (
     "This port is a proxy, not a web site.\n"
-    "Point a program at it, as in: curl -x http://THIS-HOST:THIS-PORT http://example.com/"
+    "Point a program at it, as in: curl -x http://{where} http://example.com/"
 )
 
 
@@ -52,7 +52,7 @@ class HttpProxy:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_auth", "_conn", "_info", "_origin", "_request", "_seen", "_tries")
+    __slots__ = ("_auth", "_conn", "_info", "_origin", "_request", "_seen", "_target", "_tries")
 
     def __init__(self, info: StreamInfo, auth: Auth, origin: Target | None = None) -> None:
         """
@@ -66,6 +66,7 @@ class HttpProxy:
         self._origin = origin
         self._conn: h11.Connection | None = None
         self._request: h11.Request | None = None
+        self._target: Target | None = None
         self._seen = b""
         self._tries = 0
 
@@ -110,7 +111,8 @@ class HttpProxy:
             if isinstance(event, h11.Request):
                 return self._asked(event, send)
         except Unserved as e:
-            raise ProtocolError(f"HTTP: {e}", send + e.reply.toBytes()) from e
+            line = str(e).partition("\n")[0]
+            raise ProtocolError(f"HTTP: {line}", send + e.reply.toBytes()) from e
         return Step(send) if send else _MORE
 
     def _asked(self, request: h11.Request, send: bytes) -> Step:
@@ -124,15 +126,22 @@ class HttpProxy:
         target = request.target
         if request.method == b"CONNECT":
             checkFraming(request)
-            self._info = self._info.but(target=authority(target))
+            self._target = authority(target)
             return self._connect(request, send)
         if b"://" in target:
             return self._elsewhere("http", None, send)
         if request.http_version[:2] == b"1." and (target[:1] == b"/" or target == b"*"):
             if self._origin is not None:
                 return self._elsewhere("http-origin", self._origin, send)
-            raise Unserved(400, _USAGE)
+            raise Unserved(400, _USAGE.format(where=self._where()))
         raise Unserved(400, "This port speaks HTTP/1.1, as a proxy: CONNECT HOST:PORT or GET http://HOST/.")
+
+    def _where(self) -> str:
+        """
+        The address of this proxy, as the client has it.
+        """
+        host, port = getattr(self._info.host, "host", ""), getattr(self._info.host, "port", 0)
+        return str(Target(host, port)) if host and port else "THIS-HOST:THIS-PORT"
 
     def _elsewhere(self, protocol: str, target: Target | None, send: bytes) -> Step:
         """
@@ -151,7 +160,7 @@ class HttpProxy:
         self._request = request
         if self._auth is Auth.NONE:
             return self._done(self._info.principal, send)
-        given = values(request.headers, b"proxy-authorization")
+        given = values(request.headers.raw_items(), b"proxy-authorization")
         if not given:
             if self._auth is Auth.OPTIONAL:
                 return self._done(self._info.principal, send)
@@ -177,9 +186,12 @@ class HttpProxy:
         """
         The stream that is asked for is known.
         """
-        layers = (*self._info.layers, "connect")
-        self._info = self._info.but(principal=principal, protocol="connect", layers=layers)
-        return Step(send, done=True, rest=self._unread(), info=self._info)
+        base = self._info
+        layers = (*base.layers, "connect")
+        # Not by but(), which takes longer than all the rest of this.
+        info = StreamInfo(base.peer, base.host, self._target, principal, "connect", base.hints, layers)
+        self._info = info
+        return Step(send, done=True, rest=self._unread(), info=info)
 
     def _unread(self) -> bytes:
         """

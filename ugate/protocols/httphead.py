@@ -82,14 +82,15 @@ def checkFraming(request: h11.Request) -> None:
     """
     if request.http_version[:2] != b"1.":
         raise Unserved(505, "This proxy speaks HTTP/1.1 and HTTP/1.0.")
-    names = {name for name, _ in request.headers}
+    raw = request.headers.raw_items()
+    names = {name.lower() for name, _ in raw}
     if b"transfer-encoding" in names:
         if b"content-length" in names:
             raise Unserved(400, "A request has Content-Length or Transfer-Encoding, never both.")
         if request.http_version < b"1.1":
             raise Unserved(400, "HTTP/1.0 has no Transfer-Encoding: send a Content-Length.")
     if request.method == b"CONNECT":
-        length = values(request.headers, b"content-length")
+        length = values(raw, b"content-length") if b"content-length" in names else []
         if b"transfer-encoding" in names or any(int(value) for value in length):
             raise Unserved(400, "A CONNECT request has no content.")
 

@@ -15,6 +15,7 @@ from zope.interface.verify import verifyObject
 
 from twisted.cred.credentials import ICredentials
 from twisted.cred.error import UnauthorizedLogin
+from twisted.internet.address import UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import Cause, Phase, ProtocolError, Refused
@@ -282,13 +283,17 @@ class OtherTests(SynchronousTestCase):
         """
         If there is none, the client is told what this is.
         """
-        sent, info, _, _ = drive(HttpProxy(BASE, Auth.NONE), [b"GET / HTTP/1.1\r\nHost: proxy\r\n\r\n"])
+        sent, info, _, error = drive(HttpProxy(BASE, Auth.NONE), [b"GET / HTTP/1.1\r\nHost: proxy\r\n\r\n"])
         self.assertIsNone(info)
         head, _, body = sent.partition(b"\r\n\r\n")
         self.assertTrue(head.startswith(b"HTTP/1.1 400 "))
         self.assertIn(b"Content-Type: text/plain", head)
         self.assertEqual(body.count(b"\n"), 2)
-        self.assertIn(b"curl -x", body)
+        self.assertIn(b"curl -x http://127.0.0.1:1080 ", body)
+        self.assertEqual(error, "HTTP: This port is a proxy, not a web site.")
+        unnamed = HttpProxy(BASE.but(host=UNIXAddress(None)), Auth.NONE)
+        sent, _, _, _ = drive(unnamed, [b"GET / HTTP/1.1\r\nHost: proxy\r\n\r\n"])
+        self.assertIn(b"curl -x http://THIS-HOST:THIS-PORT ", sent)
 
 
 class FuzzTests(SynchronousTestCase):
