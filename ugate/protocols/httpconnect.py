@@ -149,7 +149,9 @@ class HttpProxy:
         """
         layers = (*self._info.layers, "http")
         self._info = self._info.but(target=target, protocol=protocol, layers=layers)
-        return Step(send, done=True, rest=self._seen, info=self._info)
+        rest = self._seen
+        self._forget()
+        return Step(send, done=True, rest=rest, info=self._info)
 
     def _connect(self, request: h11.Request, send: bytes) -> Step:
         """
@@ -191,13 +193,22 @@ class HttpProxy:
         # Not by but(), which takes longer than all the rest of this.
         info = StreamInfo(base.peer, base.host, self._target, principal, "connect", base.hints, layers)
         self._info = info
-        return Step(send, done=True, rest=self._unread(), info=info)
+        rest = self._unread()
+        self._forget()
+        return Step(send, done=True, rest=rest, info=info)
 
     def _unread(self) -> bytes:
         """
         The bytes after the head.
         """
         return self._conn.trailing_data[0] if self._conn is not None else b""
+
+    def _forget(self) -> None:
+        """
+        Let go of a request: a stream may be up for days.
+        """
+        self._conn = self._request = None
+        self._seen = b""
 
     def _challenge(self, text: str, send: bytes) -> Step:
         """
@@ -216,8 +227,7 @@ class HttpProxy:
         ):
             raise ProtocolError(f"HTTP: {text}", send + reply.toBytes())
         rest = self._unread()
-        self._conn = self._request = None
-        self._seen = b""
+        self._forget()
         return self._read(rest, send + reply.toBytes(close=False))
 
     def accept(self) -> bytes:
