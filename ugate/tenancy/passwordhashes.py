@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_passwords,ugate.test.test_passwords_hashes -*-
+# -*- test-case-name: ugate.test.test_passwords_hashes -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_passwords -*-
+# -*- test-case-name: ugate.test.test_passwords,ugate.test.test_passwords_queue -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -62,7 +62,7 @@ class _Login:
     """
 
     name: bytes
-    password: bytes
+    password: bytes = field(repr=False)
     digest: bytes
     expected: PasswordHash
     waiting: list[Deferred[bytes]] = field(default_factory=list)
@@ -106,7 +106,7 @@ class PasswordFile:
         self._free = atOnce
         self._limit = waiting
         self._waiting = 0
-        self._secret = os.urandom(32)
+        self._key = os.urandom(32)
         # Both in order of time: the oldest first.
         self._remembered: dict[bytes, float] = {}
         self._queue: deque[_Login] = deque()
@@ -124,7 +124,7 @@ class PasswordFile:
         """
         self._refresh()
         name, password = credentials.username, credentials.password
-        digest = hmac.digest(self._secret, b"%d:%s%s" % (len(name), name, password), "sha256")
+        digest = hmac.digest(self._key, b"%d:%s%s" % (len(name), name, password), "sha256")
         if self._isRemembered(digest):
             return succeed(name)
         if self._waiting >= self._limit:

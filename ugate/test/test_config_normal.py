@@ -1,0 +1,150 @@
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Tests for L{ugate.tenancy.config.normal}.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from ugate.tenancy.config.files import FileStore
+from ugate.tenancy.config.normal import normalForm
+from ugate.tenancy.config.schema import Dial, Listener, Node, Policy
+from ugate.tenancy.config.stack import openStores
+from ugate.tenancy.config.whole import Config, Route, readConfig
+
+names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,20}", fullmatch=True) | st.sampled_from(
+    ["on", "null", "y", "No"]
+)
+texts = st.text(st.characters(codec="utf-8"), min_size=1) | st.sampled_from(
+    ["null", "~", "22:22", "0777", "*.corp", "a: b", "a #b", "- a", "tcp:1", "on", "1e3", " a ", "a:", "deny"]
+)
+seconds = st.floats(0, 3600, exclude_min=True) | st.integers(1, 3600).map(float)
+hops = texts.filter(lambda text: ":" in text)
+ways = st.just(("deny",)) | st.lists(
+    hops.filter(lambda text: text != "deny") | st.just("direct"), min_size=1
+).map(tuple)
+configs = st.builds(
+    Config,
+    listen=st.dictionaries(
+        names, st.builds(Listener, texts, st.none() | st.just("db.internal:5432"), st.booleans()), max_size=4
+    ),
+    dial=st.dictionaries(
+        names.filter(lambda name: name not in ("direct", "deny")),
+        st.builds(Dial, texts, seconds, st.integers(0, 20)),
+        max_size=4,
+    ),
+    routes=st.lists(
+        st.builds(
+            Route,
+            st.lists(texts, min_size=1, max_size=3).map(tuple),
+            ways,
+            st.text(st.characters(codec="utf-8"), max_size=50),
+        ),
+        max_size=4,
+    ).map(tuple),
+    policy=st.builds(Policy, st.none() | texts, st.sampled_from(["allow", "deny"])),
+    node=st.builds(
+        Node,
+        connect=seconds,
+        handshake=seconds,
+        idle=seconds,
+        drain=st.floats(0, 3600),
+        flows=st.sampled_from(["log", "quiet"]),
+        streams=st.integers(1, 10_000_000),
+    ),
+)
+
+
+class NormalFormTests(SynchronousTestCase):
+    """
+    The normal form of a configuration.
+    """
+
+    def read(self, text: str) -> Config:
+        """
+        The configuration in a file with this text.
+        """
+        path = Path(self.mktemp())
+        path.write_text(text, encoding="utf-8")
+        return readConfig(FileStore(str(path)))
+
+    def test_text(self) -> None:
+        """
+        All defaults are filled in; names are sorted, routes are in their order.
+        """
+        self.assertEqual(
+            """\
+listen:
+  db:
+    endpoint: "tcp:5432"
+    to: db.internal:5432
+    open: false
+  main:
+    endpoint: auto:tcp:1080:interface=127.0.0.1
+    to: null
+    open: false
+dial: {}
+routes:
+  - match: "*"
+    via: direct
+    reason: ""
+  - match: [a.b, "*:25"]
+    via: deny
+    reason: "no mail"
+policy:
+  users: null
+  private: allow
+node:
+  connect: 0.5
+  handshake: 10
+  idle: 900
+  drain: 30
+  flows: log
+  streams: 10000
+""".replace('"tcp:5432"', "tcp:5432"),
+            normalForm(
+                Config(
+                    listen={
+                        "main": Listener("auto:tcp:1080:interface=127.0.0.1"),
+                        "db": Listener("tcp:5432", "db.internal:5432"),
+                    },
+                    routes=(Route(("*",), ("direct",)), Route(("a.b", "*:25"), ("deny",), "no mail")),
+                    node=Node(connect=0.5),
+                )
+            ),
+        )
+
+    def test_default(self) -> None:
+        """
+        What is listened on by default can be written down and read back.
+        """
+        config = readConfig(openStores())
+        self.assertEqual(config, self.read(normalForm(config)))
+
+    @given(configs)
+    def test_roundTrip(self, config: Config) -> None:
+        """
+        It reads back as an equal configuration, whose normal form is the same text.
+        """
+        text = normalForm(config)
+        again = self.read(text)
+        self.assertEqual(config, again)
+        self.assertEqual(text, normalForm(again))
+
+    @given(texts)
+    def test_otherReaders(self, text: str) -> None:
+        """
+        Another reader of YAML 1.1 takes texts for the same texts.
+        """
+        config = Config(policy=Policy(users=text), dial={"on": Dial(text)})
+        value = yaml.safe_load(normalForm(config))
+        self.assertEqual((text, text), (value["policy"]["users"], value["dial"]["on"]["hops"]))

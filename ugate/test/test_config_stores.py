@@ -1,0 +1,241 @@
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Tests for L{ugate.tenancy.config.commandline}, L{ugate.tenancy.config.sections} and
+L{ugate.tenancy.config.stack}.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import ugate
+from ugate.interfaces import IConfigStore
+from ugate.tenancy.config.commandline import DEFAULT_LISTEN, CommandLineStore
+from ugate.tenancy.config.files import FileStore
+from ugate.tenancy.config.sections import ONLY, ROOT, IDiagnosed, Section
+from ugate.tenancy.config.stack import Stack, openStores
+from ugate.test.test_config_files import StoreCase, everything, told
+
+
+@implementer(IConfigStore)
+class FakeStore:
+    """
+    A store of plain objects, such as a database is, which knows no places.
+    """
+
+    def __init__(self, kinds: dict[str, dict[str, dict[str, object]]]) -> None:
+        self.kinds = kinds
+        self.callbacks: list[Callable[[], None]] = []
+
+    def names(self, tenant: str, kind: str) -> list[str]:
+        """
+        See L{IConfigStore.names}.
+        """
+        return list(self.kinds.get(kind, ()))
+
+    def section(self, tenant: str, kind: str, name: str) -> Mapping[str, object]:
+        """
+        See L{IConfigStore.section}.
+        """
+        return self.kinds[kind][name]
+
+    def changed(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """
+        See L{IConfigStore.changed}.
+        """
+        self.callbacks.append(callback)
+        return lambda: self.callbacks.remove(callback)
+
+
+class CommandLineTests(SynchronousTestCase):
+    """
+    The command line as a store.
+    """
+
+    def test_sections(self) -> None:
+        """
+        Names end at the first C{=}, and so do patterns.
+        """
+        store = CommandLineStore(
+            ["main=auto:tcp:1080:interface=127.0.0.1"], ["*:25=deny", "[::1]:80-90=ssh:a:keyFile=x"]
+        )
+        self.assertEqual([], told(store))
+        self.assertEqual(
+            {
+                "listen": {"main": {"endpoint": "auto:tcp:1080:interface=127.0.0.1"}},
+                "routes": {
+                    "--route 1": {"match": "*:25", "via": "deny"},
+                    "--route 2": {"match": "[::1]:80-90", "via": "ssh:a:keyFile=x"},
+                },
+            },
+            everything(store),
+        )
+        self.assertEqual([], store.names("alice", "listen"))
+        self.assertRaises(KeyError, store.section, "alice", "listen", "main")
+
+    def test_mistakes(self) -> None:
+        """
+        Each option that is not of its shape is shown with it.
+        """
+        store = CommandLineStore(["auto:tcp:1:interface=::1", "", "a=x", "a=y"], ["*.corp"])
+        self.assertEqual(
+            [
+                "--listen 'auto:tcp:1:interface=::1': it has no name; wanted NAME=STRING, as in"
+                " --listen 'main=auto:tcp:1:interface=::1'",
+                "--listen '': it has no name; wanted NAME=STRING, as in --listen 'main='",
+                "--listen 'a=y': listen.a is at --listen 'a=x' too; wanted each name once",
+                "--route '*.corp': it has no '='; wanted PATTERN=HOPS, as in --route '*.corp=direct'",
+            ],
+            told(store),
+        )
+        self.assertEqual("  a=y\n  ^", store.mistakes()[2].place.excerpt())
+        self.assertFalse(store.isWhole("listen"))
+        self.assertTrue(store.isWhole("dial"))
+
+    def test_quotes(self) -> None:
+        """
+        What is shown can be pasted into a shell.
+        """
+        store = CommandLineStore(["it's"])
+        self.assertIn("--listen 'it'\"'\"'s': ", told(store)[0])
+
+    def test_changed(self) -> None:
+        """
+        Nothing changes on a command line.
+        """
+        CommandLineStore().changed(lambda: self.fail("it changed"))()
+
+
+class StackTests(StoreCase):
+    """
+    Stores on top of each other.
+    """
+
+    def test_interfaces(self) -> None:
+        """
+        All stores are what they say.
+        """
+        stores = FileStore(self.write("u.yaml", "")), CommandLineStore(), Stack([]), FakeStore({})
+        for store in stores:
+            verifyObject(IConfigStore, store)
+        for store in stores[:3]:
+            verifyObject(IDiagnosed, store)
+
+    def test_laterWins(self) -> None:
+        """
+        By kind and name; where there is one section, by key; routes of later stores come first.
+        """
+        first = FakeStore(
+            {
+                "listen": {"a": {"endpoint": "1"}, "b": {"endpoint": "1", "open": True}},
+                "node": {ONLY: {"idle": 1, "drain": 1}},
+                "routes": {"x": {"match": "x"}, "y": {"match": "y"}},
+            }
+        )
+        path = self.write("u.yaml", "listen: {b: '2', c: '2'}\nnode: {idle: 2}\n")
+        stack = Stack([first, FileStore(path), CommandLineStore(routes=["z=direct"])])
+        self.assertEqual(
+            {
+                "listen": {"a": {"endpoint": "1"}, "b": {"endpoint": "2"}, "c": {"endpoint": "2"}},
+                "node": {ONLY: {"idle": 2, "drain": 1}},
+                "routes": {
+                    "--route 1": {"match": "z", "via": "direct"},
+                    "x": {"match": "x"},
+                    "y": {"match": "y"},
+                },
+            },
+            everything(stack),
+        )
+        self.assertRaises(KeyError, stack.section, ROOT, "listen", "none")
+        self.assertRaises(KeyError, stack.section, ROOT, "node", "none")
+
+    def test_overWhatIsNoTable(self) -> None:
+        """
+        A section that is not of its form is over another as it is: its mistake is told later.
+        """
+        path = self.write("u.yaml", "policy: {users: x}")
+        upper = FileStore(path).section(ROOT, "policy", ONLY)
+        lower = Section(FileStore(self.write("v.yaml", "dial: {a: b}")).section(ROOT, "dial", "a").written)
+        self.assertIs(upper, upper.over(lower))
+
+    def test_places(self) -> None:
+        """
+        A section of a store that knows no places is said to be at its kind and name.
+        """
+        stack = Stack([FakeStore({"listen": {"a": {"endpoint": "1"}}})])
+        self.assertEqual("listen a", str(stack.section(ROOT, "listen", "a").place))
+
+    def test_changed(self) -> None:
+        """
+        A change of any store calls back, until that is stopped.
+        """
+        stores = FakeStore({}), FakeStore({})
+        calls: list[int] = []
+        stop = Stack(stores).changed(lambda: calls.append(1))
+        for store in stores:
+            store.callbacks[0]()
+        stop()
+        self.assertEqual(([1, 1], [], []), (calls, stores[0].callbacks, stores[1].callbacks))
+
+    def test_mistakes(self) -> None:
+        """
+        What is wrong with any store is wrong with the stack.
+        """
+        stack = Stack([FakeStore({}), FileStore("/nonexistent"), CommandLineStore(["x"])])
+        self.assertEqual(2, len(stack.mistakes()))
+        self.assertFalse(stack.isWhole("dial"))
+
+    def test_default(self) -> None:
+        """
+        With nothing that listens there is one listener on loopback.
+        """
+        listen = {"main": {"endpoint": DEFAULT_LISTEN.partition("=")[2]}}
+        self.assertEqual({"listen": listen}, everything(openStores()))
+        path = self.write("u.yaml", "dial: {a: b}")
+        self.assertEqual(listen, everything(openStores([path], routes=["*=a"]))["listen"])
+
+    def test_noDefault(self) -> None:
+        """
+        The default is there only if nothing else listens, or tries to.
+        """
+        path = self.write("u.yaml", "listen: {db: x}")
+        self.assertEqual(["db"], openStores([path]).names(ROOT, "listen"))
+        self.assertEqual(
+            ["x", "a"], openStores([self.write("v.yaml", "listen: {x: y}")], ["a=b"]).names(ROOT, "listen")
+        )
+        self.assertEqual([], openStores(listen=["wrong"]).names(ROOT, "listen"))
+        self.assertEqual([], openStores([self.write("w.yaml", "listen: @")]).names(ROOT, "listen"))
+
+    def test_lazy(self) -> None:
+        """
+        Without a path nothing that reads files is imported.
+        """
+        code = (
+            "import sys; from ugate.tenancy.config.stack import openStores; "
+            "from ugate.tenancy.config.whole import readConfig; readConfig(openStores()); "
+            "print(*(name for name in sys.modules if name == 'yaml' or name.startswith('ugate.tenancy.')))"
+        )
+        parent = str(Path(ugate.__file__).parent.parent)
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": parent},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        names = run.stdout.split()
+        self.assertIn("ugate.tenancy.config.whole", names)
+        for name in ("yaml", "ugate.tenancy.config.files", "ugate.tenancy.config.yamltext"):
+            self.assertNotIn(name, names)
