@@ -125,7 +125,8 @@ class _Handshake(Protocol):
 
 class _Handshakes(Factory):
     """
-    What makes the one protocol inside TLS.
+    What makes the one protocol inside TLS, and keeps it: a transport that is lost
+    forgets it.
     """
 
     noisy = False
@@ -133,9 +134,11 @@ class _Handshakes(Factory):
     def __init__(self, factory: IProtocolFactory, hop: str) -> None:
         self._factory = factory
         self._hop = hop
+        self.made: _Handshake | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> _Handshake:
-        return _Handshake(self._factory, addr, self._hop)
+        self.made = _Handshake(self._factory, addr, self._hop)
+        return self.made
 
     def doStart(self) -> None:
         self._factory.doStart()
@@ -180,21 +183,16 @@ class TLSClientEndpoint:
         """
         from twisted.protocols.tls import TLSMemoryBIOFactory
 
-        wrapping = TLSMemoryBIOFactory(
-            self._options, True, _Handshakes(factory, self._hop), clock=self._clock
-        )
-        return self._inner.connect(wrapping).addCallback(self._shaken)
+        handshakes = _Handshakes(factory, self._hop)
+        wrapping = TLSMemoryBIOFactory(self._options, True, handshakes, clock=self._clock)
+        return self._inner.connect(wrapping).addCallback(self._shaken, handshakes)
 
-    def _shaken(self, tls: Any) -> Deferred[IProtocol]:
+    def _shaken(self, connected: object, handshakes: _Handshakes) -> Deferred[IProtocol]:
         """
         The connection is up: wait for the handshake, but not forever.
         """
-        handshake = tls.wrappedProtocol
-        if not isinstance(handshake, _Handshake):
-            # It was through before this was told.
-            done: Deferred[IProtocol] = Deferred()
-            done.callback(handshake)
-            return done
+        handshake = handshakes.made
+        assert handshake is not None
         if handshake.done.called:
             return handshake.done
         limit = self._clock.callLater(
