@@ -57,6 +57,9 @@ def _said(error: BaseException) -> str:
     """
     What OpenSSL or the check of the name has against the other side.
     """
+    if hasattr(error, "errors"):
+        # What the check of the name raises has a list of what does not match.
+        return "its certificate is for another name"
     entries = error.args[0] if error.args else None
     if isinstance(entries, list):
         return "; ".join(str(entry[-1]) if isinstance(entry, tuple) else str(entry) for entry in entries)

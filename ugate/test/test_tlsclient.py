@@ -15,7 +15,7 @@ from typing import Any
 from zope.interface.verify import verifyObject
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, NoProtocol
 from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
@@ -181,7 +181,7 @@ class TLSClientTests(SynchronousTestCase):
         self.up().flush()
         refused = self.refused(connected)
         self.assertIs(refused.cause, Cause.GENERAL)
-        self.assertIn("certificate", refused.nextStep)
+        self.assertEqual(refused.detail, "its certificate is for another name")
         self.assertEqual((self.factory.made, self.server.got), ([], b""))
 
     def test_untrusted(self) -> None:
@@ -216,6 +216,45 @@ class TLSClientTests(SynchronousTestCase):
         pump = self.up()
         pump.client.connectionLost(Failure(ConnectionDone()))
         self.assertIs(self.refused(connected).cause, Cause.PEER_CLOSED)
+
+    def test_failedBefore(self) -> None:
+        """
+        A handshake that failed before the connection is told of has failed.
+        """
+        connected = self.connect()
+        factory, below = self.inner.connecting[-1]
+        client: Any = factory.buildProtocol(CLIENT)
+        server = Recorder()
+        connect(server, makeFakeServer(server), client, makeFakeClient(client), greet=False)
+        client.connectionLost(Failure(ConnectionDone()))
+        below.callback(client)
+        self.assertIs(self.refused(connected).cause, Cause.PEER_CLOSED)
+
+    def test_otherErrors(self) -> None:
+        """
+        What is no error of OpenSSL is told in its own words, or by its name.
+        """
+        for error, said in ((ValueError("a bad name"), "a bad name"), (KeyError(), "KeyError")):
+            connected = self.connect()
+            pump = self.up()
+            pump.client.failVerification(Failure(error))
+            pump.flush()
+            self.assertIn(said, self.refused(connected).detail)
+
+    def test_goingDown(self) -> None:
+        """
+        A connection that is going down over its certificate is not up, whatever the
+        handshake says.
+        """
+        connected = self.connect()
+        pump = self.up()
+        handshake = pump.client.wrappedProtocol
+        pump.client.disconnecting = True
+        handshake.handshakeCompleted()
+        self.assertNoResult(connected)
+        self.assertEqual(self.factory.made, [])
+        connected.cancel()
+        self.failureResultOf(connected, CancelledError)
 
     def test_deadline(self) -> None:
         """
@@ -265,12 +304,17 @@ class TLSClientTests(SynchronousTestCase):
             def buildProtocol(self, addr: object) -> None:
                 raise ZeroDivisionError("a fault")
 
-        connected = self.connect(factory=Broken())
-        pump = self.up()
-        pump.flush()
-        self.failureResultOf(connected, ZeroDivisionError)
-        self.assertTrue(pump.clientIO.disconnecting)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        class Empty(Factory):
+            def buildProtocol(self, addr: object) -> None:
+                return None
+
+        for factory, error in ((Broken(), ZeroDivisionError), (Empty(), NoProtocol)):
+            connected = self.connect(factory=factory)
+            pump = self.up()
+            pump.flush()
+            self.failureResultOf(connected, error)
+            self.assertTrue(pump.clientIO.disconnecting)
+            self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_factoryIsTold(self) -> None:
         """
