@@ -153,10 +153,11 @@ class ConnectClient:
         What a response other than 2xx means.
         """
         status = answer.status_code
-        cause = causeOf(status, b",".join(values(answer.headers, b"proxy-status")))
+        squid = b",".join(values(answer.headers, b"x-squid-error"))
+        cause = causeOf(status, b",".join(values(answer.headers, b"proxy-status")), squid)
         phase = Phase.AUTH if cause is Cause.AUTHENTICATION else Phase.REMOTE
         detail = f"{self._target}, {status} {_printable(answer.reason)}".rstrip()
-        text = _printable(self._text)
+        text = _printable(self._text) or _printable(squid)
         if text:
             detail += f": {text}"
         return Refused(cause, phase, self._hop, detail, _NEXT_STEP.get(cause, ""))

@@ -92,6 +92,18 @@ _BY_STATUS: Final = {
     505: Cause.UNSUPPORTED,
 }
 
+# What Squid says in X-Squid-Error: a name, and an errno of Linux.
+_BY_SQUID: Final = {
+    b"ERR_ACCESS_DENIED": Cause.DENIED,
+    b"ERR_CACHE_ACCESS_DENIED": Cause.AUTHENTICATION,
+    b"ERR_CONNECT_FAIL 101": Cause.NETWORK_UNREACHABLE,
+    b"ERR_CONNECT_FAIL 110": Cause.TIMED_OUT,
+    b"ERR_CONNECT_FAIL 111": Cause.CONNECTION_REFUSED,
+    b"ERR_CONNECT_FAIL 113": Cause.HOST_UNREACHABLE,
+    b"ERR_DNS_FAIL": Cause.NAME_UNKNOWN,
+    b"ERR_READ_TIMEOUT": Cause.TIMED_OUT,
+}
+
 _quoted = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
@@ -186,13 +198,14 @@ def challenge(text: str) -> Reply:
     return Reply(407, text, ((b"Proxy-Authenticate", CHALLENGE),))
 
 
-def causeOf(status: int, proxyStatus: bytes) -> Cause:
+def causeOf(status: int, proxyStatus: bytes, squidError: bytes = b"") -> Cause:
     """
     Why a proxy said no, as far as it lets us know.
 
     @param status: the status code of its response, which is not 2xx.
     @param proxyStatus: the value of its C{Proxy-Status}, or empty.  Of several
         members the first with a known error counts: it is the nearest to the target.
+    @param squidError: the value of its C{X-Squid-Error}, or empty.
     @since: ugate NEXT
     """
     # The text in quotation marks may look like parameters.
@@ -202,4 +215,5 @@ def causeOf(status: int, proxyStatus: bytes) -> Cause:
             cause = _BY_ERROR.get(error.strip().decode("latin-1"))
             if cause is not None:
                 return cause
-    return _BY_STATUS.get(status, Cause.GENERAL)
+    squid = _BY_SQUID.get(squidError) or _BY_SQUID.get(squidError.partition(b" ")[0])
+    return squid or _BY_STATUS.get(status, Cause.GENERAL)

@@ -188,6 +188,17 @@ class AnswerTests(SynchronousTestCase):
         error = self.refused(b"HTTP/1.1 502 Bad Gateway\r\nProxy-Status: x; error=dns_error\r\n\r\n")
         self.assertEqual(error.cause, Cause.NAME_UNKNOWN)
 
+    def test_squid(self) -> None:
+        """
+        So does what Squid says beside it.
+        """
+        error = self.refused(
+            b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/html\r\nContent-Length: 9\r\n"
+            b"X-Squid-Error: ERR_CONNECT_FAIL 111\r\n\r\n"
+        )
+        self.assertEqual(error.cause, Cause.CONNECTION_REFUSED)
+        self.assertEqual(error.detail, "db.example:5432, 503 Service Unavailable: ERR_CONNECT_FAIL 111")
+
     def test_own(self) -> None:
         """
         Our own server's refusal arrives as it was meant, with its text.

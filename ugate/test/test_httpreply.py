@@ -180,9 +180,22 @@ class CauseTests(SynchronousTestCase):
         ):
             self.assertEqual(causeOf(504, value), cause, value)
 
+    def test_squid(self) -> None:
+        """
+        Squid has words of its own.
+        """
+        for value, cause in (
+            (b"ERR_CONNECT_FAIL 111", Cause.CONNECTION_REFUSED),
+            (b"ERR_CONNECT_FAIL 113", Cause.HOST_UNREACHABLE),
+            (b"ERR_CONNECT_FAIL 99", Cause.GENERAL),
+            (b"ERR_DNS_FAIL 0", Cause.NAME_UNKNOWN),
+            (b"ERR_MADE_UP 0", Cause.GENERAL),
+        ):
+            self.assertEqual(causeOf(503, b"", value), cause, value)
+
     @given(st.integers(100, 999), st.binary())
     def test_anything(self, status: int, value: bytes) -> None:
         """
         There is a cause for everything.
         """
-        self.assertIsInstance(causeOf(status, value), Cause)
+        self.assertIsInstance(causeOf(status, value, value), Cause)
