@@ -101,6 +101,14 @@ class ChainTests(SynchronousTestCase):
             return
         self.assertEqual(parseChain(str(chain)), chain)
 
+    def test_nameAlone(self) -> None:
+        """
+        The name of a hop is no hop.
+        """
+        for text in ("office", "office -> tcp:db:2"):
+            error = self.assertRaises(StringError, parseChain(text).hop)
+            self.assertIn(f"{text}: the name alone", str(error))
+
     def test_example(self) -> None:
         """
         Hops, keywords and a target.

@@ -281,6 +281,19 @@ class NamedTests(SynchronousTestCase):
         self.assertEqual(self.net.dialed, ["10.0.0.1:1080"] * 2)
         self.assertNoResult(connected)
 
+    def test_unknown(self) -> None:
+        """
+        A name that there is not is said with those that there are.
+        """
+        self.assertBad(
+            {"a": "c", "b": "direct"},
+            "a: no hop is named 'c': wanted one of a, b; or write it out, as socks:HOST:PORT",
+        )
+        self.assertBad(
+            {"a": "c -> socks:p:1", "b": "direct"},
+            "a: no hop is named 'c': wanted one of a, b; or write it out, as socks:HOST:PORT",
+        )
+
     def test_circle(self) -> None:
         """
         What needs itself is shown.

@@ -250,6 +250,7 @@ class HopTests(SynchronousTestCase):
         self.assertBad("direct:via=x", "no keyword via=")
         self.assertBad("socks:p:1:timeout=0", "timeout=: '0'", "3600")
         self.assertBad("socks:p:1:timeout=nan", "timeout=")
+        self.assertBad("socks:p:1:timeout=soon", "timeout=: 'soon': wanted seconds")
         self.assertBad("socks:p:1:timeout=3601", "timeout=")
         self.assertBad("socks:p:1:attempts=0", "1 to 10")
         self.assertBad(f"socks:p:1:attempts={MAX_ATTEMPTS + 1}", "1 to 10")
