@@ -25,7 +25,11 @@ def family(pid: int) -> Iterator[int]:
     """
     yield pid
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in children.read_text().split():
+        try:
+            found = children.read_text().split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # a thread that ended since it was listed: its children now belong to another
+        for child in found:
             yield from family(int(child))
 
 

@@ -27,6 +27,7 @@ _CONNECT_PROCESSES = 4
 _RTT_PROCESSES = 2
 _RTT_STREAMS = 16
 _MIXED_STREAMS = 8
+_SOCKETS = 1.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +238,8 @@ def _idle(stand: Stand, pace: Pace) -> Reading:
         _wait(loads, _SETTLE)
         grown = (cost.rss(stand.pids) - before) / pace.idleStreams
         opened = (cost.descriptors(stand.pids) - files) / pace.idleStreams
+        if opened < _SOCKETS:
+            raise SampleFailed(f"only {opened:.2f} descriptors for each of {pace.idleStreams} open streams")
     return Reading((grown,), {"descriptors": opened})
 
 

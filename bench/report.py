@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from bench.rounds import Sample
 from bench.rows import HAPROXY, SING_BOX, Goal, Metric
 
+SHOWN = 2
+"""Digits of a ratio: what is printed is what is judged."""
+
 US = "ugate"
 """Whose goals they are."""
 
@@ -110,7 +113,8 @@ class Result:
         verdicts = []
         for goal in metric.goals:
             ratio = self.ratio(metric.key, US, goal.peer)
-            reached = self.median(metric.key, US) if not goal.peer else ratio.median if ratio else None
+            value = self.median(metric.key, US) if not goal.peer else ratio.median if ratio else None
+            reached = None if value is None else round(value, SHOWN)
             enough = reached is not None and (
                 reached <= goal.factor if metric.lessIsBetter else reached >= goal.factor
             )
@@ -210,7 +214,7 @@ def goals(result: Result, metrics: Sequence[Metric]) -> list[str]:
     for metric in metrics:
         beside = [metric.title, _range(result, metric, SING_BOX), _range(result, metric, HAPROXY)]
         for verdict in result.verdicts(metric):
-            reached = "-" if verdict.reached is None else f"{verdict.reached:.2f}"
+            reached = "-" if verdict.reached is None else f"{verdict.reached:.{SHOWN}f}"
             word = "-" if verdict.reached is None else "met" if verdict.met else "MISSED"
             table.append([*beside, _goal(verdict), reached, word])
             beside = ["", "", ""]

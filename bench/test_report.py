@@ -131,6 +131,12 @@ class VerdictTests(SynchronousTestCase):
         self.assertTrue(result.verdicts(SPEED)[0].met)
         self.assertTrue(result.verdicts(SIZE)[0].met)
 
+    def test_judgedAsShown(self) -> None:
+        """What is printed as the goal is the goal."""
+        result = Result(rounds(SPEED, "ugate", 9.96) + rounds(SPEED, SING_BOX, 10.0))
+        verdict = result.verdicts(SPEED)[0]
+        self.assertEqual((verdict.reached, verdict.met), (1.0, True))
+
     def test_unmeasured(self) -> None:
         """What was not measured is not met."""
         verdict = Result([]).verdicts(SPEED)[0]
