@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import StringError
@@ -272,6 +275,24 @@ class ReadConfigTests(WholeCase):
             ],
             str(error).split("\n"),
         )
+
+    @given(
+        st.integers(0, len(GOOD)),
+        st.text(st.sampled_from(":*&-{}[],'\"\n\t @0x") | st.characters(codec="utf-8"), max_size=4),
+        st.integers(0, 12),
+    )
+    def test_changedText(self, at: int, put: str, cut: int) -> None:
+        """
+        A good file with something changed is read, or has mistakes at places that can be shown.
+        """
+        try:
+            readConfig(
+                self.store(GOOD[:at] + put + GOOD[at + cut :]),
+                {"endpoint": checkEndpoint, "hops": checkHops},
+            )
+        except ConfigError as error:
+            for mistake in error.mistakes:
+                self.assertTrue(mistake.place.excerpt(), mistake)
 
     def test_otherTenant(self) -> None:
         """
