@@ -16,7 +16,7 @@ from msgspec import Meta, Struct, inspect
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from ugate.errors import StringError
+from ugate.errors import StringError, UgateError
 from ugate.tenancy.config.check import BAD, Reading
 from ugate.tenancy.config.schema import TYPES, Document, Node, sectionTypes
 from ugate.tenancy.config.sections import KINDS, Order
@@ -71,10 +71,12 @@ def table(**entries: Written | str) -> Table:
 
 def checkWord(word: str) -> None:
     """
-    A checker that knows one bad word.
+    A checker that knows two bad words.
     """
     if word == "bad":
         raise StringError("'bad' is no word; wanted another")
+    if word == "worse":
+        raise UgateError("'worse' is no better")
 
 
 class ReadingTests(SynchronousTestCase):
@@ -192,6 +194,7 @@ class ReadingTests(SynchronousTestCase):
         A text that its checker refuses is told in the words of the checker.
         """
         self.assertWrong("it.word: 'bad' is no word; wanted another", table(word="bad"), Inner)
+        self.assertWrong("it.word: 'worse' is no better", table(word="worse"), Inner)
         self.assertWrong("it.short.word: 'bad' is no word; wanted another", table(short=table(word="bad")))
 
     def test_otherErrors(self) -> None:

@@ -15,14 +15,15 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import inspect
 
+from ugate.errors import UgateError
 from ugate.tenancy.config.mistakes import Mistake, meant, oneOf, suggestion
 from ugate.tenancy.config.shapes import bare, shape
 from ugate.tenancy.config.tree import Scalar, Series, Table, Unread, Written, found, isEmpty, plainValue
 
 Checks: TypeAlias = Mapping[str, Callable[[str], object]]
 """
-What knows whether a text is good, by what the schema calls C{check}: takes it, raises L{ValueError} (such as
-L{ugate.errors.StringError}) with what is wrong and what is wanted.
+What knows whether a text is good, by what the schema calls C{check}: takes it, raises L{ValueError} or
+L{UgateError} (L{ugate.errors.StringError} is both) with what is wrong and what is wanted.
 """
 
 BAD: Final = object()
@@ -129,7 +130,7 @@ class Reading:
         if checker is not None:
             try:
                 checker(written.text)
-            except ValueError as error:
+            except (ValueError, UgateError) as error:
                 return self.complain(written, f"{path}: {error}")
         return value
 
