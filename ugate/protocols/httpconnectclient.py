@@ -110,7 +110,7 @@ class ConnectClient:
         """
         import h11
 
-        from ugate.protocols.httphead import why
+        from ugate.protocols.httphead import whyResponse
 
         conn = self._conn
         if conn is None or not data:
@@ -136,7 +136,7 @@ class ConnectClient:
         except h11.RemoteProtocolError as e:
             if self._answer:
                 raise self._refusal(self._answer) from e
-            detail = f"its answer to CONNECT is no HTTP/1.1: {why(e)}"
+            detail = f"its answer to CONNECT is no HTTP/1.1: {whyResponse(e)}"
             raise Refused(Cause.PEER_MISBEHAVED, Phase.REMOTE, self._hop, detail) from e
 
     @staticmethod

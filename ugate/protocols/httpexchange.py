@@ -104,7 +104,6 @@ class Exchange:
         self._upstream: Upstream | None = None
         self._isWaiting = True
         self._hasContent = False
-        self._isRetried = False
         self._discarded: int | None = None
 
     @property
@@ -190,10 +189,12 @@ class Exchange:
         """
         Send the end of the request.
         """
+        isDone = self.isDone
         if self._discarded is None and self._upstream is not None:
             fields = trailers(event.headers.raw_items()) if event.headers else []
             self._upstream.send(h11.EndOfMessage(headers=fields))
-        if self.isDone:
+        # If it was the end that the target has answered, that is seen to already.
+        if isDone:
             self._client.finished()
 
     def _discard(self) -> None:
@@ -284,7 +285,7 @@ class Exchange:
         elif self.isAnswered:
             self._client.abort()
         elif upstream is not None and self._info is not None and self._mayRetry(upstream):
-            self._isRetried = self._isWaiting = True
+            self._isWaiting = True
             self._client.dial(self._info, self)
         else:
             self._isWaiting = False
@@ -293,12 +294,10 @@ class Exchange:
     def _mayRetry(self, upstream: Upstream) -> bool:
         """
         Was it only that an idle stream was closed just when the request was made?
+        On a new stream there is no such excuse, so there is one retry at most.
         """
         return (
-            upstream.isReused
-            and upstream.isSilent
-            and not (self._isRetried or self._hasContent)
-            and self._method in _IDEMPOTENT
+            upstream.isReused and upstream.isSilent and not self._hasContent and self._method in _IDEMPOTENT
         )
 
     def targetFull(self, full: bool) -> None:

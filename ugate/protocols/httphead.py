@@ -51,6 +51,15 @@ def why(error: h11.ProtocolError) -> str:
     return str(error).partition(":")[0]
 
 
+def whyResponse(error: h11.ProtocolError) -> str:
+    """
+    The same for a response, whose first line h11 calls by two names.
+
+    @since: ugate NEXT
+    """
+    return why(error).replace("request line", "status line")
+
+
 def tooLong(error: h11.ProtocolError) -> bool:
     """
     Was it the size of the head?

@@ -17,7 +17,7 @@ from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IAddress, IProtocolFactory, IReactorTime
 
 from ugate.errors import Cause, Phase, Refused
-from ugate.protocols.httphead import MAX_HEAD, why
+from ugate.protocols.httphead import MAX_HEAD, whyResponse
 from ugate.protocols.httpstream import HttpStream
 from ugate.stream import StreamInfo
 
@@ -286,7 +286,7 @@ class Upstream:
                 if self._ended:
                     self._fail(Cause.PEER_CLOSED, "" if self.isSilent else "in the middle of a response")
                 else:
-                    self._fail(Cause.PEER_MISBEHAVED, why(e))
+                    self._fail(Cause.PEER_MISBEHAVED, whyResponse(e))
                 return
             if not isinstance(event, h11.Event) or isinstance(event, h11.ConnectionClosed):
                 return

@@ -143,6 +143,8 @@ class FakeStream(Protocol):
         """
         assert isinstance(data, bytes) and data and not self.ended
         self.received += data
+        if self.gateway.reflex and self.received.endswith(self.gateway.reflex[0]):
+            self.transport.write(self.gateway.reflex[1])
 
     def readConnectionLost(self) -> None:
         """
@@ -177,12 +179,15 @@ class FakeGateway(Factory):
 
     @ivar answer: true to accept each stream at once, a L{Refused} to refuse it, and
         false to leave that to the test.
+    @ivar reflex: what each stream writes at once when it has received something
+        that ends so.
     """
 
     noisy = False
 
     def __init__(self, answer: Refused | bool = True) -> None:
         self.answer = answer
+        self.reflex: tuple[bytes, bytes] | None = None
         self.streams: list[FakeStream] = []
         self.started = 0
 

@@ -14,15 +14,17 @@ from twisted.cred.credentials import ICredentials
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import Denied
 from ugate.interfaces import Auth
-from ugate.protocols.httpforward import HEAD_TIMEOUT, IDLE_TIMEOUT
+from ugate.protocols.httpforward import HEAD_TIMEOUT, IDLE_TIMEOUT, HttpForwardFactory
 from ugate.protocols.httphead import MAX_HEAD
 from ugate.protocols.httplogin import MAX_TRIES
 from ugate.stream import Principal, Target
-from ugate.test.httpfakes import ALICE, BAD, GOOD, HTTP, Proxy, aliceOnly, readResponses, splits
+from ugate.test.httpfakes import ALICE, BAD, GOOD, HTTP, FakeGateway, Proxy, aliceOnly, readResponses, splits
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 LOCAL = Principal("local", "local")
@@ -46,6 +48,17 @@ class KeepAliveTests(SynchronousTestCase):
         """
         proxy = Proxy()
         self.assertEqual((proxy.client.accepted, proxy.told()), (1, b""))
+
+    def test_plainTransport(self) -> None:
+        """
+        A transport that owes no answer will do as well.
+        """
+        transport = StringTransport()
+        protocol = HttpForwardFactory(FakeGateway(), Clock()).buildProtocol(HTTP)
+        assert protocol is not None
+        protocol.makeConnection(transport)
+        protocol.dataReceived(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertTrue(transport.value().startswith(b"HTTP/1.1 400 "))
 
     def test_sameTarget(self) -> None:
         """

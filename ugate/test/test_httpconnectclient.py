@@ -217,6 +217,7 @@ class AnswerTests(SynchronousTestCase):
         """
         for data in (
             b"\x05\x00",
+            b"\x05\x00\r\n\r\n",
             b"SSH-2.0-x\r\n\r\n",
             b"HTTP/1.1 abc OK\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nbad line\r\n\r\n",

@@ -28,6 +28,13 @@ def post(fields: bytes, version: bytes = b"1.1") -> bytes:
     return b"POST http://a.example/ HTTP/%b\r\nHost: a.example\r\n%b\r\n" % (version, fields)
 
 
+def get(fields: bytes, version: bytes = b"1.1") -> bytes:
+    """
+    A GET.
+    """
+    return post(fields, version).replace(b"POST", b"GET")
+
+
 class ResponseTests(SynchronousTestCase):
     """
     Each kind of response.
@@ -250,6 +257,23 @@ class RequestTests(SynchronousTestCase):
             self.assertEqual(body.replace(b"\r\n", b" ").split()[-3:], [b"0", b"Digest:", b"z"])
             proxy.respond(OK)
             self.assertEqual(readResponses(proxy.told(), [b"POST"]), [(200, b"ok")])
+
+    def test_atOnce(self) -> None:
+        """
+        A target in the same process may answer before we are through with asking.
+        """
+        chunked = b"Transfer-Encoding: chunked\r\n"
+        for request, end in (
+            (get(b""), b"\r\n\r\n"),
+            (post(b"Content-Length: 5\r\n") + b"hello", b"hello"),
+            (post(chunked) + b"5\r\nhello\r\n0\r\n\r\n", b"0\r\n\r\n"),
+        ):
+            for chunks in splits(request * 2):
+                proxy = Proxy()
+                proxy.gateway.reflex = (end, OK)
+                proxy.ask(*chunks)
+                self.assertEqual(readResponses(proxy.told(), [b"POST"] * 2), [(200, b"ok")] * 2)
+                self.assertEqual((len(proxy.gateway.streams), proxy.client.disconnecting), (1, False))
 
     def test_continue(self) -> None:
         """
@@ -526,20 +550,22 @@ class PaceTests(SynchronousTestCase):
 
     def test_slowFromTheStart(self) -> None:
         """
-        A stream that is opened while the client is slow begins paused.
+        A stream that is opened while the client does not read begins paused.
         """
         proxy = Proxy()
-        proxy.get("a.example")
+        proxy.get()
         proxy.respond(OK)
-        proxy.told()
-        proxy.ask(post(b"Content-Length: 2\r\n")[:9])
+        proxy.get()
         assert proxy.client.producer is not None
-        proxy.ask(post(b"Content-Length: 2\r\n")[9:].replace(b"a.example", b"b.example"))
         proxy.client.producer.pauseProducing()
-        proxy.respond(b"HTTP/1.1 204 No\r\n\r\n")
+        proxy.last.transport.loseConnection()
+        proxy.turn()
+        self.assertEqual(len(proxy.gateway.streams), 2)
         target = StringTransport()
         proxy.last.transport.registerProducer(target, True)
         self.assertEqual(target.producerState, "paused")
+        proxy.client.producer.resumeProducing()
+        self.assertEqual(target.producerState, "producing")
 
     def test_crossed(self) -> None:
         """
