@@ -209,6 +209,19 @@ class IPolicy(Interface):
         """
 
 
+class IEgress(Interface):
+    """
+    The rule on resolved addresses: C{IEgress(reactor)} of a tenant's reactor.
+    """
+
+    def check(host: str, port: int) -> None:
+        """
+        Return if a connection may be made to that address.
+
+        @raise ugate.errors.Denied: it may not; the error says which rule.
+        """
+
+
 class ITenant(Interface):
     """
     Whose keys, rules, routes, limits and names.

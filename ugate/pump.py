@@ -38,6 +38,9 @@ BULK: Final = 1 << 20
 _ROUNDS: Final = 8
 """How often the epoll is asked again before the reactor has its turn."""
 
+_BUSY: Final = 3
+"""With so many events at once, more are likely to be there already."""
+
 _EVENTS: Final = 128
 _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
@@ -244,8 +247,6 @@ class Pump:
         tick = int(self._seconds() * 4)
         for _ in range(_ROUNDS):
             events = poll(0, _EVENTS)
-            if not events:
-                return
             for fd, event in events:
                 side = sides.get(fd)
                 if side is None:
@@ -280,6 +281,8 @@ class Pump:
                     self._stall(side, data[taken:])
                 elif side.burst > BULK:
                     self._lend(side)
+            if len(events) < _BUSY:
+                return
 
     def _unsent(self, side: _Side, error: OSError) -> int:
         """

@@ -11,7 +11,7 @@ protocol once it is up.
 from __future__ import annotations
 
 from socket import AF_INET, AF_INET6, inet_pton
-from typing import Final
+from typing import Any, Final
 
 from zope.interface import directlyProvides, implementer
 
@@ -23,13 +23,17 @@ from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IProtocol,
     IProtocolFactory,
-    IReactorTCP,
     IStreamClientEndpoint,
     ITransport,
 )
 from twisted.python.failure import Failure
 
+from ugate.deadlines import Deadlines
+from ugate.endpoints.connecting import Connecting
 from ugate.endpoints.refusals import refusedAt
+from ugate.errors import Denied
+from ugate.interfaces import IEgress
+from ugate.pump import canPump
 from ugate.stream import Target
 
 DEFAULT_TIMEOUT: Final = 10.0
@@ -151,36 +155,59 @@ class AddressEndpoint:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_reactor", "_target", "_timeout")
+    __slots__ = ("_deadlines", "_reactor", "_target", "_timeout")
 
-    def __init__(self, reactor: IReactorTCP, target: Target, timeout: float | None = DEFAULT_TIMEOUT) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        target: Target,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        deadlines: Deadlines[Connecting] | None = None,
+    ) -> None:
         """
         @param reactor: whose C{connectTCP} may refuse an address: by an exception, or
             as a failed connection.
         @param target: an IPv4 or IPv6 address, and the port.
         @param timeout: seconds; L{None} if the caller cancels when it takes too long.
+        @param deadlines: the same timeout for many connections.
         """
         self._reactor = reactor
         self._target = target
         self._timeout = timeout
+        self._deadlines = deadlines
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
         """
         Connect; the Deferred can be cancelled.
         """
-        target = self._target
+        target, reactor = self._target, self._reactor
+        if canPump(reactor):
+            return self._connectSocket(factory)
         opening = _Opening(factory, str(target))
         try:
-            self._reactor.connectTCP(
+            reactor.connectTCP(
                 target.host,
                 target.port,
-                opening,  # type: ignore[arg-type]
-                self._timeout,  # type: ignore[arg-type]
+                opening,
+                self._timeout,
                 None,
             )
         except Exception:
             return fail(refusedAt(Failure(), str(target)))
         return opening.opened
+
+    def _connectSocket(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        target, reactor = self._target, self._reactor
+        egress = IEgress(reactor, None)
+        if egress is not None:
+            try:
+                egress.check(target.host, target.port)
+            except Denied as denied:
+                return fail(denied)
+        deadlines = self._deadlines
+        if deadlines is None and self._timeout is not None:
+            deadlines = Deadlines(reactor, self._timeout, Connecting.overdue)
+        return Connecting(reactor, target, factory, deadlines).begin()
 
     def __str__(self) -> str:
         return f"tcp:{self._target}"

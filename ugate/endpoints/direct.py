@@ -14,7 +14,9 @@ from zope.interface import implementer
 
 from twisted.internet.interfaces import IStreamClientEndpoint
 
+from ugate.deadlines import Deadlines
 from ugate.endpoints.addresses import DEFAULT_TIMEOUT, AddressEndpoint, isLiteral
+from ugate.endpoints.connecting import Connecting
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.refusals import noTarget
 from ugate.interfaces import IDialer
@@ -39,6 +41,7 @@ class Direct:
         """
         self._reactor = reactor
         self._timeout = timeout
+        self._deadlines: Deadlines[Connecting] = Deadlines(reactor, timeout, Connecting.overdue)
 
     def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
         """
@@ -50,7 +53,7 @@ class Direct:
         if target is None:
             raise noTarget(info)
         if isLiteral(target.host):
-            return AddressEndpoint(self._reactor, target, self._timeout)
+            return AddressEndpoint(self._reactor, target, self._timeout, self._deadlines)
         return NameEndpoint(self._reactor, target, self._timeout)
 
     def explain(self, info: StreamInfo) -> list[str]:

@@ -32,7 +32,7 @@ from twisted.python.failure import Failure
 from ugate.deadlines import Deadlines
 from ugate.errors import Cause, Phase, ProtocolError, Refused
 from ugate.interfaces import Detached, IDetachable, IHalfCloseableTransport, INegotiation, IPending, Step
-from ugate.protocols.sockets import endWriting
+from ugate.protocols.sockets import endWriting, writeNow
 from ugate.stream import Principal
 
 DEFAULT_CAP: Final = 16384
@@ -112,6 +112,8 @@ class Negotiating:
     _busy = False
     """Whether a login is being checked; what arrives waits."""
     _answered = False
+    _below: Any = None
+    """What hands over the socket of the transport below, once somebody asked for it."""
     _received = 0
     _held = b""
     """What arrived and nobody has taken yet."""
@@ -128,7 +130,8 @@ class Negotiating:
     def __conform__(self, interface: object) -> object | None:
         # A handshake forwards the socket of the transport below, if that has one.
         if interface is IDetachable and self.inner is not None:
-            return self if IDetachable(self.transport, None) is not None else None
+            self._below = IDetachable(self.transport, None)
+            return None if self._below is None else self
         return None
 
     # The protocol of the connection below.
@@ -201,7 +204,7 @@ class Negotiating:
             self._fail(error)
             return
         if step.send:
-            self.transport.write(step.send)
+            writeNow(self.transport, step.send)
         if step.done:
             self._open(step)
         elif step.credentials is not None:
@@ -408,7 +411,7 @@ class Negotiating:
             self._answered = True
             answer = self.negotiation.accept()
             if answer:
-                self.transport.write(answer)
+                writeNow(self.transport, answer)
 
     def refuse(self, reason: Refused) -> None:
         """
@@ -422,7 +425,8 @@ class Negotiating:
         """
         See L{IDetachable.detach}.
         """
-        below = IDetachable(self.transport).detach()
+        below = (self._below or IDetachable(self.transport)).detach()
+        self._below = None
         held = self._held + below.unread
         self._closing = True
         self._held = b""

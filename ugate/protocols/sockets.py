@@ -9,7 +9,7 @@ socket, and to end one direction.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from zope.interface import implementer
 
@@ -56,6 +56,27 @@ def _bareSocket(connection: tcp.Connection) -> BareSocket | None:
 
 
 registerAdapter(_bareSocket, tcp.Connection, IDetachable)
+
+
+def writeNow(transport: Any, data: bytes) -> None:
+    """
+    Write what is small and waited for: to the kernel at once if nothing is ahead
+    of it, which spares the reactor a turn and two changes of its epoll.
+    """
+    if (
+        isinstance(transport, tcp.Connection)
+        and transport.connected
+        and not (transport.TLS or transport.dataBuffer or transport._tempDataBuffer)
+        and not (transport.disconnecting or transport._writeDisconnecting)
+    ):
+        try:
+            data = data[transport.socket.send(data) :]
+        except OSError:
+            # Full, or broken: the transport finds out which, and says so to its protocol.
+            transport.write(data)
+            return
+    if data:
+        transport.write(data)
 
 
 def endWriting(transport: ITransport) -> None:

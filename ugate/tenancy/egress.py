@@ -13,7 +13,10 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
+from zope.interface import implementer
+
 from ugate.errors import Denied
+from ugate.interfaces import IEgress
 from ugate.stream import Target
 
 _METADATA: Final = frozenset(
@@ -115,6 +118,7 @@ def _isOurs(address: IPv4Address | IPv6Address) -> bool:
     return True
 
 
+@implementer(IEgress)
 class Egress:
     """
     The rule on resolved addresses: link-local and metadata addresses and our own

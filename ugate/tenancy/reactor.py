@@ -12,14 +12,17 @@ it makes passes the egress rules with its resolved address.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from zope.interface import directlyProvides, providedBy
 
 from twisted.internet.interfaces import IConnector
 
-from ugate.interfaces import ITenant
+from ugate.interfaces import IEgress, ITenant
 from ugate.tenancy.egress import Egress
+
+_OFTEN: Final = ("seconds", "callLater", "addReader", "addWriter", "removeReader", "removeWriter")
+"""What is called so often that looking it up twice would count."""
 
 
 class TenantReactor:
@@ -37,13 +40,16 @@ class TenantReactor:
         """
         self._reactor = reactor
         self._tenant = tenant
-        self._check = egress.check
+        self._egress = egress
         self._connectTCP = reactor.connectTCP
-        self.seconds = reactor.seconds
-        self.callLater = reactor.callLater
+        for name in _OFTEN:
+            if hasattr(reactor, name):
+                setattr(self, name, getattr(reactor, name))
         directlyProvides(self, providedBy(reactor))
 
     def __conform__(self, interface: object) -> object | None:
+        if interface is IEgress:
+            return self._egress
         return self._tenant if interface is ITenant else None
 
     def __getattr__(self, name: str) -> Any:
@@ -57,6 +63,6 @@ class TenantReactor:
 
         @raise ugate.errors.Denied: the egress rules forbid that address.
         """
-        self._check(host, port)
+        self._egress.check(host, port)
         connector: IConnector = self._connectTCP(host, port, factory, timeout, bindAddress)
         return connector
