@@ -9,6 +9,7 @@ credentials and the replay of unread bytes, written once.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -42,7 +43,7 @@ LINGER: Final = 2.0
 """Seconds that a refused peer has to read why, before the connection is cut."""
 
 
-class Owner:
+class Owner(ABC):
     """
     What stands behind a host: it makes the negotiation and the inner protocol,
     and hears of failures.  One owner serves many connections.
@@ -54,17 +55,19 @@ class Owner:
     deadlines: Deadlines[Negotiating]
     lingering: Deadlines[Negotiating]
 
+    @abstractmethod
     def negotiationFor(self, host: Negotiating) -> INegotiation:
         """
         The negotiation of a new connection, whose transport the host has.
-        """
-        raise LookupError("an owner makes negotiations")  # pragma: no cover
 
+        @raise Refused: there can be none.
+        """
+
+    @abstractmethod
     def buildInner(self, host: Negotiating, step: Step) -> IProtocol | None:
         """
         The protocol that the stream is for; L{None} to close it.
         """
-        raise LookupError("an owner builds protocols")  # pragma: no cover
 
     def opened(self, inner: IProtocol) -> None:
         """
@@ -145,8 +148,8 @@ class Negotiating:
             transport.accept()
         owner = self.owner
         owner.deadlines.start(self)
-        self.negotiation = owner.negotiationFor(self)
         try:
+            self.negotiation = owner.negotiationFor(self)
             hello = self.negotiation.start()
         except Refused as refused:
             self._fail(refused)
