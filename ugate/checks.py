@@ -17,6 +17,7 @@ from ugate.endpoints.chain import parseChain
 from ugate.errors import StringError
 from ugate.stream import Target
 from ugate.tenancy.match import parseMatch
+from ugate.tenancy.passwordhashes import checkUsers
 
 
 def stringChecks(reactor: Any) -> Mapping[str, Callable[[str], object]]:
@@ -36,15 +37,10 @@ def stringChecks(reactor: Any) -> Mapping[str, Callable[[str], object]]:
             # What Twisted's parsers raise for a bad string is of many types.
             raise StringError(f"{text!r} cannot be read as a server endpoint: {error}") from error
 
-    def users(path: str) -> None:
-        from ugate.tenancy.passwords import PasswordFile
-
-        PasswordFile(path, reactor)
-
     return {
         "endpoint": endpoint,
         "hops": parseChain,
         "match": parseMatch,
         "target": Target.fromText,
-        "users": users,
+        "users": checkUsers,
     }

@@ -236,6 +236,12 @@ class ITenant(Interface):
     hops = Attribute("Mapping of L{str} to L{IDialer}: the hops that C{dial:} names.")
 
 
+class IPrincipal(Interface):
+    """
+    What the portal of a tenant is asked for: its avatar is a L{ugate.stream.Principal}.
+    """
+
+
 class IConfigStore(Interface):
     """
     Where config sections come from: files, the command line, a database.

@@ -32,7 +32,7 @@ from twisted.python.failure import Failure
 from ugate.deadlines import Deadlines
 from ugate.endpoints.reach import onlyLocal
 from ugate.errors import Cause, Phase, ProtocolError, Refused
-from ugate.interfaces import Auth, INegotiation, IStreamInfo, ITenant, Step
+from ugate.interfaces import Auth, INegotiation, IPrincipal, IStreamInfo, ITenant, Step
 from ugate.protocols.negotiate import LINGER, Negotiating, Owner
 from ugate.stream import Principal, StreamInfo
 
@@ -92,7 +92,7 @@ class _ServerFactory(Factory, Owner):
         if self._portal is None:
             return super().login(credentials)
         loggedIn: Deferred[tuple[object, Principal, object]] = self._portal.login(
-            credentials, None, Principal
+            credentials, None, IPrincipal
         )
         return loggedIn.addCallback(lambda result: result[1])
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from zope.interface import Interface, implementer
+from zope.interface import implementer
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
@@ -30,6 +30,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ugate.errors import Cause, Phase, Refused, StringError
+from ugate.interfaces import IPrincipal
 from ugate.stream import Principal
 from ugate.tenancy.config.mistakes import ConfigError
 from ugate.tenancy.passwordhashes import MAX_BYTES, PasswordHash, checkName, readPasswords
@@ -235,12 +236,6 @@ def inThreadsOf(reactor: Any) -> Defer:
     from twisted.internet.threads import deferToThreadPool
 
     return lambda call: deferToThreadPool(reactor, reactor.getThreadPool(), call)
-
-
-class IPrincipal(Interface):
-    """
-    What a portal is asked for: its avatar is a L{Principal}.
-    """
 
 
 @implementer(IRealm)

@@ -24,13 +24,13 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from ugate.interfaces import IPrincipal
 from ugate.stream import Principal
 from ugate.tenancy.config.mistakes import ConfigError
 from ugate.tenancy.passwordhashes import PasswordHash
 from ugate.tenancy.passwords import (
     MAX_REMEMBERED,
     REMEMBERED_FOR,
-    IPrincipal,
     PasswordFile,
     portalFor,
 )
