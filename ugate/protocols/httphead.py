@@ -53,11 +53,12 @@ def why(error: h11.ProtocolError) -> str:
 
 def whyResponse(error: h11.ProtocolError) -> str:
     """
-    The same for a response, whose first line h11 calls by two names.
+    The same for a response, whose first line h11 has several words for.
 
     @since: ugate NEXT
     """
-    return why(error).replace("request line", "status line")
+    text = why(error)
+    return "illegal status line" if "request line" in text or "response line" in text else text
 
 
 def tooLong(error: h11.ProtocolError) -> bool:

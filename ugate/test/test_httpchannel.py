@@ -133,6 +133,16 @@ class KeepAliveTests(SynchronousTestCase):
             proxy.respond(OK)
             self.assertEqual(len(readResponses(proxy.told(), [b"GET"] * 2)), 2)
 
+    def test_emptyLineHeld(self) -> None:
+        """
+        A client that was paused for nothing but an empty line goes on.
+        """
+        proxy = Proxy()
+        proxy.ask(get() + b"\r\n")
+        self.assertEqual(proxy.client.producerState, "paused")
+        proxy.respond(OK)
+        self.assertEqual(proxy.client.producerState, "producing")
+
     def test_close(self) -> None:
         """
         A client may want only one response, and HTTP/1.0 always does.

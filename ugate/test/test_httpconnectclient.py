@@ -158,6 +158,13 @@ class AnswerTests(SynchronousTestCase):
             error = self.refused(b"HTTP/1.1 503 Busy\r\n" + fields + b"\r\n")
             self.assertEqual((error.cause, error.detail), (Cause.GENERAL, "db.example:5432, 503 Busy"))
 
+    def test_redirect(self) -> None:
+        """
+        There is no way to follow another answer than yes or no.
+        """
+        error = self.refused(b"HTTP/1.1 302 Found\r\nLocation: http://b/\r\nContent-Length: 0\r\n\r\n")
+        self.assertEqual((error.cause, error.detail), (Cause.GENERAL, "db.example:5432, 302 Found"))
+
     def test_longText(self) -> None:
         """
         A long line, or one with what cannot be printed, is cut.
@@ -218,6 +225,7 @@ class AnswerTests(SynchronousTestCase):
         for data in (
             b"\x05\x00",
             b"\x05\x00\r\n\r\n",
+            b"\r\n",
             b"SSH-2.0-x\r\n\r\n",
             b"HTTP/1.1 abc OK\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nbad line\r\n\r\n",
