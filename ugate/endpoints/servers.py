@@ -38,6 +38,9 @@ HANDSHAKE: Final = 10.0
 PATIENCE: Final = 1.0
 """Seconds after which a client that says nothing is a C{silent} one, unless C{wait=} says otherwise."""
 
+_HTTP_CAP: Final = 2 * 65536
+"""Over the longest head, so that what is too long is told so by a status."""
+
 Keywords = Mapping[str, str]
 """The keywords of one prefix, as they were written."""
 
@@ -167,6 +170,7 @@ def connectServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> 
         negotiation,
         deadline=_handshake(reactor, own),
         wrap=partial(_http, reactor),
+        cap=_HTTP_CAP,
     )
 
 
@@ -213,6 +217,7 @@ def autoServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> ISt
         deadline=_handshake(reactor, own),
         patience=patience if SILENT in choices else None,
         wrap=partial(_http, reactor),
+        cap=_HTTP_CAP,
     )
 
 
