@@ -141,7 +141,8 @@ def makeService(options: Options) -> IService:
     from ugate.welcome import greet
 
     def started(node: Node) -> None:
-        greet(node)
+        # Not before the reactor has its signal handlers: who reads the lines may send one.
+        reactor.callWhenRunning(greet, node)
         # What is here now stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
