@@ -13,6 +13,7 @@ dictionary and one timer do.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
+from math import inf
 from typing import Generic, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -79,7 +80,13 @@ class Deadlines(Generic[T]):
                 self._timer = self._clock.callLater(due - now, self._tick)
                 break
             late.append(thing)
-        for thing in late:
-            # One that expires may stop another.
-            if self._due.pop(thing, None) is not None:
-                self._expired(thing)
+        try:
+            for thing in late:
+                # One that expires may stop another, or give it its time anew.
+                if self._due.get(thing, inf) <= now:
+                    del self._due[thing]
+                    self._expired(thing)
+        finally:
+            # After an error in there the rest is still late.
+            if self._due and self._timer is None:
+                self._timer = self._clock.callLater(0, self._tick)
