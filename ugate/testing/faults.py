@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_testing -*-
+# -*- test-case-name: ugate.test.test_testingfaults -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -109,6 +109,7 @@ class _Until(Hindrance):
     def __init__(self, left: int, strike: Strike | None) -> None:
         self._left = left
         self._strike = strike
+        self._stalls = strike is None
 
     def room(self, wanted: int) -> int:
         return min(wanted, self._left)
@@ -117,7 +118,7 @@ class _Until(Hindrance):
         self._left -= count
 
     def holds(self) -> bool:
-        return not self._left and self._strike is None
+        return self._stalls and not self._left
 
     def strike(self) -> Strike | None:
         if self._left or self._strike is None:

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_testing -*-
+# -*- test-case-name: ugate.test.test_testing,ugate.test.test_testingreactor -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -8,6 +8,7 @@ What listens, and what connects, on a host of a mesh.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from typing import Any
@@ -72,7 +73,7 @@ class MemoryPort:
         """
         if self._where in self._machine.listeners:
             interface, port = self._where if isinstance(self._where, tuple) else ("", self._where)
-            raise CannotListenError(interface, port, OSError(98, os.strerror(98)))
+            raise CannotListenError(interface, port, OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE)))
         self._listening = True
         self._machine.listeners[self._where] = self._accept
         self._factory.doStart()

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_testing -*-
+# -*- test-case-name: ugate.test.test_testing,ugate.test.test_testingreactor -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
