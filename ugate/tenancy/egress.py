@@ -8,6 +8,7 @@ Which resolved addresses a stream may be carried to.
 
 from __future__ import annotations
 
+import errno
 import socket
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -20,8 +21,16 @@ from ugate.interfaces import IEgress
 from ugate.stream import Target
 
 _METADATA: Final = frozenset(
-    ip_address(text) for text in ("169.254.169.254", "fd00:ec2::254", "100.100.100.200")
+    ip_address(text)
+    for text in (
+        "169.254.169.254",  # most of them
+        "fd00:ec2::254",  # Amazon
+        "fd20:ce::254",  # Google
+        "100.100.100.200",  # Alibaba
+        "168.63.129.16",  # Azure's host agent, which hands out a machine's secrets
+    )
 )
+_NOT_OURS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 _NAT64: Final = ip_network("64:ff9b::/96")
 _SHARED: Final = ip_network("100.64.0.0/10")
 
@@ -58,8 +67,9 @@ def _classify(host: str) -> tuple[str, bool]:
         return "a link-local address", True
     if address.is_multicast:
         return "a multicast address", False
-    private = address.is_private or address.is_loopback or (address.version == 4 and address in _SHARED)
-    return "", private
+    if isinstance(address, IPv4Address):
+        return "", address.is_private or address in _SHARED
+    return "", address.is_private or address.is_site_local
 
 
 class OwnListeners:
@@ -87,6 +97,12 @@ class OwnListeners:
         if not hosts:
             del self._byPort[port]
 
+    def clear(self) -> None:
+        """
+        Nowhere any longer.
+        """
+        self._byPort.clear()
+
     def holds(self, host: str, port: int) -> bool:
         """
         Whether a connection to there would come back to us.
@@ -96,9 +112,10 @@ class OwnListeners:
             return False
         address = plain(ip_address(host.partition("%")[0]))
         for own in hosts:
-            listening = ip_address(own)
+            listening = ip_address(own.partition("%")[0])
             if listening.is_unspecified:
-                if _isOurs(address):
+                # Who listens on :: hears IPv4 as well.
+                if address.version <= listening.version and _isOurs(address):
                     return True
             elif plain(listening) == address:
                 return True
@@ -108,13 +125,14 @@ class OwnListeners:
 def _isOurs(address: IPv4Address | IPv6Address) -> bool:
     """
     Whether this machine has the address: only then can a socket be bound to it.
+    What cannot be found out is taken for ours.
     """
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind((str(address), 0))
-        except OSError:
-            return False
+    except OSError as error:
+        return error.errno not in _NOT_OURS
     return True
 
 
