@@ -29,8 +29,14 @@ def raiseDescriptorLimit(streams: int) -> int:
     wanted = streams * _PER_STREAM + _SPARE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        more = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
+        except (OSError, ValueError) as error:
+            # The kernel has a limit of its own, and a sandbox may forbid it.
+            _log.warn("the limit of descriptors stays at {soft}: {error}", soft=soft, error=error)
+        else:
+            soft = more
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return streams
     good = max(1, (soft - _SPARE) // _PER_STREAM)
