@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from zope.interface import implementer
 
+from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress
 
 from ugate.errors import StringError
@@ -140,6 +141,17 @@ class StreamInfo:
         return replace(self, **changes)
 
     def __str__(self) -> str:
-        peer = getattr(self.peer, "host", None)
-        where = Target(peer, self.peer.port) if isinstance(peer, str) else self.peer  # type: ignore[attr-defined]
-        return f"{where} -> {self.target}" if self.target else str(where)
+        peer: Any = self.peer
+        host = getattr(peer, "host", None)
+        where = str(Target(host, peer.port)) if isinstance(host, str) else _inWords(peer)
+        return f"{where} -> {self.target}" if self.target else where
+
+
+def _inWords(peer: IAddress) -> str:
+    """
+    A peer that has no host and port: one on a UNIX socket, or at standard input.
+    """
+    if isinstance(peer, UNIXAddress):
+        return f"unix:{peer.name.decode(errors='replace')}" if peer.name else "unix"
+    kind = type(peer)
+    return str(peer) if kind.__repr__ is not object.__repr__ else kind.__name__
