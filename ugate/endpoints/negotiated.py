@@ -30,7 +30,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ugate.deadlines import Deadlines
-from ugate.endpoints.reach import onlyLocal
+from ugate.endpoints.reach import isHaproxy, onlyLocal
 from ugate.errors import Cause, Phase, ProtocolError, Refused
 from ugate.interfaces import Auth, INegotiation, IPrincipal, IStreamInfo, ITenant, Step
 from ugate.protocols.negotiate import LINGER, Negotiating, Owner
@@ -97,6 +97,19 @@ class _ServerFactory(Factory, Owner):
         return loggedIn.addCallback(lambda result: result[1])
 
 
+class _LateFactory(_ServerFactory):
+    """
+    Connections through Twisted's C{haproxy:}, which builds its protocols before it
+    has read the header: only now does the transport know who connects.
+    """
+
+    def buildInner(self, host: Negotiating, step: Step) -> IProtocol | None:
+        info = host.peer
+        if isinstance(info, StreamInfo):
+            host.peer = info.but(peer=host.transport.getPeer(), host=host.getHost())
+        return super().buildInner(host, step)
+
+
 def _where(peer: IAddress) -> object:
     if isinstance(peer, (IPv4Address, IPv6Address)):
         return f"{peer.host}:{peer.port}"
@@ -109,8 +122,13 @@ class NegotiatedServerEndpoint:
     Listens by another endpoint; the protocols of the factory are built when the
     negotiation is done, with a L{StreamInfo} as address and C{getPeer()}.
 
+    @ivar inner: how to listen.
+    @ivar asks: whether the negotiation asks who it is and where to.
+    @ivar open: whether those may pass who have not logged in, wherever they come from.
     @since: ugate NEXT
     """
+
+    open = False
 
     def __init__(
         self,
@@ -153,18 +171,20 @@ class NegotiatedServerEndpoint:
     def auth(self) -> Auth:
         """
         What this listener demands of its peers: with nobody to check credentials
-        none, with somebody all but those who only this machine can be.
+        none, with somebody all but those who only this machine can be, unless it is
+        open.
         """
         tenant = ITenant(self.reactor, None)
         if not self.asks or tenant is None or tenant.portal is None:
             return Auth.NONE
-        return Auth.OPTIONAL if onlyLocal(self.inner) else Auth.REQUIRED
+        return Auth.OPTIONAL if self.open or onlyLocal(self.inner) else Auth.REQUIRED
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """
         See L{IStreamServerEndpoint.listen}.
         """
-        listening: Deferred[IListeningPort] = self.inner.listen(_ServerFactory(self, factory))
+        made = _LateFactory if isHaproxy(self.inner) else _ServerFactory
+        listening: Deferred[IListeningPort] = self.inner.listen(made(self, factory))
         return listening
 
 
@@ -190,6 +210,9 @@ class _ClientFactory(Factory, Owner):
             self.host.abortConnection()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
+        if self.result.called:
+            # Nobody waits for it any more.
+            return None
         self.host = Negotiating(self, addr)  # type: ignore[arg-type]
         return self.host
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from twisted.internet.endpoints import (
     AdoptedStreamServerEndpoint,
+    SSL4ServerEndpoint,
     StandardIOEndpoint,
     TCP4ServerEndpoint,
     TCP6ServerEndpoint,
@@ -40,10 +41,29 @@ def isLoopback(host: str) -> bool:
 
 def within(endpoint: Any) -> IStreamServerEndpoint | None:
     """
-    The endpoint that another one wraps: ours or one of Twisted's wrappers.
+    The endpoint that another one wraps: ours or one of Twisted's wrappers, which
+    are those for C{haproxy:} and for C{tls:}.
     """
-    inner = getattr(endpoint, "inner", None)
-    return getattr(endpoint, "_wrappedEndpoint", None) if inner is None else inner
+    for name in ("inner", "_wrappedEndpoint", "endpoint"):
+        inner = getattr(endpoint, name, None)
+        if IStreamServerEndpoint.providedBy(inner):
+            return inner
+    return None
+
+
+def innermost(endpoint: IStreamServerEndpoint) -> IStreamServerEndpoint:
+    """
+    The endpoint that itself listens, without all that is wrapped around it.
+    """
+    inner = within(endpoint)
+    return endpoint if inner is None else innermost(inner)
+
+
+def isHaproxy(endpoint: object) -> bool:
+    """
+    Whether it is Twisted's wrapper for PROXY headers.
+    """
+    return getattr(endpoint, "_wrapperFactory", None) is HAProxyWrappingFactory
 
 
 def asksForTarget(endpoint: IStreamServerEndpoint) -> bool:
@@ -61,12 +81,9 @@ def onlyLocal(endpoint: IStreamServerEndpoint) -> bool:
     """
     inner = within(endpoint)
     if inner is not None:
-        others = (
-            not getattr(endpoint, "asks", True)
-            or getattr(endpoint, "_wrapperFactory", None) is HAProxyWrappingFactory
-        )
+        others = not getattr(endpoint, "asks", True) or isHaproxy(endpoint)
         return not others and onlyLocal(inner)
-    if isinstance(endpoint, (TCP4ServerEndpoint, TCP6ServerEndpoint)):
+    if isinstance(endpoint, (TCP4ServerEndpoint, TCP6ServerEndpoint, SSL4ServerEndpoint)):
         return isLoopback(endpoint._interface)
     if isinstance(endpoint, AdoptedStreamServerEndpoint):
         return _isLocalSocket(endpoint.fileno)
