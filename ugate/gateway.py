@@ -9,10 +9,9 @@ its peer is told.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
@@ -27,6 +26,9 @@ from ugate.stream import Principal, StreamInfo, Target
 
 DEFAULT_STREAMS: Final = 10_000
 _SLACK: Final = 3.0
+_STOPPED: Final = -1
+_STOPPING: Final = "this gateway is being stopped"
+_AGAIN: Final = "ask again when it is up"
 
 
 class Flows:
@@ -34,7 +36,8 @@ class Flows:
     What all gateways of a node share: the relay, the streams that are up or on
     their way, and the one log line of each.
 
-    @ivar pending: streams that are not yet answered.
+    @ivar dialing: streams that are not yet answered, and how long they may take.
+    @ivar limit: how many streams may be open at once.
     @since: ugate NEXT
     """
 
@@ -61,19 +64,28 @@ class Flows:
         self.limit = streams
         self.quiet = quiet
         self.seconds = reactor.seconds
-        self.pending = 0
         self.dialing: Deadlines[Inbound] = Deadlines(reactor, connect * _SLACK, Inbound.overdue)
 
     def __len__(self) -> int:
-        return self.pending + len(self.relay)
+        return len(self.dialing) + len(self.relay)
 
     def stop(self) -> None:
         """
-        Forget the timer; what is on its way is refused.
+        Forget the timer; what is on its way is refused, and so is what still comes.
         """
+        self.limit = _STOPPED
         for inbound in self.dialing:
-            inbound.overdue()
+            inbound.stop()
         self.dialing.close()
+
+    def full(self, info: StreamInfo) -> Refused:
+        """
+        Why there is no place for one more stream.
+        """
+        if self.limit == _STOPPED:
+            return Refused(Cause.OVERLOADED, Phase.POLICY, str(info), _STOPPING, _AGAIN)
+        limit = f"{self.limit} streams are open"
+        return Refused(Cause.OVERLOADED, Phase.POLICY, str(info), limit, "raise node.streams")
 
     def carried(self, inbound: Inbound, stream: Carried, reason: str) -> None:
         """
@@ -97,8 +109,6 @@ class Flows:
                 seconds=seconds,
                 reason=reason,
             )
-        if inbound.gateway.emptied is not None:
-            inbound.gateway.emptied()
 
     def refused(self, inbound: Inbound, reason: Refused) -> None:
         """
@@ -112,8 +122,6 @@ class Flows:
             principal=inbound.info.principal,
             reason=reason,
         )
-        if inbound.gateway.emptied is not None:
-            inbound.gateway.emptied()
 
 
 class Gateway(Factory):
@@ -133,7 +141,6 @@ class Gateway(Factory):
         listener: str = "",
         anonymous: Principal | None = None,
         to: Target | None = None,
-        emptied: Callable[[], object] | None = None,
     ) -> None:
         """
         @param tenant: whose policy and routes hold.
@@ -141,14 +148,12 @@ class Gateway(Factory):
         @param listener: its name, for the log.
         @param anonymous: who a peer is that has not logged in; L{None} for nobody.
         @param to: where every stream goes that does not say so itself.
-        @param emptied: called when a stream of this listener has ended.
         """
         self.tenant = tenant
         self.flows = flows
         self.listener = listener
         self.anonymous = anonymous
         self.to = to
-        self.emptied = emptied
 
     def buildProtocol(self, addr: IAddress | None) -> Inbound:
         """
@@ -165,7 +170,8 @@ class Inbound(Leg):
     info: StreamInfo
     began: float = 0.0
     _dial: Deferred[IProtocol] | None = None
-    _late = False
+    _given = ""
+    """Why we gave up dialing, if we did."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
@@ -178,22 +184,20 @@ class Inbound(Leg):
         flows = gateway.flows
         self.began = flows.seconds()
         self.info = info = self._info()
-        flows.pending += 1
         try:
-            if len(flows) > flows.limit:
-                limit = f"{flows.limit} streams are open"
-                raise Refused(Cause.OVERLOADED, Phase.POLICY, str(info), limit, "raise node.streams")
+            if len(flows) >= flows.limit:
+                raise flows.full(info)
             tenant = gateway.tenant
             tenant.policy.check(info)
             endpoint = tenant.dialer.endpointFor(info)
+            flows.dialing.start(self)
+            self._dial = dial = endpoint.connect(_OUTWARD)
         except Refused as refused:
             self._refuse(refused)
-            return
-        flows.dialing.start(self)
-        dial = endpoint.connect(_OUTWARD)
-        if not dial.called:
-            self._dial = dial
-        dial.addCallbacks(self._dialed, self._failed)
+        except Exception:
+            self._failed(Failure())
+        else:
+            dial.addCallbacks(self._dialed, self._failed)
 
     def _info(self) -> StreamInfo:
         transport: Any = self.transport
@@ -215,18 +219,17 @@ class Inbound(Leg):
 
     def _dialed(self, outward: IProtocol) -> None:
         flows = self.gateway.flows
-        flows.dialing.stop(self)
         self._dial = None
         assert isinstance(outward, Leg)
         if self.gone is not None:
-            flows.pending -= 1
             outward.transport.abortConnection()  # type: ignore[union-attr]
+            self._refuse(self._abandoned())
             return
+        # Counted by the relay from here on.
+        flows.dialing.stop(self)
         transport: Any = self.transport
         if IPending.providedBy(transport):
             transport.accept()
-        # Counted by the relay from here on.
-        flows.pending -= 1
         flows.relay.join(self, outward, self._carried)
 
     def _carried(self, stream: Carried, reason: str) -> None:
@@ -237,23 +240,34 @@ class Inbound(Leg):
         if isinstance(failure.value, Refused):
             self._refuse(failure.value)
             return
-        where = str(self.info.target)
-        if failure.check(CancelledError):
-            detail = "no answer from any hop in time" if self._late else "the client went away"
-            cause = Cause.TIMED_OUT if self._late else Cause.PEER_CLOSED
-            self._refuse(Refused(cause, Phase.CONNECT, where, detail))
+        if self._given or self.gone is not None:
+            # It was cancelled; by which error it says so is up to the dialer.
+            self._refuse(self._abandoned())
             return
+        where = str(self.info.target)
         self.gateway.flows.log.failure("a dialer failed on {where}", failure, where=where)
         self._refuse(Refused(Cause.GENERAL, Phase.CONNECT, where, failure.getErrorMessage()))
 
+    def _abandoned(self) -> Refused:
+        """
+        Why a stream was given up while it was being dialed.
+        """
+        where = str(self.info.target)
+        if self.gone is not None:
+            step = "see how long the client waits, if that was too short"
+            return Refused(Cause.PEER_CLOSED, Phase.CONNECT, where, "the client went away", step)
+        if self._given == _STOPPING:
+            return Refused(Cause.OVERLOADED, Phase.CONNECT, where, _STOPPING, _AGAIN)
+        return Refused(Cause.TIMED_OUT, Phase.CONNECT, where, self._given)
+
     def _refuse(self, reason: Refused) -> None:
         flows = self.gateway.flows
-        flows.pending -= 1
         flows.dialing.stop(self)
         flows.refused(self, reason)
         if self.gone is not None:
             return
         self.deliver = _ignore
+        self.early = b""
         transport: Any = self.transport
         if self.paused:
             transport.resumeProducing()
@@ -266,8 +280,17 @@ class Inbound(Leg):
         """
         Dialing has taken too long, all ways together.
         """
+        self._giveUp("no answer from any hop in time")
+
+    def stop(self) -> None:
+        """
+        Dialing shall end now, since all does.
+        """
+        self._giveUp(_STOPPING)
+
+    def _giveUp(self, why: str) -> None:
         if self._dial is not None:
-            self._late = True
+            self._given = why
             self._dial.cancel()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]

@@ -8,22 +8,27 @@ The composition root: from a configuration to a running node.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.cred.portal import Portal
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import StandardIOEndpoint, serverFromString
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ugate.draining import Drain
 from ugate.endpoints.dialers import Deny, Retry
 from ugate.endpoints.dialing import dialerFromText, dialersFromTexts
 from ugate.endpoints.direct import Direct
-from ugate.endpoints.reach import asksForTarget, onlyLocal, within
+from ugate.endpoints.negotiated import NegotiatedServerEndpoint
+from ugate.endpoints.reach import asksForTarget, innermost, onlyLocal, within
+from ugate.endpoints.standardio import serveOnce
 from ugate.errors import ListenRefused, Refused, StringError
 from ugate.gateway import Flows, Gateway
 from ugate.interfaces import IDialer
@@ -43,14 +48,18 @@ OPERATOR: Final = Principal("operator", "local")
 ANYONE: Final = Principal("anyone", "open")
 """Who connects to a listener that the config declares open."""
 
-_DRAIN_CHECK: Final = 0.2
+_CANNOT: Final = {
+    errno.EADDRINUSE: "stop what listens there (ss -ltnp names it), or take another port",
+    errno.EACCES: "take a port above 1023, or let systemd open it (systemd:)",
+    errno.EADDRNOTAVAIL: "take an address that this host has (ip address shows them)",
+}
 
 
 def portalFrom(reactor: Any, config: Config) -> Portal | None:
     """
     What checks credentials, if the config names a password file.
 
-    @raise PasswordFileError: the file cannot be used, and why.
+    @raise ConfigError: the file cannot be used, and why.
     """
     if config.policy.users is None:
         return None
@@ -123,7 +132,20 @@ def listenerEndpoint(tenant: Tenant, name: str, listener: Listener) -> IStreamSe
             "let it listen on loopback (interface=127.0.0.1), or name a password file as policy.users, "
             f"or write {name}: {{endpoint: ..., open: true}} if that is what you want"
         )
+    if listener.open:
+        _open(endpoint)
     return endpoint
+
+
+def _open(endpoint: IStreamServerEndpoint) -> None:
+    """
+    Let those pass who have not logged in.
+    """
+    each: IStreamServerEndpoint | None = endpoint
+    while each is not None:
+        if isinstance(each, NegotiatedServerEndpoint):
+            each.open = True
+        each = within(each)
 
 
 class Node(Service):
@@ -131,6 +153,8 @@ class Node(Service):
     All listeners of a config, and what carries their streams.
 
     @ivar ports: what listens, by listener name.
+    @ivar stdio: whether standard input and output are a stream, so that nothing
+        else may be printed there.
     @since: ugate NEXT
     """
 
@@ -142,59 +166,69 @@ class Node(Service):
         config: Config,
         *,
         started: Callable[[Node], object] = lambda node: None,
+        draining: Callable[[Callable[[], None]], object] = lambda cut: None,
         threads: int | None = None,
     ) -> None:
         """
         @param reactor: the real one.
         @param config: checked.
         @param started: called when all listeners are up.
+        @param draining: called when a stop has to wait for streams, with what cuts
+            them at once.
         @param threads: see L{Relay}.
         """
         self.reactor = reactor
         self.config = config
         self.ports: dict[str, IListeningPort] = {}
+        self.stdio = False
         self._started = started
-        self._threads = threads
+        self._draining = draining
+        self._troubles: list[str] = []
         self.own = OwnListeners()
         self.tenant = tenantFrom(reactor, config, self.own)
         node = config.node
         self.relay = Relay(reactor, node.idle, threads)
+        # A hop may have been given more time than targets have.
+        connect = max([node.connect, *(dial.timeout for dial in config.dial.values())])
         self.flows = Flows(
-            reactor, self.relay, connect=node.connect, streams=node.streams, quiet=node.flows == "quiet"
+            reactor, self.relay, connect=connect, streams=node.streams, quiet=node.flows == "quiet"
         )
 
     def privilegedStartService(self) -> None:
         """
         Listen, before twistd gives up its privileges.
 
-        @raise SystemExit: with a sentence for each listener that cannot.
+        @raise SystemExit: with a sentence for each listener that cannot; then none does.
         """
-        troubles: list[str] = []
         for name, listener in self.config.listen.items():
             try:
                 endpoint = listenerEndpoint(self.tenant, name, listener)
             except (ListenRefused, StringError) as error:
-                troubles.append(str(error))
+                self._trouble(str(error))
                 continue
             listening = endpoint.listen(self._gateway(name, listener, endpoint))
-            listening.addCallbacks(
-                self._listening,
-                lambda failure, name=name: troubles.append(self._cannot(name, failure)),
-                callbackArgs=(name,),
-            )
-        if troubles:
-            self.log.critical("{troubles}", troubles="\n".join(troubles))
-            raise SystemExit("\n".join(f"ugate: {trouble}" for trouble in troubles))
+            listening.addCallbacks(self._listening, self._notListening, (name,), {}, (name,), {})
+        if self._troubles:
+            for port in self.ports.values():
+                port.stopListening()
+            self.ports.clear()
+            raise SystemExit("\n".join(f"ugate: {trouble}" for trouble in self._troubles))
+
+    def _trouble(self, sentence: str) -> None:
+        self._troubles.append(sentence)
+        self.log.critical("{sentence}", sentence=sentence)
 
     def _gateway(self, name: str, listener: Listener, endpoint: IStreamServerEndpoint) -> Gateway:
-        anonymous = OPERATOR if onlyLocal(endpoint) else ANYONE if listener.open else None
+        own = innermost(endpoint)
+        if isinstance(own, StandardIOEndpoint):
+            self.stdio = True
+            serveOnce(own, self._stdioEnded)
         return Gateway(
             self.tenant,
             self.flows,
             listener=name,
-            anonymous=anonymous,
+            anonymous=OPERATOR if onlyLocal(endpoint) else ANYONE if listener.open else None,
             to=None if listener.to is None else Target.fromText(listener.to),
-            emptied=self._stdioEnded if isStdio(endpoint) else None,
         )
 
     def _listening(self, port: IListeningPort, name: str) -> None:
@@ -206,9 +240,14 @@ class Node(Service):
         if isinstance(address, (IPv4Address, IPv6Address)):
             self.own.add(address.host, address.port)
 
-    def _cannot(self, name: str, failure: Failure) -> str:
-        listener = self.config.listen[name]
-        return f"listener {name} ({listener.endpoint}) cannot listen: {failure.getErrorMessage()}"
+    def _notListening(self, failure: Failure, name: str) -> None:
+        error = failure.value
+        number = getattr(error.socketError, "errno", None) if isinstance(error, CannotListenError) else None
+        step = f"; {_CANNOT[number]}" if number in _CANNOT else ""
+        where = self.config.listen[name].endpoint
+        self._trouble(
+            f"listener {name} ({where}) cannot listen: {failure.getErrorMessage().rstrip('.')}{step}"
+        )
 
     def startService(self) -> None:
         """
@@ -219,41 +258,38 @@ class Node(Service):
 
     def _stdioEnded(self) -> None:
         """
-        Who was served on our standard input is done, and nobody else can come.
+        Who was served on our standard input is done.
         """
+        # It may have ended before the reactor ran.
+        self.reactor.callLater(0, self._stopUnlessListening)
+
+    def _stopUnlessListening(self) -> None:
         if self.running and not self.ports:
-            self.reactor.callLater(0, self.reactor.stop)
+            self.reactor.stop()
 
     def stopService(self) -> Deferred[None]:
         """
         Stop listening, let streams end for C{node.drain} seconds, then cut them.
         """
         super().stopService()  # type: ignore[no-untyped-call]
-        closed = [port.stopListening() for port in self.ports.values()]
+        ending: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in self.ports.values()]
         self.ports.clear()
-        done: Deferred[None] = Deferred()
-        ports = DeferredList([each for each in closed if each is not None])
-        ports.addCallback(lambda _: self._drain(done, self.reactor.seconds() + self.config.node.drain))
-        return done
+        self.own.clear()
+        drain = Drain(self.reactor, self.flows, self.config.node.drain)
+        drain.done.addCallback(self._cut)
+        ending.append(drain.done)
+        drain.begin(lambda: self._draining(drain.cut))
+        ended: Deferred[Any] = DeferredList(ending, consumeErrors=True)
+        return ended.addCallback(self._ended)
 
-    def _drain(self, done: Deferred[None], until: float) -> None:
-        left = len(self.flows)
-        if left and self.reactor.seconds() < until:
-            self.reactor.callLater(_DRAIN_CHECK, self._drain, done, until)
-            return
-        if left:
-            self.log.warn("{left} streams did not end in time and are cut", left=left)
+    def _cut(self, result: object) -> None:
         self.flows.stop()
         self.relay.stop()
-        done.callback(None)
 
-
-def isStdio(endpoint: IStreamServerEndpoint) -> bool:
-    """
-    Whether it serves one connection, on standard input and output.
-    """
-    inner = within(endpoint)
-    return isinstance(endpoint, StandardIOEndpoint) if inner is None else isStdio(inner)
+    def _ended(self, results: list[tuple[bool, object]]) -> None:
+        for good, result in results:
+            if not good and isinstance(result, Failure):
+                self.log.failure("while stopping", result)
 
 
 def explain(tenant: Tenant, target: Target, who: Principal = OPERATOR) -> list[str]:

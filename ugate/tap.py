@@ -9,16 +9,23 @@ C{twistd ugate}: the options, which are one more config store, and the service.
 from __future__ import annotations
 
 import gc
+import signal
 import sys
-from typing import Any, ClassVar
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar, Final
 
 from twisted.application.service import IService
+from twisted.internet.endpoints import StandardIOEndpoint, serverFromString
+from twisted.logger import Logger
 from twisted.python import usage
 
 from ugate.errors import ListenRefused, StringError, UgateError
 from ugate.stream import Target
 from ugate.tenancy.config.stack import openStores
 from ugate.tenancy.config.whole import Config, readConfig
+
+_log: Final = Logger()
 
 
 class Options(usage.Options):
@@ -130,6 +137,32 @@ def explanation(reactor: Any, config: Config, target: str) -> list[str]:
     return explain(tenantFrom(reactor, config, OwnListeners()), Target.fromText(target))
 
 
+def speaksOnStdio(reactor: Any, config: Config) -> bool:
+    """
+    Whether a listener serves its stream on standard input and output.
+    """
+    from ugate.endpoints.reach import innermost
+
+    endpoints = (serverFromString(reactor, each.endpoint) for each in config.listen.values())
+    return any(isinstance(innermost(endpoint), StandardIOEndpoint) for endpoint in endpoints)
+
+
+def cutBySignal(reactor: Any, cut: Callable[[], object]) -> None:
+    """
+    While streams are waited for: let the next SIGINT or SIGTERM end the wait, of
+    which the reactor would only say that it stops already.
+
+    @param cut: ends the wait.
+    """
+
+    def cutNow(number: int, frame: object) -> None:
+        reactor.callFromThread(cut)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, cutNow)
+    _log.info("another Ctrl-C or SIGTERM cuts them at once")
+
+
 def makeService(options: Options) -> IService:
     """
     The service of a node; twistd calls it.
@@ -149,5 +182,8 @@ def makeService(options: Options) -> IService:
 
     config: Config = options["read"]
     raiseDescriptorLimit(config.node.streams)
-    node: IService = Node(reactor, config, started=started)
+    if speaksOnStdio(reactor, config):
+        # The log that twistd is about to begin must not go between the bytes of a stream.
+        sys.stdout = sys.stderr
+    node: IService = Node(reactor, config, started=started, draining=partial(cutBySignal, reactor))
     return node

@@ -13,13 +13,17 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Final
 
 from twisted.internet.address import IPv4Address, IPv6Address
 
+from ugate.endpoints.reach import isLoopback
 from ugate.node import Node
 from ugate.stream import Target
 
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_PLAIN: Final = ("tcp", "tcp6", "systemd")
+"""What a prefix has to stand in front of, so that clients speak it first."""
 
 
 def lines(node: Node, which: Callable[[str], str | None] = shutil.which) -> Iterator[str]:
@@ -30,18 +34,41 @@ def lines(node: Node, which: Callable[[str], str | None] = shutil.which) -> Iter
     """
     for name, port in node.ports.items():
         address = port.getHost()
-        if not isinstance(address, (IPv4Address, IPv6Address)):
-            yield f"{name}: listening on {address}"
-            continue
-        at = Target(_WILDCARDS.get(address.host, address.host), address.port)
-        yield f"{name}: listening on {Target(address.host, address.port)}"
-        kind = node.config.listen[name].endpoint.partition(":")[0]
-        if kind in ("auto", "socks"):
-            yield f"  curl -x socks5h://{at} http://example.com/"
-        if kind in ("auto", "connect"):
-            yield f"  curl -x http://{at} https://example.com/"
-        if kind in ("auto", "socks"):
-            yield f"  ssh -o {shlex.quote('ProxyCommand=' + _proxyCommand(at, which))} user@example.com"
+        if isinstance(address, (IPv4Address, IPv6Address)):
+            yield f"{name}: listening on {Target(address.host, address.port)}"
+            at = Target(_WILDCARDS.get(address.host, address.host), address.port)
+            yield from _clients(
+                node.config.listen[name].endpoint, at, _login(node, name, address.host), which
+            )
+        else:
+            yield f"{name}: listening on {_path(address)}"
+
+
+def _path(address: Any) -> str:
+    path = getattr(address, "name", None)
+    # What is in no directory begins with a zero, and is written with an @.
+    return f"unix:{path.decode().replace(chr(0), '@')}" if isinstance(path, bytes) else str(address)
+
+
+def _login(node: Node, name: str, host: str) -> bool:
+    """
+    Whether nobody passes a listener without a login.
+    """
+    return node.tenant.portal is not None and not node.config.listen[name].open and not isLoopback(host)
+
+
+def _clients(endpoint: str, at: Target, login: bool, which: Callable[[str], str | None]) -> Iterator[str]:
+    kind, _, rest = endpoint.partition(":")
+    if rest.partition(":")[0] not in _PLAIN:
+        return
+    # Then curl asks for the password.
+    user = " -U NAME" if login else ""
+    if kind in ("auto", "socks"):
+        yield f"  curl -x socks5h://{at}{user} http://example.com/"
+    if kind in ("auto", "connect"):
+        yield f"  curl -x http://{at}{user} https://example.com/"
+    if kind in ("auto", "socks") and not login:
+        yield f"  ssh -o {shlex.quote('ProxyCommand=' + _proxyCommand(at, which))} user@example.com"
 
 
 def _proxyCommand(at: Target, which: Callable[[str], str | None]) -> str:
@@ -58,10 +85,11 @@ def _proxyCommand(at: Target, which: Callable[[str], str | None]) -> str:
 
 def greet(node: Node) -> None:
     """
-    Print the lines, past twistd's log, so that they can be pasted as they are.
+    Print the lines, past twistd's log, so that they can be pasted as they are; but
+    not between the bytes of a stream.
     """
     out = sys.__stdout__
-    if out is None or not node.ports:
+    if out is None or not node.ports or node.stdio:
         return
     out.write("".join(f"{line}\n" for line in lines(node)))
     out.flush()

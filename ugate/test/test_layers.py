@@ -66,6 +66,7 @@ LAYERS = (
             "ugate.cli",
             "ugate.testing",
             "ugate.checks",
+            "ugate.draining",
             "ugate.limits",
             "ugate.welcome",
         ),

@@ -1,0 +1,84 @@
+# -*- test-case-name: ugate.test.test_draining -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+The end of a node: streams have some time to end, and then they are cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sized
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+
+class Drain:
+    """
+    The wait until nothing is left, or until there was time enough.
+
+    @ivar done: fires when it is over.
+    @since: ugate NEXT
+    """
+
+    log = Logger()
+    CHECK = 0.2
+    """Seconds between two looks at what is left."""
+
+    def __init__(self, clock: IReactorTime, streams: Sized, seconds: float) -> None:
+        """
+        @param streams: as many as its length says are open.
+        @param seconds: how long to wait for them at most.
+        """
+        self._clock = clock
+        self._streams = streams
+        self._began = clock.seconds()
+        self._until = self._began + seconds
+        self._next: IDelayedCall | None = None
+        self._over = False
+        self._waiting = False
+        self.done: Deferred[None] = Deferred()
+
+    def begin(self, waiting: Callable[[], object]) -> None:
+        """
+        Begin.
+
+        @param waiting: called if there is something to wait for.
+        """
+        left = len(self._streams)
+        if left and self._clock.seconds() < self._until:
+            self.log.info(
+                "open streams: {left}; they have {seconds:g} s to end",
+                left=left,
+                seconds=self._until - self._began,
+            )
+            self._waiting = True
+            waiting()
+        self._look()
+
+    def cut(self) -> None:
+        """
+        Wait no longer.
+        """
+        if not self._over:
+            self._until = self._clock.seconds()
+            if self._next is not None:
+                self._next.cancel()
+            self._look()
+
+    def _look(self) -> None:
+        self._next = None
+        left = len(self._streams)
+        now = self._clock.seconds()
+        if left and now < self._until:
+            self._next = self._clock.callLater(min(self.CHECK, self._until - now), self._look)
+            return
+        self._over = True
+        waited = now - self._began
+        if left:
+            self.log.warn("streams cut after {waited:.1f} s: {left}", left=left, waited=waited)
+        elif self._waiting:
+            self.log.info("all streams have ended, after {waited:.1f} s", waited=waited)
+        self.done.callback(None)
