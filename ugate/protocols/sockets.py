@@ -4,7 +4,7 @@
 
 """
 What can be asked of a transport besides reading and writing: to hand over its
-socket, and to end one direction.
+socket, to end one direction, and to be cut.
 """
 
 from __future__ import annotations
@@ -41,6 +41,10 @@ class BareSocket:
         unsent = b""
         if connection.dataBuffer or connection._tempDataBuffer:
             unsent = b"".join((connection.dataBuffer[connection.offset :], *connection._tempDataBuffer))
+            connection.dataBuffer = b""
+            connection._tempDataBuffer = []
+        # Whoever is readable and writable at once is asked to write after its protocol gave it away.
+        connection.doRead = connection.doWrite = _nothing  # type: ignore[method-assign]
         socket = connection.socket
         connection.connected = 0
         connection.disconnected = 1
@@ -52,7 +56,16 @@ class BareSocket:
 def _bareSocket(connection: tcp.Connection) -> BareSocket | None:
     if connection.TLS or not connection.connected or connection.disconnecting:
         return None
+    if connection._writeDisconnecting or connection._aborting:
+        # What it was told to do is not yet done, and the socket knows nothing of it.
+        return None
     return BareSocket(connection)
+
+
+def _nothing() -> None:
+    """
+    What is left to do for a transport whose socket is gone.
+    """
 
 
 registerAdapter(_bareSocket, tcp.Connection, IDetachable)
@@ -86,8 +99,22 @@ def endWriting(transport: ITransport) -> None:
 
     Twisted's TLS has no half-close, but its C{loseConnection} sends
     close_notify and keeps delivering until the peer's arrives: the same thing.
+    It does claim to provide some of what the transport below it provides, and
+    would end that one; so its class is asked.
     """
-    if IHalfCloseableTransport.providedBy(transport) or IHalfCloseableDescriptor.providedBy(transport):
+    kind = type(transport)
+    if IHalfCloseableTransport.implementedBy(kind) or IHalfCloseableDescriptor.implementedBy(kind):
         cast(IHalfCloseableTransport, transport).loseWriteConnection()
+    else:
+        transport.loseConnection()
+
+
+def cut(transport: Any) -> None:
+    """
+    Drop what is buffered and reset, or whatever comes next to that: C{stdio} can
+    only be closed.
+    """
+    if hasattr(transport, "abortConnection"):
+        transport.abortConnection()
     else:
         transport.loseConnection()
