@@ -17,7 +17,7 @@ import errno
 import select
 import struct
 from collections.abc import Callable
-from socket import IPPROTO_TCP, MSG_DONTWAIT, SHUT_RDWR, SHUT_WR, SO_LINGER, SOL_SOCKET, TCP_NODELAY
+from socket import IPPROTO_TCP, MSG_DONTWAIT, SHUT_WR, SO_LINGER, SOL_SOCKET, TCP_NODELAY
 from typing import Any, Final, Protocol, cast
 
 from zope.interface import implementer
@@ -413,8 +413,9 @@ class Pump:
 
     def end(self, joined: Joined, reason: str, abort: bool) -> None:
         """
-        End a stream before its time.  Sockets that a thread works on are shut
-        down, and closed when they have come back.
+        End a stream before its time.  Sockets that a thread works on are closed
+        when they have come back: to shut them down, which wakes the thread too,
+        would tell both peers of a clean end.
         """
         if joined._ending is not None:
             return
@@ -422,13 +423,12 @@ class Pump:
         if a.lent is None and b.lent is None:
             self._close(joined, reason, abort)
             return
+        assert self._splicers is not None
         joined._ending = (reason, abort)
         for side in (a, b):
             self._arm(side, 0)
-            try:
-                side.socket.shutdown(SHUT_RDWR)
-            except OSError as error:
-                self._log.debug("socket was gone before: {error}", error=error)
+            if side.lent is not None:
+                self._splicers.recall(side.lent)
 
     def _close(self, joined: Joined, reason: str, abort: bool) -> None:
         joined._ending = (reason, abort)

@@ -65,7 +65,7 @@ class Direction:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_pipe", "active", "count", "error", "eof", "queued", "sink", "source")
+    __slots__ = ("_pipe", "active", "count", "error", "eof", "queued", "recalled", "sink", "source")
 
     def __init__(self, source: socket, sink: socket) -> None:
         """
@@ -83,6 +83,8 @@ class Direction:
         """The source has ended, and the sink has everything."""
         self.error: OSError | None = None
         """What broke it, if anything did."""
+        self.recalled = False
+        """The lender wants it back; set by the lender."""
         self._pipe = openPipe()
 
     def closePipe(self) -> None:
@@ -157,6 +159,12 @@ class Splicer:
         self._inbox.append(direction)
         os.eventfd_write(self._wake, 1)
 
+    def recall(self) -> None:
+        """
+        Look which directions are recalled; called by the lender's thread.
+        """
+        os.eventfd_write(self._wake, 1)
+
     def stop(self) -> None:
         """
         End the thread; directions that it still has are dropped.
@@ -182,6 +190,9 @@ class Splicer:
         while self._inbox:
             direction = self._inbox.pop()
             direction.active = self._seconds()
+            if direction.recalled:
+                self._giveBack(direction)
+                continue
             self._all.add(direction)
             self._await(direction)
 
@@ -194,9 +205,9 @@ class Splicer:
                 try:
                     direction.move(0)
                     direction.active = self._seconds()
-                    over = direction.eof
+                    over = direction.eof or direction.recalled
                 except BlockingIOError:
-                    over = self._quiet(direction)
+                    over = direction.recalled or self._quiet(direction)
             direction.setBlocking(False)
         except OSError as error:
             direction.error = error
@@ -210,6 +221,7 @@ class Splicer:
         for descriptor, _ in self._epoll.poll(timeout):
             if descriptor == self._wake:
                 os.eventfd_read(self._wake)
+                self._giveRecalled()
                 continue
             for direction in self._waiting.get(descriptor, ()):
                 if direction is not None and direction in self._all:
@@ -220,6 +232,11 @@ class Splicer:
             for direction in tuple(self._all):
                 if self._quiet(direction):
                     self._giveBack(direction)
+
+    def _giveRecalled(self) -> None:
+        for direction in tuple(self._all):
+            if direction.recalled:
+                self._giveBack(direction)
 
     def _turn(self, direction: Direction) -> None:
         blockedBefore = direction.queued
@@ -311,6 +328,13 @@ class Splicers:
         self._lent[direction] = splicer
         splicer.lend(direction)
 
+    def recall(self, direction: Direction) -> None:
+        """
+        Ask for a direction back, whatever its sockets do.  It comes as those do that ended.
+        """
+        direction.recalled = True
+        self._lent[direction].recall()
+
     def settle(self, direction: Direction) -> None:
         """
         Note that a direction came back.
@@ -319,9 +343,8 @@ class Splicers:
 
     def stop(self) -> None:
         """
-        End all threads.
+        End all threads; what was lent to them is for the lender to L{settle}.
         """
         for splicer in self._splicers:
             splicer.stop()
         self._splicers.clear()
-        self._lent.clear()
