@@ -1,0 +1,221 @@
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Every class that says that it provides an interface does provide it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pkgutil import walk_packages
+from typing import Any
+
+from zope.interface import Interface, implementedBy, implementer
+from zope.interface.verify import verifyClass, verifyObject
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+import ugate
+from ugate.endpoints.addresses import AddressEndpoint
+from ugate.endpoints.connecting import Connecting
+from ugate.endpoints.dialers import Deny, Fallback, Retry
+from ugate.endpoints.direct import Direct
+from ugate.endpoints.names import NameEndpoint
+from ugate.endpoints.negotiated import NegotiatedClientEndpoint, NegotiatedServerEndpoint
+from ugate.endpoints.parsers import HopParser, ServerParser
+from ugate.gateway import Flows, Gateway, Inbound
+from ugate.interfaces import Auth
+from ugate.leg import Leg
+from ugate.protocols.auto import Auto, Fixed
+from ugate.protocols.httpconnect import HttpProxy
+from ugate.protocols.httpconnectclient import ConnectClient
+from ugate.protocols.proxyproto import ProxyHeader
+from ugate.protocols.socks4 import Socks4
+from ugate.protocols.socks4client import Socks4Client
+from ugate.protocols.socks5 import Socks5
+from ugate.protocols.socks5client import Socks5Client
+from ugate.relay import Relay
+from ugate.stream import StreamInfo, Target
+from ugate.tenancy.config.commandline import CommandLineStore
+from ugate.tenancy.config.files import FileStore
+from ugate.tenancy.config.stack import Stack
+from ugate.tenancy.egress import Egress, OwnListeners
+from ugate.tenancy.policy import KnownPrincipals
+from ugate.tenancy.routes import Routes
+from ugate.tenancy.tenant import Tenant
+
+PEER = IPv4Address("TCP", "192.0.2.7", 40000)
+INFO = StreamInfo(PEER, PEER)
+TARGET = Target("192.0.2.1", 80)
+REACTOR: Any = MemoryReactorClock()
+
+
+def tenant() -> Tenant:
+    """
+    A tenant that has all that its interface names.
+    """
+    made = Tenant(REACTOR, KnownPrincipals())
+    made.dialer = Deny()
+    return made
+
+
+def gateway() -> Gateway:
+    """
+    A gateway for nobody.
+    """
+    return Gateway(tenant(), Flows(REACTOR, Relay(REACTOR)))
+
+
+BY_CLASS = None
+"""Without an instance: for those whose making needs more than their interfaces are about."""
+
+PROVIDERS: dict[str, Callable[[], object] | None] = {
+    "ugate.endpoints.addresses.AddressEndpoint": lambda: AddressEndpoint(REACTOR, TARGET),
+    "ugate.endpoints.addresses._Opening": BY_CLASS,
+    "ugate.endpoints.clients.ChainEndpoint": BY_CLASS,
+    "ugate.endpoints.connecting.Connecting": lambda: Connecting(REACTOR, TARGET, gateway(), None),
+    "ugate.endpoints.dialers.Deny": Deny,
+    "ugate.endpoints.dialers.Fallback": lambda: Fallback(REACTOR, [Deny()]),
+    "ugate.endpoints.dialers.Retry": lambda: Retry(REACTOR, Deny()),
+    "ugate.endpoints.dialers._Way": BY_CLASS,
+    "ugate.endpoints.direct.Direct": lambda: Direct(REACTOR),
+    "ugate.endpoints.names.NameEndpoint": lambda: NameEndpoint(REACTOR, TARGET),
+    "ugate.endpoints.names._Race": BY_CLASS,
+    "ugate.endpoints.negotiated.NegotiatedClientEndpoint": lambda: NegotiatedClientEndpoint(
+        REACTOR, AddressEndpoint(REACTOR, TARGET), lambda: Socks5Client(TARGET), hop="x"
+    ),
+    "ugate.endpoints.negotiated.NegotiatedServerEndpoint": lambda: NegotiatedServerEndpoint(
+        REACTOR, TCP4ServerEndpoint(REACTOR, 0), Socks5
+    ),
+    "ugate.endpoints.parsers.HopParser": lambda: HopParser("socks"),
+    "ugate.endpoints.parsers.ServerParser": lambda: ServerParser("socks"),
+    "ugate.endpoints.servers.HttpFactory": BY_CLASS,
+    "ugate.endpoints.tlsclient.TLSClientEndpoint": BY_CLASS,
+    "ugate.endpoints.tlsclient._Handshake": BY_CLASS,
+    "ugate.endpoints.upstream.Announced": BY_CLASS,
+    "ugate.endpoints.upstream.Upstream": BY_CLASS,
+    "ugate.endpoints.upstream._Through": BY_CLASS,
+    "ugate.leg.Leg": Leg,
+    "ugate.protocols.auto.Auto": lambda: Auto(INFO, Auth.NONE, {}),
+    "ugate.protocols.auto.Fixed": lambda: Fixed(INFO, Auth.NONE, TARGET, "tls"),
+    "ugate.protocols.httpchannel.HttpForward": BY_CLASS,
+    "ugate.protocols.httpconnect.HttpProxy": lambda: HttpProxy(INFO, Auth.NONE),
+    "ugate.protocols.httpconnectclient.ConnectClient": lambda: ConnectClient(TARGET),
+    "ugate.protocols.httpforward.HttpForwardFactory": BY_CLASS,
+    "ugate.protocols.httpstream.HttpStream": BY_CLASS,
+    "ugate.protocols.negotiate.Negotiating": BY_CLASS,
+    "ugate.protocols.passing.Passing": BY_CLASS,
+    "ugate.protocols.proxyproto.ProxyHeader": lambda: ProxyHeader(INFO, Auth.NONE),
+    "ugate.protocols.proxyproto.ProxyHeaderClient": BY_CLASS,
+    "ugate.protocols.sockets.BareSocket": BY_CLASS,
+    "ugate.protocols.socks4.Socks4": lambda: Socks4(INFO, Auth.NONE),
+    "ugate.protocols.socks4client.Socks4Client": lambda: Socks4Client(TARGET),
+    "ugate.protocols.socks5.Socks5": lambda: Socks5(INFO, Auth.NONE),
+    "ugate.protocols.socks5client.Socks5Client": lambda: Socks5Client(TARGET),
+    "ugate.pump.Pump": BY_CLASS,
+    "ugate.stream.StreamInfo": lambda: INFO,
+    "ugate.tenancy.config.commandline.CommandLineStore": CommandLineStore,
+    "ugate.tenancy.config.files.FileStore": lambda: FileStore("/nowhere.yaml"),
+    "ugate.tenancy.config.stack.Stack": lambda: Stack([]),
+    "ugate.tenancy.egress.Egress": lambda: Egress(OwnListeners(), private=True),
+    "ugate.tenancy.passwords.PasswordFile": BY_CLASS,
+    "ugate.tenancy.passwords._Principals": BY_CLASS,
+    "ugate.tenancy.policy.KnownPrincipals": KnownPrincipals,
+    "ugate.tenancy.routes.Routes": lambda: Routes([]),
+    "ugate.tenancy.tenant.Tenant": tenant,
+    "ugate.testing.conversation.Conversation": BY_CLASS,
+    "ugate.testing.names.Lookup": BY_CLASS,
+    "ugate.testing.names.MeshResolver": BY_CLASS,
+    "ugate.testing.ports.MemoryPort": BY_CLASS,
+    "ugate.testing.reactor.HostReactor": BY_CLASS,
+    "ugate.testing.reactor._First": BY_CLASS,
+    "ugate.testing.store.ValueStore": BY_CLASS,
+    "ugate.testing.transport.MemoryTransport": BY_CLASS,
+}
+"""Every class with an C{@implementer}, and what makes one.  A new one has a line here."""
+
+
+def declared(cls: type) -> tuple[Any, ...]:
+    """
+    The interfaces that a class itself says that it provides.
+    """
+    spec: Any = implementedBy
+    interfaces: tuple[Any, ...] = spec(cls).declared
+    return interfaces
+
+
+def providers() -> Iterator[tuple[str, type]]:
+    """
+    The classes of the package that say so of themselves, but for those of its tests.
+    """
+    for module in walk_packages(ugate.__path__, "ugate."):
+        if module.name.startswith("ugate.test."):
+            continue
+        for name, value in vars(import_module(module.name)).items():
+            if isinstance(value, type) and value.__module__ == module.name and declared(value):
+                yield f"{module.name}.{name}", value
+
+
+class ProviderTests(SynchronousTestCase):
+    """
+    All of ugate's classes.
+    """
+
+    def test_eachHasALine(self) -> None:
+        """
+        No provider is forgotten, and none is listed that is gone.
+        """
+        there = {name for name, _ in providers()}
+        self.assertEqual(there - PROVIDERS.keys(), set(), "without a line in PROVIDERS")
+        self.assertEqual(PROVIDERS.keys() - there, set(), "with a line in PROVIDERS, but gone")
+
+    def test_each(self) -> None:
+        """
+        Each provides what it says, by its class and as an object.
+        """
+        for name, cls in providers():
+            make = PROVIDERS[name]
+            made = BY_CLASS if make is None else make()
+            self.assertTrue(made is None or type(made) is cls, name)
+            for interface in declared(cls):
+                self.assertTrue(verifyClass(interface, cls), name)
+                if made is not None:
+                    self.assertTrue(verifyObject(interface, made), name)
+
+    def test_protocolsOfAStream(self) -> None:
+        """
+        What stands on a transport can be told of half a close.
+        """
+        inbound = Inbound(gateway())
+        transport = StringTransport()
+        inbound.transport = transport
+        for interface in list(implementedBy(Leg)):  # type: ignore[no-untyped-call]
+            self.assertTrue(verifyObject(interface, inbound), interface)
+
+
+class DeclaredTests(SynchronousTestCase):
+    """
+    L{declared}.
+    """
+
+    def test_own(self) -> None:
+        """
+        What a class takes from another one is not its own.
+        """
+
+        class IThing(Interface):
+            pass
+
+        @implementer(IThing)
+        class Thing:
+            pass
+
+        class Other(Thing):
+            pass
+
+        self.assertEqual((declared(Thing), declared(Other), declared(int)), ((IThing,), (), ()))
