@@ -16,13 +16,21 @@ from typing import Any, Final
 
 from zope.interface import directlyProvides, providedBy
 
-from twisted.internet.interfaces import IConnector
+from twisted.internet.interfaces import IConnector, IListeningPort
 
 from ugate.interfaces import IEgress, ITenant
 from ugate.tenancy.egress import Egress
 
 _OFTEN: Final = ("seconds", "callLater", "addReader", "addWriter", "removeReader", "removeWriter")
 """What is called so often that looking it up twice would count."""
+
+BACKLOG: Final = 1024
+"""
+Connections that may wait to be accepted.  Twisted's own default is so few that a
+burst of clients fills it, and each of those that come then waits a second.
+"""
+
+_TWISTEDS: Final = 50
 
 
 class TenantReactor:
@@ -66,3 +74,26 @@ class TenantReactor:
         self._egress.check(host, port)
         connector: IConnector = self._connectTCP(host, port, factory, timeout, bindAddress)
         return connector
+
+    def listenTCP(
+        self, port: int, factory: Any, backlog: int = _TWISTEDS, interface: str = ""
+    ) -> IListeningPort:
+        """
+        See L{twisted.internet.interfaces.IReactorTCP.listenTCP}; unless a string says how many, L{BACKLOG}
+        connections may wait.
+        """
+        listening: IListeningPort = self._reactor.listenTCP(port, factory, _room(backlog), interface)
+        return listening
+
+    def listenUNIX(
+        self, address: str, factory: Any, backlog: int = _TWISTEDS, mode: int = 0o666, wantPID: bool = False
+    ) -> IListeningPort:
+        """
+        See L{twisted.internet.interfaces.IReactorUNIX.listenUNIX}; with room as in L{listenTCP}.
+        """
+        listening: IListeningPort = self._reactor.listenUNIX(address, factory, _room(backlog), mode, wantPID)
+        return listening
+
+
+def _room(backlog: int) -> int:
+    return BACKLOG if backlog == _TWISTEDS else backlog
