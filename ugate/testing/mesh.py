@@ -264,11 +264,14 @@ class MemoryMesh:
         """
         self._network.turns.advance(seconds, turns)
 
-    def connections(self) -> list[str]:
+    def connections(self, host: str = "") -> list[str]:
         """
         The connections that have an open end, in words: C{HOST ADDRESS -E{>} HOST ADDRESS}.
+
+        @param host: only those of which the end on this host is open; a gateway that
+            is done with its streams has none.
         """
-        return [str(connection) for connection in self._network.turns.connections]
+        return [str(each) for each in self._network.turns.connections if each.isOpenOn(host)]
 
     def stop(self) -> None:
         """

@@ -251,6 +251,13 @@ class Connection:
         """
         return self.client.isClosed and self.server.isClosed
 
+    def isOpenOn(self, host: str) -> bool:
+        """
+        Whether an end is open on a host; with no name, on any.
+        """
+        ends = ((self.source, self.client), (self.destination, self.server))
+        return any(not end.isClosed and host in ("", name) for name, end in ends)
+
     def move(self) -> bool:
         """
         Let all go one step on its way.
