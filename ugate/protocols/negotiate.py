@@ -33,6 +33,7 @@ from twisted.python.failure import Failure
 from ugate.deadlines import Deadlines
 from ugate.errors import Cause, Phase, ProtocolError, Refused
 from ugate.interfaces import Detached, IDetachable, IHalfCloseableTransport, INegotiation, IPending, Step
+from ugate.protocols.passing import Passing
 from ugate.protocols.sockets import endWriting, writeNow
 from ugate.stream import Principal
 
@@ -69,12 +70,12 @@ class Owner(ABC):
         The protocol that the stream is for; L{None} to close it.
         """
 
-    def opened(self, inner: IProtocol) -> None:
+    def opened(self, inner: IProtocol) -> None:  # noqa: B027 (not every owner cares)
         """
         The inner protocol has its transport.
         """
 
-    def failed(self, host: Negotiating, error: Exception) -> None:
+    def failed(self, host: Negotiating, error: Exception) -> None:  # noqa: B027 (not every owner cares)
         """
         The negotiation came to nothing.
         """
@@ -88,16 +89,11 @@ class Owner(ABC):
         raise UnauthorizedLogin
 
 
+# Twisted's TLS provides the last of what its transport does: so it passes on the answer to what is below it.
 @implementer(
-    IProtocol,
-    IHalfCloseableProtocol,
-    ITransport,
-    IConsumer,
-    IPushProducer,
-    IHalfCloseableTransport,
-    IPending,
+    IProtocol, IHalfCloseableProtocol, ITransport, IConsumer, IPushProducer, IHalfCloseableTransport, IPending
 )
-class Negotiating:
+class Negotiating(Passing):
     """
     One connection under negotiation; afterwards the transport of the protocol
     that the stream is for.
@@ -108,7 +104,6 @@ class Negotiating:
 
     _log = Logger()
 
-    transport: Any = None
     inner: Any = None
     negotiation: Any = None
     _closing = False
@@ -191,14 +186,14 @@ class Negotiating:
         The peer has not said a word in the time that the listener grants.
         """
         if not self._received and self.inner is None and not self._closing:
-            self._step(self.negotiation.silent)
+            self._unattended(self._step, self.negotiation.silent)
 
     def begin(self) -> None:
         """
         Let a negotiation that waits for nothing be done at once.
         """
         if not self._closing:
-            self._step(self.negotiation.receive, b"")
+            self._unattended(self._step, self.negotiation.receive, b"")
 
     def _step(self, call: Callable[..., Step], *args: object) -> None:
         try:
@@ -222,14 +217,26 @@ class Negotiating:
             self._loggedIn(None)
             return
         if isinstance(result, Deferred):
-            result.addCallbacks(self._loggedIn, self._notLoggedIn)
+            result.addErrback(self._notLoggedIn)
+            result.addCallback(lambda principal: self._unattended(self._loggedIn, principal))
         else:
             self._loggedIn(result)
 
     def _notLoggedIn(self, failure: Failure) -> None:
         if failure.check(UnauthorizedLogin) is None:
             self._log.failure("a login could not be checked", failure=failure)
-        self._loggedIn(None)
+
+    def _unattended(self, call: Callable[..., object], *args: object) -> None:
+        """
+        Do what nobody waits for who would close the connection if it fails, as
+        the reactor does.
+        """
+        try:
+            call(*args)
+        except Exception:
+            self._log.failure("a negotiation failed")
+            if self.transport is not None:
+                self.abortConnection()
 
     def _loggedIn(self, principal: Principal | None) -> None:
         self._busy = False
@@ -239,6 +246,9 @@ class Negotiating:
         if self.inner is None and not self._closing and not self._busy and self._held:
             held, self._held = self._held, b""
             self._step(self.negotiation.receive, held)
+        if self._eof and self.inner is None and not self._closing and not self._busy:
+            # It ended while we checked, and there is more that it should have said.
+            self.transport.loseConnection()
 
     def _open(self, step: Step) -> None:
         self.owner.deadlines.stop(self)
@@ -264,9 +274,10 @@ class Negotiating:
         if reply:
             self._finish(reply)
         else:
+            # Nothing is left to say; to close would be to wait for the peer, which TLS does.
             self._closing = True
             self.owner.deadlines.stop(self)
-            self.transport.loseConnection()
+            self.abortConnection()
 
     def _finish(self, last: bytes) -> None:
         """
@@ -323,6 +334,7 @@ class Negotiating:
         """
         self.owner.deadlines.stop(self)
         self.owner.lingering.stop(self)
+        self._answered = True
         inner, self.inner = self.inner, None
         if inner is not None:
             inner.connectionLost(reason)
@@ -332,79 +344,7 @@ class Negotiating:
             detail = "" if clean else reason.getErrorMessage()
             self.owner.failed(self, Refused(Cause.PEER_CLOSED, Phase.NEGOTIATE, "peer", detail))
 
-    # The transport of the inner protocol.
-
-    def getPeer(self) -> IAddress:
-        """
-        What is known of the stream.
-        """
-        return self.peer
-
-    def getHost(self) -> IAddress:
-        """
-        The local address.
-        """
-        return cast(IAddress, self.transport.getHost())
-
-    def write(self, data: bytes) -> None:
-        """
-        See L{ITransport}.
-        """
-        self.transport.write(data)
-
-    def writeSequence(self, data: Any) -> None:
-        """
-        See L{ITransport}.
-        """
-        self.transport.write(b"".join(data))
-
-    def loseConnection(self) -> None:
-        """
-        See L{ITransport}.
-        """
-        self.transport.loseConnection()
-
-    def abortConnection(self) -> None:
-        """
-        Drop what is buffered, and reset.
-        """
-        self.transport.abortConnection()
-
-    def loseWriteConnection(self) -> None:
-        """
-        See L{IHalfCloseableTransport}.
-        """
-        endWriting(self.transport)
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """
-        See L{IConsumer}.
-        """
-        self.transport.registerProducer(producer, streaming)
-
-    def unregisterProducer(self) -> None:
-        """
-        See L{IConsumer}.
-        """
-        self.transport.unregisterProducer()
-
-    def pauseProducing(self) -> None:
-        """
-        See L{IPushProducer}.
-        """
-        self.transport.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        """
-        See L{IPushProducer}.
-        """
-        self.transport.resumeProducing()
-
-    def stopProducing(self) -> None:
-        """
-        See L{IPushProducer}.
-        """
-        self.transport.stopProducing()
+    # The transport of the inner protocol, with what it inherits.
 
     def accept(self) -> None:
         """
