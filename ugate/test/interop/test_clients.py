@@ -134,18 +134,10 @@ class ProxychainsTests(InteropTestCase):
             config = self.write(
                 f"{kind}.conf", f"strict_chain\nproxy_dns\n[ProxyList]\n{kind} {HOST} {gateway.port}\n"
             )
-            command: list[str | Path] = [
-                chains,
-                "-q",
-                "-f",
-                config,
-                program("curl"),
-                "-q",
-                "-sS",
-                "--max-time",
-                "20",
-            ]
-            done = self.finish([*command, f"http://{HOST}:{server.port}/bytes/100000"])
+            fetch = [program("curl"), "-q", "-sS", "--max-time", "20"]
+            done = self.finish(
+                [chains, "-q", "-f", config, *fetch, f"http://{HOST}:{server.port}/bytes/100000"]
+            )
             self.assertTrue(done.stdout == BLOCK[:100000], f"{kind}: {done.stderr!r}")
         for protocol in ("socks4", "socks5", "connect"):
             gateway.waitFor(f"-> {HOST}:{server.port} {protocol}")
