@@ -21,8 +21,6 @@ from ugate.errors import StringError
 from ugate.tenancy.config.schema import sectionTypes
 from ugate.tenancy.passwordhashes import PasswordHash
 
-CHEAP = PasswordHash.ofPassword(b"secret", ln=2)
-
 
 def named(wanted: Any) -> set[str]:
     """
@@ -127,7 +125,7 @@ class StringChecksTests(SynchronousTestCase):
         path = self.mktemp()
         self.assertIn(path, self.wrong("users", path))
         with open(path, "w", encoding="utf-8") as out:
-            out.write(f"alice:{CHEAP}\n")
+            out.write(f"alice:{PasswordHash.ofPassword(b'secret')}\n")
         os.chmod(path, 0o600)
         self.checks["users"](path)
         with open(path, "a", encoding="utf-8") as out:
