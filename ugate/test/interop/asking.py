@@ -35,6 +35,16 @@ def connected(port: int, host: str = HOST) -> socket.socket:
     return connection
 
 
+def isCut(connection: socket.socket) -> bool:
+    """
+    Whether the other side ends the connection, one way or the other, without a word.
+    """
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
 def socks5Request(host: str, port: int) -> bytes:
     """
     A CONNECT request of SOCKS5, with an address where the host is one.

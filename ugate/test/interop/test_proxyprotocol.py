@@ -11,7 +11,7 @@ import re
 import socket
 import struct
 
-from ugate.test.interop.asking import connected, curl, socks5
+from ugate.test.interop.asking import connected, curl, isCut, socks5
 from ugate.test.interop.peers import haproxy
 from ugate.test.interop.processes import HOST, Gateway, InteropTestCase, freePort
 from ugate.test.interop.targets import StreamServer, readExactly, webServer
@@ -68,11 +68,11 @@ class FromHAProxyTests(InteropTestCase):
         gateway = self._gateway()
         with connected(gateway.port) as client:
             client.sendall(b"\x05\x01\x00")
-            self.assertEqual(client.recv(10), b"")
+            self.assertTrue(isCut(client))
         plain = self.ugate()
         with connected(plain.port) as client:
             client.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.8 5555 1080\r\n\x05\x01\x00")
-            self.assertEqual(client.recv(10), b"")
+            self.assertTrue(isCut(client))
         plain.waitFor("auto:proxyproto:")
 
 
