@@ -28,6 +28,7 @@ from twisted.internet.interfaces import (
     ITransport,
 )
 from twisted.logger import Logger
+from twisted.python.components import registerAdapter
 from twisted.python.failure import Failure
 
 from ugate.deadlines import Deadlines
@@ -110,8 +111,6 @@ class Negotiating(Passing):
     _busy = False
     """Whether a login is being checked; what arrives waits."""
     _answered = False
-    _below: Any = None
-    """What hands over the socket of the transport below, once somebody asked for it."""
     _received = 0
     _held = b""
     """What arrived and nobody has taken yet."""
@@ -124,13 +123,6 @@ class Negotiating(Passing):
         """
         self.owner = owner
         self.peer = peer
-
-    def __conform__(self, interface: object) -> object | None:
-        # A handshake forwards the socket of the transport below, if that has one.
-        if interface is IDetachable and self.inner is not None:
-            self._below = IDetachable(self.transport, None)
-            return None if self._below is None else self
-        return None
 
     # The protocol of the connection below.
 
@@ -364,14 +356,45 @@ class Negotiating(Passing):
             self._answered = True
             self._finish(self.negotiation.refuse(reason))
 
-    def detach(self) -> Detached:
+    def leave(self, below: Detached) -> Detached:
         """
-        See L{IDetachable.detach}.
+        The socket is gone: whoever took it takes what we hold, too.
+
+        @param below: what the transport below us gave.
         """
-        below = (self._below or IDetachable(self.transport)).detach()
-        self._below = None
         held = self._held + below.unread
         self._closing = True
         self._held = b""
         self.transport = self.inner = self.negotiation = None
         return Detached(below.socket, held, below.unsent) if held else below
+
+
+@implementer(IDetachable)
+class _SocketBelow:
+    """
+    The socket of a connection whose handshake is over.
+    """
+
+    __slots__ = ("_below", "_host")
+
+    def __init__(self, host: Negotiating, below: IDetachable) -> None:
+        self._host = host
+        self._below = below
+
+    def detach(self) -> Detached:
+        """
+        See L{IDetachable.detach}.
+        """
+        return self._host.leave(self._below.detach())
+
+
+def _socketBelow(host: Negotiating) -> _SocketBelow | None:
+    # TLS above a handshake claims to be one, and must not be left out.
+    if not isinstance(host, Negotiating) or host.inner is None:
+        return None
+    below = IDetachable(host.transport, None)
+    return None if below is None else _SocketBelow(host, below)
+
+
+# Not by __conform__, which Twisted's wrappers take from the transport below them.
+registerAdapter(_socketBelow, Negotiating, IDetachable)

@@ -14,7 +14,7 @@ from typing import Any, cast
 from zope.interface import implementer
 
 from twisted.internet import tcp
-from twisted.internet.interfaces import IHalfCloseableDescriptor, ITransport
+from twisted.internet.interfaces import IHalfCloseableDescriptor, ISSLTransport, ITransport
 from twisted.python.components import registerAdapter
 
 from ugate.interfaces import Detached, IDetachable, IHalfCloseableTransport
@@ -54,6 +54,9 @@ class BareSocket:
 
 
 def _bareSocket(connection: tcp.Connection) -> BareSocket | None:
+    if not isinstance(connection, tcp.Connection):
+        # Twisted's wrappers claim to be what they wrap.
+        return None
     if connection.TLS or not connection.connected or connection.disconnecting:
         return None
     if connection._writeDisconnecting or connection._aborting:
@@ -99,11 +102,11 @@ def endWriting(transport: ITransport) -> None:
 
     Twisted's TLS has no half-close, but its C{loseConnection} sends
     close_notify and keeps delivering until the peer's arrives: the same thing.
-    It does claim to provide some of what the transport below it provides, and
-    would end that one; so its class is asked.
+    It may claim the half-close of the transport below, and would end that one.
     """
-    kind = type(transport)
-    if IHalfCloseableTransport.implementedBy(kind) or IHalfCloseableDescriptor.implementedBy(kind):
+    if ISSLTransport.providedBy(transport):
+        transport.loseConnection()
+    elif IHalfCloseableTransport.providedBy(transport) or IHalfCloseableDescriptor.providedBy(transport):
         cast(IHalfCloseableTransport, transport).loseWriteConnection()
     else:
         transport.loseConnection()

@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IHalfCloseableDescriptor
 from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, connect, makeFakeServer
 from twisted.trial.unittest import SynchronousTestCase
@@ -154,6 +155,16 @@ class DetachTests(ConnectionTestCase):
             self.assertIs(IDetachable(connection, None), None)
             self.reactor.removeAll()
             near.close()
+
+    def test_wrapped(self) -> None:
+        """
+        What Twisted wraps around a connection, as for a PROXY header, is not one.
+        """
+        factory: Any = WrappingFactory(Recorders())
+        wrapper: Any = ProtocolWrapper(factory, Recorder())
+        wrapper.makeConnection(self.connected)
+        self.assertTrue(IHalfCloseableDescriptor.providedBy(wrapper))
+        self.assertIs(IDetachable(wrapper, None), None)
 
     def test_otherTransports(self) -> None:
         """
@@ -315,6 +326,18 @@ class EndTests(ConnectionTestCase):
         endWriting(mux)
         endWriting(plain)
         self.assertEqual((mux.halfClosed, mux.disconnecting, plain.disconnecting), (1, False, True))
+
+    def test_endWritingThroughAWrapper(self) -> None:
+        """
+        What Twisted wraps around a connection passes the end on.
+        """
+        factory: Any = WrappingFactory(Recorders())
+        wrapper: Any = ProtocolWrapper(factory, Recorder())
+        wrapper.makeConnection(self.connected)
+        endWriting(wrapper)
+        self.until(lambda: self.peer.ended, "the end")
+        self.peer.give(b"more")
+        self.until(lambda: self.recorder.got == b"more", "what comes after that")
 
     def test_cut(self) -> None:
         """
