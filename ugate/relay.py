@@ -18,8 +18,8 @@ from typing import Final, Protocol
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ugate.copying import Copying
-from ugate.interfaces import IDetachable
 from ugate.leg import Leg
+from ugate.protocols.sockets import detachable
 from ugate.pump import Pump, asSocketReactor, canPump
 
 _CHECKS: Final = 8
@@ -96,8 +96,8 @@ class Relay:
                 self._streams.pop(stream, None)
                 finished(stream, reason)
 
-        detachA = IDetachable(a.transport, None) if a.gone is None and not a.eof else None
-        detachB = IDetachable(b.transport, None) if b.gone is None and not b.eof else None
+        detachA = detachable(a.transport) if a.gone is None and not a.eof else None
+        detachB = detachable(b.transport) if b.gone is None and not b.eof else None
         if detachA is not None and detachB is not None and self._canPump():
             assert self._pump is not None
             one, two = detachA.detach(), detachB.detach()

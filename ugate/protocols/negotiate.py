@@ -35,7 +35,7 @@ from ugate.deadlines import Deadlines
 from ugate.errors import Cause, Phase, ProtocolError, Refused
 from ugate.interfaces import Detached, IDetachable, IHalfCloseableTransport, INegotiation, IPending, Step
 from ugate.protocols.passing import Passing
-from ugate.protocols.sockets import endWriting, writeNow
+from ugate.protocols.sockets import detachable, endWriting, writeNow
 from ugate.stream import Principal
 
 DEFAULT_CAP: Final = 16384
@@ -392,7 +392,7 @@ def _socketBelow(host: Negotiating) -> _SocketBelow | None:
     # TLS above a handshake claims to be one, and must not be left out.
     if not isinstance(host, Negotiating) or host.inner is None:
         return None
-    below = IDetachable(host.transport, None)
+    below = detachable(host.transport)
     return None if below is None else _SocketBelow(host, below)
 
 

@@ -24,7 +24,7 @@ from twisted.test.iosim import FakeTransport, connect, makeFakeServer
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.interfaces import IDetachable, IHalfCloseableTransport
-from ugate.protocols.sockets import cut, endWriting, writeNow
+from ugate.protocols.sockets import cut, detachable, endWriting, writeNow
 from ugate.test.dialfakes import CLIENT, Recorder, Recorders
 from ugate.test.socketfakes import Peer, SocketTestCase, tcpPair, unixPair
 from ugate.test.test_tlsclient import missing, selfSigned
@@ -64,9 +64,9 @@ class DetachTests(ConnectionTestCase):
     """
 
     def detach(self) -> Any:
-        detachable = IDetachable(self.connected)
-        verifyObject(IDetachable, detachable)
-        return detachable.detach()
+        found: Any = detachable(self.connected)
+        verifyObject(IDetachable, found)
+        return found.detach()
 
     def test_socket(self) -> None:
         """
@@ -164,7 +164,8 @@ class DetachTests(ConnectionTestCase):
         wrapper: Any = ProtocolWrapper(factory, Recorder())
         wrapper.makeConnection(self.connected)
         self.assertTrue(IHalfCloseableDescriptor.providedBy(wrapper))
-        self.assertIs(IDetachable(wrapper, None), None)
+        for found in (IDetachable(wrapper, None), detachable(wrapper)):
+            self.assertIs(found, None)
 
     def test_otherTransports(self) -> None:
         """
