@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_negotiated -*-
+# -*- test-case-name: ugate.test.test_negotiated,ugate.test.test_negotiated_client -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -287,6 +287,7 @@ class NegotiatedClientEndpoint:
                 factory.host.begin()
 
         def failed(failure: Failure) -> None:
+            factory.deadlines.close()
             if not result.called:
                 result.errback(failure)
 
