@@ -37,6 +37,35 @@ WAYS: Final[Mapping[str, str]] = {
 """The client strings of each protocol that ends in a stream of bytes."""
 
 
+def socks5(host: str) -> bytes:
+    """
+    A request without a login.
+    """
+    name = host.encode()
+    return b"\x05\x01\x00\x05\x01\x00\x03" + bytes([len(name)]) + name + PORT.to_bytes(2, "big")
+
+
+def socks4a(host: str) -> bytes:
+    """
+    A request without a user.
+    """
+    return b"\x04\x01" + PORT.to_bytes(2, "big") + b"\0\0\0\1\0" + host.encode() + b"\0"
+
+
+def connect(host: str) -> bytes:
+    """
+    A C{CONNECT}.
+    """
+    return f"CONNECT {host}:{PORT} HTTP/1.1\r\nHost: {host}:{PORT}\r\n\r\n".encode()
+
+
+def forward(host: str) -> bytes:
+    """
+    A request for a page.
+    """
+    return f"GET http://{host}:{PORT}/ HTTP/1.1\r\nHost: {host}:{PORT}\r\n\r\n".encode()
+
+
 @implementer(IHalfCloseableProtocol)
 class Echo(Protocol):
     """

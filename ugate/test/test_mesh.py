@@ -294,6 +294,27 @@ class EndTests(MeshCase):
                 self.mesh.flush()
                 self.assertDone((gates, way))
 
+    def test_bytesWhileDialing(self) -> None:
+        """
+        Of what a client sends before its target is there, little is kept, and nothing
+        is lost.
+        """
+        much = bytes(2 << 20)
+        for gates in (1, 2):
+            self.build(gates)
+            served = Conversations()
+            self.mesh.serve("db", PORT + 1, served)
+            for way, asked in ASKING.items():
+                lost = self.mesh.apply(Blackhole(), self.gates[-1], "db")
+                near = self.mesh.client("alice").connect("tcp:gate1:1080")
+                self.mesh.flush()
+                near.pour(asked + much)
+                self.mesh.flush()
+                self.assertGreater(len(near.unpoured), len(much) // 2, (gates, way))
+                lost.lift()
+                self.mesh.advance(15)
+                self.assertDone((gates, way))
+
     def test_endsWhileDialing(self) -> None:
         """
         What a client says, and that it has said all, waits for the target.

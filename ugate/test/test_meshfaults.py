@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from random import Random
 
-from ugate.test.meshes import WAYS, Asking, MeshCase
+from ugate.test.meshes import WAYS, Asking, MeshCase, connect, forward, socks4a, socks5
 from ugate.testing import (
     Applied,
     Fault,
@@ -25,6 +26,8 @@ from ugate.testing import (
 BODY = bytes(range(256)) * 12
 PLACES = (0, 1, 5, 9, 20, 100, 2000)
 """Bytes that arrive before a fault: in the handshakes, and later."""
+
+REQUESTS = (connect, forward, socks4a, socks5)
 
 LONG = 200.0
 """Seconds that are more than all deadlines together."""
@@ -70,6 +73,9 @@ class StreamFaultTests(MeshCase):
             echo.cut()
         self.mesh.flush()
         self.assertEqual([], self.mesh.connections(), case)
+        self.mesh.advance(LONG)
+        timers = [str(call) for call in self.mesh.host("gate1").reactor.getDelayedCalls()]
+        self.assertEqual([], timers, case)
 
     def test_reset(self) -> None:
         """
@@ -142,6 +148,31 @@ class StreamFaultTests(MeshCase):
                 # The others are short enough.
                 self.assertTrue(asking.isOver, way)
                 self.assertDone(way)
+
+
+class GarbageTests(MeshCase):
+    """
+    Clients that speak no protocol, or nearly one.
+    """
+
+    def test_garbage(self) -> None:
+        """
+        Whatever a client says, nothing breaks and nothing stays.
+        """
+        self.build(2)
+        random = Random(5432)
+        for _ in range(300):
+            said = bytearray(random.choice(REQUESTS)("db") + random.randbytes(random.choice((0, 10, 5000))))
+            for _ in range(random.choice((0, 1, 3, 30))):
+                said[random.randrange(min(len(said), 100))] = random.choice(b"\x00\x05\xff\r\n /:A\x04")
+            del said[random.choice((len(said), random.randrange(len(said)))) :]
+            half = random.random() < 0.3
+            near = self.mesh.client("alice").connect("tcp:gate1:1080", bytes(said), half)
+            self.mesh.flush()
+            if random.random() < 0.5:
+                near.abort()
+        self.mesh.advance(LONG)
+        self.assertDone()
 
 
 class TwoFaultTests(MeshCase):

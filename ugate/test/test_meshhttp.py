@@ -80,11 +80,11 @@ class Origin(Protocol):
         body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(PAGE), PAGE) if framing == "chunks" else PAGE
         assert self.transport is not None
         self.transport.write(f"HTTP/{version} 200 OK\r\n{head}\r\n".encode() + body)
-        if framing == "close":
-            self.transport.loseConnection()
-            return
         self._conn.send(h11.Response(status_code=200, headers=[("Content-Length", "0")]))
         self._conn.send(h11.EndOfMessage())
+        if framing == "close" or self._conn.our_state is not h11.DONE:
+            self.transport.loseConnection()
+            return
         self._conn.start_next_cycle()
         self._read()
 
@@ -243,6 +243,21 @@ class HttpTests(MeshCase):
                 self.assertHonest(near, case)
             self.assertTrue(not isWhole or status != 200 or PAGE.startswith(content), case)
             self.assertReleased(near, case)
+
+    def test_oldClients(self) -> None:
+        """
+        A client of HTTP/1.0 knows the end of a page by the end of its connection: one
+        that is cut is reset.
+        """
+        for framing in FRAMINGS:
+            for fault in (None, Reset(after=1000)):
+                self.build(2)
+                if fault is not None:
+                    self.mesh.apply(fault, "db", "gate2")
+                near = self.get(f"GET http://db/{framing} HTTP/1.0\r\n\r\n".encode())
+                self.mesh.flush()
+                self.assertEqual(fault is None, near.received.endswith(PAGE), framing)
+                self.assertEqual(fault is None, near.isClean, (framing, near.received[:200]))
 
     def assertHonest(self, near: Conversation, case: str) -> None:
         """

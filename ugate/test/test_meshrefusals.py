@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ugate.errors import Cause, Refused
-from ugate.test.meshes import DB, OPEN, PORT, MeshCase
+from ugate.test.meshes import DB, OPEN, PORT, MeshCase, connect, forward, socks4a, socks5
 from ugate.testing import NO_ROUTE, Blackhole, Fault, LostName, Refuse, SplitWrites
 
 HOPS = ("", "socks", "connect")
@@ -44,35 +44,6 @@ FORBIDDEN: tuple[tuple[str, dict[str, Any]], ...] = (
     ("own", {}),
 )
 """Targets that may not be reached, and by which configuration of the last gateway."""
-
-
-def socks5(host: str) -> bytes:
-    """
-    A request without a login.
-    """
-    name = host.encode()
-    return b"\x05\x01\x00\x05\x01\x00\x03" + bytes([len(name)]) + name + PORT.to_bytes(2, "big")
-
-
-def socks4a(host: str) -> bytes:
-    """
-    A request without a user.
-    """
-    return b"\x04\x01" + PORT.to_bytes(2, "big") + b"\0\0\0\1\0" + host.encode() + b"\0"
-
-
-def connect(host: str) -> bytes:
-    """
-    A C{CONNECT}.
-    """
-    return f"CONNECT {host}:{PORT} HTTP/1.1\r\nHost: {host}:{PORT}\r\n\r\n".encode()
-
-
-def forward(host: str) -> bytes:
-    """
-    A request for a page.
-    """
-    return f"GET http://{host}:{PORT}/ HTTP/1.1\r\nHost: {host}:{PORT}\r\n\r\n".encode()
 
 
 REQUESTS: Mapping[str, Callable[[str], bytes]] = {
