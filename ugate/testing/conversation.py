@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IPushP
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-_CHUNK: Final = 4096
+_CHUNK: Final = 32768
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
