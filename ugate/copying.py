@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from zope.interface import implementer
+
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.python.failure import Failure
 
 from ugate.leg import Leg
-from ugate.protocols.sockets import endWriting
+from ugate.protocols.sockets import cut, endWriting
 
 
 class Copying:
@@ -48,21 +50,31 @@ class Copying:
         Deliver what is waiting and go on from there.
         """
         a, b = self._legs
-        for leg, other in ((a, b), (b, a)):
-            _transport(other).registerProducer(_transport(leg), True)
-        for leg, other in ((a, b), (b, a)):
+        both = ((a, b), (b, a))
+        ended = [leg for leg in self._legs if leg.eof]
+        deaf = [leg for leg in self._legs if leg.deaf]
+        for leg, other in both:
             self._connect(leg, other)
-        for leg in (a, b):
+        # Before there are producers: resuming is up to us as long as nobody else pauses.
+        for leg in self._legs:
             early, leg.early = leg.early, b""
             if early and leg.deliver is not None:
                 leg.deliver(early)
-            if leg.paused:
-                leg.paused = False
-                _transport(leg).resumeProducing()
+        for leg in self._legs:
             if leg.gone is not None:
                 self._lost(leg, leg.gone)
-            elif leg.eof:
-                self._ended(leg)
+        for leg in deaf:
+            self._deafened(leg)
+        for leg, other in both:
+            if self._finished is not None:
+                _transport(other).registerProducer(_Producer(_transport(leg)), True)
+        for leg in self._legs:
+            if leg.paused:
+                leg.paused = False
+                if leg.gone is None:
+                    _transport(leg).resumeProducing()
+        for leg in ended:
+            self._ended(leg)
 
     def _connect(self, leg: Leg, other: Leg) -> None:
         write = _transport(other).write
@@ -79,6 +91,7 @@ class Copying:
 
         leg.deliver = deliver
         leg.ended = lambda: self._ended(leg)
+        leg.deafened = lambda: self._deafened(leg)
         leg.lost = lambda reason: self._lost(leg, reason)
 
     def _ended(self, leg: Leg) -> None:
@@ -91,6 +104,10 @@ class Copying:
             endWriting(_transport(other))
         else:
             self.close("done", abort=False)
+
+    def _deafened(self, leg: Leg) -> None:
+        if not self._other(leg).eof:
+            self.close("nobody reads there", abort=True)
 
     def _lost(self, leg: Leg, reason: Failure) -> None:
         if self._finished is None:
@@ -121,16 +138,35 @@ class Copying:
             return
         for leg in self._legs:
             leg.deliver = _discard
-            leg.ended = leg.lost = None
+            leg.ended = leg.deafened = leg.lost = None
             if leg.gone is not None:
                 continue
             transport = _transport(leg)
             transport.unregisterProducer()
             if abort:
-                transport.abortConnection()
+                cut(transport)
             else:
                 transport.loseConnection()
         finished(reason)
+
+
+@implementer(IPushProducer)
+class _Producer:
+    """
+    A transport as the producer of the other one.
+    """
+
+    __slots__ = ("pauseProducing", "resumeProducing")
+
+    def __init__(self, transport: Any) -> None:
+        self.pauseProducing = transport.pauseProducing
+        self.resumeProducing = transport.resumeProducing
+
+    def stopProducing(self) -> None:
+        """
+        The other one is lost.  We hear why from its leg; to close, as a transport
+        does that is told this, would end cleanly what was reset.
+        """
 
 
 def _discard(data: bytes) -> None:

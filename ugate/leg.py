@@ -27,8 +27,8 @@ class Leg(Protocol):
     Keeps what arrives until a relay takes over, within L{EARLY_LIMIT}, and
     remembers that the peer has ended.
 
-    The relay then either takes the socket away, or sets C{deliver}, C{ended}
-    and C{lost} and is called with what happens.
+    The relay then either takes the socket away, or sets C{deliver}, C{ended},
+    C{deafened} and C{lost} and is called with what happens.
 
     @since: ugate NEXT
     """
@@ -39,6 +39,9 @@ class Leg(Protocol):
     ended: Callable[[], object] | None = None
     """Called when the peer has ended its direction."""
 
+    deafened: Callable[[], object] | None = None
+    """Called when the peer takes no more, also if that is what we asked for."""
+
     lost: Callable[[Failure], object] | None = None
     """Called when the connection is gone."""
 
@@ -47,6 +50,9 @@ class Leg(Protocol):
 
     eof = False
     """Whether the peer has ended its direction."""
+
+    deaf = False
+    """Whether the peer takes no more."""
 
     gone: Failure | None = None
     """Why the connection is gone, if it is."""
@@ -77,8 +83,12 @@ class Leg(Protocol):
 
     def writeConnectionLost(self) -> None:
         """
-        What we wrote has been ended, as we asked.
+        What we write has been ended: we asked for it, or it is C{stdio} and
+        nobody reads there.
         """
+        self.deaf = True
+        if self.deafened is not None:
+            self.deafened()
 
     def connectionLost(self, reason: Failure = Failure(ConnectionError())) -> None:  # noqa: B008
         """
