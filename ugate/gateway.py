@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_gateway -*-
+# -*- test-case-name: ugate.test.test_gateway,ugate.test.test_gateway_flows -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -227,10 +227,28 @@ class Inbound(Leg):
             return
         # Counted by the relay from here on.
         flows.dialing.stop(self)
-        transport: Any = self.transport
-        if IPending.providedBy(transport):
-            transport.accept()
-        flows.relay.join(self, outward, self._carried)
+        try:
+            transport: Any = self.transport
+            if IPending.providedBy(transport):
+                transport.accept()
+            flows.relay.join(self, outward, self._carried)
+        except Exception:
+            # The Deferred of a dialer is not where anybody would look for it.
+            self._broken(outward, Failure())
+
+    def _broken(self, outward: Leg, failure: Failure) -> None:
+        """
+        A stream that was answered cannot be carried, by a fault of ours.
+        """
+        flows = self.gateway.flows
+        flows.log.failure("{info} cannot be carried", failure, info=self.info)
+        where = str(self.info.target)
+        flows.refused(self, Refused(Cause.GENERAL, Phase.REMOTE, where, failure.getErrorMessage()))
+        for leg in (self, outward):
+            transport: Any = leg.transport
+            # What has given its socket away has nothing below it.
+            if leg.gone is None and getattr(transport, "transport", transport) is not None:
+                transport.abortConnection()
 
     def _carried(self, stream: Carried, reason: str) -> None:
         self.gateway.flows.carried(self, stream, reason)
