@@ -7,13 +7,15 @@ Much data each way, which the kernel moves: not a byte may be lost, doubled or c
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import socket
+import struct
 import threading
 from pathlib import Path
 
 from ugate.test.interop.asking import connect, connected, curl, socks5
-from ugate.test.interop.processes import HOST, InteropTestCase
+from ugate.test.interop.processes import HOST, InteropTestCase, waitUntil
 from ugate.test.interop.targets import BLOCK, MEGABYTE, StreamServer, digestOf, webServer
 
 BULK = 200 * MEGABYTE
@@ -92,6 +94,50 @@ class BulkTests(InteropTestCase):
         self.assertEqual((down, got), (expected, [expected]))
         first.waitFor(f"{count * MEGABYTE} sent, {count * MEGABYTE} received")
 
+    def test_manyAtOnce(self) -> None:
+        """
+        More bulk streams than there are threads, both ways on each, while some are reset in the middle.
+        """
+        count = 16
+
+        def serve(connection: socket.socket) -> None:
+            with contextlib.suppress(ConnectionError):
+                sender = threading.Thread(target=_send, args=(connection, count), daemon=True)
+                sender.start()
+                got.append(_digest(connection))
+                sender.join()
+
+        def one(number: int) -> None:
+            with connected(gateway.port) as client:
+                assert socks5(client, HOST, server.port) == 0
+                if number % 4 == 3:
+                    client.sendall(BLOCK * 3)
+                    client.recv(3 * MEGABYTE, socket.MSG_WAITALL)
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    return
+                sender = threading.Thread(target=_send, args=(client, count))
+                sender.start()
+                down.append(_digest(client))
+                sender.join()
+
+        got: list[str] = []
+        down: list[str] = []
+        server = StreamServer(self, serve)
+        gateway = self.ugate()
+        idle = gateway.descriptors()
+        clients = [threading.Thread(target=one, args=(number,)) for number in range(16)]
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
+        expected = digestOf(count * MEGABYTE)
+        self.assertEqual(down, [expected] * 12)
+        waitUntil(lambda: len(got) >= 12, "the target has all")
+        self.assertEqual(got.count(expected), 12)
+        # The relay's own and two threads' stay.
+        waitUntil(lambda: gateway.descriptors() <= idle + 8, "all descriptors are given back")
+        self.assertEqual(gateway.said().count(", client: reset"), 4)
+
     def test_slowReader(self) -> None:
         """
         A client that reads nothing for a while holds up its own stream only, and the gateway keeps little of
@@ -110,9 +156,11 @@ class BulkTests(InteropTestCase):
 
 
 def _send(connection: socket.socket, count: int) -> None:
-    for _ in range(count):
-        connection.sendall(BLOCK)
-    connection.shutdown(socket.SHUT_WR)
+    # The end of a stream that was reset is seen by who reads.
+    with contextlib.suppress(OSError):
+        for _ in range(count):
+            connection.sendall(BLOCK)
+        connection.shutdown(socket.SHUT_WR)
 
 
 def _digest(connection: socket.socket) -> str:
