@@ -8,7 +8,7 @@ The end of a node: streams have some time to end, and then they are cut.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -27,13 +27,13 @@ class Drain:
     CHECK = 0.2
     """Seconds between two looks at what is left."""
 
-    def __init__(self, clock: IReactorTime, streams: Sized, seconds: float) -> None:
+    def __init__(self, clock: IReactorTime, left: Callable[[], int], seconds: float) -> None:
         """
-        @param streams: as many as its length says are open.
+        @param left: how many streams are open.
         @param seconds: how long to wait for them at most.
         """
         self._clock = clock
-        self._streams = streams
+        self._left = left
         self._began = clock.seconds()
         self._until = self._began + seconds
         self._next: IDelayedCall | None = None
@@ -47,7 +47,7 @@ class Drain:
 
         @param waiting: called if there is something to wait for.
         """
-        left = len(self._streams)
+        left = self._left()
         if left and self._clock.seconds() < self._until:
             self.log.info(
                 "open streams: {left}; they have {seconds:g} s to end",
@@ -70,7 +70,7 @@ class Drain:
 
     def _look(self) -> None:
         self._next = None
-        left = len(self._streams)
+        left = self._left()
         now = self._clock.seconds()
         if left and now < self._until:
             self._next = self._clock.callLater(min(self.CHECK, self._until - now), self._look)

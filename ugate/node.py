@@ -275,12 +275,18 @@ class Node(Service):
         ending: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in self.ports.values()]
         self.ports.clear()
         self.own.clear()
-        drain = Drain(self.reactor, self.flows, self.config.node.drain)
+        drain = Drain(self.reactor, self._left, self.config.node.drain)
         drain.done.addCallback(self._cut)
         ending.append(drain.done)
         drain.begin(lambda: self._draining(drain.cut))
         ended: Deferred[Any] = DeferredList(ending, consumeErrors=True)
         return ended.addCallback(self._ended)
+
+    def _left(self) -> int:
+        """
+        How many streams have not ended, or have not been read to their end.
+        """
+        return len(self.flows) + self.relay.closing
 
     def _cut(self, result: object) -> None:
         self.flows.stop()

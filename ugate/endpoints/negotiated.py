@@ -70,6 +70,12 @@ class _ServerFactory(Factory, Owner):
         super().doStop()  # type: ignore[no-untyped-call]
         self.wrappedFactory.doStop()
 
+    def stopFactory(self) -> None:
+        # What is under way still has its deadline.
+        for deadlines in (self.deadlines, self.lingering, self._silence):
+            if deadlines is not None and not len(deadlines):
+                deadlines.close()
+
     def buildProtocol(self, addr: IAddress | None) -> Any:
         return Negotiating(self, addr)  # type: ignore[arg-type]
 

@@ -32,7 +32,7 @@ class DrainTests(SynchronousTestCase):
         """
         Begin a drain.
         """
-        drain = Drain(self.clock, self.streams, seconds)
+        drain = Drain(self.clock, self.streams.__len__, seconds)
 
         def waiting() -> None:
             self.waiting += 1
@@ -120,7 +120,7 @@ class DrainTests(SynchronousTestCase):
         streams = dict.fromkeys(range(len(lives)))
         for number, life in enumerate(lives):
             clock.callLater(life, streams.pop, number)
-        drain = Drain(clock, streams, seconds)
+        drain = Drain(clock, streams.__len__, seconds)
         over: list[float] = []
         drain.done.addCallback(lambda _: over.append(clock.seconds()))
         drain.begin(lambda: None)
