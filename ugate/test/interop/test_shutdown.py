@@ -102,6 +102,20 @@ class ShutdownTests(InteropTestCase):
         self.assertLess(time.monotonic() - began, 4)
         self.assertRegex(gateway.said(), r"socks5 operator: 0 sent, \d+ received, [\d.]+ s, shutdown")
 
+    def test_again(self) -> None:
+        """
+        A second signal cuts what is still under way, at once.
+        """
+        server = StreamServer(self, trickle(1000, 0.05))
+        gateway = self._gateway(60)
+        client = self._open(gateway, server)
+        readExactly(client, 1000)
+        gateway.process.terminate()
+        waitUntil(lambda: not accepts(gateway.port), "the listener is closed", 1.0)
+        gateway.process.terminate()
+        self.assertRaises(ConnectionResetError, readAll, client)
+        self.assertIn(gateway.wait(3), ENDED)
+
     def test_bulkDeadline(self) -> None:
         """
         The same for streams whose bytes a thread moves.
