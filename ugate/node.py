@@ -75,7 +75,7 @@ def tenantFrom(reactor: Any, config: Config, own: OwnListeners) -> Tenant:
 
     @param reactor: the real one.
     @param own: where this process listens.
-    @raise StringError: a hop or a route cannot be read.
+    @raise StringError: a hop or a route cannot be made; the message says which, and where it is.
     """
     tenant = Tenant(
         reactor,
@@ -85,14 +85,25 @@ def tenantFrom(reactor: Any, config: Config, own: OwnListeners) -> Tenant:
         own=own,
         handshake=config.node.handshake,
     )
+    try:
+        dialers = dialersFromTexts(tenant.hopReactor, _hops(config))
+    except StringError as error:
+        # It begins with the name.
+        name = str(error).partition(":")[0]
+        place = config.origins.get(("dial", name))
+        raise error if place is None else StringError(f"{place}: dial.{error}") from error
     tenant.hops = {
         name: Retry(reactor, dialer, config.dial[name].retries + 1, timeout=config.dial[name].timeout)
-        for name, dialer in dialersFromTexts(tenant.hopReactor, _hops(config)).items()
+        for name, dialer in dialers.items()
     }
     direct = Direct(tenant.reactor, config.node.connect)
     rules = []
-    for route in config.routes:
-        dialer = _way(tenant, route.via, route.reason, direct)
+    for number, route in enumerate(config.routes):
+        try:
+            dialer = _way(tenant, route.via, route.reason, direct)
+        except StringError as error:
+            place = config.origins.get(("routes", str(number)), f"route {number + 1}")
+            raise StringError(f"{place}: routes.via: {error}") from error
         rules += [Rule(parseMatch(match), dialer, ", ".join(route.via)) for match in route.match]
     if not any(rule.match == parseMatch("*") for rule in rules):
         rules.append(Rule(parseMatch("*"), direct, "direct, since no route says otherwise"))

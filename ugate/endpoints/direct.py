@@ -19,7 +19,8 @@ from ugate.endpoints.addresses import DEFAULT_TIMEOUT, AddressEndpoint, isLitera
 from ugate.endpoints.connecting import Connecting
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.refusals import noTarget
-from ugate.interfaces import IDialer
+from ugate.errors import Denied
+from ugate.interfaces import IDialer, IEgress
 from ugate.stream import StreamInfo
 
 
@@ -58,9 +59,17 @@ class Direct:
 
     def explain(self, info: StreamInfo) -> list[str]:
         """
-        One line.
+        One line; for an address it says also if the egress rules forbid it.
         """
         if info.target is None:
             return [str(noTarget(info))]
-        resolved = "" if isLiteral(info.target.host) else ", its name resolved here"
-        return [f"connect to {info.target} from here{resolved}, within {self._timeout:g} s"]
+        line = f"connect to {info.target} from here"
+        if not isLiteral(info.target.host):
+            return [f"{line}, its name resolved here, within {self._timeout:g} s"]
+        egress = IEgress(self._reactor, None)
+        if egress is not None:
+            try:
+                egress.check(info.target.host, info.target.port)
+            except Denied as denied:
+                return [str(denied)]
+        return [f"{line}, within {self._timeout:g} s"]

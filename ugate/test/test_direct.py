@@ -17,6 +17,8 @@ from ugate.endpoints.direct import Direct
 from ugate.errors import Cause, Refused
 from ugate.interfaces import IDialer
 from ugate.stream import StreamInfo
+from ugate.tenancy.policy import KnownPrincipals
+from ugate.tenancy.tenant import Tenant
 from ugate.test.dialfakes import CLIENT, LISTENER, Net, Recorders, streamTo
 
 
@@ -82,4 +84,17 @@ class DirectTests(SynchronousTestCase):
                 ["connect to 10.0.0.1:80 from here, within 2.5 s"],
                 ["connect to db.corp:80 from here, its name resolved here, within 2.5 s"],
             ],
+        )
+
+    def test_explainForbidden(self) -> None:
+        """
+        What the egress rules forbid is not explained as a way.
+        """
+        reactor = Tenant(Net(), KnownPrincipals(), private=False).reactor
+        for target, why in (("169.254.169.254:80", "metadata"), ("[::1]:80", "a private address")):
+            (line,) = Direct(reactor).explain(streamTo(target))
+            self.assertIn("denied by policy", line)
+            self.assertIn(why, line)
+        self.assertEqual(
+            Direct(reactor).explain(streamTo("1.1.1.1:80")), ["connect to 1.1.1.1:80 from here, within 10 s"]
         )

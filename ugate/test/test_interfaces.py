@@ -75,6 +75,7 @@ BY_CLASS = None
 """Without an instance: for those whose making needs more than their interfaces are about."""
 
 PROVIDERS: dict[str, Callable[[], object] | None] = {
+    "ugate.copying._Producer": BY_CLASS,
     "ugate.endpoints.addresses.AddressEndpoint": lambda: AddressEndpoint(REACTOR, TARGET),
     "ugate.endpoints.addresses._Opening": BY_CLASS,
     "ugate.endpoints.clients.ChainEndpoint": BY_CLASS,
@@ -109,6 +110,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.protocols.httpforward.HttpForwardFactory": BY_CLASS,
     "ugate.protocols.httpstream.HttpStream": BY_CLASS,
     "ugate.protocols.negotiate.Negotiating": BY_CLASS,
+    "ugate.protocols.negotiate._SocketBelow": BY_CLASS,
     "ugate.protocols.passing.Passing": BY_CLASS,
     "ugate.protocols.proxyproto.ProxyHeader": lambda: ProxyHeader(INFO, Auth.NONE),
     "ugate.protocols.proxyproto.ProxyHeaderClient": BY_CLASS,
