@@ -110,6 +110,7 @@ class Negotiating(Passing):
     _closing = False
     _busy = False
     """Whether a login is being checked; what arrives waits."""
+    _login: Deferred[Principal] | None = None
     _answered = False
     _received = 0
     _held = b""
@@ -209,13 +210,14 @@ class Negotiating(Passing):
             self._loggedIn(None)
             return
         if isinstance(result, Deferred):
+            self._login = result
             result.addErrback(self._notLoggedIn)
             result.addCallback(lambda principal: self._unattended(self._loggedIn, principal))
         else:
             self._loggedIn(result)
 
     def _notLoggedIn(self, failure: Failure) -> None:
-        if failure.check(UnauthorizedLogin) is None:
+        if failure.check(UnauthorizedLogin) is None and not self._closing:
             self._log.failure("a login could not be checked", failure=failure)
 
     def _unattended(self, call: Callable[..., object], *args: object) -> None:
@@ -232,6 +234,7 @@ class Negotiating(Passing):
 
     def _loggedIn(self, principal: Principal | None) -> None:
         self._busy = False
+        self._login = None
         if self._closing:
             return
         self._step(self.negotiation.login, principal)
@@ -335,6 +338,9 @@ class Negotiating(Passing):
             clean = reason.check(ConnectionDone) is not None
             detail = "" if clean else reason.getErrorMessage()
             self.owner.failed(self, Refused(Cause.PEER_CLOSED, Phase.NEGOTIATE, "peer", detail))
+        if self._login is not None:
+            # To check a password takes long, and others wait for that.
+            self._login.cancel()
 
     # The transport of the inner protocol, with what it inherits.
 

@@ -88,11 +88,15 @@ class Checker:
         self.later = later
         self.asked: list[Any] = []
         self.answers: list[Deferred[Any]] = []
+        self.cancelled = 0
+
+    def _cancel(self, answer: Deferred[Any]) -> None:
+        self.cancelled += 1
 
     def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
         self.asked.append(credentials)
         if self.later:
-            self.answers.append(Deferred())
+            self.answers.append(Deferred(self._cancel))
             return self.answers[-1]
         if (credentials.username, credentials.password) == (b"alice", b"secret"):
             return succeed(b"alice")

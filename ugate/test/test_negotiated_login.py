@@ -22,7 +22,6 @@ from ugate.test.listenfakes import (
     LOGIN,
     REQUEST,
     WRONG,
-    Checker,
     Line,
     ListenerCase,
 )
@@ -110,20 +109,25 @@ class LoginTests(ListenerCase):
         self.checker.answers[0].errback(UnauthorizedLogin())
         self.assertEqual((line.take()[:1], self.streams.made), (b"\x01", []))
 
-    def test_goneMeanwhile(self) -> None:
+    def test_nobodyWaits(self) -> None:
         """
-        Who goes away while the password is checked is forgotten.
+        A check that nobody waits for any more is cancelled, since others wait for it.
         """
-        for good in (True, False):
-            self.checker = Checker(later=True)
+        self.checker.later = True
+        for end in ("gone", "overdue"):
             server, line = self.begin()
             server.dataReceived(LOGIN + REQUEST)
+            if end == "overdue":
+                self.real.advance(10)
+                self.assertTrue(line.disconnected)
             server.connectionLost(Failure(ConnectionDone()))
-            if good:
-                self.checker.answers[0].callback(b"alice")
-            else:
-                self.checker.answers[0].errback(UnauthorizedLogin())
             self.assertEqual((line.take(), self.streams.made), (b"", []))
+        self.assertEqual((self.checker.cancelled, self.flushLoggedErrors()), (2, []))
+        server, _ = self.begin()
+        server.dataReceived(LOGIN + REQUEST)
+        self.checker.answers[-1].callback(b"alice")
+        server.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.checker.cancelled, 2)
 
     def test_cannotCheck(self) -> None:
         """
