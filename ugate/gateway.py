@@ -155,6 +155,12 @@ class Gateway(Factory):
         self.anonymous = anonymous
         self.to = to
 
+    def logPrefix(self) -> str:
+        """
+        Who it is that listens, in the log of the reactor.
+        """
+        return f"listener {self.listener}"
+
     def buildProtocol(self, addr: IAddress | None) -> Inbound:
         """
         The protocol of one stream.

@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
+    ILoggingContext,
     IProtocol,
     IProtocolFactory,
     IReactorTime,
@@ -49,6 +50,7 @@ class _ServerFactory(Factory, Owner):
 
     def __init__(self, endpoint: NegotiatedServerEndpoint, wrapped: IProtocolFactory) -> None:
         self._make = endpoint.negotiation
+        self._for = wrapped
         self.auth = endpoint.auth
         self.wrappedFactory = wrapped if endpoint.wrap is None else endpoint.wrap(wrapped, self)
         self.cap = endpoint.cap
@@ -61,6 +63,14 @@ class _ServerFactory(Factory, Owner):
             self._silence = Deadlines(clock, endpoint.patience, Negotiating.silent)
         tenant = ITenant(endpoint.reactor, None)
         self._portal = None if tenant is None else tenant.portal
+
+    def logPrefix(self) -> str:
+        """
+        Who it is that listens, in the log of the reactor: whoever the streams are for.
+        """
+        if ILoggingContext.providedBy(self._for):
+            return ILoggingContext(self._for).logPrefix()
+        return type(self._for).__name__
 
     def doStart(self) -> None:
         super().doStart()  # type: ignore[no-untyped-call]

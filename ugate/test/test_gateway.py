@@ -208,6 +208,12 @@ class KnownTests(GatewayCase):
         self.ask(INFO.but(principal=None), self.gateway(anonymous=ALICE))
         self.assertEqual(self.rules.asked, [INFO])
 
+    def test_name(self) -> None:
+        """
+        In the log of the reactor it is the listener.
+        """
+        self.assertEqual(self.gateway().logPrefix(), "listener main")
+
     def test_nobody(self) -> None:
         """
         Without either it stays unknown; policy and routes decide.

@@ -17,7 +17,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXServerEndpoint, serverFromString, wrapServerTLS
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IAddress, IStreamServerEndpoint
+from twisted.internet.interfaces import IAddress, IProtocolFactory, IStreamServerEndpoint
 from twisted.internet.protocol import Factory
 from twisted.logger import capturedLogs
 from twisted.protocols.haproxy import proxyEndpoint
@@ -39,6 +39,7 @@ from ugate.test.listenfakes import (
     PEER,
     REQUEST,
     ListenerCase,
+    Streams,
 )
 
 
@@ -185,6 +186,35 @@ class StreamTests(ListenerCase):
         for _ in range(2):
             factory.doStop()
         self.assertEqual((self.streams.started, self.streams.stopped), (1, 1))
+
+    def test_nameInTheLog(self) -> None:
+        """
+        A port is named by what its streams are for.
+        """
+
+        class Named(Streams):
+            def logPrefix(self) -> str:
+                return "listener main"
+
+        @implementer(IProtocolFactory)
+        class Nameless:
+            def buildProtocol(self, addr: IAddress | None) -> None:
+                return None
+
+            def doStart(self) -> None:
+                """
+                Not called.
+                """
+
+            def doStop(self) -> None:
+                """
+                Not called.
+                """
+
+        for factory, name in ((Named(), "listener main"), (Nameless(), "Nameless")):
+            inner = TCP4ServerEndpoint(self.real, 1080)
+            NegotiatedServerEndpoint(self.real, inner, Socks5).listen(factory)
+            self.assertEqual(self.real.tcpServers[-1][1].logPrefix(), name)
 
     def test_wrap(self) -> None:
         """
