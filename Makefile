@@ -82,7 +82,7 @@ $(VENV)/.test: $(VENV)/.made $(DECLARED)
 
 $(VENV)/.dev: $(VENV)/.made $(DECLARED)
 	@echo "Installing ugate and its development tools into $(VENV)."
-	@$(PIP) --editable '.[test,dev]'
+	@$(PIP) --editable '.[test,interop,dev]'
 	@touch $@ $(VENV)/.test $(VENV)/.core
 
 $(VENV)/.bench: $(VENV)/.made $(DECLARED)

