@@ -309,9 +309,8 @@ class Negotiating(Passing):
             if not self._busy or self._closing:
                 self.transport.loseConnection()
             return
-        halfCloseable = IHalfCloseableProtocol(self.inner, None)
-        if halfCloseable is not None:
-            halfCloseable.readConnectionLost()
+        if _knowsHalfClose(self.inner):
+            self.inner.readConnectionLost()
         else:
             self.transport.loseConnection()
 
@@ -319,9 +318,8 @@ class Negotiating(Passing):
         """
         Our own half-close is through.
         """
-        halfCloseable = IHalfCloseableProtocol(self.inner, None)
-        if halfCloseable is not None:
-            halfCloseable.writeConnectionLost()
+        if _knowsHalfClose(self.inner):
+            self.inner.writeConnectionLost()
 
     def connectionLost(self, reason: Failure) -> None:
         """
@@ -373,6 +371,12 @@ class Negotiating(Passing):
         self._held = b""
         self.transport = self.inner = self.negotiation = None
         return Detached(below.socket, held, below.unsent) if held else below
+
+
+def _knowsHalfClose(inner: object) -> bool:
+    # Twisted's TLS claims to provide what its transport does, which is us, and would call us again; so its
+    # class is asked.
+    return IHalfCloseableProtocol.implementedBy(type(inner))
 
 
 @implementer(IDetachable)

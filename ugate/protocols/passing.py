@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from zope.interface import implementer
 
-from twisted.internet.interfaces import IAddress, IConsumer, IPushProducer, ITransport
+from twisted.internet.interfaces import IAddress, IConsumer, IPushProducer, ITransport, IUNIXTransport
 
 from ugate.interfaces import IHalfCloseableTransport
 from ugate.protocols.sockets import cut, endWriting
@@ -103,3 +103,35 @@ class Passing:
         See L{IPushProducer}.
         """
         self.transport.stopProducing()
+
+    # Twisted's TLS claims to be a TCP transport whatever is below it, and protocols inside believe it.
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """
+        See L{twisted.internet.interfaces.ITCPTransport}; nothing where there is no such thing.
+        """
+        if self._has("setTcpNoDelay"):
+            self.transport.setTcpNoDelay(enabled)
+
+    def getTcpNoDelay(self) -> bool:
+        """
+        See L{twisted.internet.interfaces.ITCPTransport}; no where there is no such thing.
+        """
+        return self._has("getTcpNoDelay") and bool(self.transport.getTcpNoDelay())
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """
+        See L{twisted.internet.interfaces.ITCPTransport}; nothing where there is no such thing.
+        """
+        if self._has("setTcpKeepAlive"):
+            self.transport.setTcpKeepAlive(enabled)
+
+    def getTcpKeepAlive(self) -> bool:
+        """
+        See L{twisted.internet.interfaces.ITCPTransport}; no where there is no such thing.
+        """
+        return self._has("getTcpKeepAlive") and bool(self.transport.getTcpKeepAlive())
+
+    def _has(self, name: str) -> bool:
+        # That of a UNIX socket has the methods, and fails in them.
+        return hasattr(self.transport, name) and not IUNIXTransport.providedBy(self.transport)
