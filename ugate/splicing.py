@@ -13,6 +13,7 @@ for 200 ms.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
@@ -26,15 +27,19 @@ PIPE_SIZE: Final = 1 << 20
 """Bytes a pipe should hold; the kernel may grant less to a user with many."""
 
 _SMALLER_PIPE: Final = 1 << 18
+_PIECE: Final = 1 << 16
+"""Bytes for a slow sink at once.  The time limit of a socket is one for each sixteen
+pages: with more, a call goes on for as long as each of them finds a little room."""
+
 _F_SETPIPE_SZ: Final = 1031
 _SLICE: Final = 0.02
 """Seconds that a thread blocks in one call before it looks for new work."""
 _IDLE: Final = 0.5
 """Seconds without a byte after which a direction is given back."""
 _TIMEVAL: Final = struct.pack("ll", 0, int(_SLICE * 1e6))
-_FOREVER: Final = struct.pack("ll", 0, 0)
 _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
+_NOBODY: Final = (None, None)
 _NONBLOCK: Final = getattr(os, "SPLICE_F_NONBLOCK", 0)
 
 available: Final = hasattr(os, "splice")
@@ -52,8 +57,8 @@ def openPipe() -> tuple[int, int]:
         try:
             fcntl.fcntl(writer, _F_SETPIPE_SZ, size)
             break
-        except PermissionError:
-            # Over /proc/sys/fs/pipe-user-pages-soft; a small pipe works as well.
+        except OSError:
+            # Over /proc/sys/fs/pipe-user-pages-soft, most likely; a small pipe works as well.
             continue
     return reader, writer
 
@@ -85,6 +90,10 @@ class Direction:
         """What broke it, if anything did."""
         self.recalled = False
         """The lender wants it back; set by the lender."""
+        # For as long as there is the socket: the thread that moves the other way may let
+        # it block at any time, and then nobody may wait longer.
+        source.setsockopt(SOL_SOCKET, SO_RCVTIMEO, _TIMEVAL)
+        sink.setsockopt(SOL_SOCKET, SO_SNDTIMEO, _TIMEVAL)
         self._pipe = openPipe()
 
     def closePipe(self) -> None:
@@ -98,16 +107,14 @@ class Direction:
         """
         Let the calls of L{move} wait, for L{_SLICE} at most, or not at all.
         """
-        limit = _TIMEVAL if blocking else _FOREVER
-        self.source.setsockopt(SOL_SOCKET, SO_RCVTIMEO, limit)
-        self.sink.setsockopt(SOL_SOCKET, SO_SNDTIMEO, limit)
         os.set_blocking(self.source.fileno(), blocking)
         os.set_blocking(self.sink.fileno(), blocking)
 
-    def move(self, flags: int) -> None:
+    def move(self, flags: int, limit: int = PIPE_SIZE) -> None:
         """
-        One chunk into the pipe, if it is empty, and as much as possible out.
+        One chunk into the pipe, if it is empty, and out what the sink takes at once.
 
+        @param limit: how much to send at most.
         @raise BlockingIOError: one of the two is not ready: the source if
             C{queued} is 0, else the sink.
         @raise OSError: the connection broke.
@@ -119,11 +126,9 @@ class Direction:
             if not self.queued:
                 self.eof = True
                 return
-        sink = self.sink.fileno()
-        while self.queued:
-            moved = os.splice(reader, sink, self.queued, flags=flags)
-            self.queued -= moved
-            self.count += moved
+        moved = os.splice(reader, self.sink.fileno(), min(self.queued, limit), flags=flags)
+        self.queued -= moved
+        self.count += moved
 
 
 class Splicer:
@@ -135,14 +140,19 @@ class Splicer:
         """
         @param seconds: the clock; called in the thread.
         @param returned: called in the thread with each direction that ended,
-            broke or went quiet.
+            broke, went quiet or was recalled.
+        @raise OSError: no descriptors or no threads are left.
         """
         self._seconds = seconds
         self._returned = returned
         self._all: set[Direction] = set()
         self._inbox: list[Direction] = []
         self._epoll = select.epoll()
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        try:
+            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        except OSError:
+            self._epoll.close()
+            raise
         self._epoll.register(self._wake, _IN)
         self._waiting: dict[int, list[Direction | None]] = {}
         self._stopping = False
@@ -150,7 +160,11 @@ class Splicer:
         self.load = 0
         """How many directions are lent to this thread; kept by the lender."""
         self._thread = Thread(target=self._run, name="ugate splicer", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._close()
+            raise OSError(errno.EAGAIN, str(error)) from error
 
     def lend(self, direction: Direction) -> None:
         """
@@ -172,6 +186,9 @@ class Splicer:
         self._stopping = True
         os.eventfd_write(self._wake, 1)
         self._thread.join()
+        self._close()
+
+    def _close(self) -> None:
         self._epoll.close()
         os.close(self._wake)
 
@@ -197,35 +214,51 @@ class Splicer:
             self._await(direction)
 
     def _alone(self, direction: Direction) -> None:
-        over = False
+        over = direction.recalled
+        limit = _PIECE
+        before = self._seconds()
         try:
             direction.setBlocking(True)
             # eventfd says nothing here; the slice bounds how late new work starts.
             while not (over or self._inbox or self._stopping):
                 try:
-                    direction.move(0)
-                    direction.active = self._seconds()
+                    direction.move(0, limit)
+                    now = direction.active = self._seconds()
+                    if now - before < _SLICE:
+                        limit = min(limit * 2, PIPE_SIZE)
+                    else:
+                        limit = _PIECE
+                    before = now
                     over = direction.eof or direction.recalled
                 except BlockingIOError:
                     over = direction.recalled or self._quiet(direction)
-            direction.setBlocking(False)
+                    # Unless the thread that moves the other way has undone it.
+                    direction.setBlocking(True)
+                    before = self._seconds()
         except OSError as error:
             direction.error = error
             over = True
+        direction.setBlocking(False)
         if over:
             # The lender may close the sockets as soon as it has them back.
             self._giveBack(direction)
+        else:
+            # What it waits for may be another thing than when it came.
+            self._forget(direction)
+            self._await(direction)
 
     def _share(self) -> None:
         timeout = _IDLE if self._all else -1
-        for descriptor, _ in self._epoll.poll(timeout):
+        for descriptor, event in self._epoll.poll(timeout):
             if descriptor == self._wake:
                 os.eventfd_read(self._wake)
                 self._giveRecalled()
                 continue
-            for direction in self._waiting.get(descriptor, ()):
-                if direction is not None and direction in self._all:
-                    self._turn(direction)
+            source, sink = self._waiting.get(descriptor, _NOBODY)
+            if source is not None and event & ~_OUT:
+                self._turn(source)
+            if sink is not None and event & ~_IN:
+                self._turn(sink)
         now = self._seconds()
         if now - self._swept > _IDLE:
             self._swept = now
@@ -239,9 +272,12 @@ class Splicer:
                 self._giveBack(direction)
 
     def _turn(self, direction: Direction) -> None:
-        blockedBefore = direction.queued
+        queued = direction.queued
         try:
+            # The thread that moves the other way may let the sockets block.
+            direction.setBlocking(False)
             direction.move(_NONBLOCK)
+            direction.active = self._seconds()
         except BlockingIOError:
             pass
         except OSError as error:
@@ -249,8 +285,7 @@ class Splicer:
             return self._giveBack(direction)
         if direction.eof:
             return self._giveBack(direction)
-        direction.active = self._seconds()
-        if bool(blockedBefore) != bool(direction.queued):
+        if bool(queued) != bool(direction.queued):
             self._forget(direction)
             self._await(direction)
 
@@ -319,11 +354,17 @@ class Splicers:
     def lend(self, direction: Direction) -> None:
         """
         Let the thread with the least to do move it.
+
+        @raise OSError: there is no thread, and there can be none.
         """
         splicer = min(self._splicers, key=lambda s: s.load, default=None)
         if splicer is None or (splicer.load and len(self._splicers) < self._limit):
-            splicer = Splicer(self._seconds, self._returned)
-            self._splicers.append(splicer)
+            try:
+                splicer = Splicer(self._seconds, self._returned)
+                self._splicers.append(splicer)
+            except OSError:
+                if splicer is None:
+                    raise
         splicer.load += 1
         self._lent[direction] = splicer
         splicer.lend(direction)
