@@ -159,6 +159,16 @@ def _open(endpoint: IStreamServerEndpoint) -> None:
         each = within(each)
 
 
+class CannotStart(SystemExit, Exception):
+    """
+    Ends the process with a sentence for each listener that cannot be: see these.  It is
+    an exception like others too, since twistd tells only those to the process that
+    waits for the one in the background, and removes its pid file for them.
+
+    @since: ugate NEXT
+    """
+
+
 class Node(Service):
     """
     All listeners of a config, and what carries their streams.
@@ -209,7 +219,7 @@ class Node(Service):
         """
         Listen, before twistd gives up its privileges.
 
-        @raise SystemExit: with a sentence for each listener that cannot; then none does.
+        @raise CannotStart: with a sentence for each listener that cannot; then none does.
         """
         for name, listener in self.config.listen.items():
             try:
@@ -223,7 +233,7 @@ class Node(Service):
             for port in self.ports.values():
                 port.stopListening()
             self.ports.clear()
-            raise SystemExit("\n".join(f"ugate: {trouble}" for trouble in self._troubles))
+            raise CannotStart("\n".join(f"ugate: {trouble}" for trouble in self._troubles))
 
     def _trouble(self, sentence: str) -> None:
         self._troubles.append(sentence)

@@ -174,6 +174,8 @@ class NodeCase(SynchronousTestCase):
         """
         with capturedLogs() as events:
             stopped = self.assertRaises(SystemExit, self.start, config)
+        # twistd tells only such to the process that waits for the one in the background.
+        self.assertIsInstance(stopped, Exception)
         sentences = str(stopped.code).split("\n")
         critical = [formatEvent(event) for event in events if event["log_level"].name == "critical"]
         self.assertEqual([f"ugate: {line}" for line in critical], sentences)
