@@ -60,7 +60,10 @@ class Ugate(Contestant):
         argv += ["--listen", f"main={self._listen}:tcp:{hop.socks}:interface={HOST}"]
         if hop.upstream:
             argv += ["--route", f"*=socks:{HOST}:{hop.upstream}"]
-        return Command(argv)
+        # No peer logs its streams here either.
+        config = hop.shared / "ugate.yaml"
+        config.write_text("node: {flows: quiet}\n", encoding="utf-8")
+        return Command([*argv, "--config", str(config)])
 
 
 class StandIn(Contestant):
