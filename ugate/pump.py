@@ -17,7 +17,7 @@ import errno
 import select
 import struct
 from collections.abc import Callable
-from socket import IPPROTO_TCP, MSG_DONTWAIT, SHUT_WR, SO_LINGER, SOL_SOCKET, TCP_NODELAY
+from socket import MSG_DONTWAIT, SHUT_WR, SO_LINGER, SOL_SOCKET
 from typing import Any, Final, Protocol, cast
 
 from zope.interface import implementer
@@ -28,6 +28,8 @@ from twisted.python.failure import Failure
 
 from ugate import splicing
 from ugate.interfaces import Detached
+from ugate.joined import Joined, Side
+from ugate.protocols.sockets import sendAtOnce
 
 CHUNK: Final = 65536
 """Bytes received at once."""
@@ -70,82 +72,6 @@ def canPump(reactor: object) -> bool:
     )
 
 
-class _Side:
-    """
-    One socket of a joined pair, and what came from it.
-    """
-
-    __slots__ = (
-        "burst", "copyOnly", "count", "eof", "fd", "flow", "lent", "mask", "other", "out", "recv",
-        "send", "socket", "tick",
-    )  # fmt: skip
-
-    flow: Joined
-    other: _Side
-
-    def __init__(self, detached: Detached) -> None:
-        self.socket = detached.socket
-        self.fd = detached.socket.fileno()
-        self.recv = detached.socket.recv
-        self.send = detached.socket.send
-        self.out = detached.unsent
-        """Bytes for this socket that the kernel did not take yet."""
-        self.count = 0
-        """Bytes that came from it."""
-        self.eof = False
-        self.mask = 0
-        """What the epoll waits for; 0 when the descriptor is not registered."""
-        self.tick = 0
-        """The quarter second in which bytes last came."""
-        self.burst = 0
-        """Bytes that came in that quarter second."""
-        self.lent: splicing.Direction | None = None
-        self.copyOnly = False
-        """Set when the kernel cannot splice from here."""
-
-
-class Joined:
-    """
-    Two sockets that feed each other.
-
-    @since: ugate NEXT
-    """
-
-    __slots__ = ("_a", "_b", "_ending", "_finished", "_pump")
-
-    def __init__(self, pump: Pump, a: _Side, b: _Side, finished: Callable[[str], object]) -> None:
-        self._pump = pump
-        self._a = a
-        self._b = b
-        self._finished = finished
-        self._ending: tuple[str, bool] | None = None
-
-    @property
-    def sent(self) -> int:
-        """Bytes from the first to the second."""
-        return self._a.count + (self._a.lent.count if self._a.lent else 0)
-
-    @property
-    def received(self) -> int:
-        """Bytes from the second to the first."""
-        return self._b.count + (self._b.lent.count if self._b.lent else 0)
-
-    @property
-    def active(self) -> float:
-        """When bytes last moved, by the reactor's clock, to a quarter second."""
-        lent = [side.lent.active for side in (self._a, self._b) if side.lent]
-        return max(self._a.tick / 4, self._b.tick / 4, *lent)
-
-    def close(self, reason: str, abort: bool) -> None:
-        """
-        End it.
-
-        @param reason: for the log of the stream.
-        @param abort: whether to reset both sockets.
-        """
-        self._pump.end(self, reason, abort)
-
-
 @implementer(IReadDescriptor)
 class Pump:
     """
@@ -163,8 +89,8 @@ class Pump:
         """
         self._reactor = reactor
         self._epoll = select.epoll()
-        self._sides: dict[int, _Side] = {}
-        self._lent: dict[splicing.Direction, _Side] = {}
+        self._sides: dict[int, Side] = {}
+        self._lent: dict[splicing.Direction, Side] = {}
         self._seconds = reactor.seconds
         self._splicers: splicing.Splicers | None = None
         if threads and splicing.available:
@@ -194,9 +120,8 @@ class Pump:
         """
         Cut every stream that is left and give all descriptors back.
         """
-        for side in tuple(self._sides.values()):
-            if not side.eof or side.mask:
-                self.end(side.flow, "shutdown", abort=True)
+        for joined in {side.flow: None for side in self._sides.values()}:
+            self.end(joined, "shutdown", abort=True)
         self._reactor.removeReader(self)
         if self._splicers is not None:
             self._splicers.stop()
@@ -214,7 +139,7 @@ class Pump:
         @param fromB: what already came from C{b} for C{a}.
         @param finished: called once with why it ended.
         """
-        one, two = _Side(a), _Side(b)
+        one, two = Side(a), Side(b)
         joined = Joined(self, one, two, finished)
         tick = int(self._seconds() * 4)
         for side, other, early in ((one, two, fromA + a.unread), (two, one, fromB + b.unread)):
@@ -225,17 +150,16 @@ class Pump:
             if early:
                 side.count = len(early)
                 other.out += early
-            try:
-                side.socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-            except OSError as error:
-                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-                    raise
-        self._arm(one, _IN)
-        self._arm(two, _IN)
-        for side in (one, two):
-            if side.out and joined._ending is None:
-                self._arm(side.other, 0)
-                self._flush(side)
+        try:
+            for side in (one, two):
+                sendAtOnce(side.socket)
+                # Nothing is read that would have to wait behind what came before.
+                self._arm(side, 0 if side.other.out else _IN)
+            for side in (one, two):
+                if side.out and joined.ending is None:
+                    self._flush(side)
+        except OSError as error:
+            self.end(joined, f"relay: {error.strerror}", abort=True)
         return joined
 
     def doRead(self) -> None:
@@ -251,10 +175,8 @@ class Pump:
                 side = sides.get(fd)
                 if side is None:
                     continue
-                if event & _OUT:
-                    self._flush(side)
-                    if not side.mask & _IN or not event & ~_OUT:
-                        continue
+                if event != _IN and not self._mayRead(side, event):
+                    continue
                 try:
                     data = side.recv(CHUNK, MSG_DONTWAIT)
                 except BlockingIOError:
@@ -284,7 +206,17 @@ class Pump:
             if len(events) < _BUSY:
                 return
 
-    def _unsent(self, side: _Side, error: OSError) -> int:
+    def _mayRead(self, side: Side, event: int) -> int:
+        """
+        There is room for what waits, or the connection broke, or both.
+
+        @return: whether there is something to read, and nothing that has to go first.
+        """
+        if event & _OUT:
+            self._flush(side)
+        return side.mask & _IN and event & ~_OUT
+
+    def _unsent(self, side: Side, error: OSError) -> int:
         """
         Nothing of what came from C{side} could be sent on, for now or for ever.
         """
@@ -292,7 +224,7 @@ class Pump:
             self._broken(side.other, error)
         return 0
 
-    def _stall(self, side: _Side, rest: bytes) -> None:
+    def _stall(self, side: Side, rest: bytes) -> None:
         """
         Keep what could not be sent, and read no more until it is.
         """
@@ -301,7 +233,7 @@ class Pump:
             self._arm(side, side.mask & ~_IN)
             self._arm(side.other, side.other.mask | _OUT)
 
-    def _arm(self, side: _Side, mask: int) -> None:
+    def _arm(self, side: Side, mask: int) -> None:
         """
         Wait for C{mask} there; with 0 for nothing, not even for errors, which
         would be reported for ever.
@@ -316,7 +248,7 @@ class Pump:
             self._epoll.unregister(side.fd)
         side.mask = mask
 
-    def _flush(self, side: _Side) -> None:
+    def _flush(self, side: Side) -> None:
         """
         Send what is waiting for this socket, and read from the other one again
         when all is sent.
@@ -343,13 +275,13 @@ class Pump:
         else:
             self._arm(other, other.mask | _IN)
 
-    def _ended(self, side: _Side) -> None:
+    def _ended(self, side: Side) -> None:
         side.eof = True
         self._arm(side, side.mask & ~_IN)
         if not side.other.out:
             self._complete(side)
 
-    def _complete(self, side: _Side) -> None:
+    def _complete(self, side: Side) -> None:
         """
         All that this side will ever say has been passed on.
         """
@@ -362,30 +294,33 @@ class Pump:
         except OSError as error:
             self._broken(other, error)
 
-    def _broken(self, side: _Side, error: OSError) -> None:
-        who = "client" if side is side.flow._a else "target"
+    def _broken(self, side: Side, error: OSError) -> None:
+        who = "client" if side is side.flow.a else "target"
         reset = error.errno in (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN)
         what = "reset" if reset else error.strerror
         self.end(side.flow, f"{who}: {what}", abort=True)
 
-    def _lend(self, side: _Side) -> None:
+    def _lend(self, side: Side) -> None:
         side.burst = 0
         if self._splicers is None or side.copyOnly or side.lent or side.eof:
             self._arm(side, side.mask | _IN)
             return
         try:
             direction = splicing.Direction(side.socket, side.other.socket)
+            try:
+                self._splicers.lend(direction)
+            except OSError:
+                direction.closePipe()
+                raise
         except OSError as error:
             # Out of descriptors: it goes on as it is, only slower.
             side.copyOnly = True
-            self._log.warn("no pipe for a bulk stream: {error}", error=error)
+            self._log.warn("no pipe or no thread for a bulk stream: {error}", error=error)
             self._arm(side, side.mask | _IN)
             return
         self._arm(side, side.mask & ~_IN)
-        direction.active = self._seconds()
         side.lent = direction
         self._lent[direction] = side
-        self._splicers.lend(direction)
 
     def _returned(self, direction: splicing.Direction) -> None:
         side = self._lent.pop(direction, None)
@@ -396,7 +331,7 @@ class Pump:
         side.lent = None
         side.count += direction.count
         side.tick = int(direction.active * 4)
-        ending = side.flow._ending
+        ending = side.flow.ending
         if ending is not None:
             if side.other.lent is None:
                 self._close(side.flow, *ending)
@@ -405,7 +340,8 @@ class Pump:
                 side.copyOnly = True
                 self._arm(side, _IN | side.mask)
             else:
-                self._broken(side, direction.error)
+                # The source is only asked when nothing is queued.
+                self._broken(side.other if direction.queued else side, direction.error)
         elif direction.eof:
             self._ended(side)
         else:
@@ -417,34 +353,39 @@ class Pump:
         when they have come back: to shut them down, which wakes the thread too,
         would tell both peers of a clean end.
         """
-        if joined._ending is not None:
+        if joined.ending is not None:
             return
-        a, b = joined._a, joined._b
-        if a.lent is None and b.lent is None:
+        joined.ending = (reason, abort)
+        lent = []
+        for side in (joined.a, joined.b):
+            # What the epoll has reported already is for nobody.
+            self._sides.pop(side.fd, None)
+            self._arm(side, 0)
+            if side.lent is not None:
+                lent.append(side.lent)
+        if not lent:
             self._close(joined, reason, abort)
             return
         assert self._splicers is not None
-        joined._ending = (reason, abort)
-        for side in (a, b):
-            self._arm(side, 0)
-            if side.lent is not None:
-                self._splicers.recall(side.lent)
+        for direction in lent:
+            self._splicers.recall(direction)
 
     def _close(self, joined: Joined, reason: str, abort: bool) -> None:
-        joined._ending = (reason, abort)
-        for side in (joined._a, joined._b):
-            if self._sides.pop(side.fd, None) is None:
-                return
-            if side.mask:
-                self._epoll.unregister(side.fd)
-                side.mask = 0
+        joined.ending = (reason, abort)
+        for side in (joined.a, joined.b):
+            self._sides.pop(side.fd, None)
+            self._arm(side, 0)
             if abort:
                 # A peer must not take what was cut for a clean end.
                 side.socket.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
             side.socket.close()
-        joined._finished(reason)
-        del joined._finished
-        for side in (joined._a, joined._b):
+        try:
+            joined.finished(reason)
+        except Exception:
+            # All other streams are served by the same call of the reactor.
+            self._log.failure("what was to happen at the end of a stream failed")
+        del joined.finished
+        for side in (joined.a, joined.b):
             # These go round in circles, which the collector would have to find.
             del side.other, side.flow, side.recv, side.send
 

@@ -18,8 +18,9 @@ from typing import Final, Protocol
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ugate.copying import Copying
+from ugate.deadlines import Deadlines
 from ugate.leg import Leg
-from ugate.protocols.sockets import detachable
+from ugate.protocols.sockets import cut, detachable
 from ugate.pump import Pump, asSocketReactor, canPump
 
 _CHECKS: Final = 8
@@ -67,9 +68,17 @@ class Relay:
         self._pump: Pump | None = None
         self._streams: dict[Carried, None] = {}
         self._timer: IDelayedCall | None = None
+        self._closing: Deadlines[Leg] = Deadlines(reactor, idle, _cut)
 
     def __len__(self) -> int:
         return len(self._streams)
+
+    @property
+    def closing(self) -> int:
+        """
+        Transports of ended streams whose peers have yet to read what was written.
+        """
+        return len(self._closing)
 
     def __iter__(self) -> Iterator[Carried]:
         return iter(tuple(self._streams))
@@ -88,6 +97,7 @@ class Relay:
             self._timer = self._reactor.callLater(self._idle / _CHECKS, self._sweep)
         stream: Carried | None = None
         ended: str | None = None
+        copied: tuple[Leg, ...] = ()
 
         def end(reason: str) -> None:
             nonlocal ended
@@ -95,6 +105,8 @@ class Relay:
             if stream is not None:
                 self._streams.pop(stream, None)
                 finished(stream, reason)
+            for leg in copied:
+                self._outlive(leg)
 
         detachA = detachable(a.transport) if a.gone is None and not a.eof else None
         detachB = detachable(b.transport) if b.gone is None and not b.eof else None
@@ -104,6 +116,7 @@ class Relay:
             stream = self._pump.join(one, two, a.early, b.early, end)
             a.early = b.early = b""
         else:
+            copied = (a, b)
             copying = Copying(self._reactor, a, b, end)
             copying.start()
             stream = copying
@@ -118,6 +131,15 @@ class Relay:
             self._pump = Pump(asSocketReactor(self._reactor), self._threads)
         return self._pump is not None
 
+    def _outlive(self, leg: Leg) -> None:
+        """
+        A transport that was copied to closes when all that was written is read by
+        its peer: not later than an idle stream would.
+        """
+        if leg.gone is None:
+            leg.lost = lambda _: self._closing.stop(leg)
+            self._closing.start(leg)
+
     def stop(self) -> None:
         """
         Cut what is left and give everything back.
@@ -127,6 +149,9 @@ class Relay:
             self._timer = None
         for stream in self:
             stream.close("shutdown", abort=True)
+        for leg in self._closing:
+            _cut(leg)
+        self._closing.close()
         if self._pump is not None:
             self._pump.stop()
             self._pump = None
@@ -139,3 +164,7 @@ class Relay:
                 stream.close("idle", abort=True)
         if self._streams:
             self._timer = self._reactor.callLater(self._idle / _CHECKS, self._sweep)
+
+
+def _cut(leg: Leg) -> None:
+    cut(leg.transport)

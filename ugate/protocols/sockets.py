@@ -9,6 +9,8 @@ socket, to end one direction, and to be cut.
 
 from __future__ import annotations
 
+import errno
+from socket import IPPROTO_TCP, TCP_NODELAY, socket
 from typing import Any, cast
 
 from zope.interface import implementer
@@ -45,12 +47,12 @@ class BareSocket:
             connection._tempDataBuffer = []
         # Whoever is readable and writable at once is asked to write after its protocol gave it away.
         connection.doRead = connection.doWrite = _nothing  # type: ignore[method-assign]
-        socket = connection.socket
+        detached = connection.socket
         connection.connected = 0
         connection.disconnected = 1
         # As its own connectionLost() leaves it, so that late calls find it dead.
         del connection.socket, connection.fileno, connection.protocol
-        return Detached(socket, b"", unsent)
+        return Detached(detached, b"", unsent)
 
 
 def _bareSocket(connection: tcp.Connection) -> BareSocket | None:
@@ -103,6 +105,17 @@ def writeNow(transport: Any, data: bytes) -> None:
             return
     if data:
         transport.write(data)
+
+
+def sendAtOnce(connected: socket) -> None:
+    """
+    Do without Nagle's algorithm; other sockets than TCP's have none.
+    """
+    try:
+        connected.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
 
 
 def endWriting(transport: ITransport) -> None:
