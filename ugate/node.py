@@ -27,7 +27,7 @@ from ugate.endpoints.dialers import Deny, Retry
 from ugate.endpoints.dialing import dialerFromText, dialersFromTexts
 from ugate.endpoints.direct import Direct
 from ugate.endpoints.negotiated import NegotiatedServerEndpoint
-from ugate.endpoints.reach import asksForTarget, innermost, onlyLocal, within
+from ugate.endpoints.reach import asksForTarget, innermost, onlyLocal, takesLogins, within
 from ugate.endpoints.standardio import serveOnce
 from ugate.errors import ListenRefused, Refused, StringError
 from ugate.gateway import Flows, Gateway
@@ -136,16 +136,31 @@ def listenerEndpoint(tenant: Tenant, name: str, listener: Listener) -> IStreamSe
             f"listener {name} ({listener.endpoint}) cannot know where a stream wants to go: "
             f"put auto: or socks: in front, or write {name}: {{endpoint: ..., to: HOST:PORT}}"
         )
-    authenticates = tenant.portal is not None and asksForTarget(endpoint)
-    if not (onlyLocal(endpoint) or authenticates or listener.open):
-        raise ListenRefused(
-            f"listener {name} ({listener.endpoint}) would carry the streams of anybody who reaches it: "
-            "let it listen on loopback (interface=127.0.0.1), or name a password file as policy.users, "
-            f"or write {name}: {{endpoint: ..., open: true}} if that is what you want"
-        )
+    if not (onlyLocal(endpoint) or listener.open):
+        _checkClosed(tenant, name, listener, endpoint)
     if listener.open:
         _open(endpoint)
     return endpoint
+
+
+def _checkClosed(tenant: Tenant, name: str, listener: Listener, endpoint: IStreamServerEndpoint) -> None:
+    """
+    Whether a listener that others reach can tell who they are.
+
+    @raise ListenRefused: not.
+    """
+    here = f"listener {name} ({listener.endpoint})"
+    local = "let it listen on loopback (interface=127.0.0.1)"
+    opened = f"or write {name}: {{endpoint: ..., open: true}} if that is what you want"
+    if tenant.portal is None:
+        raise ListenRefused(
+            f"{here} would carry the streams of anybody who reaches it: "
+            f"{local}, or name a password file as policy.users, {opened}"
+        )
+    if not takesLogins(endpoint):
+        raise ListenRefused(
+            f"{here} could let nobody in, since its protocol has no logins: {local}, {opened}"
+        )
 
 
 def _open(endpoint: IStreamServerEndpoint) -> None:

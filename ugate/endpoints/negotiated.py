@@ -140,6 +140,7 @@ class NegotiatedServerEndpoint:
 
     @ivar inner: how to listen.
     @ivar asks: whether the negotiation asks who it is and where to.
+    @ivar logins: whether its protocol has logins.
     @ivar open: whether those may pass who have not logged in, wherever they come from.
     @since: ugate NEXT
     """
@@ -156,6 +157,7 @@ class NegotiatedServerEndpoint:
         patience: float | None = None,
         cap: int = Owner.cap,
         proves: bool = True,
+        logins: bool = True,
         eager: bool = False,
         wrap: Callable[[IProtocolFactory, Any], IProtocolFactory] | None = None,
     ) -> None:
@@ -169,6 +171,7 @@ class NegotiatedServerEndpoint:
         @param cap: bytes that a negotiation may take.
         @param proves: whether the negotiation asks who it is and where to; a PROXY
             header only says whence, so that even on loopback others come through it.
+        @param logins: whether somebody could say who it is, in this protocol.
         @param eager: whether it may be done before the peer says anything.
         @param wrap: puts a factory in front of the one that is listened with; its
             second argument has C{auth} and C{login(credentials)} of this listener.
@@ -182,6 +185,7 @@ class NegotiatedServerEndpoint:
         self.wrap = wrap
         self.eager = eager
         self.asks = proves
+        self.logins = proves and logins
 
     @property
     def auth(self) -> Auth:

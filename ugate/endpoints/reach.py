@@ -74,6 +74,14 @@ def asksForTarget(endpoint: IStreamServerEndpoint) -> bool:
     return bool(getattr(endpoint, "asks", False)) or (inner is not None and asksForTarget(inner))
 
 
+def takesLogins(endpoint: IStreamServerEndpoint) -> bool:
+    """
+    Whether some negotiation in it has a way to log in.
+    """
+    inner = within(endpoint)
+    return bool(getattr(endpoint, "logins", False)) or (inner is not None and takesLogins(inner))
+
+
 def onlyLocal(endpoint: IStreamServerEndpoint) -> bool:
     """
     Whether only programs of this machine can connect to it, for themselves: not

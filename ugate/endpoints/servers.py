@@ -150,7 +150,7 @@ def socks4Server(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> I
     """
     from ugate.protocols.socks4 import Socks4
 
-    return NegotiatedServerEndpoint(reactor, inner, Socks4, deadline=_handshake(reactor, own))
+    return NegotiatedServerEndpoint(reactor, inner, Socks4, deadline=_handshake(reactor, own), logins=False)
 
 
 def connectServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
@@ -235,6 +235,7 @@ def forwardServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> 
         inner,
         partial(Fixed, target=target, protocol="forward"),
         deadline=_handshake(reactor, own),
+        logins=False,
         eager=True,
     )
 

@@ -169,13 +169,23 @@ class OpenRelayTests(NodeCase):
                 self.assertIn(way, said)
         self.assertEqual(self.reactor.ports, [])
 
-    def test_toIsNoLogin(self) -> None:
+    def test_noLogins(self) -> None:
         """
-        A listener that has its target in the config, and asks for no login, is as open.
+        A listener whose protocol has no logins does not start either where they are
+        needed; the sentence says that this is so.
         """
-        listener = Listener("tcp:8080", to="db:5432")
-        (said,) = self.cannotStart(self.config({"main": listener}, users=True))
-        self.assertIn("would carry the streams of anybody", said)
+        for listener in (
+            Listener("tcp:8080", to="db:5432"),
+            Listener("proxyproto:tcp:8080", to="db:5432"),
+            Listener("forward:tcp:8080:to=db\\:5432"),
+            Listener("socks4:tcp:8080"),
+        ):
+            (said,) = self.cannotStart(self.config({"main": listener}, users=True))
+            self.assertIn(f"listener main ({listener.endpoint}) could let nobody in", said)
+            self.assertIn("its protocol has no logins", said)
+            (said,) = self.cannotStart(self.config({"main": listener}))
+            self.assertIn("would carry the streams of anybody", said)
+            self.start(self.config({"main": Listener(listener.endpoint, listener.to, True)}, users=True))
 
     def test_local(self) -> None:
         """

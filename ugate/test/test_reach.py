@@ -35,6 +35,7 @@ from ugate.endpoints.reach import (
     isHaproxy,
     isLoopback,
     onlyLocal,
+    takesLogins,
     within,
 )
 
@@ -189,6 +190,22 @@ class EndpointTests(SynchronousTestCase):
             ("forward:tcp:80:to=localhost\\:22", True),
         ):
             self.assertEqual(asksForTarget(self.parse(text)), asks, text)
+
+    def test_takesLogins(self) -> None:
+        """
+        Some protocols have no logins.
+        """
+        for text, takes in (
+            ("tcp:80", False),
+            ("proxyproto:tcp:80", False),
+            ("forward:tcp:80:to=localhost\\:22", False),
+            ("socks4:tcp:80", False),
+            ("socks:tcp:80", True),
+            ("auto:tcp:80", True),
+            ("connect:haproxy:tcp:80", True),
+            ("socks:proxyproto:tcp:80", True),
+        ):
+            self.assertEqual(takesLogins(self.parse(text)), takes, text)
 
     def test_innermost(self) -> None:
         """
