@@ -1,0 +1,341 @@
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+The documentation says what is so: its tables are compared with the code, its commands and configurations
+are read as ugate reads them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from msgspec import inspect
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.endpoints import clientFromString, serverFromString
+from twisted.internet.testing import MemoryReactorClock
+
+from ugate import gateway, leg, pump, splicing
+from ugate.endpoints import addresses, chain, hops, names, servers
+from ugate.endpoints.chain import parseChain
+from ugate.endpoints.clients import ChainEndpoint
+from ugate.errors import Cause, Phase, Refused
+from ugate.interfaces import Auth
+from ugate.protocols import clienthello, httpconnect, httpforward, httphead, negotiate, proxyproto2
+from ugate.protocols.httpreply import refusal
+from ugate.protocols.socks4 import Socks4
+from ugate.protocols.socks5 import Socks5
+from ugate.stream import StreamInfo
+from ugate.tenancy.config.schema import TYPES, Node
+from ugate.tenancy.config.shapes import bare, bounds
+from ugate.tenancy.match import parseMatch
+from ugate.tenancy.passwords import PasswordFile
+from ugate.test.docpages import LISTINGS, Pages, blocks, commands, firstColumn, listing, page, pages, table
+from ugate.test.docpages import section as below
+from ugate.test.test_layers import LAYERS
+from ugate.testing import MemoryMesh
+from ugate.welcome import lines
+
+TEXTS: Final = {
+    "endpoint": "server string",
+    "hops": "hop or chain",
+    "target": "HOST:PORT",
+    "users": "path",
+    "match": "pattern, or a list",
+    "via": "way, or a list",
+}
+"""What the reference calls a text, by what checks it."""
+
+PREFIXES: Final = {"dial": "dial.NAME", "listen": "listen.NAME", "routes": "routes[]"}
+
+
+def kib(count: int) -> str:
+    """
+    A number of bytes as the pages write it.
+    """
+    return f"{count >> 20} MiB" if count >= 1 << 20 else f"{count >> 10} KiB"
+
+
+def keyRow(kind: str, field: inspect.Field) -> list[str]:
+    """
+    What the reference has to say of a key, but for its meaning.
+    """
+    wanted = field.type
+    plain, extra = bare(wanted)
+    if isinstance(plain, inspect.UnionType):
+        plain, extra = bare(next(each for each in plain.types if not isinstance(each, inspect.NoneType)))
+    limits = ""
+    if "check" in extra:
+        sort = TEXTS[extra["check"]]
+    elif isinstance(plain, inspect.LiteralType):
+        sort = " or ".join(str(value) for value in plain.values)
+    elif isinstance(plain, (inspect.IntType, inspect.FloatType)):
+        sort = "whole number" if isinstance(plain, inspect.IntType) else "number"
+        limits = bounds(plain).strip().removeprefix("from ")
+    elif isinstance(plain, inspect.StrType):
+        sort, limits = "text", f"at most {plain.max_length} characters"
+    else:
+        sort = "true or false"
+    default: Any = field.default
+    if field.required:
+        default = "required"
+    elif isinstance(default, bool):
+        default = str(default).lower()
+    elif default is None:
+        default = "none"
+    elif isinstance(default, float):
+        default = f"{default:g}"
+    name = f"{PREFIXES.get(kind, kind)}.{field.encode_name}"
+    return [name, sort, str(extra.get("unit", "")), str(default) or "empty", limits]
+
+
+class ReferenceTests(Pages):
+    """
+    Tables of keys, prefixes and keywords.
+    """
+
+    def test_keys(self) -> None:
+        """
+        Every key of the configuration is there, with its type, unit, default and range, and no other.
+        """
+        wanted = []
+        for kind, struct in TYPES.items():
+            information = inspect.type_info(struct)
+            assert isinstance(information, inspect.StructType)
+            wanted += [keyRow(kind, field) for field in information.fields]
+        rows = table(page("configuration"), "keys")
+        self.assertEqual(wanted, [row[:5] for row in rows])
+        self.assertEqual([], [row for row in rows if not row[5]])
+
+    def test_servers(self) -> None:
+        """
+        Every prefix of a server string is there with its keywords, and each keyword is explained.
+        """
+        text = page("strings")
+        rows = {row[0]: set(row[1].split()) for row in table(text, "server-prefixes")}
+        self.assertEqual({prefix: set(kind.keywords) for prefix, kind in servers.SERVERS.items()}, rows)
+        explained = [row[0] for row in table(text, "server-keywords")]
+        self.assertEqual(sorted(set().union(*rows.values())), sorted(explained))
+
+    def test_hops(self) -> None:
+        """
+        Every prefix of a hop is there with its keywords, and each keyword is explained.
+        """
+        text = page("strings")
+        rows = {row[0]: set(row[2].split()) for row in table(text, "hop-prefixes")}
+        self.assertEqual({prefix: set(kind.keywords) for prefix, kind in hops.KINDS.items()}, rows)
+        explained = [row[0] for row in table(text, "hop-keywords")]
+        self.assertEqual(sorted(set().union(*rows.values())), sorted(explained))
+
+    def test_layers(self) -> None:
+        """
+        The layers, and what each may import.
+        """
+        rows = [row[:2] for row in table(page("architecture"), "layers")]
+        wanted = [[each.name, ", ".join(each.below) or "nothing of ugate"] for each in LAYERS]
+        self.assertEqual(wanted, rows)
+
+
+class ErrorsTests(Pages):
+    """
+    What a refusal is on the wire.
+    """
+
+    def test_causes(self) -> None:
+        """
+        Each cause has its codes and its next step.
+        """
+        address = IPv4Address("TCP", "192.0.2.1", 1080)
+        info = StreamInfo(address, address)
+        wanted = []
+        for cause in Cause:
+            reason = Refused(cause, Phase.CONNECT, "db:5432")
+            socks5 = Socks5(info, Auth.NONE)
+            socks5.receive(b"\x05\x01\x00")
+            reply = refusal(reason)
+            ((_, proxyStatus),) = reply.fields
+            wanted.append(
+                [
+                    cause.value,
+                    str(socks5.refuse(reason)[1]),
+                    str(Socks4(info, Auth.NONE).refuse(reason)[1]),
+                    str(reply.status),
+                    proxyStatus.decode().rpartition("=")[2],
+                    reason.nextStep,
+                ]
+            )
+        self.assertEqual(wanted, table(page("errors"), "causes"))
+
+    def test_phases(self) -> None:
+        """
+        Each phase is there.
+        """
+        rows = table(page("errors"), "phases")
+        self.assertEqual([phase.value for phase in Phase], [row[0] for row in rows])
+
+
+class NumbersTests(Pages):
+    """
+    Limits and sizes.
+    """
+
+    def test_limits(self) -> None:
+        """
+        The limits are those of the code.
+        """
+        node = Node()
+        wanted = [
+            f"{node.handshake:g} s",
+            kib(negotiate.DEFAULT_CAP),
+            kib(servers._HTTP_CAP),
+            kib(httphead.MAX_HEAD),
+            kib(clienthello.MAX_HELLO),
+            kib(proxyproto2.MAX_V2),
+            f"{httpconnect.MAX_TRIES}",
+            f"{PasswordFile.__init__.__defaults__[-1]}",  # type: ignore[index]
+            f"{negotiate.LINGER:g} s",
+            f"{httpforward.IDLE_TIMEOUT:g} s",
+            f"{httpforward.HEAD_TIMEOUT:g} s",
+            kib(leg.EARLY_LIMIT),
+            f"{node.connect:g} s",
+            f"{names.MAX_ADDRESSES}",
+            f"{gateway._SLACK:g} x",
+            f"{node.streams}",
+            f"{node.idle:g} s",
+            f"{node.drain:g} s",
+            f"{chain.MAX_HOPS}",
+        ]
+        self.assertEqual(wanted, [row[1] for row in table(page("security"), "limits")])
+
+    def test_relay(self) -> None:
+        """
+        So are the sizes of the relay.
+        """
+        wanted = [
+            kib(pump.CHUNK),
+            kib(pump.BULK),
+            kib(splicing.PIPE_SIZE),
+            f"{splicing._IDLE:g} s",
+            f"{splicing._SLICE * 1000:g} ms",
+        ]
+        self.assertEqual(wanted, [row[1] for row in table(page("performance"), "relay")])
+
+    def test_keywords(self) -> None:
+        """
+        And the defaults of keywords.
+        """
+        text = page("strings")
+        given = {row[0]: row[2] for row in table(text, "server-keywords")}
+        self.assertEqual(f"{servers.PATIENCE:g}", given["wait"])
+        given = {row[0]: row[2] for row in table(text, "hop-keywords")}
+        self.assertEqual((f"{addresses.DEFAULT_TIMEOUT:g}", "1"), (given["timeout"], given["attempts"]))
+
+
+class StringsTests(Pages):
+    """
+    The examples of strings.
+    """
+
+    def test_servers(self) -> None:
+        """
+        What a server string may end with can be read, in front of it C{auto:}; files and sockets aside.
+        """
+        examples = firstColumn(below(page("strings"), "Server strings"))
+        plain = [each for each in examples if not each.startswith(("systemd:", "ssl:", "tls:"))]
+        self.assertGreater(len(plain), 4)
+        for each in plain:
+            serverFromString(MemoryReactorClock(), f"auto:{each}")
+
+    def test_chains(self) -> None:
+        """
+        The chains can be read, and two of them are the same.
+        """
+        examples = firstColumn(below(page("strings"), "Chains"))
+        first, _, same, *_ = [parseChain(each) for each in examples]
+        self.assertEqual(first, same)
+
+    def test_clients(self) -> None:
+        """
+        The client strings are endpoints.
+        """
+        (block, *_) = blocks(below(page("strings"), "Client strings"), "text")
+        for each in block.splitlines():
+            self.assertIsInstance(clientFromString(MemoryReactorClock(), each), ChainEndpoint)
+
+    def test_patterns(self) -> None:
+        """
+        The patterns of routes can be read.
+        """
+        examples = firstColumn(below(page("strings"), "Routes"))
+        self.assertEqual(10, len(examples))
+        for each in examples:
+            parseMatch(each)
+
+
+class CommandsTests(Pages):
+    """
+    What is to be typed.
+    """
+
+    def _arguments(self, words: list[str]) -> list[str]:
+        """
+        The same with configurations that are there, and what ssh fills in.
+        """
+        found = []
+        for word in words:
+            if word in ("/etc/ugate", "/etc/ugate/ugate.yaml", "$new"):
+                word = "everything.yaml"
+            known = word.endswith(".yaml")
+            found.append(self.configuration(word) if known else word.replace("%h", "db").replace("%p", "22"))
+        return found
+
+    def test_all(self) -> None:
+        """
+        Each C{twistd ugate} of the pages, and of the files that they show, is understood.
+        """
+        seen = 0
+        sources = [(name, block) for name, text in pages() for block in blocks(text, "shell")]
+        sources += [(name, listing(name)) for name in ("ssh_config", "deploy.sh", "ugate.service")]
+        for name, text in sources:
+            for words in commands(text):
+                status, _, errors = self.ugate(*self._arguments(words), "--check")
+                self.assertEqual((0, ""), (status, errors), (name, words))
+                seen += 1
+        self.assertGreater(seen, 15)
+
+    def test_configurations(self) -> None:
+        """
+        Each configuration is without a mistake, and so is each one within a page.
+        """
+        paths = [path.name for path in sorted(LISTINGS.glob("*.yaml")) if path.name != "mistakes.yaml"]
+        self.assertGreater(len(paths), 6)
+        for name in paths:
+            status, _, errors = self.ugate("--config", self.configuration(name), "--check")
+            self.assertEqual((0, ""), (status, errors), name)
+
+    def test_mistakes(self) -> None:
+        """
+        The mistakes that are shown are those that are told.
+        """
+        path = self.configuration("mistakes.yaml")
+        status, _, errors = self.ugate("--config", path, "--check")
+        self.assertEqual((1, listing("mistakes.txt")), (status, errors.replace(path, "mistakes.yaml")))
+
+    def test_explanation(self) -> None:
+        """
+        The explanation that is shown is the one that is given.
+        """
+        status, said, _ = self.ugate(
+            "--config", self.configuration("chain.yaml"), "--explain", "db.abroad.example:5432"
+        )
+        self.assertEqual((0, listing("chain.txt")), (status, said))
+
+    def test_welcome(self) -> None:
+        """
+        The README shows the lines that are printed.
+        """
+        gate = MemoryMesh().gateway("gate", listen={"main": "auto:tcp:1080:interface=127.0.0.1"})
+        printed = "".join(f"{line}\n" for line in lines(gate, lambda name: name))
+        (readme,) = (text for name, text in pages() if name == "README.rst")
+        self.assertEqual(printed, blocks(readme, "text")[0])

@@ -1,0 +1,317 @@
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+The recipes of the documentation do what they say: their configurations carry streams, and their programs run,
+in a network in memory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from contextlib import redirect_stdout
+from importlib.util import module_from_spec, spec_from_file_location
+from io import StringIO
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import yaml
+
+from twisted.internet.defer import Deferred
+from twisted.internet.testing import MemoryReactorClock
+from twisted.web.client import URI
+
+from ugate.errors import Cause, Refused
+from ugate.tenancy.passwordhashes import PasswordHash
+from ugate.test.docpages import LISTINGS, USERS, Pages, listing
+from ugate.testing import Client, Conversation, Conversations, MemoryMesh, Refuse
+
+OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+PUBLIC: Final = "93.184.216.34"
+OPEN: Final = {"open": True}
+
+
+def clientHello(name: str) -> bytes:
+    """
+    What a TLS client says first.
+    """
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=name)
+    try:
+        client.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return outgoing.read()
+
+
+class HowtoTests(Pages):
+    """
+    The network of a recipe.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.mesh = MemoryMesh()
+        self.here = self.mesh.client("here")
+
+    def gateway(self, name: str, host: str = "here") -> None:
+        """
+        Start a gateway with the configuration of a recipe.
+        """
+        self.mesh.gateway(host, **yaml.safe_load(listing(name).replace(USERS, self.users())))
+
+    def users(self) -> str:
+        """
+        A password file with Alice, who says sesame.
+        """
+        path = Path(self.mktemp())
+        path.touch(0o600)
+        path.write_text(f"alice:{PasswordHash.ofPassword(b'sesame', ln=10)}\n")
+        self.patch(os, "environ", {**os.environ, "WORD": "sesame", "WRONG": "abracadabra"})
+        return str(path)
+
+    def proxy(self, host: str, endpoint: str) -> str:
+        """
+        Start somebody's proxy.
+
+        @return: the address by which it connects.
+        """
+        self.mesh.gateway(host, listen={"main": {"endpoint": endpoint, **OPEN}})
+        return self.mesh.host(host).addresses[0]
+
+    def service(self, host: str, port: int) -> Conversations:
+        """
+        Start what streams go to.
+        """
+        served = Conversations()
+        self.mesh.serve(host, port, served)
+        return served
+
+    def ask(self, string: str, client: Client | None = None, hello: bytes = b"") -> Conversation:
+        """
+        Open a stream, and see it open.
+        """
+        stream = (client or self.here).connect(string, hello)
+        self.mesh.flush()
+        self.assertTrue(stream.isOpen, f"{string}: {stream.failure or stream.lost}")
+        return stream
+
+    def refused(self, string: str, client: Client | None = None) -> Refused:
+        """
+        Open a stream, and see it refused.
+        """
+        stream = (client or self.here).connect(string)
+        self.mesh.flush()
+        assert stream.failure is not None and isinstance(stream.failure.value, Refused), string
+        return stream.failure.value
+
+    def whoAsked(self, served: Conversations) -> str:
+        """
+        The address that the last stream came from.
+        """
+        peer: Any = served.last.transport
+        return str(peer.getPeer().host)
+
+
+class ConfigurationTests(HowtoTests):
+    """
+    The recipes that are a configuration.
+    """
+
+    def test_corporate(self) -> None:
+        """
+        What is inside is reached at once, all else by the proxy, or without it if it is gone; and no mail.
+        """
+        self.patch(os, "environ", {**os.environ, "PROXY_PASSWORD": "secret"})
+        proxy = self.proxy("proxy.corp.example", "connect:tcp:3128")
+        inside, outside = self.service("wiki.corp.example", 443), self.service("www.example", 443)
+        self.gateway("corporate.yaml")
+        (me,) = self.mesh.host("here").addresses
+        self.ask(r"socks:127.0.0.1:1080:to=wiki.corp.example\:443")
+        self.assertEqual(me, self.whoAsked(inside))
+        self.ask(r"connect:127.0.0.1:1080:to=www.example\:443")
+        self.assertEqual(proxy, self.whoAsked(outside))
+        self.assertIs(Cause.DENIED, self.refused(r"socks:127.0.0.1:1080:to=www.example\:25").cause)
+        self.mesh.apply(Refuse(), "here", "proxy.corp.example")
+        self.here.connect(r"socks:127.0.0.1:1080:to=www.example\:443")
+        self.mesh.advance(2)
+        self.assertEqual(me, self.whoAsked(outside))
+
+    def test_onePort(self) -> None:
+        """
+        TLS, SSH and plain requests go to their servers, and who wants a proxy finds one.
+        """
+        tls, shell, web = (self.service("here", port) for port in (443, 22, 80))
+        far = self.service("far", 5432)
+        self.gateway("oneport.yaml")
+        for hello, served in (
+            (clientHello("localhost"), tls),
+            (b"SSH-2.0-x\r\n", shell),
+            (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", web),
+        ):
+            self.ask("tcp:127.0.0.1:8443", hello=hello)
+            self.assertEqual(hello, served.last.received)
+        for prefix in ("socks", "socks4", "connect"):
+            self.ask(rf"{prefix}:127.0.0.1:8443:to=far\:5432")
+        self.assertEqual(3, len(far.accepted))
+
+    def test_chain(self) -> None:
+        """
+        The last proxy of the route's chain is the one that connects.
+        """
+        self.proxy("gate.example", "socks:tcp:1080")
+        far = self.proxy("far.example", "connect:tcp:3128")
+        abroad = self.proxy("abroad.example", "socks:tcp:1080")
+        away, out = self.service("db.abroad.example", 5432), self.service("www.example", 80)
+        self.gateway("chain.yaml")
+        self.ask(r"socks:127.0.0.1:1080:to=db.abroad.example\:5432")
+        self.ask(r"socks:127.0.0.1:1080:to=www.example\:80")
+        self.assertEqual((abroad, far), (self.whoAsked(away), self.whoAsked(out)))
+
+    def test_forward(self) -> None:
+        """
+        Both ports lead to their place by the office's proxy; only one can be reached by others.
+        """
+        office = self.proxy("gate.corp.example", "socks:tcp:1080")
+        database = self.service("db.corp.example", 5432)
+        web = self.service("intranet.corp.example", 80)
+        self.gateway("forward.yaml")
+        self.ask("tcp:127.0.0.1:15432")
+        other = self.mesh.client("other")
+        self.ask("tcp:here:8080", other)
+        self.assertEqual((office, office), (self.whoAsked(database), self.whoAsked(web)))
+        stream = other.connect("tcp:here:15432")
+        self.mesh.flush()
+        self.assertIsNotNone(stream.failure)
+
+    def test_lan(self) -> None:
+        """
+        Others need a password, the machine itself does not, and nobody reaches what is private.
+        """
+        self.mesh.host("www.example", PUBLIC)
+        self.service("www.example", 80)
+        self.service("printer", 631)
+        self.gateway("lan.yaml")
+        other = self.mesh.client("other")
+        to = r"to=www.example\:80"
+        for prefix in ("socks", "connect"):
+            self.ask(rf"{prefix}:here:1080:user=alice:passwordEnv=WORD:{to}", other)
+            for login in ("", ":user=alice:passwordEnv=WRONG"):
+                refused = self.refused(rf"{prefix}:here:1080{login}:{to}", other)
+                self.assertIs(Cause.AUTHENTICATION, refused.cause, (prefix, login))
+        self.refused(rf"socks4:here:1080:{to}", other)
+        self.ask(rf"socks:127.0.0.1:1081:{to}")
+        self.assertIs(Cause.DENIED, self.refused(r"socks:127.0.0.1:1081:to=printer\:631").cause)
+
+    def test_behind(self) -> None:
+        """
+        A header is wanted, and a password too, although the listener is on loopback.
+        """
+        self.service("www.example", 80)
+        self.gateway("behind.yaml")
+        hop = "socks:127.0.0.1:1081"
+        target = "tcp:www.example:80"
+        login = "user=alice:passwordEnv=WORD"
+        self.ask(f"direct:proxyproto=v2 -> {hop}:{login} -> {target}")
+        refused = self.refused(f"direct:proxyproto=v1 -> {hop} -> {target}")
+        self.assertIs(Cause.AUTHENTICATION, refused.cause)
+        self.assertIs(Cause.PEER_CLOSED, self.refused(f"{hop}:{login} -> {target}").cause)
+
+
+class ProgramTests(HowtoTests):
+    """
+    The recipes that are programs.
+    """
+
+    def program(self, name: str) -> ModuleType:
+        """
+        A listing, as a module.
+        """
+        spec = spec_from_file_location(f"listing_{name}", LISTINGS / f"{name}.py")
+        assert spec is not None and spec.loader is not None
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    def test_compile(self) -> None:
+        """
+        There is no program that these tests do not know.
+        """
+        found = {path.stem for path in LISTINGS.glob("*.py")}
+        self.assertEqual({"fetch", "anyhost", "answer", "chains", "test_example"}, found)
+
+    def _fetch(self, name: str, way: str, url: str) -> str:
+        """
+        What a program prints that fetches a page.
+        """
+        out = StringIO()
+        main = self.program(name).main
+        with redirect_stdout(out):
+            done = Deferred.fromCoroutine(main(self.mesh.host("app").reactor, way, url))
+            self.mesh.flush()
+            self.site.last.write(OK)
+            self.mesh.flush()
+        self.assertIsNone(self.successResultOf(done))
+        return out.getvalue()
+
+    def test_fetch(self) -> None:
+        """
+        C{fetch.py} goes straight, through a proxy, and through a chain of them, by its string alone.
+        """
+        self.site = self.service("example.com", 80)
+        self.proxy("a", "socks:tcp:1080")
+        proxy = self.proxy("b", "connect:tcp:3128")
+        for string in (
+            "tcp:example.com:80",
+            r"socks:a:1080:to=example.com\:80",
+            "socks:a:1080 -> connect:b:3128 -> tcp:example.com:80",
+        ):
+            self.assertEqual("200 hello\n", self._fetch("fetch", string, "http://example.com/"), string)
+        self.assertEqual(proxy, self.whoAsked(self.site))
+
+    def test_anyHost(self) -> None:
+        """
+        C{anyhost.py} asks the proxy for the host of each URL.
+        """
+        self.site = self.service("example.com", 8080)
+        proxy = self.proxy("a", "socks:tcp:1080")
+        self.assertEqual("200 hello\n", self._fetch("anyhost", "socks:a:1080", "http://example.com:8080/"))
+        self.assertEqual(proxy, self.whoAsked(self.site))
+
+    def test_anyHostTLS(self) -> None:
+        """
+        With C{https} there is TLS over it.
+        """
+        through = self.program("anyhost").Through(MemoryReactorClock(), "socks:a:1080")
+        plain = through.endpointForURI(URI.fromBytes(b"http://example.org/"))
+        secret = through.endpointForURI(URI.fromBytes(b"https://example.org/"))
+        self.assertIs(type(plain), type(secret._wrappedEndpoint))
+
+    def test_answer(self) -> None:
+        """
+        C{answer.py} is a proxy that tells where one wanted to go, and knows no mail.
+        """
+        reactor = self.mesh.host("here").reactor
+        running = Deferred.fromCoroutine(self.program("answer").main(reactor, "auto:tcp:1080"))
+        self.mesh.flush()
+        other = self.mesh.client("other")
+        for prefix, name in (("socks", "socks5"), ("socks4", "socks4"), ("connect", "connect")):
+            stream = other.connect(rf"{prefix}:here:1080:to=www.example\:80")
+            self.mesh.flush()
+            self.assertEqual(f"{name} to www.example:80\n".encode(), stream.received)
+            self.assertTrue(stream.isClean)
+        self.assertIs(Cause.DENIED, self.refused(r"socks:here:1080:to=www.example\:25", other).cause)
+        self.assertNoResult(running)
+
+    def test_chains(self) -> None:
+        """
+        C{chains.py} prints what is beside it.
+        """
+        out = StringIO()
+        with redirect_stdout(out):
+            self.program("chains")
+        shown = re.findall(r"^# (.*)$", listing("chains.py"), re.MULTILINE)
+        self.assertEqual(shown, out.getvalue().splitlines())
