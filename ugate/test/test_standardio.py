@@ -56,6 +56,7 @@ class StdioTests(SynchronousTestCase):
         self.reactor: Any = MemoryReactorClock()
         self.stdin, self.toStdin = os.pipe()
         self.fromStdout, self.stdout = os.pipe()
+        os.set_blocking(self.fromStdout, False)
         self.open = {self.stdin, self.toStdin, self.fromStdout, self.stdout}
         self.addCleanup(self._closeAll)
         self.over = 0
@@ -198,7 +199,6 @@ class StdioTests(SynchronousTestCase):
         self.reactor.advance(0)
         self.assertEqual((self.protocol.happened, self.over), (["ConnectionAborted"], 1))
         self.assertEqual((self.reactor.readers, self.reactor.writers), (set(), set()))
-        os.set_blocking(self.fromStdout, False)
         self.assertRaises(BlockingIOError, os.read, self.fromStdout, 100)
 
     def test_abortAfterHalfClose(self) -> None:
@@ -230,6 +230,7 @@ class StdioTests(SynchronousTestCase):
         """
         ours, theirs = socket.socketpair()
         with ours, theirs:
+            ours.settimeout(5)
             output = os.dup(theirs.fileno())
             self.open.add(output)
             protocol = Listener()
