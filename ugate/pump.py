@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 from ugate import splicing
 from ugate.interfaces import Detached
 from ugate.joined import Joined, Side
-from ugate.protocols.sockets import sendAtOnce
+from ugate.protocols.sockets import isClosed, sendAtOnce
 
 CHUNK: Final = 65536
 """Bytes received at once."""
@@ -276,6 +276,9 @@ class Pump:
             self._arm(other, other.mask | _IN)
 
     def _ended(self, side: Side) -> None:
+        if side.other.lent is not None and isClosed(side.socket):
+            # The thread that sends there has got the error, of which there is one.
+            return self._broken(side, OSError(errno.ECONNRESET, "reset"))
         side.eof = True
         self._arm(side, side.mask & ~_IN)
         if not side.other.out:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import errno
 from socket import IPPROTO_TCP, TCP_NODELAY, socket
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from zope.interface import implementer
 
@@ -20,6 +20,12 @@ from twisted.internet.interfaces import IHalfCloseableDescriptor, ISSLTransport,
 from twisted.python.components import registerAdapter
 
 from ugate.interfaces import Detached, IDetachable, IHalfCloseableTransport
+
+_TCP_INFO: Final = 11
+"""Linux's: what it knows of a connection, the state first."""
+
+_TCP_CLOSE: Final = 7
+"""The state of a connection that is none any more."""
 
 
 @implementer(IDetachable)
@@ -116,6 +122,20 @@ def sendAtOnce(connected: socket) -> None:
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
             raise
+
+
+def isClosed(connected: socket) -> bool:
+    """
+    Whether a TCP connection is over both ways though we have not closed it: reset,
+    that is.  Its socket gives the error once, and afterwards looks cleanly ended.
+    """
+    try:
+        return connected.getsockopt(IPPROTO_TCP, _TCP_INFO, 1)[0] == _TCP_CLOSE
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        # Not TCP.
+        return False
 
 
 def endWriting(transport: ITransport) -> None:

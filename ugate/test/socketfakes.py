@@ -186,11 +186,9 @@ class Peer:
         except BlockingIOError:
             return
         except OSError as error:
+            # The kernel says so once: to read now would look like a clean end.
             self._outgoing = memoryview(b"")
-            # What came before the reset can still be read, and says better what happened.
-            if self.mask & select.POLLIN:
-                self._receive()
-            self.broken = self.broken or error
+            self.broken = error
             return
         if self._ending:
             self._ending = False

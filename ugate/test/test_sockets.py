@@ -24,7 +24,7 @@ from twisted.test.iosim import FakeTransport, connect, makeFakeServer
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.interfaces import IDetachable, IHalfCloseableTransport
-from ugate.protocols.sockets import cut, detachable, endWriting, writeNow
+from ugate.protocols.sockets import cut, detachable, endWriting, isClosed, writeNow
 from ugate.test.dialfakes import CLIENT, Recorder, Recorders
 from ugate.test.socketfakes import Peer, SocketTestCase, tcpPair, unixPair
 from ugate.test.test_tlsclient import missing, selfSigned
@@ -339,6 +339,27 @@ class EndTests(ConnectionTestCase):
         self.until(lambda: self.peer.ended, "the end")
         self.peer.give(b"more")
         self.until(lambda: self.recorder.got == b"more", "what comes after that")
+
+    def test_isClosed(self) -> None:
+        """
+        A connection that was reset is told from one that its peer has ended, also after
+        the error was taken.
+        """
+        self.assertFalse(isClosed(self.near))
+        near, far = tcpPair()
+        connection = self.connection(near, far)
+        connection.stopReading()
+        self.peers[-1].socket.shutdown(socket.SHUT_WR)
+        self.assertEqual(near.recv(1), b"")
+        self.assertFalse(isClosed(near))
+        self.peers[-1].reset()
+        near.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self.assertTrue(isClosed(near))
+        near.close()
+        one, other = unixPair()
+        other.close()
+        self.assertFalse(isClosed(one))
+        one.close()
 
     def test_cut(self) -> None:
         """
