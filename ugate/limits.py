@@ -15,6 +15,8 @@ from twisted.logger import Logger
 
 _PER_STREAM: Final = 2
 _SPARE: Final = 256
+_ENOUGH: Final = 0.9
+"""The share of the streams that may be had without a word."""
 
 _log = Logger()
 
@@ -23,7 +25,7 @@ def raiseDescriptorLimit(streams: int) -> int:
     """
     Raise the soft limit as far as C{streams} need it and the hard limit lets us.
 
-    @return: how many streams the limit is now good for; a smaller number than
+    @return: how many streams the limit is now good for; a number well below
         C{streams} is logged.
     """
     wanted = streams * _PER_STREAM + _SPARE
@@ -40,9 +42,10 @@ def raiseDescriptorLimit(streams: int) -> int:
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return streams
     good = max(1, (soft - _SPARE) // _PER_STREAM)
-    _log.warn(
-        "only {good} of node.streams={streams} streams have descriptors: raise the hard limit (ulimit -Hn)",
-        good=good,
-        streams=streams,
-    )
+    if good < streams * _ENOUGH:
+        _log.warn(
+            "only {good} of node.streams={streams} streams have descriptors: raise the hard limit (ulimit -Hn)",
+            good=good,
+            streams=streams,
+        )
     return good
