@@ -10,6 +10,7 @@ and never more than L{PATIENCE}.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -22,8 +23,10 @@ from typing import Any, Final
 
 from zope.interface import implementer
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorFDSet, IReactorThreads
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.interfaces import Detached
@@ -107,11 +110,25 @@ class SocketReactor(Clock):
             self._queue.popleft()()
         for reader in self.getReaders():
             if reader in self._readers and ready.get(reader.fileno()):
-                reader.doRead()
+                self._done(reader, reader.doRead(), True)
         for writer in self.getWriters():
             if writer in self._writers and ready.get(writer.fileno(), 0) & ~select.POLLIN:
-                writer.doWrite()
+                self._done(writer, writer.doWrite(), False)
+        self.advance(0)
         return ready
+
+    def _done(self, descriptor: Any, why: Exception | None, reading: bool) -> None:
+        """
+        Tell a descriptor that it has ended, as Twisted's reactors do.
+        """
+        if why is None:
+            return
+        self.removeReader(descriptor)
+        if reading and isinstance(why, ConnectionDone):
+            descriptor.readConnectionLost(Failure(why))
+        else:
+            self.removeWriter(descriptor)
+            descriptor.connectionLost(Failure(why))
 
     def close(self) -> None:
         """
@@ -192,7 +209,12 @@ class Peer:
             return
         if self._ending:
             self._ending = False
-            self.socket.shutdown(socket.SHUT_WR)
+            try:
+                self.socket.shutdown(socket.SHUT_WR)
+            except OSError as error:
+                if error.errno != errno.ENOTCONN:
+                    raise
+                # It was reset, which is told to who reads.
 
     def _receive(self) -> None:
         room = 1 << 20 if self.limit is None else self.limit - len(self.got)
