@@ -114,6 +114,18 @@ class LoginTests(NegotiateTestCase):
         checked.errback(UnauthorizedLogin())
         self.assertEqual((self.said(), self.events), (b"", []))
 
+    def test_laterCancelled(self) -> None:
+        """
+        A check that nobody waits for any more is cancelled, and that is no error.
+        """
+        cancelled: list[object] = []
+        self.owner.users[b"bob"] = Deferred(cancelled.append)
+        self.begin().dataReceived(b"login bob\n")
+        self.assertEqual(cancelled, [])
+        self.wire.lose(ConnectionDone())
+        self.assertEqual(len(cancelled), 1)
+        self.assertEqual((self.said(), self.flushLoggedErrors()), (b"", []))
+
     def test_laterMistake(self) -> None:
         """
         A mistake of ours after a login is logged and ends the connection.

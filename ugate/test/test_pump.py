@@ -8,6 +8,7 @@ Tests for L{ugate.pump}: small data, its ends and its limits.
 from __future__ import annotations
 
 import errno
+import socket
 
 from zope.interface.verify import verifyObject
 
@@ -48,6 +49,14 @@ class BytesTests(PumpTestCase):
             stream.b.give(b"answer %d\n" % number)
             self.arrive(stream.a, answered)
         self.assertEqual(stream.counts, (len(stream.b.got), len(stream.a.got)))
+
+    def test_noDelay(self) -> None:
+        """
+        No side waits for more before it sends.
+        """
+        stream = self.join()
+        for side in (stream.joined.a, stream.joined.b):
+            self.assertTrue(side.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
     def test_many(self) -> None:
         """
