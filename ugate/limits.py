@@ -44,7 +44,8 @@ def raiseDescriptorLimit(streams: int) -> int:
     good = max(1, (soft - _SPARE) // _PER_STREAM)
     if good < streams * _ENOUGH:
         _log.warn(
-            "only {good} of node.streams={streams} streams have descriptors: raise the hard limit (ulimit -Hn)",
+            "only {good} of node.streams={streams} streams have descriptors: "
+            "raise the hard limit (ulimit -Hn)",
             good=good,
             streams=streams,
         )
