@@ -268,9 +268,7 @@ class Pump:
             return
         self._arm(side, side.mask & ~_OUT)
         other = side.other
-        if other.eof:
-            self._complete(other)
-        elif other.burst > BULK:
+        if other.burst > BULK:
             self._lend(other)
         else:
             self._arm(other, other.mask | _IN)
@@ -281,17 +279,10 @@ class Pump:
             return self._broken(side, OSError(errno.ECONNRESET, "reset"))
         side.eof = True
         self._arm(side, side.mask & ~_IN)
-        if not side.other.out:
-            self._complete(side)
-
-    def _complete(self, side: Side) -> None:
-        """
-        All that this side will ever say has been passed on.
-        """
+        # All before that was sent on, for as long as something waits nothing is read.
         other = side.other
-        if other.eof and not side.out:
-            self._close(side.flow, "done", abort=False)
-            return
+        if other.eof:
+            return self._close(side.flow, "done", abort=False)
         try:
             other.socket.shutdown(SHUT_WR)
         except OSError as error:

@@ -107,6 +107,15 @@ class BytesTests(CopyingTestCase):
         self.b.drain()
         self.assertEqual(self.b.calls[-1], b"two")
 
+    def test_pausedEarlyAndGone(self) -> None:
+        """
+        Who is gone does not go on.
+        """
+        self.a.leg.dataReceived(bytes(EARLY_LIMIT))
+        self.a.lose(ConnectionLost())
+        self.start()
+        self.assertTrue(self.a.paused)
+
     def test_afterTheEnd(self) -> None:
         """
         What still arrives after the end goes nowhere.

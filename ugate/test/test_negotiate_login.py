@@ -76,6 +76,18 @@ class LoginTests(NegotiateTestCase):
         self.assertEqual(self.said(), b"welcome alice\nhi\n")
         self.assertEqual(self.events, ["made", b"rest"])
 
+    def test_laterKept(self) -> None:
+        """
+        What the negotiation has kept goes before what came while it waited.
+        """
+        self.lines.keeps = True
+        checked: Deferred[Principal] = Deferred()
+        self.owner.users[b"bob"] = checked
+        self.begin().dataReceived(b"login bob\nopen\nfirst ")
+        self.host.dataReceived(b"second")
+        checked.callback(ALICE)
+        self.assertEqual(self.events, ["made", b"first second"])
+
     def test_laterTwice(self) -> None:
         """
         What came meanwhile may be another login that takes its time.

@@ -167,6 +167,20 @@ class SlowTests(PumpTestCase):
         self.arrive(stream.b, data)
         self.assertEqual(stream.counts, (len(data), 0))
 
+    def test_active(self) -> None:
+        """
+        A peer that takes what waited for it makes the stream active.
+        """
+        stream = self.join(buffers=8192)
+        stream.b.limit = 0
+        stream.a.give(noise(MEGABYTE))
+        self.until(lambda: stream.joined.b.out, "a chunk that waits")
+        self.rest()
+        self.assertEqual(stream.joined.active, 0)
+        self.reactor.advance(10)
+        stream.b.limit = 50_000
+        self.until(lambda: stream.joined.active == 10, "some of it")
+
     def test_otherWay(self) -> None:
         """
         The other direction goes on meanwhile; and both may stall at once.

@@ -149,9 +149,16 @@ class LendTests(BulkTestCase):
         self.lend(stream)
         self.reactor.advance(QUIET / 2)
         self.assertLess(abs(stream.joined.active - self.reactor.seconds()), 0.3)
-        self.recover(stream)
+        self.patch(splicing, "_IDLE", 15.0)
+        self.reactor.advance(10)
         then = self.reactor.seconds()
+        self.assertEqual(stream.lent, (True, False))
+        got = len(stream.b.got)
+        stream.a.give(b"word")
+        self.until(lambda: len(stream.b.got) == got + 4, "a word")
+        self.until(lambda: abs(stream.joined.active - then) < 0.3, "the time of that")
         self.reactor.advance(20)
+        self.until(lambda: stream.lent == (False, False), "the direction")
         self.assertLess(abs(stream.joined.active - then), 0.3)
 
     def test_slow(self) -> None:

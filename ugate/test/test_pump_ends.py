@@ -265,6 +265,25 @@ class OutsideTests(EndTestCase):
             self.assertEqual(stream.counts, (len(stream.b.got), len(stream.a.got)))
             self.assertEqual(stream.joined.active, stream.joined.active)
 
+    def test_brokenBesideAThread(self) -> None:
+        """
+        When one direction breaks while a thread has the other, nothing of the stream is
+        waited for until that has come back.
+        """
+        if "lent" not in STATES:
+            self.skipTest("there are no threads")
+        stream = self.stream("lent")
+
+        def send(*args: Any) -> int:
+            raise OSError(errno.EPIPE, "broken")
+
+        stream.joined.a.send = send
+        stream.b.give(b"word")
+        self.until(lambda: stream.joined.ending, "the end")
+        self.assertEqual((stream.joined.a.mask, stream.joined.b.mask, stream.joined.a.out), (0, 0, b""))
+        self.over(stream, "client: reset")
+        self.isReset(stream.b)
+
     def test_resetAtTheSameTime(self) -> None:
         """
         Events that the kernel had for a stream that ends meanwhile are for nobody.

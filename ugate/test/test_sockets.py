@@ -88,6 +88,8 @@ class DetachTests(ConnectionTestCase):
         self.connected.write(b"the last")
         detached = self.detach()
         self.assertTrue(detached.unsent.endswith(b"the last"))
+        # The transport, which others may hold for long, has none of it.
+        self.assertEqual((self.connected.dataBuffer, self.connected._tempDataBuffer), (b"", []))
         self.until(lambda: self.reactor.turn(0) == {} and not self.turn(), "what was sent")
         self.assertEqual(bytes(self.peer.got) + detached.unsent, data + b"the last")
 
