@@ -30,7 +30,8 @@ from ugate.endpoints.negotiated import NegotiatedServerEndpoint
 from ugate.endpoints.reach import asksForTarget, innermost, onlyLocal, takesLogins, within
 from ugate.endpoints.standardio import serveOnce
 from ugate.errors import ListenRefused, Refused, StringError
-from ugate.gateway import Flows, Gateway
+from ugate.flows import Flows
+from ugate.gateway import Gateway
 from ugate.interfaces import IDialer
 from ugate.relay import Relay
 from ugate.stream import Principal, StreamInfo, Target

@@ -15,7 +15,8 @@ from zope.interface import implementer
 
 from twisted.cred.portal import Portal
 
-from ugate.interfaces import IDialer, IPolicy, ITenant
+from ugate.interfaces import IDialer, ILimits, IPolicy, ITenant
+from ugate.stream import StreamInfo
 from ugate.tenancy.egress import Egress, OwnListeners
 from ugate.tenancy.reactor import TenantReactor
 
@@ -63,3 +64,12 @@ class Tenant:
         self.reactor = TenantReactor(reactor, self, Egress(own, private))
         self.hopReactor = TenantReactor(reactor, self, Egress(own, private=True))
         self.hops = {}
+        self.parent: ITenant | None = None
+        self.children: dict[str, ITenant] = {}
+        self.limits: ILimits | None = None
+
+    def tenantFor(self, info: StreamInfo) -> ITenant:
+        """
+        See L{ITenant.tenantFor}.
+        """
+        return self

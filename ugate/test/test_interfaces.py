@@ -29,7 +29,8 @@ from ugate.endpoints.direct import Direct
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.negotiated import NegotiatedClientEndpoint, NegotiatedServerEndpoint
 from ugate.endpoints.parsers import HopParser, ServerParser
-from ugate.gateway import Flows, Gateway, Inbound
+from ugate.flows import Flows
+from ugate.gateway import Gateway, Inbound
 from ugate.interfaces import Auth
 from ugate.leg import Leg
 from ugate.protocols.auto import Auto, Fixed

@@ -56,7 +56,7 @@ LAYERS = (
     # These two meet only in the interfaces.
     Layer("endpoints", ("ugate.endpoints",), ("values", "time", "protocols", "relay")),
     Layer("tenancy", ("ugate.tenancy",), ("values", "time", "protocols", "relay")),
-    Layer("gateway", ("ugate.gateway",), ("values", "time", "relay")),
+    Layer("gateway", ("ugate.gateway", "ugate.flows"), ("values", "time", "relay")),
     Layer(
         "assembly",
         (
