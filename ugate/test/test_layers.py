@@ -50,7 +50,16 @@ LAYERS = (
     Layer("protocols", ("ugate.protocols",), ("values", "time")),
     Layer(
         "relay",
-        ("ugate.relay", "ugate.pump", "ugate.joined", "ugate.leg", "ugate.splicing", "ugate.copying"),
+        (
+            "ugate.relay",
+            "ugate.pump",
+            "ugate.poll",
+            "ugate.accepting",
+            "ugate.joined",
+            "ugate.leg",
+            "ugate.splicing",
+            "ugate.copying",
+        ),
         ("values", "time", "protocols"),
     ),
     # These two meet only in the interfaces.
