@@ -16,11 +16,17 @@ from typing import TYPE_CHECKING
 from zope.interface import Attribute, Interface
 
 from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
+from twisted.plugin import IPlugin
 
 if TYPE_CHECKING:
     from socket import socket
 
+    from msgspec import Struct
+
+    from twisted.application.service import IService
     from twisted.cred.credentials import ICredentials
+    from twisted.internet.defer import Deferred
+    from twisted.web.resource import IResource
 
     from ugate.errors import Refused
     from ugate.stream import Principal, StreamInfo
@@ -309,4 +315,73 @@ class IDetachable(Interface):
         """
         Take the socket out.  The transport is dead afterwards and tells nobody;
         the caller owns the socket and every byte under way.
+        """
+
+
+class IModule(IPlugin):
+    """
+    A kind of named components, found as a Twisted plugin: a package that puts one into its
+    C{twisted/plugins} adds a kind of sections to the configuration.
+
+    There may be many instances at once: one for each section of that kind, of each tenant.
+    """
+
+    name = Attribute("L{str}: the kind of its sections, as in C{hello: {greeter: ...}}.")
+    schema = Attribute("A subclass of L{msgspec.Struct}: what is in a section; it forbids unknown fields.")
+    summary = Attribute("L{str}: what it does, in one line.")
+
+    def makeService(tenant: ITenant, name: str, section: Struct) -> IService:
+        """
+        One instance.  The node starts it, and stops it when its section goes or changes.
+
+        Nothing is opened or read here, only in C{startService()}: a configuration may be made just to
+        be checked.
+
+        @param tenant: whose it is; C{tenant.reactor} is what it uses.
+        @param name: the name of its section.
+        @param section: what is in it: an instance of C{schema}.
+        @raise ugate.errors.UgateError: this section cannot be, and why; then none of the change applies.
+        """
+
+
+class IServesHTTP(Interface):
+    """
+    What the service of a module may provide: something to show below C{/modules/KIND/NAME/}.
+    """
+
+    def resource() -> IResource:
+        """
+        The resource; asked for at each request, so give the same one unless something has changed.
+        """
+
+
+class INode(Interface):
+    """
+    All of a node, for modules that look after it: C{INode(tenant)}.  A module that is not the
+    node's own keeps to its tenant.
+    """
+
+    started = Attribute("L{float}: when it was started, in seconds since 1970.")
+    tenants = Attribute("Mapping of L{str} to L{ITenant}: all of them, by path; parents before children.")
+    store = Attribute("L{IConfigStore}: all of the configuration.")
+    flows = Attribute("L{ugate.gateway.Flows}: the streams, the refusals and the counters.")
+    modules = Attribute("Mapping of (tenant path, kind, name) to the IService of each module that runs.")
+    last = Attribute("C{Outcome} of the last reload, or of the start.")
+
+    def listeners() -> list[object]:
+        """
+        What listens: a C{ListenerState} each.
+        """
+
+    def reload(trigger: str) -> Deferred[object]:
+        """
+        Read the configuration again and apply what changed.
+
+        @param trigger: who wants it, for the log.
+        @return: the C{Outcome}; it does not fail.
+        """
+
+    def drain() -> Deferred[None]:
+        """
+        Stop listening, let streams end, then end the process.
         """

@@ -112,7 +112,7 @@ def tenantFrom(
             raise StringError(f"{place}: routes.via: {error}") from error
         rules += [Rule(parseMatch(match), dialer, ", ".join(route.via)) for match in route.match]
     if not any(rule.match == parseMatch("*") for rule in rules):
-        rules.append(Rule(parseMatch("*"), direct, "direct, since no route says otherwise"))
+        rules.append(Rule(parseMatch("*"), direct, DIRECT, "since no route says otherwise"))
     tenant.dialer = Routes(rules)
     return tenant
 
