@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -286,12 +286,14 @@ class Flows:
                 totals.received += stream.received
         return found
 
-    def forget(self, tenant: str) -> None:
+    def keep(self, tenants: Collection[str]) -> None:
         """
-        A tenant is gone: what is kept of it is of no use.
+        Forget what is kept of all tenants but these.
         """
-        self._totals.pop(tenant, None)
-        self._kept -= len(self._refusals.pop(tenant, ()))
+        for tenant in [path for path in self._totals if path not in tenants]:
+            del self._totals[tenant]
+        for tenant in [path for path in self._refusals if path not in tenants]:
+            self._kept -= len(self._refusals.pop(tenant))
 
     def begin(self, stream: LiveStream) -> int:
         """

@@ -8,7 +8,7 @@ The seams: what the pieces of a gateway promise each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -408,16 +408,17 @@ class INode(Interface):
     modules = Attribute("Mapping of (tenant path, kind, name) to the IService of each module that runs.")
     last = Attribute("C{Outcome} of the last reload, or of the start.")
 
-    def listeners() -> list[object]:
+    def listeners() -> Sequence[object]:
         """
         What listens: a C{ListenerState} each.
         """
 
-    def reload(trigger: str) -> Deferred[object]:
+    def reload(trigger: str, tenants: frozenset[str] | None = None) -> Deferred[Any]:
         """
         Read the configuration again and apply what changed.
 
         @param trigger: who wants it, for the log.
+        @param tenants: the paths of those that changed; L{None} if that is not known.
         @return: the C{Outcome}; it does not fail.
         """
 

@@ -71,6 +71,11 @@ LAYERS = (
         (
             "ugate.modules",
             "ugate.node",
+            "ugate.tenants",
+            "ugate.listeners",
+            "ugate.services",
+            "ugate.journal",
+            "ugate.reload",
             "ugate.tap",
             "ugate.cli",
             "ugate.testing",
