@@ -50,7 +50,16 @@ LAYERS = (
     Layer("protocols", ("ugate.protocols",), ("values", "time")),
     Layer(
         "relay",
-        ("ugate.relay", "ugate.pump", "ugate.joined", "ugate.leg", "ugate.splicing", "ugate.copying"),
+        (
+            "ugate.relay",
+            "ugate.pump",
+            "ugate.joined",
+            "ugate.leg",
+            "ugate.splicing",
+            "ugate.copying",
+            "ugate.metering",
+            "ugate.buffers",
+        ),
         ("values", "time", "protocols"),
     ),
     # These two meet only in the interfaces.
