@@ -26,9 +26,9 @@ from twisted.internet.interfaces import IReactorFDSet, IReactorThreads, IReactor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ugate import splicing
 from ugate.interfaces import Detached
 from ugate.joined import Joined, Side
+from ugate.lending import COPY_ONLY, LOST, Bulk, Lender
 from ugate.protocols.sockets import isClosed, sendAtOnce
 
 CHUNK: Final = 65536
@@ -82,21 +82,19 @@ class Pump:
 
     _log = Logger()
 
-    def __init__(self, reactor: SocketReactor, threads: int) -> None:
+    def __init__(self, reactor: SocketReactor, threads: int, process: bool = False) -> None:
         """
         @param reactor: see L{canPump}.
         @param threads: how many may splice; 0 for none, as where there is no splice(2).
+        @param process: whether they may be those of another process, started when it is
+            first needed.
         """
         self._reactor = reactor
         self._epoll = select.epoll()
         self._sides: dict[int, Side] = {}
-        self._lent: dict[splicing.Direction, Side] = {}
+        self._lent: dict[Bulk, Side] = {}
         self._seconds = reactor.seconds
-        self._splicers: splicing.Splicers | None = None
-        if threads and splicing.available:
-            self._splicers = splicing.Splicers(
-                threads, reactor.seconds, lambda d: reactor.callFromThread(self._returned, d)
-            )
+        self._lender = Lender(reactor, threads, process, self._returned)
         reactor.addReader(self)
 
     def fileno(self) -> int:
@@ -123,10 +121,10 @@ class Pump:
         for joined in {side.flow: None for side in self._sides.values()}:
             self.end(joined, "shutdown", abort=True)
         self._reactor.removeReader(self)
-        if self._splicers is not None:
-            self._splicers.stop()
-            for direction in tuple(self._lent):
-                self._returned(direction)
+        self._lender.stop()
+        for direction in tuple(self._lent):
+            self._returned(direction)
+        self._lender.close()
         self._epoll.close()
 
     def join(
@@ -296,16 +294,11 @@ class Pump:
 
     def _lend(self, side: Side) -> None:
         side.burst = 0
-        if self._splicers is None or side.copyOnly or side.lent or side.eof:
+        if not self._lender.lends or side.copyOnly or side.lent or side.eof:
             self._arm(side, side.mask | _IN)
             return
         try:
-            direction = splicing.Direction(side.socket, side.other.socket)
-            try:
-                self._splicers.lend(direction)
-            except OSError:
-                direction.closePipe()
-                raise
+            direction = self._lender.lend(side.socket, side.other.socket)
         except OSError as error:
             # Out of descriptors: it goes on as it is, only slower.
             side.copyOnly = True
@@ -316,23 +309,26 @@ class Pump:
         side.lent = direction
         self._lent[direction] = side
 
-    def _returned(self, direction: splicing.Direction) -> None:
+    def _returned(self, direction: Bulk) -> None:
         side = self._lent.pop(direction, None)
         if side is None:
             return
-        assert self._splicers is not None
-        self._splicers.settle(direction)
         side.lent = None
+        moved = direction.count + direction.queued
         side.count += direction.count
         side.tick = int(direction.active * 4)
+        self._lender.settle(direction)
         ending = side.flow.ending
         if ending is not None:
             if side.other.lent is None:
                 self._close(side.flow, *ending)
         elif direction.error is not None:
-            if direction.error.errno == errno.EINVAL and not direction.count and not direction.queued:
+            number = direction.error.errno
+            if number in COPY_ONLY and not moved:
                 side.copyOnly = True
                 self._arm(side, _IN | side.mask)
+            elif number == LOST:
+                self.end(side.flow, f"relay: {direction.error.strerror}", abort=True)
             else:
                 # The source is only asked when nothing is queued.
                 self._broken(side.other if direction.queued else side, direction.error)
@@ -360,9 +356,8 @@ class Pump:
         if not lent:
             self._close(joined, reason, abort)
             return
-        assert self._splicers is not None
         for direction in lent:
-            self._splicers.recall(direction)
+            self._lender.recall(direction)
 
     def _close(self, joined: Joined, reason: str, abort: bool) -> None:
         joined.ending = (reason, abort)

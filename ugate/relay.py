@@ -128,7 +128,7 @@ class Relay:
 
     def _canPump(self) -> bool:
         if self._pump is None and canPump(self._reactor):
-            self._pump = Pump(asSocketReactor(self._reactor), self._threads)
+            self._pump = Pump(asSocketReactor(self._reactor), self._threads, process=True)
         return self._pump is not None
 
     def _outlive(self, leg: Leg) -> None:

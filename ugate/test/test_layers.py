@@ -50,7 +50,18 @@ LAYERS = (
     Layer("protocols", ("ugate.protocols",), ("values", "time")),
     Layer(
         "relay",
-        ("ugate.relay", "ugate.pump", "ugate.joined", "ugate.leg", "ugate.splicing", "ugate.copying"),
+        (
+            "ugate.relay",
+            "ugate.pump",
+            "ugate.joined",
+            "ugate.leg",
+            "ugate.lending",
+            "ugate.slots",
+            "ugate.splicing",
+            "ugate.splicingchild",
+            "ugate.splicingprocess",
+            "ugate.copying",
+        ),
         ("values", "time", "protocols"),
     ),
     # These two meet only in the interfaces.
