@@ -11,11 +11,12 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from socket import socket
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from twisted.logger import Logger
 
 from ugate import splicing, splicingprocess
+from ugate.poll import SocketReactor
 
 Bulk: TypeAlias = splicing.Direction | splicingprocess.Lent
 """A direction while others move it."""
@@ -25,17 +26,6 @@ COPY_ONLY: Final = (errno.EINVAL, splicing.NO_ROOM)
 
 LOST: Final = errno.EOWNERDEAD
 """Why a direction comes back whose process died."""
-
-
-class LendingReactor(Protocol):
-    """
-    What is needed of a reactor here.
-    """
-
-    addReader: Callable[[Any], None]
-    removeReader: Callable[[Any], None]
-    callFromThread: Callable[..., object]
-    seconds: Callable[[], float]
 
 
 class Lender:
@@ -48,7 +38,7 @@ class Lender:
     _log = Logger()
 
     def __init__(
-        self, reactor: LendingReactor, threads: int, process: bool, returned: Callable[[Any], object]
+        self, reactor: SocketReactor, threads: int, process: bool, returned: Callable[[Any], object]
     ) -> None:
         """
         @param reactor: what tells the time, and waits for what comes back.

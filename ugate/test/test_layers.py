@@ -53,6 +53,8 @@ LAYERS = (
         (
             "ugate.relay",
             "ugate.pump",
+            "ugate.poll",
+            "ugate.accepting",
             "ugate.joined",
             "ugate.leg",
             "ugate.lending",

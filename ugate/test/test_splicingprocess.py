@@ -64,6 +64,7 @@ class ProcessTestCase(PumpTestCase):
         self.until(lambda: stream.lent == (True, False), "the loan")
         # It has begun when all is through.
         self.arrive(stream.b, noise(2 * MEGABYTE))
+        self.until(lambda: stream.counts == (2 * MEGABYTE, 0), "the count")
         return stream
 
 
