@@ -120,6 +120,9 @@ class Detached:
     unsent: bytes = b""
     """Bytes that were written for the peer and are not yet in the kernel."""
 
+    waiting: object | None = None
+    """The L{ugate.poll.Poll} that waits already for the socket to be readable, if one does."""
+
 
 class INegotiation(Interface):
     """

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from ugate import splicing
 from ugate.interfaces import Detached
 from ugate.joined import Joined
-from ugate.pump import Pump, asSocketReactor
+from ugate.poll import asSocketReactor
+from ugate.pump import Pump
 from ugate.test.socketfakes import Peer, SocketTestCase, tcpPair
 from ugate.test.splicefakes import QUIET
 
@@ -56,13 +57,14 @@ class PumpTestCase(SocketTestCase):
     """
 
     threads = 2
+    process = False
 
     def setUp(self) -> None:
         super().setUp()
         self.patch(splicing, "_IDLE", QUIET)
         self.streams: list[Stream] = []
         self.stopped = False
-        self.pump = Pump(asSocketReactor(self.reactor), self.threads)
+        self.pump = Pump(asSocketReactor(self.reactor), self.threads, self.process)
 
     def stop(self) -> None:
         if not self.stopped:

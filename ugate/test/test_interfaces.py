@@ -103,6 +103,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.upstream.Upstream": BY_CLASS,
     "ugate.endpoints.upstream._Through": BY_CLASS,
     "ugate.leg.Leg": Leg,
+    "ugate.poll.Poll": BY_CLASS,
     "ugate.protocols.auto.Auto": lambda: Auto(INFO, Auth.NONE, {}),
     "ugate.protocols.auto.Fixed": lambda: Fixed(INFO, Auth.NONE, TARGET, "tls"),
     "ugate.protocols.httpchannel.HttpForward": BY_CLASS,
