@@ -132,7 +132,7 @@ class Relay:
         way to be such; L{None} with a reactor that waits for none.
         """
         if self._pump is None and canPoll(self._reactor):
-            self._pump = Pump(asSocketReactor(self._reactor), self._threads)
+            self._pump = Pump(asSocketReactor(self._reactor), self._threads, process=True)
         return self._pump
 
     def _outlive(self, leg: Leg) -> None:
