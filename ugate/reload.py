@@ -225,8 +225,8 @@ class Reloading:
         make, oldListenings = self._listeners.plan(configs, tenants, touched)
         run, keys = self._services.plan(configs, touched)
         oldServices = {key: self._services.all[key] for key in keys}
-        made = list(self._listeners.check(make, tenants))
-        services = list(self._services.check(run, tenants))
+        made = list(self._listeners.check(make, configs, tenants))
+        services = list(self._services.check(run, configs, tenants))
         troubles = [each for each in (*made, *services) if isinstance(each, str)]
         if troubles:
             return troubles, ([], {})
@@ -250,9 +250,7 @@ class Reloading:
 
     def _succeeded(self, trigger: str, changed: tuple[str, ...]) -> None:
         self.good += 1
-        self.last = Outcome(
-            time.time(), True, self.last.generation + bool(changed), changed, "", trigger
-        )
+        self.last = Outcome(time.time(), True, self.last.generation + bool(changed), changed, "", trigger)
         self.log.info(
             "reload ({trigger}): {changes}",
             trigger=trigger,
@@ -337,5 +335,3 @@ def closes(path: str, configs: Mapping[str, Config], before: Mapping[str, Config
             return True
         above = parentPath(above)
     return above is not None and configs[above].policy.close
-
-
