@@ -196,7 +196,6 @@ class Inbound(Leg):
             tenant = gateway.tenant
             tenant.policy.check(info)
             endpoint = tenant.dialer.endpointFor(info)
-            flows.dialing.start(self)
             self._dial = dial = endpoint.connect(_OUTWARD)
         except Refused as refused:
             self._refuse(refused)
@@ -204,6 +203,9 @@ class Inbound(Leg):
             self._failed(Failure())
         else:
             dial.addCallbacks(self._dialed, self._failed)
+            if self._dial is not None:
+                # It takes its time.
+                flows.dialing.start(self)
 
     def _info(self) -> StreamInfo:
         transport: Any = self.transport
