@@ -297,7 +297,7 @@ class Flows:
 
     def begin(self, stream: LiveStream) -> int:
         """
-        A stream is on its way.
+        A stream is on its way; if that takes its time, it is one of those C{dialing}.
 
         @return: its number.
         """
@@ -306,7 +306,6 @@ class Flows:
         tenant = stream.owner.name
         if tenant not in self._totals:
             self._totals[tenant] = Totals()
-        self.dialing.start(stream)
         return number
 
     def opened(self, stream: LiveStream) -> None:
