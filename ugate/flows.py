@@ -288,9 +288,11 @@ class Flows:
 
     def keep(self, tenants: Collection[str]) -> None:
         """
-        Forget what is kept of all tenants but these.
+        Forget what is kept of all tenants but these, and those that have streams still.
         """
-        for tenant in [path for path in self._totals if path not in tenants]:
+        gone = [path for path in self._totals if path not in tenants]
+        used = {stream.owner.name for stream in self._live.values()} if gone else set()
+        for tenant in set(gone) - used:
             del self._totals[tenant]
         for tenant in [path for path in self._refusals if path not in tenants]:
             self._kept -= len(self._refusals.pop(tenant))
