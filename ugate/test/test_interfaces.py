@@ -21,7 +21,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 import ugate
-from ugate.copying import _Producer
+from ugate.copying import _LimitedProducer, _Producer
 from ugate.endpoints.addresses import AddressEndpoint
 from ugate.endpoints.connecting import Connecting
 from ugate.endpoints.dialers import Deny, Fallback, Retry
@@ -83,6 +83,7 @@ BY_CLASS = None
 """Without an instance: for those whose making needs more than their interfaces are about."""
 
 PROVIDERS: dict[str, Callable[[], object] | None] = {
+    "ugate.copying._LimitedProducer": lambda: _LimitedProducer(StringTransport(), None, None),
     "ugate.copying._Producer": lambda: _Producer(StringTransport()),
     "ugate.endpoints.addresses.AddressEndpoint": lambda: AddressEndpoint(REACTOR, TARGET),
     "ugate.endpoints.addresses._Opening": BY_CLASS,
