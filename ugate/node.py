@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from twisted.application.service import Service
-from twisted.cred.portal import Portal
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import StandardIOEndpoint, serverFromString
@@ -38,7 +37,9 @@ from ugate.tenancy.config.schema import Listener
 from ugate.tenancy.config.whole import DENY, DIRECT, Config
 from ugate.tenancy.egress import OwnListeners
 from ugate.tenancy.match import parseMatch
-from ugate.tenancy.policy import KnownPrincipals
+from ugate.tenancy.policy import RulesPolicy
+from ugate.tenancy.policyrules import rulesFrom
+from ugate.tenancy.portal import portalFrom
 from ugate.tenancy.routes import Routes, Rule
 from ugate.tenancy.tenant import Tenant
 
@@ -55,32 +56,19 @@ _CANNOT: Final = {
 }
 
 
-def portalFrom(reactor: Any, config: Config) -> Portal | None:
-    """
-    What checks credentials, if the config names a password file.
-
-    @raise ConfigError: the file cannot be used, and why.
-    """
-    if config.policy.users is None:
-        return None
-    from ugate.tenancy.passwords import PasswordFile, portalFor
-
-    portal: Portal = portalFor(PasswordFile(config.policy.users, reactor))
-    return portal
-
-
 def tenantFrom(reactor: Any, config: Config, own: OwnListeners) -> Tenant:
     """
     The root tenant of a config.
 
     @param reactor: the real one.
     @param own: where this process listens.
-    @raise StringError: a hop or a route cannot be made; the message says which, and where it is.
+    @raise StringError: a hop, a route or a rule cannot be made; the message says which, and where it is.
+    @raise ConfigError: a file of credentials cannot be used, and why.
     """
     tenant = Tenant(
         reactor,
-        KnownPrincipals(),
-        portal=portalFrom(reactor, config),
+        RulesPolicy(rulesFrom(config.policy.rules)),
+        portal=portalFrom(reactor, config.policy),
         private=config.policy.private == "allow",
         own=own,
         handshake=config.node.handshake,
@@ -343,4 +331,8 @@ def explain(tenant: Tenant, target: Target, who: Principal = OPERATOR) -> list[s
         tenant.policy.check(info)
     except Refused as refused:
         return [str(refused)]
-    return [f"policy: {who} ({who.method}) may", *tenant.dialer.explain(info)]
+    explained = getattr(tenant.policy, "explain", None)
+    return [
+        explained(info) if explained else f"policy: {who} ({who.method}) may",
+        *tenant.dialer.explain(info),
+    ]

@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.node import Node
-from ugate.tenancy.config.schema import Dial, Listener, Policy
+from ugate.tenancy.config.schema import Dial, Listener, Policy, PolicyRule
 from ugate.tenancy.config.schema import Node as Settings
 from ugate.tenancy.config.whole import Config, Route
 from ugate.tenancy.passwordhashes import PasswordHash
@@ -146,7 +146,11 @@ class NodeCase(SynchronousTestCase):
             {name: each if isinstance(each, Listener) else Listener(each) for name, each in listen.items()},
             {name: each if isinstance(each, Dial) else Dial(each) for name, each in (dial or {}).items()},
             routes,
-            Policy(users=self.passwords() if users else None, private=private),
+            Policy(
+                users=self.passwords() if users else None,
+                private=private,
+                rules=(PolicyRule("allow", ("open:*", "password:*")),),
+            ),
             Settings(**node),
         )
 

@@ -151,9 +151,15 @@ _Certificates = Annotated[
         extra={"check": "certificates", "wanted": "the path of a file of fingerprints"},
     ),
 ]
-_Who = Annotated[str, Meta(min_length=1, extra={"wanted": "NAME or METHOD:NAME, maybe with *"})]
-_Path = Annotated[str, Meta(min_length=1, extra={"wanted": "the path of a tenant, maybe with *"})]
-_Protocol = Annotated[str, Meta(min_length=1, extra={"wanted": "the name of a protocol, as in socks"})]
+_Who = Annotated[
+    str, Meta(min_length=1, extra={"check": "who", "wanted": "NAME or METHOD:NAME, maybe with *"})
+]
+_Path = Annotated[
+    str, Meta(min_length=1, extra={"check": "pattern", "wanted": "the path of a tenant, maybe with *"})
+]
+_Protocol = Annotated[
+    str, Meta(min_length=1, extra={"check": "pattern", "wanted": "the name of a protocol, as in socks5"})
+]
 
 
 class PolicyRule(Struct, frozen=True, forbid_unknown_fields=True):
@@ -187,7 +193,7 @@ class PolicyRule(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             min_length=1,
             description="What the client speaks.",
-            examples=["socks"],
+            examples=["socks5"],
             extra={"one": True},
             extra_json_schema=_ONE_OR_LIST,
         ),
