@@ -48,6 +48,8 @@ TEXTS: Final = {
     "certificates": "path",
     "host": "host or \\*.suffix",
     "range": "address or range",
+    "who": "text, or a list",
+    "pattern": "text, or a list",
     "match": "pattern, or a list",
     "via": "way, or a list",
 }
