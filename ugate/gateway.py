@@ -127,6 +127,11 @@ class Inbound(Leg):
         except Exception:
             self._failed(Failure())
         else:
+            up = getattr(dial, "result", None)
+            if isinstance(up, Leg) and not dial.paused:
+                # As within one machine: there is nothing to wait for.
+                self._dialed(up)
+                return
             dial.addCallbacks(self._dialed, self._failed)
             if self._dial is not None:
                 # It takes its time.
