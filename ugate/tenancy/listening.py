@@ -245,15 +245,19 @@ class Sockets:
         """
         The socket to take over: best that of the same listener.
         """
-        retiring = self._retiring
-        if retiring is None:
-            return None
         fit = [
             place
             for place in self._places
-            if place.next is None and place.ask.isSame(ask) and retiring(place.owner)
+            if place.next is None and place.ask.isSame(ask) and self._retires(place)
         ]
         return min(fit, key=lambda place: place.owner != self._owner, default=None)
+
+    def _retires(self, place: Place) -> bool:
+        """
+        Whether whoever has a socket is about to go.
+        """
+        # What was opened in this change is of those that come.
+        return self._retiring is not None and place not in self._opened and self._retiring(place.owner)
 
     def _checkFree(self, ask: Ask) -> None:
         if ask.kind == "tcp" and ask.address[0] == 0:
@@ -286,9 +290,8 @@ class Sockets:
         """
         number = ask.address[0]
         beside = [place for place in self._places if place.ask.kind == "tcp" and _portOf(place) == number]
-        retiring = self._retiring
         for place in beside:
-            if retiring is None or not retiring(place.owner):
+            if not self._retires(place):
                 raise self._taken(ask, place) from error
         if not beside:
             raise error
