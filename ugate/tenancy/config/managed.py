@@ -19,6 +19,7 @@ from ugate.tenancy.config.delegated import placeOf
 from ugate.tenancy.config.filetext import bytesOf, readFile
 from ugate.tenancy.config.folder import MANAGED, SUFFIXES, TENANTS
 from ugate.tenancy.config.index import Index
+from ugate.tenancy.config.kinds import unknownKind
 from ugate.tenancy.config.sections import (
     DELEGATED,
     NAME_SHAPE,
@@ -98,7 +99,7 @@ class Managed:
         path = self._pathOf(tenant)
         document = self._read(path)
         order = self._kinds[kind].order
-        others = self._others(path, tenant, kind, name)
+        others = self.others(tenant, kind, name)
         if others:
             raise UgateError(f"{_named(tenant, kind, name)} is at {others[0].place}; take it out there")
         if kind == "tenants":
@@ -155,10 +156,11 @@ class Managed:
         assert isinstance(document, dict)
         return {kind: value for kind, value in document.items() if value is not None}
 
-    def _others(self, path: str, tenant: str, kind: str, name: str) -> list[Section]:
+    def others(self, tenant: str, kind: str, name: str) -> list[Section]:
         """
         The same section in the files of people.
         """
+        path = self._pathOf(tenant)
         return [
             section
             for each, parts in self._index.parts()
@@ -171,7 +173,7 @@ class Managed:
         self, path: str, tenant: str, kind: str, name: str, section: Mapping[str, object]
     ) -> None:
         what = _named(tenant, kind, name)
-        for other in self._others(path, tenant, kind, name):
+        for other in self.others(tenant, kind, name):
             if not self._kinds[kind].isMerged:
                 raise UgateError(f"{what} is at {other.place}; change it there, or take it out there first")
             for key in other.keys() & section.keys():
@@ -199,7 +201,7 @@ def checkPut(kinds: Mapping[str, Kind], tenant: str, kind: str, name: str) -> No
     @raise UgateError: it may not be.
     """
     if kind not in kinds:
-        raise KeyError(f"there is no kind {kind!r}")
+        raise unknownKind(kind, kinds)
     order = kinds[kind].order
     if kind == "node" and tenant != ROOT:
         raise UgateError(f"node holds for the whole process; wanted it of {ROOT}, not of {tenant}")
