@@ -196,14 +196,21 @@ class Inbound(Leg):
             tenant = gateway.tenant
             tenant.policy.check(info)
             endpoint = tenant.dialer.endpointFor(info)
-            flows.dialing.start(self)
             self._dial = dial = endpoint.connect(_OUTWARD)
         except Refused as refused:
             self._refuse(refused)
         except Exception:
             self._failed(Failure())
         else:
+            up = getattr(dial, "result", None)
+            if isinstance(up, Leg) and not dial.paused:
+                # As within one machine: there is nothing to wait for.
+                self._dialed(up)
+                return
             dial.addCallbacks(self._dialed, self._failed)
+            if self._dial is not None:
+                # It takes its time.
+                flows.dialing.start(self)
 
     def _info(self) -> StreamInfo:
         transport: Any = self.transport

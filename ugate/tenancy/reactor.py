@@ -27,7 +27,7 @@ from ugate.tenancy.egress import Egress
 _OFTEN: Final = ("seconds", "callLater")
 """What is called so often that looking it up twice would count."""
 
-_WAITING: Final = ("addReader", "addWriter", "removeReader", "removeWriter")
+_WAITING: Final = ("addReader", "addWriter", "removeReader", "removeWriter", "leave")
 """What may be a poll's in place of the reactor's, and is called as often."""
 
 BACKLOG: Final = 1024
@@ -76,9 +76,10 @@ class TenantReactor:
         return self._tenant if interface is ITenant else None
 
     def __getattr__(self, name: str) -> Any:
-        if name in _WAITING or name == "leave":
+        if name in _WAITING:
             self._settle()
-            return self.__dict__[name]
+            if name in self.__dict__:
+                return self.__dict__[name]
         return getattr(self._reactor, name)
 
     def _settle(self) -> Poll | None:
@@ -86,9 +87,10 @@ class TenantReactor:
         Decide where descriptors wait.
         """
         poll = self._poll()
+        there = self._reactor if poll is None else poll
         for name in _WAITING:
-            setattr(self, name, getattr(self._reactor if poll is None else poll, name))
-        self.leave = None if poll is None else poll.leave
+            if hasattr(there, name):
+                setattr(self, name, getattr(there, name))
         return poll
 
     def connectTCP(

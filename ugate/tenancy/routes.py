@@ -112,6 +112,8 @@ class Routes:
         self._networks: dict[int, dict[int, dict[int, _Ports]]] = {4: {}, 16: {}}
         for number, rule in enumerate(self.rules):
             self._portsOf(rule.match).add(rule.match, number)
+        self._plain = all(rule.match.kind is Kind.ANY for rule in self.rules)
+        """Whether hosts make no difference."""
 
     def _portsOf(self, match: Match) -> _Ports:
         if match.kind is Kind.ANY:
@@ -130,6 +132,8 @@ class Routes:
         """
         port = target.port
         best = self._everything.first(port)
+        if self._plain:
+            return best
         address = packed(target.host)
         if address is not None:
             number, width = int.from_bytes(address, "big"), 8 * len(address)

@@ -121,7 +121,6 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.protocols.socks4client.Socks4Client": lambda: Socks4Client(TARGET),
     "ugate.protocols.socks5.Socks5": lambda: Socks5(INFO, Auth.NONE),
     "ugate.protocols.socks5client.Socks5Client": lambda: Socks5Client(TARGET),
-    "ugate.pump.Pump": BY_CLASS,
     "ugate.stream.StreamInfo": lambda: INFO,
     "ugate.tenancy.config.commandline.CommandLineStore": CommandLineStore,
     "ugate.tenancy.config.files.FileStore": lambda: FileStore("/nowhere.yaml"),
