@@ -34,7 +34,7 @@ from ugate.interfaces import IDetachable, IEgress, ITenant
 from ugate.poll import Poll, asSocketReactor
 from ugate.tenancy.policy import KnownPrincipals
 from ugate.tenancy.reactor import BACKLOG, TenantReactor
-from ugate.tenancy.tenant import Tenant
+from ugate.tenancy.tenant import Around, Tenant
 from ugate.test.dialfakes import Recorders
 from ugate.test.pollfakes import Guest
 from ugate.test.socketfakes import SocketTestCase
@@ -165,7 +165,7 @@ class WaitingTests(SocketTestCase):
         self.reactor.connectTCP = None  # type: ignore[attr-defined]
         self.guest = Guest()
         real: Any = self.reactor
-        self.tenant: Any = Tenant(real, KnownPrincipals(), poll=self.ask)
+        self.tenant: Any = Tenant(real, KnownPrincipals(), around=Around(real, poll=self.ask))
 
     def ask(self) -> Poll | None:
         """
