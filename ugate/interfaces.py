@@ -126,6 +126,9 @@ class Detached:
     unsent: bytes = b""
     """Bytes that were written for the peer and are not yet in the kernel."""
 
+    waiting: object | None = None
+    """The L{ugate.poll.Poll} that waits already for the socket to be readable, if one does."""
+
 
 class INegotiation(Interface):
     """
@@ -228,18 +231,47 @@ class IEgress(Interface):
         """
 
 
+class ILimits(Interface):
+    """
+    How much a tenant may have at once.
+    """
+
+    meters = Attribute("What holds the rates of its streams, given to the relay; or L{None}.")
+
+    def admit() -> None:
+        """
+        Count one more stream, here and for all above.
+
+        @raise ugate.errors.Refused: there may not be one more; the error names the limit.
+        """
+
+    def release() -> None:
+        """
+        A stream that was admitted has ended.
+        """
+
+
 class ITenant(Interface):
     """
     Whose keys, rules, routes, limits and names.
     """
 
-    name = Attribute("L{str}: unique in the node; the root tenant is C{root}.")
+    name = Attribute("L{str}: its path, unique in the node: C{root}, C{alice}, C{alice/dev}.")
+    parent = Attribute("L{ITenant} or L{None}: who delegated to it; the root has none.")
+    children = Attribute("Mapping of L{str} to L{ITenant}: those that it delegates to, by their own names.")
+    limits = Attribute("L{ILimits} or L{None} when nothing is limited.")
     reactor = Attribute("The tenant's reactor: C{ITenant(reactor)} gives the tenant back.")
     portal = Attribute("L{twisted.cred.portal.Portal} or L{None} when nobody can log in.")
     policy = Attribute("L{IPolicy}.")
     dialer = Attribute("L{IDialer}: the routes of this tenant.")
     handshake = Attribute("L{float}: seconds that a client has to say what it wants.")
     hops = Attribute("Mapping of L{str} to L{IDialer}: the hops that C{dial:} names.")
+
+    def tenantFor(info: StreamInfo) -> ITenant:
+        """
+        Whose rules hold for a stream that came in by a listener of this tenant: its
+        own, or those of one below it, whose credentials or names the stream has.
+        """
 
 
 class IPrincipal(Interface):

@@ -30,8 +30,10 @@ from ugate.endpoints.negotiated import NegotiatedServerEndpoint
 from ugate.endpoints.reach import asksForTarget, innermost, onlyLocal, takesLogins, within
 from ugate.endpoints.standardio import serveOnce
 from ugate.errors import ListenRefused, Refused, StringError
-from ugate.gateway import Flows, Gateway
+from ugate.flows import Flows
+from ugate.gateway import Gateway
 from ugate.interfaces import IDialer
+from ugate.poll import Poll
 from ugate.relay import Relay
 from ugate.stream import Principal, StreamInfo, Target
 from ugate.tenancy.config.schema import Listener
@@ -69,12 +71,15 @@ def portalFrom(reactor: Any, config: Config) -> Portal | None:
     return portal
 
 
-def tenantFrom(reactor: Any, config: Config, own: OwnListeners) -> Tenant:
+def tenantFrom(
+    reactor: Any, config: Config, own: OwnListeners, poll: Callable[[], Poll | None] = lambda: None
+) -> Tenant:
     """
     The root tenant of a config.
 
     @param reactor: the real one.
     @param own: where this process listens.
+    @param poll: see L{Tenant}.
     @raise StringError: a hop or a route cannot be made; the message says which, and where it is.
     """
     tenant = Tenant(
@@ -84,6 +89,7 @@ def tenantFrom(reactor: Any, config: Config, own: OwnListeners) -> Tenant:
         private=config.policy.private == "allow",
         own=own,
         handshake=config.node.handshake,
+        poll=poll,
     )
     try:
         dialers = dialersFromTexts(tenant.hopReactor, _hops(config))
@@ -106,7 +112,7 @@ def tenantFrom(reactor: Any, config: Config, own: OwnListeners) -> Tenant:
             raise StringError(f"{place}: routes.via: {error}") from error
         rules += [Rule(parseMatch(match), dialer, ", ".join(route.via)) for match in route.match]
     if not any(rule.match == parseMatch("*") for rule in rules):
-        rules.append(Rule(parseMatch("*"), direct, "direct, since no route says otherwise"))
+        rules.append(Rule(parseMatch("*"), direct, DIRECT, "since no route says otherwise"))
     tenant.dialer = Routes(rules)
     return tenant
 
@@ -221,9 +227,9 @@ class Node(Service):
         self._draining = draining
         self._troubles: list[str] = []
         self.own = OwnListeners()
-        self.tenant = tenantFrom(reactor, config, self.own)
         node = config.node
         self.relay = Relay(reactor, node.idle, threads)
+        self.tenant = tenantFrom(reactor, config, self.own, self.relay.pump)
         # A hop may have been given more time than targets have.
         connect = max([node.connect, *(dial.timeout for dial in config.dial.values())])
         self.flows = Flows(

@@ -5,10 +5,10 @@
 """
 Joined sockets, moved by an epoll of their own.
 
-The epoll's descriptor is one reader of the reactor, so that an event costs a
-microsecond or two of Python and not a round through the reactor.  Small data
-is received and sent at once; a direction that carries much in a short time is
-lent to a thread (L{ugate.splicing}) until it ends or goes quiet.
+An event costs a microsecond or two of Python and not a round through the reactor
+(L{ugate.poll}).  Small data is received and sent at once; a direction that carries
+much in a short time is lent to a thread (L{ugate.splicing}) until it ends or goes
+quiet.
 """
 
 from __future__ import annotations
@@ -18,17 +18,14 @@ import select
 import struct
 from collections.abc import Callable
 from socket import MSG_DONTWAIT, SHUT_WR, SO_LINGER, SOL_SOCKET
-from typing import Any, Final, Protocol, cast
+from typing import Final
 
-from zope.interface import implementer
-
-from twisted.internet.interfaces import IReactorFDSet, IReactorThreads, IReactorTime, IReadDescriptor
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from ugate import splicing
 from ugate.interfaces import Detached
 from ugate.joined import Joined, Side
+from ugate.poll import Poll, SocketReactor
 from ugate.protocols.sockets import isClosed, sendAtOnce
 
 CHUNK: Final = 65536
@@ -37,45 +34,14 @@ CHUNK: Final = 65536
 BULK: Final = 1 << 20
 """Bytes within a quarter of a second that make a direction bulk."""
 
-_ROUNDS: Final = 8
-"""How often the epoll is asked again before the reactor has its turn."""
-
-_BUSY: Final = 3
-"""With so many events at once, more are likely to be there already."""
-
-_EVENTS: Final = 128
 _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
-class SocketReactor(Protocol):
+class Pump(Poll):
     """
-    What the pump needs of a reactor, whatever the interfaces that it declares.
-    """
-
-    addReader: Callable[[Any], None]
-    removeReader: Callable[[Any], None]
-    callFromThread: Callable[..., object]
-    seconds: Callable[[], float]
-
-
-def canPump(reactor: object) -> bool:
-    """
-    Whether this reactor waits for descriptors and this system has epoll.
-    """
-    return (
-        IReactorFDSet.providedBy(reactor)
-        and IReactorThreads.providedBy(reactor)
-        and IReactorTime.providedBy(reactor)
-        and hasattr(select, "epoll")
-    )
-
-
-@implementer(IReadDescriptor)
-class Pump:
-    """
-    All joined sockets of a process.
+    All joined sockets of a process, and those that are not joined yet as guests.
 
     @since: ugate NEXT
     """
@@ -84,11 +50,10 @@ class Pump:
 
     def __init__(self, reactor: SocketReactor, threads: int) -> None:
         """
-        @param reactor: see L{canPump}.
+        @param reactor: see L{canPoll<ugate.poll.canPoll>}.
         @param threads: how many may splice; 0 for none, as where there is no splice(2).
         """
-        self._reactor = reactor
-        self._epoll = select.epoll()
+        super().__init__(reactor)
         self._sides: dict[int, Side] = {}
         self._lent: dict[splicing.Direction, Side] = {}
         self._seconds = reactor.seconds
@@ -97,13 +62,6 @@ class Pump:
             self._splicers = splicing.Splicers(
                 threads, reactor.seconds, lambda d: reactor.callFromThread(self._returned, d)
             )
-        reactor.addReader(self)
-
-    def fileno(self) -> int:
-        """
-        The epoll's own descriptor is readable when any joined socket is ready.
-        """
-        return self._epoll.fileno()
 
     def logPrefix(self) -> str:
         """
@@ -111,23 +69,18 @@ class Pump:
         """
         return "relay"
 
-    def connectionLost(self, reason: Failure) -> None:
-        """
-        The reactor is done with us.
-        """
-
     def stop(self) -> None:
         """
-        Cut every stream that is left and give all descriptors back.
+        Cut every stream that is left and give all descriptors back; guests go on in
+        the reactor.
         """
         for joined in {side.flow: None for side in self._sides.values()}:
             self.end(joined, "shutdown", abort=True)
-        self._reactor.removeReader(self)
         if self._splicers is not None:
             self._splicers.stop()
             for direction in tuple(self._lent):
                 self._returned(direction)
-        self._epoll.close()
+        super().stop()
 
     def join(
         self, a: Detached, b: Detached, fromA: bytes, fromB: bytes, finished: Callable[[str], object]
@@ -142,10 +95,15 @@ class Pump:
         one, two = Side(a), Side(b)
         joined = Joined(self, one, two, finished)
         tick = int(self._seconds() * 4)
-        for side, other, early in ((one, two, fromA + a.unread), (two, one, fromB + b.unread)):
+        for side, other, detached, early in (
+            (one, two, a, fromA + a.unread),
+            (two, one, b, fromB + b.unread),
+        ):
             side.flow = joined
             side.other = other
             side.tick = tick
+            if detached.waiting is self:
+                side.mask = _IN
             self._sides[side.fd] = side
             if early:
                 side.count = len(early)
@@ -162,49 +120,45 @@ class Pump:
             self.end(joined, f"relay: {error.strerror}", abort=True)
         return joined
 
-    def doRead(self) -> None:
+    def _dispatch(self, events: list[tuple[int, int]]) -> None:
         """
         Sockets are ready: move what they have.
         """
         sides = self._sides
-        poll = self._epoll.poll
         tick = int(self._seconds() * 4)
-        for _ in range(_ROUNDS):
-            events = poll(0, _EVENTS)
-            for fd, event in events:
-                side = sides.get(fd)
-                if side is None:
-                    continue
-                if event != _IN and not self._mayRead(side, event):
-                    continue
-                try:
-                    data = side.recv(CHUNK, MSG_DONTWAIT)
-                except BlockingIOError:
-                    continue
-                except OSError as error:
-                    self._broken(side, error)
-                    continue
-                if not data:
-                    self._ended(side)
-                    continue
-                count = len(data)
-                side.count += count
-                if side.tick == tick:
-                    side.burst += count
-                else:
-                    side.tick = tick
-                    side.burst = count
-                other = side.other
-                try:
-                    taken = other.send(data, MSG_DONTWAIT)
-                except OSError as error:
-                    taken = self._unsent(side, error)
-                if taken < count:
-                    self._stall(side, data[taken:])
-                elif side.burst > BULK:
-                    self._lend(side)
-            if len(events) < _BUSY:
-                return
+        for fd, event in events:
+            side = sides.get(fd)
+            if side is None:
+                self._serve(fd, event)
+                continue
+            if event != _IN and not self._mayRead(side, event):
+                continue
+            try:
+                data = side.recv(CHUNK, MSG_DONTWAIT)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                self._broken(side, error)
+                continue
+            if not data:
+                self._ended(side)
+                continue
+            count = len(data)
+            side.count += count
+            if side.tick == tick:
+                side.burst += count
+            else:
+                side.tick = tick
+                side.burst = count
+            other = side.other
+            try:
+                taken = other.send(data, MSG_DONTWAIT)
+            except OSError as error:
+                taken = self._unsent(side, error)
+            if taken < count:
+                self._stall(side, data[taken:])
+            elif side.burst > BULK:
+                self._lend(side)
 
     def _mayRead(self, side: Side, event: int) -> int:
         """
@@ -382,10 +336,3 @@ class Pump:
         for side in (joined.a, joined.b):
             # These go round in circles, which the collector would have to find.
             del side.other, side.flow, side.recv, side.send
-
-
-def asSocketReactor(reactor: object) -> SocketReactor:
-    """
-    The reactor by what the pump calls on it.
-    """
-    return cast(SocketReactor, reactor)

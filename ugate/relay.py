@@ -20,8 +20,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from ugate.copying import Copying
 from ugate.deadlines import Deadlines
 from ugate.leg import Leg
+from ugate.poll import asSocketReactor, canPoll
 from ugate.protocols.sockets import cut, detachable
-from ugate.pump import Pump, asSocketReactor, canPump
+from ugate.pump import Pump
 
 _CHECKS: Final = 8
 """How often idle streams are looked for within one idle time."""
@@ -110,10 +111,9 @@ class Relay:
 
         detachA = detachable(a.transport) if a.gone is None and not a.eof else None
         detachB = detachable(b.transport) if b.gone is None and not b.eof else None
-        if detachA is not None and detachB is not None and self._canPump():
-            assert self._pump is not None
+        if detachA is not None and detachB is not None and (pump := self.pump()) is not None:
             one, two = detachA.detach(), detachB.detach()
-            stream = self._pump.join(one, two, a.early, b.early, end)
+            stream = pump.join(one, two, a.early, b.early, end)
             a.early = b.early = b""
         else:
             copied = (a, b)
@@ -126,10 +126,14 @@ class Relay:
         self._streams[stream] = None
         return stream
 
-    def _canPump(self) -> bool:
-        if self._pump is None and canPump(self._reactor):
+    def pump(self) -> Pump | None:
+        """
+        What moves the bytes of sockets, and waits for descriptors that are on their
+        way to be such; L{None} with a reactor that waits for none.
+        """
+        if self._pump is None and canPoll(self._reactor):
             self._pump = Pump(asSocketReactor(self._reactor), self._threads)
-        return self._pump is not None
+        return self._pump
 
     def _outlive(self, leg: Leg) -> None:
         """

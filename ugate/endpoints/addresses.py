@@ -33,7 +33,7 @@ from ugate.endpoints.connecting import Connecting
 from ugate.endpoints.refusals import refusedAt
 from ugate.errors import Denied
 from ugate.interfaces import IEgress
-from ugate.pump import canPump
+from ugate.poll import canPoll
 from ugate.stream import Target
 
 DEFAULT_TIMEOUT: Final = 10.0
@@ -181,7 +181,7 @@ class AddressEndpoint:
         Connect; the Deferred can be cancelled.
         """
         target, reactor = self._target, self._reactor
-        if canPump(reactor):
+        if canPoll(reactor):
             return self._connectSocket(factory)
         opening = _Opening(factory, str(target))
         try:

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from zope.interface import implementer
 
-from twisted.internet import tcp
+from twisted.internet import abstract, tcp
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import NoProtocol, TCPTimedOutError
@@ -31,7 +31,7 @@ from ugate.deadlines import Deadlines
 from ugate.endpoints.refusals import refusedAt
 from ugate.stream import Target
 
-_IN_PROGRESS: Final = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR)
+_IN_PROGRESS: Final = (errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK, errno.EINTR)
 
 
 class Dialed(tcp.Connection):
@@ -40,7 +40,11 @@ class Dialed(tcp.Connection):
     """
 
     def __init__(self, connected: socket.socket, target: Target, protocol: Any, reactor: Any) -> None:
-        super().__init__(connected, protocol, reactor)
+        # Not that of Connection: the socket never was a blocking one.
+        abstract.FileDescriptor.__init__(self, reactor)
+        self.socket = connected
+        self.fileno = connected.fileno
+        self.protocol = protocol
         self.connected = 1
         self._target = target
         # As other transports, in the words of the log.
@@ -104,11 +108,18 @@ class Connecting:
             family = socket.AF_INET6 if ":" in target.host else socket.AF_INET
             self._socket = connecting = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
             number = connecting.connect_ex((target.host, target.port))
+            if number in _IN_PROGRESS:
+                # On the same machine it is up or refused by now.
+                number = connecting.connect_ex((target.host, target.port))
         except OSError:
             self._end()
             self.opened.errback(refusedAt(Failure(), str(target)))
             return self.opened
-        if number and number not in _IN_PROGRESS:
+        if not number or number == errno.EISCONN:
+            self._socket = None
+            self._build(connecting)
+            return self.opened
+        if number not in _IN_PROGRESS:
             self._fail(OSError(number, os.strerror(number)))
             return self.opened
         if self._deadlines is not None:

@@ -370,7 +370,7 @@ class Negotiating(Passing):
         self._closing = True
         self._held = b""
         self.transport = self.inner = self.negotiation = None
-        return Detached(below.socket, held, below.unsent) if held else below
+        return Detached(below.socket, held, below.unsent, below.waiting) if held else below
 
 
 def _knowsHalfClose(inner: object) -> bool:

@@ -44,8 +44,13 @@ class BareSocket:
         See L{IDetachable.detach}.
         """
         connection = self._connection
-        connection.stopReading()
-        connection.stopWriting()
+        leave = getattr(connection.reactor, "leave", None)
+        if leave is None:
+            waiting = None
+            connection.stopReading()
+            connection.stopWriting()
+        else:
+            waiting = leave(connection)
         unsent = b""
         if connection.dataBuffer or connection._tempDataBuffer:
             unsent = b"".join((connection.dataBuffer[connection.offset :], *connection._tempDataBuffer))
@@ -58,7 +63,7 @@ class BareSocket:
         connection.disconnected = 1
         # As its own connectionLost() leaves it, so that late calls find it dead.
         del connection.socket, connection.fileno, connection.protocol
-        return Detached(detached, b"", unsent)
+        return Detached(detached, b"", unsent, waiting)
 
 
 def _bareSocket(connection: tcp.Connection) -> BareSocket | None:

@@ -12,17 +12,23 @@ it makes passes the egress rules with its resolved address.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from zope.interface import directlyProvides, providedBy
 
 from twisted.internet.interfaces import IConnector, IListeningPort
 
+from ugate.accepting import Port
 from ugate.interfaces import IEgress, ITenant
+from ugate.poll import Poll
 from ugate.tenancy.egress import Egress
 
-_OFTEN: Final = ("seconds", "callLater", "addReader", "addWriter", "removeReader", "removeWriter")
+_OFTEN: Final = ("seconds", "callLater")
 """What is called so often that looking it up twice would count."""
+
+_WAITING: Final = ("addReader", "addWriter", "removeReader", "removeWriter")
+"""What may be a poll's in place of the reactor's, and is called as often."""
 
 BACKLOG: Final = 1024
 """
@@ -40,16 +46,25 @@ class TenantReactor:
     @since: ugate NEXT
     """
 
-    def __init__(self, reactor: Any, tenant: ITenant, egress: Egress) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        tenant: ITenant,
+        egress: Egress,
+        poll: Callable[[], Poll | None] = lambda: None,
+    ) -> None:
         """
         @param reactor: the real one.
         @param tenant: what C{ITenant} of this reactor answers.
         @param egress: asked about each connection.
+        @param poll: what waits for the sockets of this tenant in the reactor's
+            place, if anything does; asked when the first one comes.
         """
         self._reactor = reactor
         self._tenant = tenant
         self._egress = egress
         self._connectTCP = reactor.connectTCP
+        self._poll = poll
         for name in _OFTEN:
             if hasattr(reactor, name):
                 setattr(self, name, getattr(reactor, name))
@@ -61,7 +76,20 @@ class TenantReactor:
         return self._tenant if interface is ITenant else None
 
     def __getattr__(self, name: str) -> Any:
+        if name in _WAITING or name == "leave":
+            self._settle()
+            return self.__dict__[name]
         return getattr(self._reactor, name)
+
+    def _settle(self) -> Poll | None:
+        """
+        Decide where descriptors wait.
+        """
+        poll = self._poll()
+        for name in _WAITING:
+            setattr(self, name, getattr(self._reactor if poll is None else poll, name))
+        self.leave = None if poll is None else poll.leave
+        return poll
 
     def connectTCP(
         self, host: str, port: int, factory: Any, timeout: float = 30, bindAddress: Any = None
@@ -82,8 +110,12 @@ class TenantReactor:
         See L{twisted.internet.interfaces.IReactorTCP.listenTCP}; unless a string says how many, L{BACKLOG}
         connections may wait.
         """
-        listening: IListeningPort = self._reactor.listenTCP(port, factory, _room(backlog), interface)
-        return listening
+        if self._settle() is None:
+            listening: IListeningPort = self._reactor.listenTCP(port, factory, _room(backlog), interface)
+            return listening
+        own = Port(port, factory, _room(backlog), interface, self)
+        own.startListening()
+        return own
 
     def listenUNIX(
         self, address: str, factory: Any, backlog: int = _TWISTEDS, mode: int = 0o666, wantPID: bool = False

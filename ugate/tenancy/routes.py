@@ -46,10 +46,14 @@ class Rule:
     """How to reach them."""
 
     via: str = ""
-    """The way in the words of the config, for explanations."""
+    """The way in the words of the config, for the log and for explanations."""
+
+    note: str = ""
+    """What else is to be said of it."""
 
     def __str__(self) -> str:
-        return f"{self.match} via {self.via}" if self.via else str(self.match)
+        words = f"{self.match} via {self.via}" if self.via else str(self.match)
+        return f"{words}, {self.note}" if self.note else words
 
 
 class _Ports:

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from ugate import splicing
 from ugate.interfaces import Detached
 from ugate.joined import Joined
-from ugate.pump import Pump, asSocketReactor
+from ugate.poll import asSocketReactor
+from ugate.pump import Pump
 from ugate.test.socketfakes import Peer, SocketTestCase, tcpPair
 from ugate.test.splicefakes import QUIET
 

@@ -216,7 +216,7 @@ class OrderTests(GatewayCase):
     def _check(self, asked: int) -> None:
         waiting = sum(dial.waits for dial in self.rules.dials)
         self.assertEqual(len(self.flows.dialing), waiting)
-        lines = sum(event["log_namespace"] == "ugate.gateway.Flows" for event in self.events)
+        lines = sum(event["log_namespace"] == "ugate.flows.Flows" for event in self.events)
         self.assertEqual(lines + len(self.flows), asked)
         self.assertEqual(len(self.flows), waiting + len(self.relay))
 

@@ -29,7 +29,8 @@ from ugate.endpoints.direct import Direct
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.negotiated import NegotiatedClientEndpoint, NegotiatedServerEndpoint
 from ugate.endpoints.parsers import HopParser, ServerParser
-from ugate.gateway import Flows, Gateway, Inbound
+from ugate.flows import Flows
+from ugate.gateway import Gateway, Inbound
 from ugate.interfaces import Auth
 from ugate.leg import Leg
 from ugate.modules.lazy import LazyModule
@@ -104,6 +105,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.upstream.Upstream": BY_CLASS,
     "ugate.endpoints.upstream._Through": BY_CLASS,
     "ugate.leg.Leg": Leg,
+    "ugate.poll.Poll": BY_CLASS,
     "ugate.modules.lazy.LazyModule": lambda: LazyModule("hello", "ugate.test.test_modules_lazy:Greeter"),
     "ugate.protocols.auto.Auto": lambda: Auto(INFO, Auth.NONE, {}),
     "ugate.protocols.auto.Fixed": lambda: Fixed(INFO, Auth.NONE, TARGET, "tls"),

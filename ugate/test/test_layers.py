@@ -50,13 +50,22 @@ LAYERS = (
     Layer("protocols", ("ugate.protocols",), ("values", "time")),
     Layer(
         "relay",
-        ("ugate.relay", "ugate.pump", "ugate.joined", "ugate.leg", "ugate.splicing", "ugate.copying"),
+        (
+            "ugate.relay",
+            "ugate.pump",
+            "ugate.poll",
+            "ugate.accepting",
+            "ugate.joined",
+            "ugate.leg",
+            "ugate.splicing",
+            "ugate.copying",
+        ),
         ("values", "time", "protocols"),
     ),
     # These two meet only in the interfaces.
     Layer("endpoints", ("ugate.endpoints",), ("values", "time", "protocols", "relay")),
     Layer("tenancy", ("ugate.tenancy",), ("values", "time", "protocols", "relay")),
-    Layer("gateway", ("ugate.gateway",), ("values", "time", "relay")),
+    Layer("gateway", ("ugate.gateway", "ugate.flows"), ("values", "time", "relay")),
     Layer(
         "assembly",
         (

@@ -179,9 +179,9 @@ class TenantTests(NodeCase):
         """
         config = self.config({}, {"slow": Dial("socks:192.0.2.1:1080", timeout=50)}, connect=5.0)
         node = Node(self.reactor, config, threads=0)
-        self.assertEqual(node.flows.dialing._seconds, 150)
+        self.assertEqual(node.flows.dialing.seconds, 150)
         node = Node(self.reactor, self.config({}, connect=5.0), threads=0)
-        self.assertEqual(node.flows.dialing._seconds, 15)
+        self.assertEqual(node.flows.dialing.seconds, 15)
 
     def test_settingsOfFlows(self) -> None:
         """

@@ -15,7 +15,8 @@ from zope.interface.verify import verifyObject
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.testing import MemoryReactorClock
 
-from ugate.pump import CHUNK, Pump, asSocketReactor, canPump
+from ugate.poll import asSocketReactor, canPoll
+from ugate.pump import CHUNK, Pump
 from ugate.test.pumpfakes import MEGABYTE, PumpTestCase
 from ugate.test.socketfakes import SocketReactor, unixPair
 from ugate.test.splicefakes import noise
@@ -32,8 +33,8 @@ class BytesTests(PumpTestCase):
         """
         verifyObject(IReadDescriptor, self.pump)
         self.assertEqual((self.reactor.getReaders(), self.pump.logPrefix()), ([self.pump], "relay"))
-        self.assertTrue(canPump(self.reactor))
-        self.assertFalse(canPump(MemoryReactorClock()))
+        self.assertTrue(canPoll(self.reactor))
+        self.assertFalse(canPoll(MemoryReactorClock()))
 
     def test_bothWays(self) -> None:
         """

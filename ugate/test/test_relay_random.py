@@ -18,7 +18,8 @@ from twisted.internet import tcp
 from ugate import pump, splicing
 from ugate.copying import Copying
 from ugate.leg import Leg
-from ugate.pump import Pump, asSocketReactor
+from ugate.poll import asSocketReactor
+from ugate.pump import Pump
 from ugate.test.socketfakes import Peer, SocketTestCase
 from ugate.test.splicefakes import QUIET, noise
 

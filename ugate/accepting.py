@@ -1,0 +1,108 @@
+# -*- test-case-name: ugate.test.test_accepting -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+TCP ports whose connections cost less to accept.
+
+Twisted's own buffers the log, asks once more than there are connections, and
+makes two lines of text for each.
+"""
+
+from __future__ import annotations
+
+from socket import IPPROTO_TCP, NI_NUMERICHOST, NI_NUMERICSERV, TCP_NODELAY, getnameinfo, socket
+from typing import Any, Final
+
+from twisted.internet import tcp
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.logger import Logger
+
+_ANY: Final = ("0.0.0.0", "::")
+
+
+class Accepted(tcp.Server):
+    """
+    The transport of a connection that was accepted.
+    """
+
+    logstr = "accepted"
+
+    def __init__(
+        self, connected: socket, protocol: Any, client: Any, server: Port, number: int, reactor: Any
+    ) -> None:
+        # Not that of Server, which makes the lines of text.
+        tcp.Connection.__init__(self, connected, protocol, reactor)
+        self.server: Port = server
+        self.client = client
+        self.hostname = client[0]
+        self.sessionno = number
+        self._addressType = server._addressType
+        self.startReading()
+        self.connected = 1
+
+    def __repr__(self) -> str:
+        return f"<{type(self.protocol).__name__} #{self.sessionno} on {self.server.port}>"
+
+    def getHost(self) -> IPv4Address | IPv6Address:
+        """
+        The address that it connected to.
+        """
+        if self.server.only is not None:
+            return self.server.only
+        host: IPv4Address | IPv6Address = super().getHost()  # type: ignore[no-untyped-call]
+        return host
+
+
+class Port(tcp.Port):
+    """
+    A TCP port that accepts one connection each time that it is asked to read: if
+    there are more, the poll says so again, after everybody else had a turn.
+
+    @ivar only: the address that all connect to, if it listens at one alone.
+    @since: ugate NEXT
+    """
+
+    _log = Logger()
+    only: IPv4Address | IPv6Address | None = None
+
+    def startListening(self) -> None:
+        """
+        See L{IListeningPort<twisted.internet.interfaces.IListeningPort>}.
+        """
+        super().startListening()
+        # Those that it accepts inherit it.
+        self.socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+        host = self.getHost()
+        if host.host not in _ANY:
+            self.only = host
+
+    def doRead(self) -> None:
+        """
+        Accept a connection.
+        """
+        try:
+            connected, address = self.socket.accept()
+        except BlockingIOError:
+            return
+        except OSError:
+            # Twisted knows what to do without descriptors, and what is no error.
+            super().doRead()  # type: ignore[no-untyped-call]
+            return
+        try:
+            self._accepted(connected, address)
+        except Exception:
+            # It is no matter of the port.
+            self._log.failure("a connection that was accepted could not be served")
+
+    def _accepted(self, connected: socket, address: Any) -> None:
+        if len(address) == 4 and address[3]:
+            address = (getnameinfo(address, NI_NUMERICHOST | NI_NUMERICSERV)[0], *address[1:])
+        factory: Any = self.factory
+        protocol = factory.buildProtocol(self._addressType("TCP", *address))
+        if protocol is None:
+            connected.close()
+            return
+        number = self.sessionno
+        self.sessionno = number + 1
+        protocol.makeConnection(Accepted(connected, protocol, address, self, number, self.reactor))

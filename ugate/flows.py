@@ -1,0 +1,422 @@
+# -*- test-case-name: ugate.test.test_flows,ugate.test.test_gateway_flows -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+What all gateways of a node share: the streams that are up or on their way, how many
+there were, why others were not carried, and the one log line of each.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from twisted.logger import Logger
+
+from ugate.deadlines import Deadlines
+from ugate.errors import Cause, Phase, Refused
+from ugate.interfaces import ITenant
+from ugate.relay import Carried, Relay
+from ugate.stream import Principal, StreamInfo
+
+DEFAULT_STREAMS: Final = 10_000
+REFUSALS: Final = 100
+"""How many refusals are kept for each tenant."""
+
+ALL_REFUSALS: Final = 10_000
+"""How many are kept for all of them."""
+
+STOPPING: Final = "this gateway is being stopped"
+AGAIN: Final = "ask again when it is up"
+
+_SLACK: Final = 3.0
+_STOPPED: Final = -1
+
+
+class LiveStream(Protocol):
+    """
+    A stream that is up or on its way.
+
+    @since: ugate NEXT
+    """
+
+    id: int
+    """Its number; a later stream has a higher one."""
+
+    info: StreamInfo
+    """What is known of it."""
+
+    via: str
+    """The way that it takes, in the words of the routes."""
+
+    began: float
+    """When it was asked for, by the reactor's clock."""
+
+    owner: ITenant
+    """Whose rules it was decided by."""
+
+    @property
+    def tenant(self) -> str:
+        """The path of that tenant."""
+
+    @property
+    def listener(self) -> str:
+        """The name of the listener that it came in by."""
+
+    @property
+    def wall(self) -> float:
+        """When it was asked for, in seconds since 1970."""
+
+    @property
+    def state(self) -> str:
+        """C{dialing} or C{open}."""
+
+    @property
+    def sent(self) -> int:
+        """Bytes from who asked to the target, so far."""
+
+    @property
+    def received(self) -> int:
+        """Bytes from the target to who asked, so far."""
+
+    def close(self, reason: str) -> None:
+        """End it now; the reason is for the log."""
+
+    def overdue(self) -> None:
+        """Dialing has taken too long."""
+
+    def stop(self) -> None:
+        """Dialing shall end now, since all does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """
+    A stream that was not carried, and why.
+
+    @since: ugate NEXT
+    """
+
+    wall: float
+    """When, in seconds since 1970."""
+
+    tenant: str
+    """The path of the tenant whose rules held."""
+
+    listener: str
+    """The name of the listener that it came in by."""
+
+    info: StreamInfo
+    """What is known of it."""
+
+    cause: Cause
+    """The fact that the answer was chosen from."""
+
+    phase: Phase
+    """How far it had come."""
+
+    hop: str
+    """Where."""
+
+    detail: str
+    """What exactly happened there, or empty."""
+
+    nextStep: str
+    """What an operator can do about it."""
+
+    @property
+    def stream(self) -> str:
+        """
+        Who asked, and where to.
+        """
+        return str(self.info)
+
+    @property
+    def principal(self) -> str:
+        """
+        Who it was, or empty.
+        """
+        return _name(self.info.principal)
+
+    @property
+    def protocol(self) -> str:
+        """
+        What was spoken.
+        """
+        return self.info.protocol
+
+
+@dataclass(slots=True)
+class Totals:
+    """
+    What a tenant has done so far.
+
+    @since: ugate NEXT
+    """
+
+    opened: int = 0
+    """Streams that were carried; those that still are included."""
+
+    refused: int = 0
+    """Streams that were not."""
+
+    sent: int = 0
+    """Bytes from who asked to the targets."""
+
+    received: int = 0
+    """Bytes from the targets to who asked."""
+
+    open: int = 0
+    """Streams that are up or on their way now."""
+
+
+def _name(principal: Principal | None) -> str:
+    return "" if principal is None else principal.name
+
+
+class Flows:
+    """
+    What all gateways of a node share: the relay, the streams that are up or on
+    their way, and the one log line of each.
+
+    @ivar dialing: streams that are not yet answered, and how long they may take.
+    @ivar limit: how many streams may be open at once.
+    @ivar quiet: whether the line of each stream that went well is left out.
+    @since: ugate NEXT
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        relay: Relay,
+        *,
+        connect: float = 10.0,
+        streams: int = DEFAULT_STREAMS,
+        quiet: bool = False,
+    ) -> None:
+        """
+        @param reactor: the clock.
+        @param relay: carries what was answered.
+        @param connect: seconds that one hop may take; a stream as a whole may
+            take three times as long, for those with several ways to try.
+        @param streams: how many may be open at once.
+        @param quiet: whether to leave out the line of each stream that went well.
+        """
+        self.relay = relay
+        self.limit = streams
+        self.quiet = quiet
+        self.seconds = reactor.seconds
+        self.dialing: Deadlines[Any] = Deadlines(reactor, connect * _SLACK, lambda stream: stream.overdue())
+        self._last = 0
+        self._live: dict[int, LiveStream] = {}
+        self._totals: dict[str, Totals] = {}
+        # The tenant of which something was refused last is the last one.
+        self._refusals: dict[str, deque[Refusal]] = {}
+        self._kept = 0
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def change(self, connect: float, streams: int, quiet: bool) -> None:
+        """
+        Other settings, for what comes from now on.
+        """
+        self.dialing.seconds = connect * _SLACK
+        self.quiet = quiet
+        if self.limit != _STOPPED:
+            self.limit = streams
+
+    def stop(self) -> None:
+        """
+        Forget the timer; what is on its way is refused, and so is what still comes.
+        """
+        self.limit = _STOPPED
+        for stream in self.dialing:
+            stream.stop()
+        self.dialing.close()
+
+    def streams(self) -> Iterator[LiveStream]:
+        """
+        All that is up or on its way, the oldest first.
+        """
+        return iter(tuple(self._live.values()))
+
+    def stream(self, number: int) -> LiveStream | None:
+        """
+        The stream with an id, if there still is one.
+        """
+        return self._live.get(number)
+
+    def refusals(self, tenant: str | None = None) -> list[Refusal]:
+        """
+        What was not carried, the newest first.
+
+        @param tenant: the path of one tenant; L{None} for all of them.
+        """
+        if tenant is not None:
+            return list(reversed(self._refusals.get(tenant, ())))
+        kept = [refusal for each in self._refusals.values() for refusal in each]
+        return sorted(kept, key=lambda refusal: refusal.wall, reverse=True)
+
+    def totals(self, tenant: str) -> Totals:
+        """
+        What a tenant has done so far, without those below it.
+        """
+        return self.allTotals((tenant,)).get(tenant) or Totals()
+
+    def allTotals(self, only: tuple[str, ...] | None = None) -> dict[str, Totals]:
+        """
+        What each tenant has done so far, by path; those that did nothing are left out.
+
+        @param only: the paths of those that are wanted; L{None} for all.
+        """
+        wanted = self._totals if only is None else [path for path in only if path in self._totals]
+        found = {path: _copied(self._totals[path]) for path in wanted}
+        for stream in self._live.values():
+            totals = found.get(stream.owner.name)
+            if totals is not None:
+                totals.open += 1
+                totals.sent += stream.sent
+                totals.received += stream.received
+        return found
+
+    def forget(self, tenant: str) -> None:
+        """
+        A tenant is gone: what is kept of it is of no use.
+        """
+        self._totals.pop(tenant, None)
+        self._kept -= len(self._refusals.pop(tenant, ()))
+
+    def begin(self, stream: LiveStream) -> int:
+        """
+        A stream is on its way.
+
+        @return: its number.
+        """
+        self._last = number = self._last + 1
+        self._live[number] = stream
+        tenant = stream.owner.name
+        if tenant not in self._totals:
+            self._totals[tenant] = Totals()
+        self.dialing.start(stream)
+        return number
+
+    def opened(self, stream: LiveStream) -> None:
+        """
+        It is answered: the relay has it from here on.
+        """
+        self.dialing.stop(stream)
+        self._totalsOf(stream).opened += 1
+
+    def full(self, info: StreamInfo) -> Refused:
+        """
+        Why there is no place for one more stream.
+        """
+        if self.limit == _STOPPED:
+            return Refused(Cause.OVERLOADED, Phase.POLICY, str(info), STOPPING, AGAIN)
+        limit = f"{self.limit} streams are open"
+        return Refused(Cause.OVERLOADED, Phase.POLICY, str(info), limit, "raise node.streams")
+
+    def carried(self, stream: LiveStream, carried: Carried, reason: str) -> None:
+        """
+        A stream that was up has ended.
+        """
+        sent, received = carried.sent, carried.received
+        totals = self._totalsOf(stream)
+        totals.sent += sent
+        totals.received += received
+        self._live.pop(stream.id, None)
+        if not self.quiet:
+            info = stream.info
+            seconds = self.seconds() - stream.began
+            self.log.info(
+                # Formatted here: eight fields would cost more than the stream did.
+                "{flow}",
+                flow=(
+                    f"{_where(stream)}: {info}{_way(stream)} {info.protocol} {info.principal}: {sent} sent, "
+                    f"{received} received, {seconds:.3f} s, {reason}"
+                ),
+                tenant=stream.owner.name,
+                listener=stream.listener,
+                info=info,
+                via=stream.via,
+                sent=sent,
+                received=received,
+                seconds=seconds,
+                reason=reason,
+            )
+
+    def refused(self, stream: LiveStream, reason: Refused) -> None:
+        """
+        A stream was not carried.
+        """
+        self.dialing.stop(stream)
+        self._live.pop(stream.id, None)
+        self._totalsOf(stream).refused += 1
+        self._keep(stream, reason)
+        self.log.info(
+            "{where}: {info} {protocol} {principal}: refused: {reason}",
+            where=_where(stream),
+            tenant=stream.owner.name,
+            listener=stream.listener,
+            info=stream.info,
+            protocol=stream.info.protocol,
+            principal=stream.info.principal,
+            reason=reason,
+        )
+
+    def _totalsOf(self, stream: LiveStream) -> Totals:
+        tenant = stream.owner.name
+        totals = self._totals.get(tenant)
+        if totals is None:
+            totals = self._totals[tenant] = Totals()
+        return totals
+
+    def _keep(self, stream: LiveStream, reason: Refused) -> None:
+        tenant = stream.owner.name
+        kept = self._refusals.pop(tenant, None)
+        if kept is None:
+            kept = deque(maxlen=REFUSALS)
+        self._refusals[tenant] = kept
+        self._kept += len(kept) < REFUSALS
+        # The error itself holds on to the frames that it passed.
+        kept.append(
+            Refusal(
+                time.time(),
+                tenant,
+                stream.listener,
+                stream.info,
+                reason.cause,
+                reason.phase,
+                reason.hop,
+                reason.detail,
+                reason.nextStep,
+            )
+        )
+        while self._kept > ALL_REFUSALS:
+            self._kept -= len(self._refusals.pop(next(iter(self._refusals))))
+
+
+def _copied(totals: Totals) -> Totals:
+    return Totals(totals.opened, totals.refused, totals.sent, totals.received)
+
+
+def _where(stream: LiveStream) -> str:
+    """
+    Which listener, and whose rules if not those of the node itself.
+    """
+    tenant = stream.owner.name
+    return stream.listener if tenant == "root" else f"{stream.listener} (tenant {tenant})"
+
+
+def _way(stream: LiveStream) -> str:
+    """
+    The way in words, unless it is the plain one.
+    """
+    return "" if stream.via in ("", "direct") else f" via {stream.via}"
