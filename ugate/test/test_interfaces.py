@@ -48,7 +48,7 @@ from ugate.tenancy.config.commandline import CommandLineStore
 from ugate.tenancy.config.files import FileStore
 from ugate.tenancy.config.stack import Stack
 from ugate.tenancy.egress import Egress, OwnListeners
-from ugate.tenancy.policy import KnownPrincipals
+from ugate.tenancy.policy import KnownPrincipals, RulesPolicy
 from ugate.tenancy.routes import Routes
 from ugate.tenancy.tenant import Tenant
 
@@ -133,6 +133,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.tenancy.passwords.PasswordFile": BY_CLASS,
     "ugate.tenancy.passwords._Principals": BY_CLASS,
     "ugate.tenancy.policy.KnownPrincipals": KnownPrincipals,
+    "ugate.tenancy.policy.RulesPolicy": RulesPolicy,
     "ugate.tenancy.routes.Routes": lambda: Routes([]),
     "ugate.tenancy.tenant.Tenant": tenant,
     "ugate.testing.conversation.Conversation": BY_CLASS,
