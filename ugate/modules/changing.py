@@ -1,0 +1,191 @@
+# -*- test-case-name: ugate.test.test_changing -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+What the admin API changes: sections of the configuration, streams, and whether the node runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from twisted.internet.defer import Deferred, DeferredLock, inlineCallbacks
+
+from ugate.errors import UgateError
+from ugate.interfaces import INode, IWritableStore
+from ugate.modules import answers
+from ugate.modules.api import Asked, Tagged, tagOf
+from ugate.modules.callers import ADMIN
+from ugate.modules.looking import Looking, appliedFrom, sectionName
+from ugate.modules.problems import Trouble
+from ugate.stream import ROOT
+
+DELEGATED: Final = frozenset(["dial", "routes", "policy", "tenants", ADMIN])
+"""The kinds whose sections somebody who looks after a tenant may write; others open ports or read files."""
+
+_ON_THIS_MACHINE: Final = "it is on the machine of the node: only who looks after the node may name it"
+_FILES: Final = frozenset(["users", "tokens", "keys", "certificates"])
+_REFERENCES: Final = frozenset(["file", "env"])
+_READING: Final = ("passwordfile=", "passwordenv=", "file=", "env=", "unix:", "cert=", "key=", "ca=")
+
+
+class Changing:
+    """
+    The operations that change something; each is a method of the same name.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, node: INode, looking: Looking) -> None:
+        self.node = node
+        self._looking = looking
+        # One at a time, so that what a condition saw is still so when it is written.
+        self._lock = DeferredLock()
+
+    def kill(self, asked: Asked) -> answers.Killed:
+        """
+        Close a stream.
+        """
+        number = asked.given["id"]
+        stream = self.node.flows.stream(number)
+        if stream is None or not asked.caller.sees(stream.tenant):
+            raise Trouble(404, f"no stream {number}; it may have ended")
+        stream.close(f"closed by {asked.caller}")
+        return answers.Killed(number)
+
+    def put(self, asked: Asked) -> Deferred[Any]:
+        """
+        Write a section and apply it.
+        """
+        return self._lock.run(self._edit, asked, asked.body)
+
+    def delete(self, asked: Asked) -> Deferred[Any]:
+        """
+        Remove a section and apply that.
+        """
+        return self._lock.run(self._edit, asked, None)
+
+    def addTenant(self, asked: Asked) -> Deferred[Any]:
+        """
+        Write the section of a tenant that is not there yet.
+        """
+        section = {
+            key: value for key, value in msgspec.to_builtins(asked.body).items() if value not in (None, [], {})
+        }
+        name = section.pop("name")
+        limits = {key: value for key, value in section.pop("limits", {}).items() if value is not None}
+        if limits:
+            section["limits"] = limits
+        given = {"kind": "tenants", "name": name, "tenant": asked.tenant}
+        asked = Asked(asked.operation, asked.caller, given, isNew=True)
+        return self._lock.run(self._edit, asked, section)
+
+    @inlineCallbacks
+    def _edit(self, asked: Asked, section: Mapping[str, Any] | None) -> Any:
+        current = self._looking.section(asked)
+        _checkConditions(asked, current)
+        if section is None and current is None:
+            raise Trouble(404, f"no section {sectionName(asked)}")
+        if asked.caller.tenant != ROOT:
+            checkDelegated(asked, section)
+        store = IWritableStore(self.node.store, None)
+        if store is None:
+            raise Trouble(409, "no store of this node can be written: name a folder as --config")
+        self._write(store, asked, section)
+        outcome: Any = yield self.node.reload(f"admin: {asked.caller}")
+        if not outcome.good:
+            self._write(store, asked, current)
+            yield self.node.reload("admin: back to what was before")
+            raise Trouble(422, outcome.error, mistakesFrom(outcome.error))
+        status = 201 if asked.operation.status == 201 or current is None else 200
+        return Tagged(appliedFrom(outcome), "" if section is None else tagOf(section), status)
+
+    def _write(self, store: Any, asked: Asked, section: Mapping[str, Any] | None) -> None:
+        kind, name = asked.given["kind"], asked.given["name"]
+        try:
+            if section is None:
+                store.delete(asked.tenant, kind, name)
+            else:
+                store.put(asked.tenant, kind, name, section)
+        except KeyError:
+            raise Trouble(
+                409, f"{sectionName(asked)} is not in a store that can be written: remove it where it is"
+            ) from None
+        except UgateError as error:
+            raise Trouble(409, str(error)) from error
+
+    @inlineCallbacks
+    def reload(self, asked: Asked) -> Any:
+        """
+        Read the configuration again.
+        """
+        outcome: Any = yield self.node.reload(f"admin: {asked.caller}")
+        if not outcome.good:
+            raise Trouble(422, outcome.error, mistakesFrom(outcome.error))
+        return appliedFrom(outcome)
+
+    def drain(self, asked: Asked) -> answers.Draining:
+        """
+        Let the node end.
+        """
+        open_ = len(self.node.flows)
+        self.node.drain()
+        return answers.Draining(open_)
+
+
+def mistakesFrom(error: str) -> list[answers.Mistake]:
+    """
+    What is wrong, line by line, as far as lines begin with a place.
+    """
+    found = []
+    for line in error.splitlines():
+        place, colon, message = line.partition(": ")
+        if colon and not line.startswith(" "):
+            found.append(answers.Mistake(place, message))
+    return found
+
+
+def _checkConditions(asked: Asked, current: Mapping[str, Any] | None) -> None:
+    if asked.isNew and current is not None:
+        status = 409 if asked.operation.status == 201 else 412
+        raise Trouble(status, f"{sectionName(asked)} is there already")
+    if asked.tag is not None:
+        tag = None if current is None else tagOf(current)
+        if tag is None or asked.tag not in ("*", tag):
+            raise Trouble(412, f"{sectionName(asked)} is no longer what it was: get it again")
+
+
+def checkDelegated(asked: Asked, section: Mapping[str, Any] | None) -> None:
+    """
+    See that a tenant's section reaches nothing of the machine that the node runs on: no ports, files or variables.
+
+    @raise Trouble: it does.
+    """
+    kind = asked.given["kind"]
+    if kind not in DELEGATED:
+        kinds = ", ".join(sorted(DELEGATED))
+        raise Trouble(403, f"sections of the kind {kind} are for who looks after the node; yours are {kinds}")
+    for key, value in _walk(section or {}):
+        if key in _REFERENCES or (kind == "policy" and key in _FILES):
+            raise Trouble(403, f"{kind}: {key}: {_ON_THIS_MACHINE}")
+        if isinstance(value, str):
+            for word in _READING:
+                if word in value:
+                    raise Trouble(403, f"{kind}: {word}: {_ON_THIS_MACHINE}")
+
+
+def _walk(value: Any, key: str = "") -> Any:
+    """
+    All keys and values within a section.
+    """
+    yield key, value
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from _walk(each, str(name))
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _walk(each, key)
