@@ -11,7 +11,16 @@ makes two lines of text for each.
 
 from __future__ import annotations
 
-from socket import IPPROTO_TCP, NI_NUMERICHOST, NI_NUMERICSERV, TCP_NODELAY, getnameinfo, socket
+from socket import (
+    IPPROTO_TCP,
+    NI_NUMERICHOST,
+    NI_NUMERICSERV,
+    SO_REUSEPORT,
+    SOL_SOCKET,
+    TCP_NODELAY,
+    getnameinfo,
+    socket,
+)
 from typing import Any, Final
 
 from twisted.internet import tcp
@@ -60,11 +69,22 @@ class Port(tcp.Port):
     there are more, the poll says so again, after everybody else had a turn.
 
     @ivar only: the address that all connect to, if it listens at one alone.
+    @ivar beside: whether it begins while another one, that is about to go, has the same port at other addresses.
     @since: ugate NEXT
     """
 
     _log = Logger()
     only: IPv4Address | IPv6Address | None = None
+    beside = False
+
+    def createInternetSocket(self) -> socket:
+        """
+        See L{tcp.Port}.
+        """
+        made: socket = super().createInternetSocket()  # type: ignore[no-untyped-call]
+        if self.beside:
+            made.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1)
+        return made
 
     def startListening(self) -> None:
         """
@@ -73,6 +93,9 @@ class Port(tcp.Port):
         super().startListening()
         # Those that it accepts inherit it.
         self.socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+        if self.beside:
+            # Nobody else may.
+            self.socket.setsockopt(SOL_SOCKET, SO_REUSEPORT, 0)
         host = self.getHost()
         if host.host not in _ANY:
             self.only = host

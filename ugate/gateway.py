@@ -146,7 +146,8 @@ class Inbound(Leg):
         """
         See L{ugate.flows.LiveStream}.
         """
-        return time.time() - (self.gateway.flows.seconds() - self.began)
+        age: float = self.gateway.flows.seconds() - self.began
+        return time.time() - age
 
     @property
     def state(self) -> str:

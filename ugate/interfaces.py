@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
 
@@ -297,11 +297,51 @@ class IConfigStore(Interface):
         @raise KeyError: there is none of that name.
         """
 
-    def changed(callback: Callable[[], None]) -> Callable[[], None]:
+    def changed(callback: Callable[[frozenset[str] | None], None]) -> Callable[[], None]:
         """
-        Call back after each change of this store.
+        Call back after each change of this store, with the paths of the tenants whose
+        sections changed, or L{None} if that cannot be told.
 
         @return: a callable that stops it.
+        """
+
+
+class IWritableStore(IConfigStore):
+    """
+    A store that can be changed through it.  When a call returns, the change is kept;
+    when it raises, nothing is changed.
+    """
+
+    def put(tenant: str, kind: str, name: str, section: Mapping[str, object]) -> None:
+        """
+        Put a section in place of the one of that name, or beside the others.
+
+        @raise KeyError: there is no such tenant or kind.
+        @raise UgateError: it cannot be written; the message says why.
+        """
+
+    def delete(tenant: str, kind: str, name: str) -> None:
+        """
+        Take a section out; with one of C{tenants}, all that is below it too.
+
+        @raise KeyError: there is none of that name.
+        @raise UgateError: it cannot be written; the message says why.
+        """
+
+
+class IWatching(Interface):
+    """
+    What notices changes that others make, once it is started.
+    """
+
+    def start(reactor: Any) -> None:
+        """
+        Begin to watch.
+        """
+
+    def stop() -> None:
+        """
+        Watch no more; no callback comes after this.
         """
 
 

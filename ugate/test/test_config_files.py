@@ -117,7 +117,7 @@ class FileTests(StoreCase):
         ):
             store = FileStore(self.write(name, data))
             self.assertEqual(({}, []), (everything(store), told(store)))
-            self.assertTrue(store.isWhole("dial"))
+            self.assertTrue(store.isWhole(ROOT, "dial"))
 
     def test_windows(self) -> None:
         """
@@ -146,7 +146,7 @@ class FileTests(StoreCase):
         wanted = "wanted a YAML or JSON file, or a directory of such, that can be read"
         store = FileStore(path)
         self.assertEqual([f"{path}: No such file or directory; {wanted}"], told(store))
-        self.assertFalse(store.isWhole("listen"))
+        self.assertFalse(store.isWhole(ROOT, "listen"))
 
     def test_tooLarge(self) -> None:
         """
@@ -203,9 +203,9 @@ class FileTests(StoreCase):
         """
         path = self.write("u.yaml", "- a\n")
         store = FileStore(path)
-        wanted = "wanted KIND: ... with listen, dial, routes, policy, node"
+        wanted = "wanted KIND: ... with listen, dial, routes, policy, node, tenants"
         self.assertEqual([f"{path}:1:1: the file is a list; {wanted}"], told(store))
-        self.assertFalse(store.isWhole("dial"))
+        self.assertFalse(store.isWhole(ROOT, "dial"))
 
     def test_unknownKind(self) -> None:
         """
@@ -213,7 +213,7 @@ class FileTests(StoreCase):
         """
         path = self.write("u.yaml", "lisen: {a: b}\nbogus: 1\n")
         store = FileStore(path)
-        known = "wanted listen, dial, routes, policy or node"
+        known = "wanted listen, dial, routes, policy, node or tenants"
         self.assertEqual(
             [
                 f"{path}:1:1: unknown key 'lisen' at the top; {known}; did you mean 'listen'?",
@@ -237,15 +237,16 @@ class FileTests(StoreCase):
             ],
             told(store),
         )
-        self.assertFalse(store.isWhole("listen"))
-        self.assertTrue(store.isWhole("dial"))
+        self.assertFalse(store.isWhole(ROOT, "listen"))
+        self.assertTrue(store.isWhole(ROOT, "dial"))
 
     def test_unreadKind(self) -> None:
         """
         A kind that could not be read is not whole.
         """
         store = FileStore(self.write("u.yaml", "dial: @\nlisten: {a: b}\n"))
-        self.assertEqual((1, False, True), (len(told(store)), store.isWhole("dial"), store.isWhole("listen")))
+        self.assertEqual(1, len(told(store)))
+        self.assertEqual([False, True], [store.isWhole(ROOT, kind) for kind in ("dial", "listen")])
 
     def test_reload(self) -> None:
         """
@@ -254,8 +255,8 @@ class FileTests(StoreCase):
         path = self.write("u.yaml", "node: {idle: 1}")
         store = FileStore(path)
         calls: list[str] = []
-        stop = store.changed(lambda: calls.append("a"))
-        store.changed(lambda: calls.append("b"))
+        stop = store.changed(lambda tenants: calls.append("a"))
+        store.changed(lambda tenants: calls.append("b"))
         self.assertFalse(store.reload())
         self.write("u.yaml", "node: {idle: 2}")
         self.assertTrue(store.reload())

@@ -51,7 +51,12 @@ configs = st.builds(
         ),
         max_size=4,
     ).map(tuple),
-    policy=st.builds(Policy, st.none() | texts, st.sampled_from(["allow", "deny"])),
+    policy=st.builds(
+        Policy,
+        users=st.none() | texts,
+        private=st.sampled_from(["allow", "deny"]),
+        close=st.booleans(),
+    ),
     node=st.builds(
         Node,
         connect=seconds,
@@ -60,6 +65,7 @@ configs = st.builds(
         drain=st.floats(0, 3600),
         flows=st.sampled_from(["log", "quiet"]),
         streams=st.integers(1, 10_000_000),
+        log=st.sampled_from(["text", "json"]),
     ),
 )
 
@@ -102,7 +108,12 @@ routes:
     reason: "no mail"
 policy:
   users: null
+  tokens: null
+  keys: null
+  certificates: null
   private: allow
+  close: false
+  rules: []
 node:
   connect: 0.5
   handshake: 10
@@ -110,6 +121,7 @@ node:
   drain: 30
   flows: log
   streams: 10000
+  log: text
 """.replace('"tcp:5432"', "tcp:5432"),
             normalForm(
                 Config(

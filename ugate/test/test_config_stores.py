@@ -36,7 +36,7 @@ class FakeStore:
 
     def __init__(self, kinds: dict[str, dict[str, dict[str, object]]]) -> None:
         self.kinds = kinds
-        self.callbacks: list[Callable[[], None]] = []
+        self.callbacks: list[Callable[[frozenset[str] | None], None]] = []
 
     def names(self, tenant: str, kind: str) -> list[str]:
         """
@@ -50,7 +50,7 @@ class FakeStore:
         """
         return self.kinds[kind][name]
 
-    def changed(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def changed(self, callback: Callable[[frozenset[str] | None], None]) -> Callable[[], None]:
         """
         See L{IConfigStore.changed}.
         """
@@ -100,8 +100,8 @@ class CommandLineTests(SynchronousTestCase):
             told(store),
         )
         self.assertEqual("  a=y\n  ^", store.mistakes()[2].place.excerpt())
-        self.assertFalse(store.isWhole("listen"))
-        self.assertTrue(store.isWhole("dial"))
+        self.assertFalse(store.isWhole(ROOT, "listen"))
+        self.assertTrue(store.isWhole(ROOT, "dial"))
 
     def test_quotes(self) -> None:
         """
@@ -114,7 +114,7 @@ class CommandLineTests(SynchronousTestCase):
         """
         Nothing changes on a command line.
         """
-        CommandLineStore().changed(lambda: self.fail("it changed"))()
+        CommandLineStore().changed(lambda tenants: self.fail("it changed"))()
 
 
 class StackTests(StoreCase):
@@ -181,12 +181,12 @@ class StackTests(StoreCase):
         A change of any store calls back, until that is stopped.
         """
         stores = FakeStore({}), FakeStore({})
-        calls: list[int] = []
-        stop = Stack(stores).changed(lambda: calls.append(1))
+        calls: list[frozenset[str] | None] = []
+        stop = Stack(stores).changed(calls.append)
         for store in stores:
-            store.callbacks[0]()
+            store.callbacks[0](frozenset({ROOT}))
         stop()
-        self.assertEqual(([1, 1], [], []), (calls, stores[0].callbacks, stores[1].callbacks))
+        self.assertEqual(([{ROOT}] * 2, [], []), (calls, stores[0].callbacks, stores[1].callbacks))
 
     def test_mistakes(self) -> None:
         """
@@ -194,7 +194,7 @@ class StackTests(StoreCase):
         """
         stack = Stack([FakeStore({}), FileStore("/nonexistent"), CommandLineStore(["x"])])
         self.assertEqual(2, len(stack.mistakes()))
-        self.assertFalse(stack.isWhole("dial"))
+        self.assertFalse(stack.isWhole(ROOT, "dial"))
 
     def test_default(self) -> None:
         """

@@ -59,7 +59,7 @@ class ValueStore:
             raise KeyError(tenant)
         return self._sections[kind][name]
 
-    def changed(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def changed(self, callback: Callable[[frozenset[str] | None], None]) -> Callable[[], None]:
         """
         It never changes.
         """

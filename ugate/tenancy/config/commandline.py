@@ -88,7 +88,7 @@ class CommandLineStore:
             raise KeyError(tenant)
         return self._sections[kind][name]
 
-    def changed(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def changed(self, callback: Callable[[frozenset[str] | None], None]) -> Callable[[], None]:
         """
         A command line never changes.
         """
@@ -100,7 +100,7 @@ class CommandLineStore:
         """
         return list(self._mistakes)
 
-    def isWhole(self, kind: str) -> bool:
+    def isWhole(self, tenant: str, kind: str) -> bool:
         """
         Whether all names of a kind could be read; nothing refers to what C{--listen} names.
         """

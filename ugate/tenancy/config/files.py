@@ -56,7 +56,7 @@ class FileStore:
         """
         self._path = path
         self._kinds = kinds
-        self._callbacks: dict[object, Callable[[], None]] = {}
+        self._callbacks: dict[object, Callable[[frozenset[str] | None], None]] = {}
         self._gathered = Gathered(kinds)
         self._seen = b""
         self._load()
@@ -77,7 +77,7 @@ class FileStore:
             raise KeyError(tenant)
         return self._gathered.sections[kind][name]
 
-    def changed(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def changed(self, callback: Callable[[frozenset[str] | None], None]) -> Callable[[], None]:
         """
         Call back whenever L{reload} finds a change.
         """
@@ -95,7 +95,7 @@ class FileStore:
         """
         return list(self._gathered.mistakes)
 
-    def isWhole(self, kind: str) -> bool:
+    def isWhole(self, tenant: str, kind: str) -> bool:
         """
         Whether all names of a kind could be read.
         """
@@ -110,7 +110,7 @@ class FileStore:
         changed = self._load()
         if changed:
             for callback in list(self._callbacks.values()):
-                callback()
+                callback(None)
         return changed
 
     def _load(self) -> bool:

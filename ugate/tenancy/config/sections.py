@@ -26,6 +26,9 @@ ROOT: Final = "root"
 ONLY: Final = ""
 """The name of the section of a kind that has just one."""
 
+MAX_DEPTH: Final = 16
+"""How deep tenants may be tenants of each other."""
+
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 NAME_SHAPE: Final = "a letter or _, then letters, digits, _ - or ., at most 64"
 """What a name is, in words."""
@@ -60,17 +63,45 @@ class Kind:
     short: str = ""
     """If a section may be written as one text: the key that the text is the value of."""
 
+    isMerged: bool = False
+    """Whether of two sections in two places of one name each gives the keys that the other lacks."""
+
 
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
     {
         "listen": Kind(Order.NAMED, "endpoint"),
         "dial": Kind(Order.NAMED, "hops"),
         "routes": Kind(Order.LISTED),
-        "policy": Kind(Order.SINGLE),
-        "node": Kind(Order.SINGLE),
+        "policy": Kind(Order.SINGLE, isMerged=True),
+        "node": Kind(Order.SINGLE, isMerged=True),
+        "tenants": Kind(Order.NAMED, isMerged=True),
     }
 )
-"""The kinds that a node knows, in the order in which they are written."""
+"""The kinds that every node knows, in the order in which they are written."""
+
+
+def childPath(path: str, name: str) -> str:
+    """
+    The path of a tenant of another one: C{alice}, C{alice/dev}.
+    """
+    return name if path == ROOT else f"{path}/{name}"
+
+
+def parentPath(path: str) -> str | None:
+    """
+    The path of a tenant's parent; L{None} for the root.
+    """
+    if path == ROOT:
+        return None
+    parent, slash, _ = path.rpartition("/")
+    return parent if slash else ROOT
+
+
+def isWithin(path: str, ancestor: str) -> bool:
+    """
+    Whether a tenant is another one, or below it.
+    """
+    return ancestor in (ROOT, path) or path.startswith(f"{ancestor}/")
 
 
 class Section(Mapping[str, object]):
@@ -125,7 +156,7 @@ class IDiagnosed(Interface):
         What was found when the store was read: syntax, unknown kinds, names given twice.
         """
 
-    def isWhole(kind: str) -> bool:
+    def isWhole(tenant: str, kind: str) -> bool:
         """
         Whether all names of a kind could be read, so that one which is not there does not exist.
         """

@@ -63,7 +63,7 @@ class Stack:
             raise KeyError(name)
         return found
 
-    def changed(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def changed(self, callback: Callable[[frozenset[str] | None], None]) -> Callable[[], None]:
         """
         Call back after a change of any store.
         """
@@ -82,12 +82,12 @@ class Stack:
         diagnosed = [IDiagnosed(store) for store in self._stores if IDiagnosed.providedBy(store)]
         return [mistake for store in diagnosed for mistake in store.mistakes()]
 
-    def isWhole(self, kind: str) -> bool:
+    def isWhole(self, tenant: str, kind: str) -> bool:
         """
         Whether every store could read all names of a kind.
         """
         diagnosed = [IDiagnosed(store) for store in self._stores if IDiagnosed.providedBy(store)]
-        return all(store.isWhole(kind) for store in diagnosed)
+        return all(store.isWhole(tenant, kind) for store in diagnosed)
 
 
 def openStores(config: Sequence[str] = (), listen: Sequence[str] = (), routes: Sequence[str] = ()) -> Stack:
@@ -108,6 +108,6 @@ def openStores(config: Sequence[str] = (), listen: Sequence[str] = (), routes: S
         stores += [FileStore(path) for path in config]
     stores.append(CommandLineStore(listen, routes))
     stack = Stack(stores)
-    if not stack.names(ROOT, "listen") and stack.isWhole("listen"):
+    if not stack.names(ROOT, "listen") and stack.isWhole(ROOT, "listen"):
         stack = Stack([CommandLineStore([DEFAULT_LISTEN]), *stores])
     return stack

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from msgspec import inspect
+from msgspec import Struct, inspect
 
 from ugate.errors import StringError
 from ugate.interfaces import IConfigStore
 from ugate.stream import Target
 from ugate.tenancy.config.check import BAD, Checks, Reading
 from ugate.tenancy.config.mistakes import ConfigError, Mistake, suggestion
-from ugate.tenancy.config.schema import TYPES, Dial, Listener, Node, Policy, sectionTypes
+from ugate.tenancy.config.schema import TYPES, Delegation, Dial, Listener, Node, Policy, sectionTypes
 from ugate.tenancy.config.sections import (
     KINDS,
     NAME_SHAPE,
@@ -80,7 +80,13 @@ class Config:
     """Who may do what."""
 
     node: Node = field(default_factory=Node)
-    """What holds for the whole process."""
+    """What holds for the whole process; that of a tenant is without meaning."""
+
+    tenants: Mapping[str, Delegation] = field(default_factory=lambda: MappingProxyType({}))
+    """What this tenant's own tenants have of it, by name."""
+
+    modules: Mapping[tuple[str, str], Struct] = field(default_factory=lambda: MappingProxyType({}))
+    """The sections of modules, by kind and name; each is of the type that its module says."""
 
     origins: Mapping[tuple[str, str], str] = field(
         default_factory=lambda: MappingProxyType({}), compare=False, repr=False
@@ -119,7 +125,7 @@ class _Whole(Reading):
         self._tenant = tenant
         self._checkHops = checks.get("hops")
         self._dials = set(store.names(tenant, "dial"))
-        self._dialsWhole = not IDiagnosed.providedBy(store) or IDiagnosed(store).isWhole("dial")
+        self._dialsWhole = not IDiagnosed.providedBy(store) or IDiagnosed(store).isWhole(tenant, "dial")
         self._origins: dict[tuple[str, str], str] = {}
 
     def config(self) -> Config:
@@ -135,7 +141,8 @@ class _Whole(Reading):
             tuple(route for _, route in sections["routes"]),
             policy.get(ONLY, Policy()),
             node.get(ONLY, Node()),
-            MappingProxyType(self._origins),
+            MappingProxyType(dict(sections["tenants"])),
+            origins=MappingProxyType(self._origins),
         )
 
     def _sections(self, kind: str, wanted: inspect.Type) -> Iterator[tuple[str, Any]]:
