@@ -184,7 +184,9 @@ class NewToken(Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[
         str,
         Meta(
-            description="The name of the principal.", pattern="^[A-Za-z0-9_.@-]{1,64}$", extra={"argument": True}
+            description="The name of the principal.",
+            pattern="^[A-Za-z0-9_.@-]{1,64}$",
+            extra={"argument": True},
         ),
     ]
     days: Annotated[int | None, Meta(description="For how many days it is good; for ever unless given.")] = (

@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from ugate.modules.answers import AnySection
 from ugate.modules.callers import Caller, isOperator
 from ugate.modules.guard import checkKind
 from ugate.modules.operations import BASE, OPERATIONS, Operation
@@ -186,7 +187,8 @@ def _parameters(request: Any, operation: Operation, found: Mapping[str, str]) ->
 def _body(request: Any, operation: Operation, data: bytes) -> Any:
     checkKind(request.requestHeaders.getRawHeaders(b"Content-Type"))
     try:
-        return msgspec.json.decode(data, type=operation.body)
+        # What is in a section is looked at where all sections are.
+        return msgspec.json.decode(data, type=AnySection if operation.isSection else operation.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         status = 422 if isinstance(error, msgspec.ValidationError) else 400
         raise Trouble(status, f"the body: {error}") from error

@@ -22,7 +22,7 @@ from ugate.errors import Refused
 from ugate.interfaces import INode, IPrincipal, ITenant
 from ugate.modules.problems import Trouble
 from ugate.stream import ROOT, Principal
-from ugate.modules.scope import isWithin
+from ugate.tenancy.config.sections import isWithin
 
 ADMIN: Final = "admin"
 """The kind of the sections that say who looks after a tenant."""
@@ -127,19 +127,17 @@ def _known(node: INode, path: str, principal: Principal) -> Caller:
     """
     tenant = principal.tenant
     if isWithin(tenant, path):
-        found = [section for section in adminsOf(node, tenant) if section.means(principal)]
+        found = [admin for admin in adminsOf(node, tenant) if admin.means(principal)]
         if found:
-            return Caller(principal, tenant, any(section.may == "change" for section in found))
+            return Caller(principal, tenant, any(admin.mayChange for admin in found))
     raise Trouble(403, f"no admin section of the tenant {tenant} names {principal.method}:{principal.name}")
 
 
 def adminsOf(node: INode, tenant: str) -> list[Any]:
     """
-    The sections that say who looks after a tenant.
+    What says who looks after a tenant: L{ugate.modules.admin.Admin} services.
     """
-    return [
-        service.section for (path, kind, _), service in node.modules.items() if (path, kind) == (tenant, ADMIN)
-    ]
+    return [service for (path, kind, _), service in node.modules.items() if (path, kind) == (tenant, ADMIN)]
 
 
 def isOperator(caller: Caller) -> bool:

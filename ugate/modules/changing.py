@@ -8,14 +8,13 @@ What the admin API changes: sections of the configuration, streams, and whether 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
-
-import msgspec
 
 from twisted.internet.defer import Deferred, DeferredLock, inlineCallbacks
 
-from ugate.errors import UgateError
+from ugate.endpoints.chain import parseChain
+from ugate.errors import StringError, UgateError
 from ugate.interfaces import INode, IWritableStore
 from ugate.modules import answers
 from ugate.modules.api import Asked, Tagged, tagOf
@@ -23,6 +22,8 @@ from ugate.modules.callers import ADMIN
 from ugate.modules.looking import Looking, appliedFrom, sectionName
 from ugate.modules.problems import Trouble
 from ugate.stream import ROOT
+from ugate.tenancy.config.kinds import OWN_KEYS
+from ugate.tenancy.config.sections import NAME_SHAPE, isName
 
 DELEGATED: Final = frozenset(["dial", "routes", "policy", "tenants", ADMIN])
 """The kinds whose sections somebody who looks after a tenant may write; others open ports or read files."""
@@ -30,7 +31,7 @@ DELEGATED: Final = frozenset(["dial", "routes", "policy", "tenants", ADMIN])
 _ON_THIS_MACHINE: Final = "it is on the machine of the node: only who looks after the node may name it"
 _FILES: Final = frozenset(["users", "tokens", "keys", "certificates"])
 _REFERENCES: Final = frozenset(["file", "env"])
-_READING: Final = ("passwordfile=", "passwordenv=", "file=", "env=", "unix:", "cert=", "key=", "ca=")
+_HOPS: Final = frozenset([("dial", "hops"), ("routes", "via")])
 
 
 class Changing:
@@ -73,13 +74,10 @@ class Changing:
         """
         Write the section of a tenant that is not there yet.
         """
-        section = {
-            key: value for key, value in msgspec.to_builtins(asked.body).items() if value not in (None, [], {})
-        }
-        name = section.pop("name")
-        limits = {key: value for key, value in section.pop("limits", {}).items() if value is not None}
-        if limits:
-            section["limits"] = limits
+        section = dict(asked.body)
+        name = section.pop("name", None)
+        if not isinstance(name, str) or not isName(name):
+            raise Trouble(422, f"name: wanted {NAME_SHAPE}")
         given = {"kind": "tenants", "name": name, "tenant": asked.tenant}
         asked = Asked(asked.operation, asked.caller, given, isNew=True)
         return self._lock.run(self._edit, asked, section)
@@ -91,7 +89,12 @@ class Changing:
         if section is None and current is None:
             raise Trouble(404, f"no section {sectionName(asked)}")
         if asked.caller.tenant != ROOT:
-            checkDelegated(asked, section)
+            checkDelegated(asked, section, current)
+        if asked.given["kind"] == "tenants" and not (section or {}).keys() <= set(OWN_KEYS):
+            # A file would have the tenant's own sections there.
+            raise Trouble(
+                422, f"tenants: wanted {', '.join(OWN_KEYS)}; the rest is in sections of that tenant"
+            )
         store = IWritableStore(self.node.store, None)
         if store is None:
             raise Trouble(409, "no store of this node can be written: name a folder as --config")
@@ -159,33 +162,50 @@ def _checkConditions(asked: Asked, current: Mapping[str, Any] | None) -> None:
             raise Trouble(412, f"{sectionName(asked)} is no longer what it was: get it again")
 
 
-def checkDelegated(asked: Asked, section: Mapping[str, Any] | None) -> None:
+def checkDelegated(
+    asked: Asked, section: Mapping[str, Any] | None, current: Mapping[str, Any] | None
+) -> None:
     """
     See that a tenant's section reaches nothing of the machine that the node runs on: no ports, files or variables.
 
+    @param current: the section as it is now; what somebody else has put there may stay.
     @raise Trouble: it does.
     """
     kind = asked.given["kind"]
     if kind not in DELEGATED:
         kinds = ", ".join(sorted(DELEGATED))
         raise Trouble(403, f"sections of the kind {kind} are for who looks after the node; yours are {kinds}")
-    for key, value in _walk(section or {}):
-        if key in _REFERENCES or (kind == "policy" and key in _FILES):
+    now = dict(_leaves(current or {}))
+    for key, value in _leaves(section or {}):
+        isReference = key in _REFERENCES or (kind == "policy" and key in _FILES)
+        isRead = (kind, key) in _HOPS and isinstance(value, str) and _readsFiles(value)
+        if (isReference or isRead) and now.get(key) != value:
             raise Trouble(403, f"{kind}: {key}: {_ON_THIS_MACHINE}")
-        if isinstance(value, str):
-            for word in _READING:
-                if word in value:
-                    raise Trouble(403, f"{kind}: {word}: {_ON_THIS_MACHINE}")
 
 
-def _walk(value: Any, key: str = "") -> Any:
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """
-    All keys and values within a section.
+    All that is within a section, with the key that it is under.
     """
-    yield key, value
     if isinstance(value, Mapping):
         for name, each in value.items():
-            yield from _walk(each, str(name))
+            yield from _leaves(each, str(name))
     elif isinstance(value, (list, tuple)):
         for each in value:
-            yield from _walk(each, key)
+            yield from _leaves(each, key)
+    else:
+        yield key, value
+
+
+def _readsFiles(text: str) -> bool:
+    """
+    Whether hops have a password from a file or a variable, or are reached by an endpoint string, which may be anything.
+    """
+    try:
+        hops = parseChain(text).hops
+    except StringError:
+        # The name of a dial section, or a mistake, which is told elsewhere.
+        return False
+    return any(
+        hop.passwordFile or hop.passwordEnv or (isinstance(hop.via, str) and ":" in hop.via) for hop in hops
+    )

@@ -10,22 +10,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-
-class Limits(Struct, frozen=True, forbid_unknown_fields=True):
-    streams: int | None = None
-    opens: int | None = None
-    up: int | str | None = None
-    down: int | str | None = None
-    month: int | str | None = None
-    buffers: int | str | None = None
-
-
-class Delegation(Struct, frozen=True, forbid_unknown_fields=True):
-    hosts: tuple[str, ...] = ()
-    ranges: tuple[str, ...] = ()
-    limits: Limits = Limits()
+from ugate.tenancy.config.schema import Delegation
 
 
 class NewTenant(Delegation, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -17,6 +17,7 @@ from msgspec import UNSET
 from ugate import __version__
 from ugate.modules.answers import Problem
 from ugate.modules.operations import BASE, OPERATIONS, Operation, Parameter
+from ugate.tenancy.config.jsonschema import schemaComponents
 
 REF: Final = "#/components/schemas/{name}"
 PROBLEM: Final = "application/problem+json"
@@ -48,8 +49,12 @@ def describe(configuration: Mapping[str, Any] | None = None) -> dict[str, Any]:
 
     @param configuration: the JSON Schema of a configuration, to be shown with it.
     """
-    wanted = [Problem, *(each.answer for each in OPERATIONS), *(each.body for each in OPERATIONS if each.body)]
-    _, components = msgspec.json.schema_components(wanted, ref_template=REF)
+    wanted = [
+        Problem,
+        *(each.answer for each in OPERATIONS),
+        *(each.body for each in OPERATIONS if each.body),
+    ]
+    _, components = schemaComponents(wanted, REF)
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
         for number, path in enumerate(operation.paths()):
@@ -85,13 +90,16 @@ def schemaOf(wanted: Any) -> dict[str, Any]:
     """
     The JSON Schema of one type, as the description refers to it.
     """
-    (schema,), _ = msgspec.json.schema_components([wanted], ref_template=REF)
-    return schema
+    (schema,), _ = schemaComponents([wanted], REF)
+    found: dict[str, Any] = schema
+    return found
 
 
 def _operation(operation: Operation, path: str, suffix: str) -> dict[str, Any]:
     inPath = f"{{{operation.inPath()[-1].name}}}" if operation.inPath() else ""
-    given = [each for each in operation.parameters if each in operation.inQuery() or f"{{{each.name}}}" in path]
+    given = [
+        each for each in operation.parameters if each in operation.inQuery() or f"{{{each.name}}}" in path
+    ]
     described: dict[str, Any] = {
         "operationId": operation.name + suffix,
         "summary": operation.summary[0].upper() + operation.summary[1:],

@@ -71,6 +71,9 @@ class Operation:
     body: Any = None
     """The type of what it takes, if it takes anything."""
 
+    isSection: bool = False
+    """Whether the body is part of a configuration, and read as such: sizes may be texts, for one."""
+
     status: int = 200
     """The HTTP status when it went well."""
 
@@ -143,6 +146,7 @@ OPERATIONS: Final = (
         answers.Applied,
         (Parameter("tenant", Path | None, "below which tenant; your own unless given", None),),
         body=NewTenant,
+        isSection=True,
         status=201,
         changes=True,
         command="tenant add",
@@ -195,6 +199,7 @@ OPERATIONS: Final = (
         answers.Applied,
         _WHERE,
         body=AnySection,
+        isSection=True,
         changes=True,
         tagged=True,
         file="FILE",

@@ -48,7 +48,7 @@ class LimitedRequest(Request):
         if length is not None and length > MAX_BODY:
             self._refuse()
             length = 0
-        super().gotLength(length)
+        super().gotLength(length)  # type: ignore[no-untyped-call]
 
     def handleContentChunk(self, data: bytes) -> None:
         """
@@ -60,18 +60,19 @@ class LimitedRequest(Request):
         if self._got > MAX_BODY:
             self._refuse()
             return
-        super().handleContentChunk(data)
+        super().handleContentChunk(data)  # type: ignore[no-untyped-call]
 
     def _refuse(self) -> None:
         self.tooLarge = True
-        self.channel.tooLarge(self)
+        channel: Any = self.channel
+        channel.tooLarge(self)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """
         All of it has come.
         """
         if not self.tooLarge:
-            super().requestReceived(command, path, version)
+            super().requestReceived(command, path, version)  # type: ignore[no-untyped-call]
 
 
 class Channel(HTTPChannel):
@@ -87,7 +88,7 @@ class Channel(HTTPChannel):
         """
         Somebody is there.
         """
-        super().connectionMade()
+        super().connectionMade()  # type: ignore[no-untyped-call]
         self._wait(DEADLINE)
 
     def _wait(self, seconds: float | None) -> None:
@@ -96,8 +97,9 @@ class Channel(HTTPChannel):
         self._waiting = None if seconds is None else self.callLater(seconds, self._late)
 
     def _late(self) -> None:
-        if self.transport is not None:
-            self.transport.abortConnection()
+        transport: Any = self.transport
+        if transport is not None:
+            transport.abortConnection()
 
     def allContentReceived(self) -> None:
         """
@@ -105,14 +107,14 @@ class Channel(HTTPChannel):
         """
         if not any(request.tooLarge for request in self.requests):
             self._wait(None)
-            super().allContentReceived()
+            super().allContentReceived()  # type: ignore[no-untyped-call]
 
     def requestDone(self, request: Any) -> None:
         """
         A request is answered.
         """
         if not request.tooLarge:
-            super().requestDone(request)
+            super().requestDone(request)  # type: ignore[no-untyped-call]
             self._wait(DEADLINE)
 
     def tooLarge(self, request: LimitedRequest) -> None:
@@ -131,7 +133,7 @@ class Channel(HTTPChannel):
         It is over.
         """
         self._wait(None)
-        super().connectionLost(reason)
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
         self.gone(self)
 
 
@@ -155,7 +157,7 @@ class LimitedSite(Site):
         """
         if len(self.channels) >= MAX_CONNECTIONS:
             return None
-        channel: Any = super().buildProtocol(addr)
+        channel: Any = super().buildProtocol(addr)  # type: ignore[no-untyped-call]
         channel.gone = self.channels.discard
         self.channels.add(channel)
         return channel
@@ -165,11 +167,15 @@ class LimitedSite(Site):
         Requests leave no lines: what changes anything says so itself.
         """
 
+    def startFactory(self) -> None:
+        """
+        Without the access log of L{Site} there is no clock to be kept for it.
+        """
+
     def stopFactory(self) -> None:
         """
         End what is idle; what is being answered may end.
         """
-        super().stopFactory()  # type: ignore[no-untyped-call]
         for channel in list(self.channels):
             if channel.requests:
                 channel.persistent = 0

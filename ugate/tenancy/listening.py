@@ -297,7 +297,9 @@ class Sockets:
                 raise self._taken(ask, place) from error
         if not beside:
             raise error
-        sockets: list[socket.socket] = [place.port.socket for place in beside if hasattr(place.port, "socket")]
+        sockets: list[socket.socket] = [
+            place.port.socket for place in beside if hasattr(place.port, "socket")
+        ]
         for each in sockets:
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:

@@ -1,0 +1,133 @@
+# -*- test-case-name: ugate.test.test_http -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+The module C{http}: one port for the admin API, the metrics and what modules have to show, of all tenants.
+
+Which tenant a request is for is said by C{Host}: a name that a tenant was delegated, or else whose port it is.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta, Struct
+from zope.interface import implementer
+
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ugate.endpoints.reach import onlyLocal
+from ugate.errors import ListenRefused
+from ugate.interfaces import IModule, INode, ITenant
+from ugate.modules.pages import Pages
+from ugate.modules.serving import LimitedSite
+from ugate.tenancy.config.schema import Endpoint
+
+ADMIN: Final = "admin"
+METRICS: Final = "metrics"
+MODULES: Final = "modules"
+
+
+class HttpSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    One port for HTTP.
+    """
+
+    endpoint: Annotated[
+        Endpoint,
+        Meta(description="Where it listens: an endpoint string.", examples=["tcp:15000:interface=127.0.0.1"]),
+    ] = "tcp:15000:interface=127.0.0.1"
+    serve: Annotated[
+        tuple[Literal["admin", "metrics", "modules"], ...],
+        Meta(min_length=1, description="What is there.", extra={"one": True}),
+    ] = (ADMIN, METRICS, MODULES)
+
+
+class HttpPort(Service):
+    """
+    The port of one section.
+
+    @ivar port: what listens, while it does.
+    @since: ugate NEXT
+    """
+
+    log = Logger()
+
+    def __init__(self, tenant: ITenant, name: str, section: HttpSection) -> None:
+        """
+        @raise ListenRefused: others reach it, and nobody could tell who they are.
+        """
+        self.tenant = tenant
+        self.title = f"{tenant.name} http {name}"
+        self.section = section
+        self.port: IListeningPort | None = None
+        self.endpoint: IStreamServerEndpoint = serverFromString(tenant.reactor, section.endpoint)
+        self.isLocal = onlyLocal(self.endpoint)
+        isOpen = {ADMIN, METRICS} & {*section.serve} and not self.isLocal and tenant.portal is None
+        if isOpen:
+            raise ListenRefused(
+                f"http.{name} ({section.endpoint}) would let anybody look after {tenant.name}: let it listen on "
+                "loopback (interface=127.0.0.1) or a UNIX socket, name a password file as policy.users or a "
+                "token file as policy.tokens, or write serve: [modules]"
+            )
+
+    def startService(self) -> None:
+        """
+        Listen.
+        """
+        super().startService()  # type: ignore[no-untyped-call]
+        pages = Pages(INode(self.tenant), self.tenant.name, self.section.serve, isLocal=self.isLocal)
+        site: Any = LimitedSite(pages, self.tenant.reactor)
+        listening = maybeDeferred(self.endpoint.listen, site)
+        listening.addCallbacks(self._listening, self._notListening)
+
+    def _listening(self, port: IListeningPort) -> None:
+        self.log.info("{title}: HTTP on {address}", title=self.title, address=port.getHost())
+        self.port = port
+        if not self.running:
+            self._stopListening()
+
+    def _notListening(self, failure: Failure) -> None:
+        endpoint = self.section.endpoint
+        self.log.critical(
+            "{title} ({endpoint}) cannot listen: {reason}",
+            title=self.title,
+            endpoint=endpoint,
+            reason=failure.getErrorMessage(),
+        )
+
+    def _stopListening(self) -> Deferred[Any]:
+        port, self.port = self.port, None
+        assert port is not None
+        return maybeDeferred(port.stopListening)
+
+    def stopService(self) -> Deferred[Any] | None:
+        """
+        Listen no more.
+        """
+        super().stopService()  # type: ignore[no-untyped-call]
+        return None if self.port is None else self._stopListening()
+
+
+@implementer(IModule)
+class HttpModule:
+    """
+    See L{IModule}.
+    """
+
+    name = "http"
+    summary = "a port for the admin API, the metrics and what modules show"
+    schema = HttpSection
+
+    def makeService(self, tenant: ITenant, name: str, section: Any) -> IService:
+        """
+        See L{IModule.makeService}.
+        """
+        service: IService = HttpPort(tenant, name, section)
+        return service
