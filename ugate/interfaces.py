@@ -427,6 +427,15 @@ class INode(Interface):
         @return: the C{Outcome}; it does not fail.
         """
 
+    def check(path: str) -> str:
+        """
+        Read another configuration as at a start, and open nothing.
+
+        @param path: of a file.
+        @return: its normal form.
+        @raise ugate.errors.UgateError: with every mistake in it.
+        """
+
     def drain() -> Deferred[None]:
         """
         Stop listening, let streams end, then end the process.

@@ -79,5 +79,3 @@ class AdminModule:
         except StringError as error:
             raise StringError(f"admin.{name}: {error}") from error
         return service
-
-

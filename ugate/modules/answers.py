@@ -189,9 +189,12 @@ class NewToken(Struct, frozen=True, forbid_unknown_fields=True):
             extra={"argument": True},
         ),
     ]
-    days: Annotated[int | None, Meta(description="For how many days it is good; for ever unless given.")] = (
-        None
-    )
+    days: (
+        Annotated[
+            int, Meta(ge=1, le=36500, description="For how many days it is good; for ever unless given.")
+        ]
+        | None
+    ) = None
 
 
 class Token(Struct, frozen=True):

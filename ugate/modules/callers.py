@@ -100,17 +100,40 @@ def callerOf(
     return maybeDeferred(_callerOf, node, portal, credentials, trusted)
 
 
+def someoneOf(
+    node: INode, portal: str, credentials: ICredentials | None, *, trusted: bool
+) -> Deferred[Principal]:
+    """
+    Find out who asks for what a module shows: any principal of that tenant will do.
+
+    @return: fails with L{Trouble}.
+    """
+    return maybeDeferred(_someoneOf, node, portal, credentials, trusted)
+
+
+def _someoneOf(node: INode, path: str, credentials: ICredentials | None, trusted: bool) -> Any:
+    if credentials is None and trusted:
+        return OPERATOR
+    return _login(node, path, credentials)
+
+
 def _callerOf(node: INode, path: str, credentials: ICredentials | None, trusted: bool) -> Any:
+    if credentials is None and trusted:
+        return Caller(OPERATOR, path, isHere=True)
+    return _login(node, path, credentials).addCallback(lambda principal: _known(node, path, principal))
+
+
+def _login(node: INode, path: str, credentials: ICredentials | None) -> Deferred[Principal]:
+    """
+    Check what somebody says to prove who it is.
+    """
     if credentials is None:
-        if trusted:
-            return Caller(OPERATOR, path, isHere=True)
         raise Trouble(401, _LOGIN)
     tenant: ITenant = node.tenants[path]
     if tenant.portal is None:
         raise Trouble(401, f"nobody can log in here; {_LOGIN}")
     done: Deferred[Any] = tenant.portal.login(credentials, None, IPrincipal)
-    done.addCallbacks(lambda result: _known(node, path, result[1]), _failed)
-    return done
+    return done.addCallbacks(lambda result: result[1], _failed)
 
 
 def _failed(failure: Failure) -> None:

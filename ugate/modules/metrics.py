@@ -102,7 +102,9 @@ class _Collector:
             ],
         )
         yield self._sum(
-            CounterMetricFamily("ugate_streams_refused", "Streams that were not.", labels=["tenant", "cause"]),
+            CounterMetricFamily(
+                "ugate_streams_refused", "Streams that were not.", labels=["tenant", "cause"]
+            ),
             (((path, cause.name.lower()), count) for (path, cause), count in flows.causes.items()),
         )
 
@@ -117,7 +119,9 @@ class _Collector:
         last = node.last
         if last is not None:
             yield GaugeMetricFamily(
-                "ugate_config_good", "Whether the last configuration that was read is in force.", int(last.good)
+                "ugate_config_good",
+                "Whether the last configuration that was read is in force.",
+                int(last.good),
             )
             yield GaugeMetricFamily("ugate_config_time_seconds", "When it was read.", last.wall)
             yield CounterMetricFamily(

@@ -9,6 +9,7 @@ What is at which path of an HTTP port, and who may come there.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -85,7 +86,7 @@ class Pages(Resource):
         try:
             return self._find(path, request)
         except Trouble as trouble:
-            return _Answer(lambda request: sendTrouble(request, _with(trouble)))
+            return _Answer(partial(_raise, trouble))
 
     def _find(self, path: bytes, request: Any) -> Any:
         fields = request.requestHeaders
@@ -121,7 +122,9 @@ class Pages(Resource):
             self._hosts = Hosts({path: map(str, each.hosts) for path, each in self.node.tenants.items()})
         tenant = self._hosts.tenantOf(place.host)
         if tenant is None or not isWithin(tenant, self.tenant):
-            raise Trouble(421, f"this is not {place.host}: ask for an address, for localhost, or for a tenant's host")
+            raise Trouble(
+                421, f"this is not {place.host}: ask for an address, for localhost, or for a tenant's host"
+            )
         return tenant
 
     def _isTrusted(self, request: Any, place: Place) -> bool:
@@ -140,7 +143,9 @@ class Pages(Resource):
 
     def _known(self, place: Place, tenant: str, answer: Callable[[Any, Caller], None]) -> Any:
         return _Answer(
-            lambda request: self._caller(request, place, tenant).addCallback(lambda caller: answer(request, caller))
+            lambda request: self._caller(request, place, tenant).addCallback(
+                lambda caller: answer(request, caller)
+            )
         )
 
     def _describe(self, request: Any, caller: Caller) -> None:
@@ -236,8 +241,8 @@ class _Answer(Resource):
         sendTrouble(request, trouble)
 
 
-def _with(trouble: Trouble) -> Trouble:
-    return trouble
+def _raise(trouble: Trouble, request: Any) -> None:
+    raise trouble
 
 
 def _isSecure(request: Any) -> bool:
