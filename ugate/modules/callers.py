@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from ugate.errors import Refused
 from ugate.interfaces import INode, IPrincipal, ITenant
 from ugate.modules.problems import Trouble
+from ugate.protocols.credentials import BearerToken
 from ugate.stream import ROOT, Principal
 from ugate.tenancy.config.sections import isWithin
 
@@ -72,8 +73,6 @@ def credentialsFrom(fields: list[bytes] | None) -> ICredentials | None:
     scheme, _, rest = fields[0].strip().partition(b" ")
     rest = rest.strip()
     if len(fields) == 1 and scheme.lower() == b"bearer" and rest:
-        from ugate.tenancy.tokens import BearerToken
-
         credentials: ICredentials = BearerToken(rest)
         return credentials
     if len(fields) == 1 and scheme.lower() == b"basic":

@@ -86,10 +86,10 @@ class Changing:
     def _edit(self, asked: Asked, section: Mapping[str, Any] | None) -> Any:
         current = self._looking.section(asked)
         _checkConditions(asked, current)
-        if section is None and current is None:
-            raise Trouble(404, f"no section {sectionName(asked)}")
         if asked.caller.tenant != ROOT:
             checkDelegated(asked, section, current)
+        if section is None and current is None:
+            raise Trouble(404, f"no section {sectionName(asked)}")
         if asked.given["kind"] == "tenants" and not (section or {}).keys() <= set(OWN_KEYS):
             # A file would have the tenant's own sections there.
             raise Trouble(
@@ -166,7 +166,7 @@ def checkDelegated(
     asked: Asked, section: Mapping[str, Any] | None, current: Mapping[str, Any] | None
 ) -> None:
     """
-    See that a tenant's section reaches nothing of the machine that the node runs on: no ports, files or variables.
+    See that a tenant's section reaches nothing of the machine of the node: no port, file or variable.
 
     @param current: the section as it is now; what somebody else has put there may stay.
     @raise Trouble: it does.
@@ -199,7 +199,8 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 def _readsFiles(text: str) -> bool:
     """
-    Whether hops have a password from a file or a variable, or are reached by an endpoint string, which may be anything.
+    Whether hops have a password from a file or a variable, or are reached by an endpoint string, which may be
+    anything.
     """
     try:
         hops = parseChain(text).hops

@@ -5,9 +5,9 @@
 """
 What a request says of where it thinks it is, and of where it comes from.
 
-A page of any site can make the browser of whoever looks at it send requests to this machine.  Two things give it
-away: the browser names the page's site in C{Origin} and C{Sec-Fetch-Site}; and a name that a foreign server had
-point here (DNS rebinding) stands in C{Host}.
+A page of any site can make the browser of whoever looks at it send requests to this machine.  Two things
+give it away: the browser names the page's site in C{Origin} and C{Sec-Fetch-Site}; and a name that a foreign
+server had point here (DNS rebinding) stands in C{Host}.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 """
 The module C{http}: one port for the admin API, the metrics and what modules have to show, of all tenants.
 
-Which tenant a request is for is said by C{Host}: a name that a tenant was delegated, or else whose port it is.
+Which tenant a request is for is said by C{Host}: whose name it is, or else whose port.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ class HttpPort(Service):
         isOpen = {ADMIN, METRICS} & {*section.serve} and not self.isLocal and tenant.portal is None
         if isOpen:
             raise ListenRefused(
-                f"http.{name} ({section.endpoint}) would let anybody look after {tenant.name}: let it listen on "
-                "loopback (interface=127.0.0.1) or a UNIX socket, name a password file as policy.users or a "
-                "token file as policy.tokens, or write serve: [modules]"
+                f"http.{name} ({section.endpoint}) would let anybody look after {tenant.name}: let it "
+                "listen on loopback (interface=127.0.0.1) or a UNIX socket, name a file as policy.users or "
+                "policy.tokens, or write serve: [modules]"
             )
 
     def startService(self) -> None:

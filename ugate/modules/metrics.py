@@ -146,7 +146,7 @@ class Metrics:
             raise Trouble(405, "wanted GET")
         self._labels.update(self.node.tenants)
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Collector(self.node, self._labels, caller))  # type: ignore[arg-type]
+        registry.register(_Collector(self.node, self._labels, caller))
         if isOperator(caller):
             ProcessCollector(registry=registry)
         send(request, 200, generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4.encode())

@@ -37,9 +37,10 @@ _PROBLEMS: Final = {
 """What each status means."""
 
 _DESCRIPTION: Final = (
-    "The administration of a ugate node. On loopback, or on a UNIX socket, no credentials are needed: whoever "
-    "asks is the operator. Elsewhere, a login of the tenant (Basic) or a bearer token is, of a principal that "
-    "an admin section names. Who looks after a tenant sees it and those below it, and nothing else."
+    "The administration of a ugate node. On loopback, or on a UNIX socket, no credentials are needed: "
+    "whoever asks is the operator. Elsewhere, a login of the tenant (Basic) or a bearer token is, of a "
+    "principal that an admin section names. Who looks after a tenant sees it and those below it, and "
+    "nothing else."
 )
 
 

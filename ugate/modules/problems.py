@@ -53,7 +53,7 @@ CHALLENGES: Final = (b'Basic realm="ugate", charset="UTF-8"', b'Bearer realm="ug
 
 class Trouble(UgateError):
     """
-    An operation that is not done: C{status} says what sort of reason there is, C{detail} which and what to do.
+    An operation that is not done: C{status} says what sort of reason there is, C{detail} which.
 
     @since: ugate NEXT
     """

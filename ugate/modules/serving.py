@@ -119,7 +119,7 @@ class Channel(HTTPChannel):
 
     def tooLarge(self, request: LimitedRequest) -> None:
         """
-        Say so, and then hear no more of it; a socket that is closed with unread bytes would take the answer along.
+        Say so, and hear no more of it; a socket that is closed with unread bytes takes the answer along.
         """
         self.persistent = 0
         request.clientproto = b"HTTP/1.1"
