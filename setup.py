@@ -30,7 +30,8 @@ CORE = [
 ]
 
 EXTRAS = {
-    "test": ["hypothesis>=6.100", "treq>=24.9.1"],
+    "argon2": ["argon2-cffi>=23.1"],
+    "test": ["hypothesis>=6.100", "treq>=24.9.1", "argon2-cffi>=23.1"],
     "dev": [
         "ruff>=0.14",
         "mypy>=1.18",

@@ -10,8 +10,8 @@ there were, why others were not carried, and the one log line of each.
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -219,6 +219,7 @@ class Flows:
         # The tenant of which something was refused last is the last one.
         self._refusals: dict[str, deque[Refusal]] = {}
         self._kept = 0
+        self.causes: Counter[tuple[str, Cause]] = Counter()
 
     def __len__(self) -> int:
         return len(self._live)
@@ -286,12 +287,16 @@ class Flows:
                 totals.received += stream.received
         return found
 
-    def forget(self, tenant: str) -> None:
+    def keep(self, tenants: Collection[str]) -> None:
         """
-        A tenant is gone: what is kept of it is of no use.
+        Forget what is kept of all tenants but these.
         """
-        self._totals.pop(tenant, None)
-        self._kept -= len(self._refusals.pop(tenant, ()))
+        for tenant in [path for path in self._totals if path not in tenants]:
+            del self._totals[tenant]
+        for tenant in [path for path in self._refusals if path not in tenants]:
+            self._kept -= len(self._refusals.pop(tenant))
+        for key in [key for key in self.causes if key[0] not in tenants]:
+            del self.causes[key]
 
     def begin(self, stream: LiveStream) -> int:
         """
@@ -359,6 +364,7 @@ class Flows:
         self.dialing.stop(stream)
         self._live.pop(stream.id, None)
         self._totalsOf(stream).refused += 1
+        self.causes[stream.owner.name, reason.cause] += 1
         self._keep(stream, reason)
         self.log.info(
             "{where}: {info} {protocol} {principal}: refused: {reason}",

@@ -31,6 +31,7 @@ class Gateway(Factory):
     """
     The factory of one listener: what a server endpoint is given to listen with.
 
+    @ivar accepted: how many streams came in by it so far.
     @since: ugate NEXT
     """
 
@@ -57,6 +58,7 @@ class Gateway(Factory):
         self.listener = listener
         self.anonymous = anonymous
         self.to = to
+        self.accepted = 0
 
     def logPrefix(self) -> str:
         """
@@ -68,6 +70,7 @@ class Gateway(Factory):
         """
         The protocol of one stream.
         """
+        self.accepted += 1
         return Inbound(self)
 
 
@@ -214,7 +217,7 @@ class Inbound(Leg):
             if meters is None:
                 self._up = flows.relay.join(self, outward, self._carried)
             else:
-                self._up = flows.relay.join(self, outward, self._carried, meters)
+                self._up = flows.relay.join(self, outward, self._carried, meters)  # type: ignore[call-arg]
         except Exception:
             # The Deferred of a dialer is not where anybody would look for it.
             self._broken(outward, Failure())

@@ -8,7 +8,7 @@ The seams: what the pieces of a gateway promise each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -413,27 +413,20 @@ class INode(Interface):
     flows = Attribute("L{ugate.gateway.Flows}: the streams, the refusals and the counters.")
     modules = Attribute("Mapping of (tenant path, kind, name) to the IService of each module that runs.")
     last = Attribute("C{Outcome} of the last reload, or of the start.")
+    reloading = Attribute("What has C{good} and C{bad}: how many reloads were so.")
 
-    def listeners() -> list[Any]:
+    def listeners() -> Sequence[Any]:
         """
         What listens: a C{ListenerState} each.
         """
 
-    def reload(trigger: str) -> Deferred[Any]:
+    def reload(trigger: str, tenants: frozenset[str] | None = None) -> Deferred[Any]:
         """
         Read the configuration again and apply what changed.
 
         @param trigger: who wants it, for the log.
+        @param tenants: the paths of those that changed; L{None} if that is not known.
         @return: the C{Outcome}; it does not fail.
-        """
-
-    def check(path: str) -> str:
-        """
-        Read another configuration as at a start, and open nothing.
-
-        @param path: of a file.
-        @return: its normal form.
-        @raise ugate.errors.UgateError: with every mistake in it.
         """
 
     def drain() -> Deferred[None]:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from ugate import splicing
 from ugate.interfaces import Detached
+from ugate.lending import Bulk
 
 
 class Ends(Protocol):
@@ -56,7 +56,7 @@ class Side:
         """The quarter second in which bytes last came."""
         self.burst = 0
         """Bytes that came in that quarter second."""
-        self.lent: splicing.Direction | None = None
+        self.lent: Bulk | None = None
         self.copyOnly = False
         """Set when the kernel cannot splice from here."""
 

@@ -22,9 +22,9 @@ from typing import Final
 
 from twisted.logger import Logger
 
-from ugate import splicing
 from ugate.interfaces import Detached
 from ugate.joined import Joined, Side
+from ugate.lending import COPY_ONLY, LOST, Bulk, Lender
 from ugate.poll import Poll, SocketReactor
 from ugate.protocols.sockets import isClosed, sendAtOnce
 
@@ -48,20 +48,18 @@ class Pump(Poll):
 
     _log = Logger()
 
-    def __init__(self, reactor: SocketReactor, threads: int) -> None:
+    def __init__(self, reactor: SocketReactor, threads: int, process: bool = False) -> None:
         """
         @param reactor: see L{canPoll<ugate.poll.canPoll>}.
         @param threads: how many may splice; 0 for none, as where there is no splice(2).
+        @param process: whether they may be those of another process, started when it is
+            first needed.
         """
         super().__init__(reactor)
         self._sides: dict[int, Side] = {}
-        self._lent: dict[splicing.Direction, Side] = {}
+        self._lent: dict[Bulk, Side] = {}
         self._seconds = reactor.seconds
-        self._splicers: splicing.Splicers | None = None
-        if threads and splicing.available:
-            self._splicers = splicing.Splicers(
-                threads, reactor.seconds, lambda d: reactor.callFromThread(self._returned, d)
-            )
+        self._lender = Lender(reactor, threads, process, self._returned)
 
     def logPrefix(self) -> str:
         """
@@ -76,10 +74,10 @@ class Pump(Poll):
         """
         for joined in {side.flow: None for side in self._sides.values()}:
             self.end(joined, "shutdown", abort=True)
-        if self._splicers is not None:
-            self._splicers.stop()
-            for direction in tuple(self._lent):
-                self._returned(direction)
+        self._lender.stop()
+        for direction in tuple(self._lent):
+            self._returned(direction)
+        self._lender.close()
         super().stop()
 
     def join(
@@ -250,16 +248,11 @@ class Pump(Poll):
 
     def _lend(self, side: Side) -> None:
         side.burst = 0
-        if self._splicers is None or side.copyOnly or side.lent or side.eof:
+        if not self._lender.lends or side.copyOnly or side.lent or side.eof:
             self._arm(side, side.mask | _IN)
             return
         try:
-            direction = splicing.Direction(side.socket, side.other.socket)
-            try:
-                self._splicers.lend(direction)
-            except OSError:
-                direction.closePipe()
-                raise
+            direction = self._lender.lend(side.socket, side.other.socket)
         except OSError as error:
             # Out of descriptors: it goes on as it is, only slower.
             side.copyOnly = True
@@ -270,23 +263,26 @@ class Pump(Poll):
         side.lent = direction
         self._lent[direction] = side
 
-    def _returned(self, direction: splicing.Direction) -> None:
+    def _returned(self, direction: Bulk) -> None:
         side = self._lent.pop(direction, None)
         if side is None:
             return
-        assert self._splicers is not None
-        self._splicers.settle(direction)
         side.lent = None
+        moved = direction.count + direction.queued
         side.count += direction.count
         side.tick = int(direction.active * 4)
+        self._lender.settle(direction)
         ending = side.flow.ending
         if ending is not None:
             if side.other.lent is None:
                 self._close(side.flow, *ending)
         elif direction.error is not None:
-            if direction.error.errno == errno.EINVAL and not direction.count and not direction.queued:
+            number = direction.error.errno
+            if number in COPY_ONLY and not moved:
                 side.copyOnly = True
                 self._arm(side, _IN | side.mask)
+            elif number == LOST:
+                self.end(side.flow, f"relay: {direction.error.strerror}", abort=True)
             else:
                 # The source is only asked when nothing is queued.
                 self._broken(side.other if direction.queued else side, direction.error)
@@ -314,9 +310,8 @@ class Pump(Poll):
         if not lent:
             self._close(joined, reason, abort)
             return
-        assert self._splicers is not None
         for direction in lent:
-            self._splicers.recall(direction)
+            self._lender.recall(direction)
 
     def _close(self, joined: Joined, reason: str, abort: bool) -> None:
         joined.ending = (reason, abort)

@@ -132,7 +132,7 @@ class Relay:
         way to be such; L{None} with a reactor that waits for none.
         """
         if self._pump is None and canPoll(self._reactor):
-            self._pump = Pump(asSocketReactor(self._reactor), self._threads)
+            self._pump = Pump(asSocketReactor(self._reactor), self._threads, process=True)
         return self._pump
 
     def _outlive(self, leg: Leg) -> None:
@@ -143,6 +143,16 @@ class Relay:
         if leg.gone is None:
             leg.lost = lambda _: self._closing.stop(leg)
             self._closing.start(leg)
+
+    def change(self, idle: float) -> None:
+        """
+        Let streams be idle for another time, those that are up, too.
+        """
+        if idle != self._idle:
+            self._idle = idle
+            self._closing.seconds = idle
+            if self._timer is not None:
+                self._timer.reset(idle / _CHECKS)
 
     def stop(self) -> None:
         """

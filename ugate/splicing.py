@@ -23,6 +23,8 @@ from socket import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET, socket
 from threading import Thread
 from typing import Final
 
+from ugate.slots import UNLIMITED
+
 PIPE_SIZE: Final = 1 << 20
 """Bytes a pipe should hold; the kernel may grant less to a user with many."""
 
@@ -41,6 +43,12 @@ _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
 _NOBODY: Final = (None, None)
 _NONBLOCK: Final = getattr(os, "SPLICE_F_NONBLOCK", 0)
+
+_ALLOWANCE: Final = 0.005
+"""Seconds after which a direction that may take no more looks whether it may again."""
+
+NO_ROOM: Final = errno.EMFILE
+"""The error of a direction for which there is no room, and that can go on without a thread."""
 
 available: Final = hasattr(os, "splice")
 """Whether this system has splice(2) at all."""
@@ -70,7 +78,9 @@ class Direction:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_pipe", "active", "count", "error", "eof", "queued", "recalled", "sink", "source")
+    __slots__ = (
+        "_pipe", "active", "allowed", "count", "eof", "error", "queued", "recalled", "sink", "source",
+    )  # fmt: skip
 
     def __init__(self, source: socket, sink: socket) -> None:
         """
@@ -84,6 +94,8 @@ class Direction:
         """Bytes that the sink has taken."""
         self.active = 0.0
         """When bytes last moved, by the clock of the thread."""
+        self.allowed = UNLIMITED
+        """Up to which C{count} it may move bytes; set by the lender."""
         self.eof = False
         """The source has ended, and the sink has everything."""
         self.error: OSError | None = None
@@ -103,6 +115,26 @@ class Direction:
         os.close(self._pipe[0])
         os.close(self._pipe[1])
 
+    def note(self, now: float) -> None:
+        """
+        Something was moved.
+
+        @param now: by the clock of the thread.
+        """
+        self.active = now
+
+    def renew(self) -> None:
+        """
+        See what L{allowed} is now, if somebody else keeps it.
+        """
+
+    @property
+    def isSpent(self) -> bool:
+        """
+        Whether it may take nothing, for now.
+        """
+        return self.count >= self.allowed and not self.queued
+
     def setBlocking(self, blocking: bool) -> None:
         """
         Let the calls of L{move} wait, for L{_SLICE} at most, or not at all.
@@ -114,6 +146,8 @@ class Direction:
         """
         One chunk into the pipe, if it is empty, and out what the sink takes at once.
 
+        Not to be called while L{isSpent}.
+
         @param limit: how much to send at most.
         @raise BlockingIOError: one of the two is not ready: the source if
             C{queued} is 0, else the sink.
@@ -122,7 +156,8 @@ class Direction:
         reader, writer = self._pipe
         if not self.queued:
             # With an empty pipe, "try again" can only mean the source.
-            self.queued = os.splice(self.source.fileno(), writer, PIPE_SIZE, flags=flags)
+            most = min(PIPE_SIZE, self.allowed - self.count)
+            self.queued = os.splice(self.source.fileno(), writer, most, flags=flags)
             if not self.queued:
                 self.eof = True
                 return
@@ -155,6 +190,7 @@ class Splicer:
             raise
         self._epoll.register(self._wake, _IN)
         self._waiting: dict[int, list[Direction | None]] = {}
+        self._spent: set[Direction] = set()
         self._stopping = False
         self._swept = 0.0
         self.load = 0
@@ -195,7 +231,7 @@ class Splicer:
     def _run(self) -> None:
         while not self._stopping:
             self._collect()
-            if len(self._all) == 1:
+            if len(self._all) == 1 and not self._spent:
                 (only,) = self._all
                 self._alone(only)
             else:
@@ -206,7 +242,7 @@ class Splicer:
     def _collect(self) -> None:
         while self._inbox:
             direction = self._inbox.pop()
-            direction.active = self._seconds()
+            direction.note(self._seconds())
             if direction.recalled:
                 self._giveBack(direction)
                 continue
@@ -220,10 +256,11 @@ class Splicer:
         try:
             direction.setBlocking(True)
             # eventfd says nothing here; the slice bounds how late new work starts.
-            while not (over or self._inbox or self._stopping):
+            while not (over or self._inbox or self._stopping or direction.isSpent):
                 try:
                     direction.move(0, limit)
-                    now = direction.active = self._seconds()
+                    now = self._seconds()
+                    direction.note(now)
                     if now - before < _SLICE:
                         limit = min(limit * 2, PIPE_SIZE)
                     else:
@@ -248,7 +285,12 @@ class Splicer:
             self._await(direction)
 
     def _share(self) -> None:
-        timeout = _IDLE if self._all else -1
+        timeout = _ALLOWANCE if self._spent else _IDLE if self._all else -1
+        for direction in tuple(self._spent):
+            direction.renew()
+            if not direction.isSpent:
+                self._spent.discard(direction)
+                self._await(direction)
         for descriptor, event in self._epoll.poll(timeout):
             if descriptor == self._wake:
                 os.eventfd_read(self._wake)
@@ -273,11 +315,15 @@ class Splicer:
 
     def _turn(self, direction: Direction) -> None:
         queued = direction.queued
+        if direction.isSpent:
+            self._forget(direction)
+            self._await(direction)
+            return
         try:
             # The thread that moves the other way may let the sockets block.
             direction.setBlocking(False)
             direction.move(_NONBLOCK)
-            direction.active = self._seconds()
+            direction.note(self._seconds())
         except BlockingIOError:
             pass
         except OSError as error:
@@ -290,19 +336,26 @@ class Splicer:
             self._await(direction)
 
     def _quiet(self, direction: Direction) -> bool:
-        return not direction.queued and self._seconds() - direction.active > _IDLE
+        if direction.queued or direction in self._spent:
+            return False
+        return self._seconds() - direction.active > _IDLE
 
     def _giveBack(self, direction: Direction) -> None:
         self._forget(direction)
         self._all.discard(direction)
+        self._spent.discard(direction)
         direction.closePipe()
         self._returned(direction)
 
     def _await(self, direction: Direction) -> None:
         """
         Wait for the sink if something is queued, else for the source.  A socket
-        may be the source of one direction and the sink of another.
+        may be the source of one direction and the sink of another.  What may take nothing
+        waits for its allowance.
         """
+        if direction.isSpent:
+            self._spent.add(direction)
+            return
         slot = 1 if direction.queued else 0
         descriptor = (direction.sink if slot else direction.source).fileno()
         waiting = self._waiting.get(descriptor)
@@ -351,6 +404,14 @@ class Splicers:
         self._splicers: list[Splicer] = []
         self._lent: dict[Direction, Splicer] = {}
 
+    def direction(self, source: socket, sink: socket) -> Direction:
+        """
+        One to be lent.
+
+        @raise OSError: no descriptors are left for a pipe.
+        """
+        return Direction(source, sink)
+
     def lend(self, direction: Direction) -> None:
         """
         Let the thread with the least to do move it.
@@ -389,3 +450,8 @@ class Splicers:
         for splicer in self._splicers:
             splicer.stop()
         self._splicers.clear()
+
+    def close(self) -> None:
+        """
+        Nothing is left after L{stop}.
+        """

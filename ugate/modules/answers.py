@@ -131,7 +131,7 @@ class LimitState(Struct, frozen=True):
 
     tenant: Annotated[str, Meta(description="Whose it is.")]
     limit: Annotated[str, Meta(description="The key in limits.")]
-    used: Annotated[float, Meta(description="How much of it is in use.")]
+    used: Annotated[float | None, Meta(description="How much of it is in use, if that is counted.")]
     allowed: Annotated[float | None, Meta(description="How much there may be; nothing for no limit.")]
 
 

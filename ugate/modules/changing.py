@@ -98,14 +98,24 @@ class Changing:
         store = IWritableStore(self.node.store, None)
         if store is None:
             raise Trouble(409, "no store of this node can be written: name a folder as --config")
-        self._write(store, asked, section)
-        outcome: Any = yield self.node.reload(f"admin: {asked.caller}")
+        outcome: Any = yield self._apply(store, asked, section, f"admin: {asked.caller}")
         if not outcome.good:
-            self._write(store, asked, current)
-            yield self.node.reload("admin: back to what was before")
+            yield self._apply(store, asked, current, "admin: back to what was before")
             raise Trouble(422, outcome.error, mistakesFrom(outcome.error))
         status = 201 if asked.operation.status == 201 or current is None else 200
         return Tagged(appliedFrom(outcome), "" if section is None else tagOf(section), status)
+
+    def _apply(self, store: Any, asked: Asked, section: Mapping[str, Any] | None, trigger: str) -> Any:
+        """
+        Write a section, and have it read.
+
+        @return: what came of it.
+        """
+        before = self.node.last
+        self._write(store, asked, section)
+        # A store that tells of its changes at once may have had it read already.
+        last = self.node.last
+        return last if last is not before else self.node.reload(trigger, frozenset([asked.tenant]))
 
     def _write(self, store: Any, asked: Asked, section: Mapping[str, Any] | None) -> None:
         kind, name = asked.given["kind"], asked.given["name"]

@@ -77,30 +77,35 @@ class HttpPort(Service):
                 "policy.tokens, or write serve: [modules]"
             )
 
+    def privilegedStartService(self) -> None:
+        """
+        Listen, before twistd gives up its privileges.
+        """
+        self.startService()
+
     def startService(self) -> None:
         """
         Listen.
+
+        @raise ListenRefused: it cannot be, and why.
         """
         super().startService()  # type: ignore[no-untyped-call]
+        if self.port is not None:
+            # At the start of the node it was listening before privileges were given up.
+            return
         pages = Pages(INode(self.tenant), self.tenant.name, self.section.serve, isLocal=self.isLocal)
         site: Any = LimitedSite(pages, self.tenant.reactor)
+        troubles: list[Failure] = []
         listening = maybeDeferred(self.endpoint.listen, site)
-        listening.addCallbacks(self._listening, self._notListening)
+        listening.addCallbacks(self._listening, troubles.append)
+        for failure in troubles:
+            self.running = False
+            endpoint = self.section.endpoint
+            raise ListenRefused(f"{endpoint} cannot listen: {failure.getErrorMessage()}") from failure.value
 
     def _listening(self, port: IListeningPort) -> None:
         self.log.info("{title}: HTTP on {address}", title=self.title, address=port.getHost())
         self.port = port
-        if not self.running:
-            self._stopListening()
-
-    def _notListening(self, failure: Failure) -> None:
-        endpoint = self.section.endpoint
-        self.log.critical(
-            "{title} ({endpoint}) cannot listen: {reason}",
-            title=self.title,
-            endpoint=endpoint,
-            reason=failure.getErrorMessage(),
-        )
 
     def _stopListening(self) -> Deferred[Any]:
         port, self.port = self.port, None

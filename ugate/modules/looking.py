@@ -103,7 +103,7 @@ class Looking:
         """
         wanted = set(self.tenantsOf(asked))
         return [
-            answers.Listening(each.tenant, each.name, each.endpoint, each.address, each.streams)
+            answers.Listening(each.tenant, each.name, each.endpoint, each.address, each.accepted)
             for each in self.node.listeners()
             if each.tenant in wanted
         ]
@@ -160,7 +160,7 @@ class Looking:
         for path in self.tenantsOf(asked):
             limits: Any = self.node.tenants[path].limits
             for name, state in {} if limits is None else limits.snapshot().items():
-                found.append(answers.LimitState(path, name, float(state["used"]), _maybe(state["allowed"])))
+                found.append(answers.LimitState(path, name, _maybe(state["used"]), _maybe(state["allowed"])))
         return found
 
     def config(self, asked: Asked) -> list[answers.SectionName]:

@@ -124,6 +124,10 @@ class _Collector:
                 int(last.good),
             )
             yield GaugeMetricFamily("ugate_config_time_seconds", "When it was read.", last.wall)
+            reloads = CounterMetricFamily("ugate_reloads", "How many there were.", labels=["result"])
+            reloads.add_metric(["good"], node.reloading.good)
+            reloads.add_metric(["bad"], node.reloading.bad)
+            yield reloads
             yield CounterMetricFamily(
                 "ugate_config_generation", "How many configurations have been in force.", last.generation
             )

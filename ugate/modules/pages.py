@@ -24,6 +24,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from ugate.interfaces import INode, IPrincipal, IServesHTTP
 from ugate.modules.api import Api, Perform
 from ugate.modules.callers import Caller, callerOf, credentialsFrom, someoneOf
+from ugate.modules.checking import checkedFile
 from ugate.modules.changing import Changing
 from ugate.modules.guard import Place, checkOrigin, placeOf
 from ugate.modules.hosts import Hosts
@@ -41,13 +42,12 @@ _FORWARDED: Final = (b"Forwarded", b"Via", b"X-Forwarded-For", b"X-Forwarded-Hos
 """Who came by another proxy is not on this machine, even if that proxy is."""
 
 
-def operationsOf(node: INode) -> Mapping[str, Perform]:
+def operationsOf(node: INode, check: Callable[[str], str] = checkedFile) -> Mapping[str, Perform]:
     """
     What does each operation.
     """
     looking = Looking(node)
-    whole = Whole(node)
-    doing = (looking, Changing(node, looking), whole, Tokens(node))
+    doing = (looking, Changing(node, looking), Whole(node, check), Tokens(node))
     return {
         operation.name: next(getattr(each, operation.name) for each in doing if hasattr(each, operation.name))
         for operation in OPERATIONS

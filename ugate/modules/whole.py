@@ -9,6 +9,7 @@ What the admin API says of configurations as such: their schema, and whether one
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,12 @@ class Whole:
     @since: ugate NEXT
     """
 
-    def __init__(self, node: INode) -> None:
+    def __init__(self, node: INode, check: Callable[[str], str]) -> None:
+        """
+        @param check: reads a file as at a start, and gives its normal form.
+        """
         self.node = node
+        self._check = check
 
     def schema(self, asked: Asked) -> dict[str, Any]:
         """
@@ -47,7 +52,7 @@ class Whole:
             path = Path(folder, "check.json" if document.name.endswith(".json") else "check.yaml")
             path.write_text(document.text, encoding="utf-8")
             try:
-                normal = self.node.check(str(path))
+                normal = self._check(str(path))
             except UgateError as error:
                 text = str(error).replace(str(path), document.name)
                 raise Trouble(422, text, mistakesFrom(text)) from error

@@ -6,7 +6,7 @@
 SSH keys of people, in a file like C{authorized_keys} of OpenSSH, where the comment is the name.
 
 Of the options C{expiry-time} holds.  Those that forbid what is not there anyway (C{no-pty} and the like) may
-stand there.  A line with any other one is a mistake, since to leave it out would be to allow more than it does:
+stand there.  A line with any other is a mistake, since without it the line would allow more than it says:
 C{from}, C{permitopen} and the like are matters of C{policy.rules}.
 """
 
@@ -62,7 +62,7 @@ class SSHKey:
         except UnicodeDecodeError as error:
             raise StringError("not UTF-8; wanted the file saved as UTF-8") from error
         expires = None
-        if text.split(None, 1)[0] not in _TYPES:
+        if text.partition(" ")[0] not in _TYPES:
             expires, text = _options(text)
         parts = text.split(None, 2)
         if not parts or parts[0] not in _TYPES:
@@ -99,7 +99,7 @@ def _options(text: str) -> tuple[float | None, str]:
             expires = until if expires is None else min(until, expires)
         elif name not in _HARMLESS or value is not None:
             raise StringError(
-                f"the option {match[1]!r} has no effect here: take it out, and write policy.rules for what it says"
+                f"the option {match[1]!r} has no effect here: take it out; policy.rules say who may go where"
             )
         position = match.end()
         if text[position : position + 1] != ",":
@@ -123,9 +123,7 @@ def _expiry(text: str) -> float:
             return float(timegm(wanted)) if match[4] else time.mktime(wanted)
         except (ValueError, OverflowError):
             pass
-    raise StringError(
-        f"expiry-time={text[:20]!r}; wanted YYYYMMDD or YYYYMMDDHHMM[SS], in UTC with a Z behind"
-    )
+    raise StringError(f"expiry-time={text[:20]!r}; wanted YYYYMMDD or YYYYMMDDHHMM[SS], with a Z for UTC")
 
 
 def readKeys(path: str) -> dict[bytes, SSHKey]:

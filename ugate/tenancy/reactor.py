@@ -94,7 +94,9 @@ class TenantReactor:
         """
         poll = self._poll()
         for name in _WAITING:
-            setattr(self, name, getattr(self._reactor if poll is None else poll, name))
+            where = self._reactor if poll is None else poll
+            if hasattr(where, name):
+                setattr(self, name, getattr(where, name))
         self.leave = None if poll is None else poll.leave
         return poll
 
@@ -180,7 +182,7 @@ class TenantReactor:
         A socket that was another listener's is one of ours.
         """
         if isinstance(listening, Port):
-            listening.reactor = self
+            listening.reactor = self  # type: ignore[assignment]
         if getattr(listening, "backlog", room) != room:
             listening.backlog = room
             listening.socket.listen(room)

@@ -5,7 +5,7 @@
 """
 Public keys of SSH and what they signed (RFC 4253, 6.6; RFC 5656, 3.1; RFC 8332; RFC 8709).
 
-Not by C{twisted.conch.ssh.keys}, which wants bcrypt for what is not needed here and takes signatures with SHA-1.
+Not by C{twisted.conch.ssh.keys}, which wants bcrypt, for what is not needed here, and takes SHA-1.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 # See LICENSE for details.
 
 """
-Bearer tokens, kept as SHA-256 digests in a file with a line C{NAME:sha256:HEX} for each, and maybe C{:EXPIRES}
-after it.
+Bearer tokens, kept as SHA-256 digests in a file with a line C{NAME:sha256:HEX} for each, with C{:EXPIRES}
+behind it if it does.
 
 C{python -m ugate.tenancy.tokens NAME} makes a token, and prints it and its line.
 """
@@ -72,14 +72,12 @@ class Token:
             raise StringError(f"no ':' after a name; {_WANTED}")
         known = checkName(name)
         kind, _, text = rest.decode(errors="replace").partition(":")
-        digest, colon, expires = text.partition(":")
+        digest, ends, expires = text.partition(":")
         if kind != "sha256":
             raise StringError(f"no sha256: after the name; {_WANTED}")
         if len(digest) != 2 * sha256().digest_size:
-            raise StringError(
-                f"{len(digest)} hexadecimal digits after sha256: where 64 were wanted; {_WANTED}"
-            )
-        return cls(known, digestFromHex(digest), timeFromText(expires) if colon else None)
+            raise StringError(f"{len(digest)} characters after sha256: where 64 were wanted; {_WANTED}")
+        return cls(known, digestFromHex(digest), timeFromText(expires) if ends else None)
 
     def __str__(self) -> str:
         expires = "" if self.expires is None else f":{timeToText(self.expires)}"
@@ -179,7 +177,7 @@ def main(arguments: Sequence[str] | None = None, now: Callable[[], float] = time
 
     parser = ArgumentParser(
         "python -m ugate.tenancy.tokens",
-        description="Make a bearer token. The token goes to standard error, once, and its line to standard output.",
+        description="Make a bearer token. It goes to standard error, once; its line to standard output.",
     )
     parser.add_argument("name", metavar="NAME", help="whom it is for")
     parser.add_argument("--expires", metavar="DAYS", type=float, help="for how many days it is good")

@@ -30,6 +30,7 @@ class Turns:
         """
         self._defer = defer
         self._free = atOnce
+        self._starting = False
         self._queue: deque[tuple[Callable[[], bool], Deferred[bool]]] = deque()
 
     def __call__(self, call: Callable[[], bool]) -> Deferred[bool]:
@@ -42,13 +43,18 @@ class Turns:
         return answer
 
     def _start(self) -> None:
-        if self._free and self._queue:
+        if self._starting:
+            # A call that ended at once, in the loop below.
+            return
+        self._starting = True
+        while self._free and self._queue:
             self._free -= 1
             call, answer = self._queue.popleft()
             maybeDeferred(self._defer, call).addBoth(self._ended, answer)
+        self._starting = False
 
     def _ended(self, result: bool | Failure, answer: Deferred[bool]) -> None:
         self._free += 1
         # Fails if that is a failure.
-        answer.callback(result)  # type: ignore[arg-type]
+        answer.callback(result)
         self._start()

@@ -98,7 +98,7 @@ class FakeListening:
     name: str
     endpoint: str = "auto:tcp:1080"
     address: str = "127.0.0.1:1080"
-    streams: int = 3
+    accepted: int = 3
 
 
 class FakePolicy:
@@ -232,6 +232,8 @@ class FakeNode:
         self.last = FakeOutcome()
         self.trouble = ""
         self.triggers: list[str] = []
+        self.reloading = self
+        self.good, self.bad = 3, 1
         self.drained = 0
         self.tenants: dict[str, Any] = {
             "root": FakeTenant(reactor, "root", ann="secret", eve="secret", carol_at_alice="secret"),
@@ -258,19 +260,12 @@ class FakeNode:
     def listeners(self) -> list[FakeListening]:
         return [FakeListening("root", "main"), FakeListening("alice", "own"), FakeListening("bob", "own")]
 
-    def reload(self, trigger: str) -> Deferred[FakeOutcome]:
+    def reload(self, trigger: str, tenants: frozenset[str] | None = None) -> Deferred[FakeOutcome]:
         self.triggers.append(trigger)
         bad = any("bad" in section for section in self.store.sections.values())
         error = "a.yaml:3:5: bad is bad; wanted good" if bad else ""
         self.last = FakeOutcome(not bad, self.last.generation + (not bad), ("root dial x",), error, trigger)
         return succeed(self.last)
-
-    def check(self, path: str) -> str:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-        if "bad" in text:
-            raise UgateError(f"{path}:1:1: bad is bad; wanted good")
-        return f"normal: {text}"
 
     def drain(self) -> Deferred[None]:
         self.drained += 1

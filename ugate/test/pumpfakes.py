@@ -57,13 +57,14 @@ class PumpTestCase(SocketTestCase):
     """
 
     threads = 2
+    process = False
 
     def setUp(self) -> None:
         super().setUp()
         self.patch(splicing, "_IDLE", QUIET)
         self.streams: list[Stream] = []
         self.stopped = False
-        self.pump = Pump(asSocketReactor(self.reactor), self.threads)
+        self.pump = Pump(asSocketReactor(self.reactor), self.threads, self.process)
 
     def stop(self) -> None:
         if not self.stopped:

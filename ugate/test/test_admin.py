@@ -168,13 +168,13 @@ class LookingTests(AdminCase):
         """
         A file is checked without being applied.
         """
-        answer = self.ask("POST", "check", {"text": "listen: {}", "name": "mine.yaml"})
-        self.assertEqual({"normal": "normal: listen: {}"}, answer.json)
-        answer = self.ask("POST", "check", {"text": "bad", "name": "mine.yaml"})
-        self.assertEqual("mine.yaml:1:1: bad is bad; wanted good", self.trouble(422, answer))
-        self.assertEqual(
-            [{"place": "mine.yaml:1:1", "message": "bad is bad; wanted good"}], answer.json["mistakes"]
-        )
+        text = "listen: {main: 'socks:tcp:1080:interface=127.0.0.1'}"
+        answer = self.ask("POST", "check", {"text": text, "name": "mine.yaml"})
+        self.assertIn("socks:tcp:1080:interface=127.0.0.1", answer.json["normal"])
+        answer = self.ask("POST", "check", {"text": "bad: 1", "name": "mine.yaml"})
+        self.assertIn("mine.yaml:1:1: unknown key", self.trouble(422, answer))
+        (mistake,) = answer.json["mistakes"]
+        self.assertEqual("mine.yaml:1:1", mistake["place"])
         self.assertEqual([], self.node.triggers)
 
 

@@ -17,7 +17,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.testing import MemoryReactorClock
 
-from ugate import gateway, leg, pump, splicing
+from ugate import flows, leg, pump, splicing
 from ugate.endpoints import addresses, chain, hops, names, servers
 from ugate.endpoints.chain import parseChain
 from ugate.endpoints.clients import ChainEndpoint
@@ -233,7 +233,7 @@ class NumbersTests(Pages):
             kib(leg.EARLY_LIMIT),
             f"{node.connect:g} s",
             f"{names.MAX_ADDRESSES}",
-            f"{gateway._SLACK:g} x",
+            f"{flows._SLACK:g} x",
             f"{node.streams}",
             f"{node.idle:g} s",
             f"{node.drain:g} s",

@@ -35,6 +35,7 @@ from ugate.interfaces import Auth
 from ugate.leg import Leg
 from ugate.modules.lazy import LazyModule
 from ugate.protocols.auto import Auto, Fixed
+from ugate.protocols.credentials import BearerToken, PeerCertificate
 from ugate.protocols.httpconnect import HttpProxy
 from ugate.protocols.httpconnectclient import ConnectClient
 from ugate.protocols.proxyproto import ProxyHeader
@@ -109,6 +110,8 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.modules.lazy.LazyModule": lambda: LazyModule("hello", "ugate.test.test_modules_lazy:Greeter"),
     "ugate.protocols.auto.Auto": lambda: Auto(INFO, Auth.NONE, {}),
     "ugate.protocols.auto.Fixed": lambda: Fixed(INFO, Auth.NONE, TARGET, "tls"),
+    "ugate.protocols.credentials.BearerToken": lambda: BearerToken(b""),
+    "ugate.protocols.credentials.PeerCertificate": lambda: PeerCertificate(b""),
     "ugate.protocols.httpchannel.HttpForward": BY_CLASS,
     "ugate.protocols.httpconnect.HttpProxy": lambda: HttpProxy(INFO, Auth.NONE),
     "ugate.protocols.httpconnectclient.ConnectClient": lambda: ConnectClient(TARGET),
@@ -134,6 +137,8 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.tenancy.passwords._Principals": BY_CLASS,
     "ugate.tenancy.policy.KnownPrincipals": KnownPrincipals,
     "ugate.tenancy.policy.RulesPolicy": RulesPolicy,
+    "ugate.tenancy.portal.Logins": BY_CLASS,
+    "ugate.tenancy.portal._Realm": BY_CLASS,
     "ugate.tenancy.routes.Routes": lambda: Routes([]),
     "ugate.tenancy.tenant.Tenant": tenant,
     "ugate.testing.conversation.Conversation": BY_CLASS,

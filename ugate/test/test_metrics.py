@@ -76,6 +76,7 @@ class PageTests(AdminCase):
             (("ugate_streams_refused_total", "bob", "denied"), 4),
             (("ugate_streams_refused_total", "bob", "timed_out"), 3),
             (("ugate_tenants",), 4),
+            (("ugate_reloads_total", "bad"), 1),
             (("ugate_config_good",), 1),
             (("ugate_start_time_seconds",), 900),
         ):

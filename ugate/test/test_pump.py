@@ -130,14 +130,14 @@ class BytesTests(PumpTestCase):
         Without splice(2), or with no threads allowed, all is copied.
         """
         stream = self.join()
-        self.pump._splicers = None
+        self.pump._lender.lends = False
         data = noise(4 * MEGABYTE)
         stream.a.give(data, end=True)
         self.arrive(stream.b, data)
         self.assertEqual(stream.lent, (False, False))
         reactor = SocketReactor()
         none = Pump(asSocketReactor(reactor), 0)
-        self.assertIs(none._splicers, None)
+        self.assertFalse(none._lender.lends)
         none.stop()
         reactor.close()
 

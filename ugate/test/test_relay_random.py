@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from twisted.internet import tcp
 
-from ugate import pump, splicing
+from ugate import pump, splicing, splicingprocess
 from ugate.copying import Copying
 from ugate.leg import Leg
 from ugate.poll import asSocketReactor
@@ -131,18 +131,19 @@ class RandomTestCase(SocketTestCase):
             self.assertEqual(len(got), sender.said)
 
 
-class PumpTests(RandomTestCase):
+class PumpTestCase(RandomTestCase):
     """
     With sockets to give.
     """
 
     threads = 2
+    process = False
 
     def setUp(self) -> None:
         super().setUp()
         self.patch(splicing, "_IDLE", QUIET)
         self.patch(pump, "BULK", 100_000)
-        self._pump = Pump(asSocketReactor(self.reactor), self.threads)
+        self._pump = Pump(asSocketReactor(self.reactor), self.threads, self.process)
 
     def stop(self) -> None:
         self._pump.stop()
@@ -156,6 +157,12 @@ class PumpTests(RandomTestCase):
 
     def quiet(self) -> None:
         self.reactor.advance(QUIET * 2)
+
+
+class PumpTests(PumpTestCase):
+    """
+    With threads of this process, or none.
+    """
 
     @settings(max_examples=60)
     @given(ACTS)
@@ -171,7 +178,24 @@ class PumpTests(RandomTestCase):
         """
         With none.
         """
-        self._pump._splicers = None
+        self._pump._lender.lends = False
+        self.play(acts)
+
+
+class ProcessTests(PumpTestCase):
+    """
+    With those of another process.
+    """
+
+    process = True
+    skip = None if splicingprocess.available else "this system cannot lend to another process"
+
+    @settings(max_examples=60)
+    @given(ACTS)
+    def test_anything(self, acts: list[tuple[bool, tuple[str, int]]]) -> None:
+        """
+        It is no different.
+        """
         self.play(acts)
 
 

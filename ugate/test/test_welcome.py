@@ -178,7 +178,7 @@ class GreetTests(NodeCase):
         But not between the bytes of a stream.
         """
         node = self.start(self.config({"main": "auto:tcp:1080:interface=127.0.0.1"}))
-        node.stdio = True
+        node._listeners.stdio = True
         self.assertEqual(self.greeted(node), "")
 
     def test_nowhere(self) -> None:

@@ -1,0 +1,447 @@
+# -*- test-case-name: ugate.test.test_metering,ugate.test.test_metering_random -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+How many bytes a second may pass: meters, one below the other, and the shares that
+streams have in them.
+
+A meter fills with time and is emptied by what passes, below zero too, so that what
+was too much now is missing later.  As long as there is room, a share asks and takes.
+When there is none it waits, and once in a round those who wait get equal parts, from
+the topmost meter down.  Only meters for which somebody waits take part in a round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from math import inf
+from typing import Final, Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from ugate.buffers import Buffers
+
+TICK: Final = 0.025
+"""Seconds from one round to the next."""
+
+BURST: Final = 0.2
+"""Seconds whose bytes may pass at once after a pause."""
+
+QUANTUM: Final = 4096
+"""Bytes below which no part is divided further."""
+
+AT_ONCE: Final = 128
+"""How many may be served without a turn for others in between."""
+
+_SOONEST: Final = 0.002
+_MOST: Final = 1 << 30
+
+
+class Waiter(Protocol):
+    """
+    Who waits for a part of what a meter lets through.
+    """
+
+    def serve(self, room: float, most: int) -> float:
+        """
+        Go on with so many bytes, for so many at once.
+
+        @return: how many of the bytes are spoken for now.
+        """
+
+    @property
+    def isWaiting(self) -> bool:
+        """Whether it waits for another part."""
+
+
+class Lent(Protocol):
+    """
+    What somebody else moves, who stops at a count.
+    """
+
+    allowed: int
+    """Up to which count it may move; what is on its way already is moved anyway."""
+
+    @property
+    def count(self) -> int:
+        """How many bytes it has moved."""
+
+
+class Meter:
+    """
+    A rate that holds for all that passes through it, and through meters below it.
+
+    @ivar total: bytes that have passed.
+    @ivar watch: called with each number of bytes, if it is set.
+    @since: ugate NEXT
+    """
+
+    __slots__ = (
+        "_burst", "_level", "_parent", "_quantum", "_queue", "_rate", "_rounds", "_seconds", "_short",
+        "_stamp", "total", "watch",
+    )  # fmt: skip
+
+    def __init__(self, clock: IReactorTime, rate: float | None, parent: Meter | None = None) -> None:
+        """
+        @param clock: what tells the time.
+        @param rate: bytes a second; L{None} for any number.
+        @param parent: the meter that all of this passes through as well.
+        """
+        self._seconds = clock.seconds
+        self._parent = parent
+        self._rounds: Rounds = Rounds(clock, self) if parent is None else parent._rounds
+        self._queue: dict[Waiter, None] = {}
+        self._stamp = clock.seconds()
+        self._set(rate)
+        self._level = self._burst
+        # There was less than what was waited for; who comes new gets in line.
+        self._short = False
+        self.total = 0
+        self.watch: Callable[[int], object] | None = None
+
+    def _set(self, rate: float | None) -> None:
+        self._rate = rate
+        self._burst = 0.0 if rate is None else rate * BURST
+        # Not in tiny pieces, nor in pieces that are never there.
+        self._quantum = QUANTUM if rate is None else max(1.0, min(QUANTUM, self._burst))
+
+    @property
+    def rate(self) -> float | None:
+        """
+        Bytes a second; L{None} for any number.
+        """
+        return self._rate
+
+    def change(self, rate: float | None) -> None:
+        """
+        From now on another rate holds, for those too who are under way.
+        """
+        if rate == self._rate:
+            return
+        fresh = self._rate is None
+        if not fresh:
+            self._fill(self._seconds())
+        self._stamp = self._seconds()
+        self._set(rate)
+        # What was given at the old rate has gone back.
+        self._rounds.number += 1
+        # A debt that was small once would take for ever to pay at a much smaller rate.
+        self._level = self._burst if fresh else max(-self._burst, min(self._level, self._burst))
+
+    def room(self) -> int:
+        """
+        How many bytes may pass now; below 1 for none.
+        """
+        now = self._seconds()
+        room: float = _MOST
+        meter: Meter | None = self
+        while meter is not None:
+            if meter._rate is not None:
+                room = min(room, meter._fill(now))
+            meter = meter._parent
+        return int(room // 1)
+
+    def take(self, count: int) -> None:
+        """
+        So many bytes have passed, whether there was room or not.
+        """
+        now = self._seconds()
+        meter: Meter | None = self
+        while meter is not None:
+            meter.total += count
+            if meter._rate is not None:
+                meter._fill(now)
+                meter._level -= count
+            if meter.watch is not None:
+                meter.watch(count)
+            meter = meter._parent
+
+    def _fill(self, now: float) -> float:
+        elapsed = now - self._stamp
+        self._stamp = now
+        # Clocks are set back at times.
+        if elapsed > 0:
+            assert self._rate is not None
+            self._level = min(self._burst, self._level + elapsed * self._rate)
+        return self._level
+
+    def ask(self) -> int:
+        """
+        How many bytes may pass for somebody who is not in line; 0 if he has to be.
+        """
+        now = self._seconds()
+        room: float = _MOST
+        meter: Meter | None = self
+        while meter is not None:
+            if meter._rate is not None:
+                level = meter._fill(now)
+                if meter._short or level < meter._quantum:
+                    meter._short = True
+                    return 0
+                room = min(room, level)
+            meter = meter._parent
+        return int(room)
+
+    def enter(self, waiter: Waiter) -> None:
+        """
+        Get in line.
+        """
+        self._queue[waiter] = None
+        below, meter = self, self._parent
+        while meter is not None:
+            meter._queue[below] = None
+            below, meter = meter, meter._parent
+        self._rounds.start()
+
+    def leave(self, waiter: Waiter) -> None:
+        """
+        Wait no longer.
+        """
+        self._queue.pop(waiter, None)
+
+    def stop(self) -> None:
+        """
+        Stop the timer, which is one with all meters above and below: nothing is to
+        pass any more.
+        """
+        self._rounds.stop()
+
+    @property
+    def isWaiting(self) -> bool:
+        """
+        Whether somebody waits here, or may come when it should be his turn.
+        """
+        return bool(self._queue) or self._short
+
+    def serve(self, room: float, most: int) -> float:
+        """
+        Let those who wait go on, in equal parts, the first in line first.
+
+        @param room: how many bytes there are for all of them.
+        @param most: how many to serve; the others stay in line.
+        @return: how many bytes are spoken for now.
+        """
+        if self._rate is not None:
+            room = min(room, self._fill(self._seconds()))
+        least = min(self._quantum, room)
+        queue = self._queue
+        batch = list(islice(queue, most))
+        given = 0.0
+        # Who goes on and has used what he got is to get in line again.
+        self._short = bool(batch)
+        for index, waiter in enumerate(batch):
+            left = room - given
+            if left <= 0:
+                break
+            if waiter not in queue:
+                # Somebody who went on has ended it.
+                continue
+            del queue[waiter]
+            part = max(left / (len(batch) - index), least)
+            try:
+                given += waiter.serve(part, max(1, most // len(batch)))
+            finally:
+                if waiter.isWaiting:
+                    queue[waiter] = None
+        # With nobody in line, who comes next may have what there is.
+        self._short = self._short and given >= room
+        return given
+
+
+class Rounds:
+    """
+    The timer of a topmost meter and all below it.  There is none while nobody waits.
+    """
+
+    __slots__ = ("_clock", "_served", "_timer", "_top", "lent", "number")
+
+    def __init__(self, clock: IReactorTime, top: Meter) -> None:
+        self._clock = clock
+        self._top = top
+        self._timer: IDelayedCall | None = None
+        self._served = 0
+        self.lent: dict[Share, None] = {}
+        """Those that somebody else moves."""
+        self.number = 0
+        """Of this round; what was given in another one has gone back."""
+
+    def start(self) -> None:
+        """
+        There is somebody who waits.
+        """
+        if self._timer is None:
+            self._timer = self._clock.callLater(TICK, self._tick)
+
+    def stop(self) -> None:
+        """
+        Nobody will be served until there is somebody else who waits.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tick(self) -> None:
+        self._timer = None
+        top = self._top
+        if not top.isWaiting:
+            self._served = 0
+            return
+        waiting = max(1, len(top._queue))
+        part = min(1.0, AT_ONCE / waiting)
+        if self._served == 0:
+            self.number += 1
+            for share in self.lent:
+                share.charge()
+        self._served += AT_ONCE
+        if self._served >= waiting:
+            self._served = 0
+        # Before all else, so that an error in there is not the end of all limited streams.
+        self._timer = self._clock.callLater(max(_SOONEST, TICK * part), self._tick)
+        room = inf if top.rate is None else top.room() * part
+        top.serve(room, AT_ONCE)
+
+
+class Share:
+    """
+    What one direction of a stream has in a meter.
+
+    @since: ugate NEXT
+    """
+
+    __slots__ = ("_chunk", "_credit", "_meter", "_resume", "_round", "_rounds", "_seen", "_whole", "lent")
+
+    def __init__(self, meter: Meter, resume: Callable[[], object], whole: bool = False) -> None:
+        """
+        @param resume: called when it may go on after L{room} was 0.
+        @param whole: whether what comes may be more than there is room for.
+        """
+        self._meter = meter
+        self._rounds = meter._rounds
+        self._resume = resume
+        self._credit = 0
+        self._round = -1
+        self._whole = whole
+        self._chunk = 0
+        self._seen = 0
+        self.lent: Lent | None = None
+        """Who moves it, if somebody else does."""
+
+    def room(self) -> int:
+        """
+        How many bytes may pass now.  With 0 it is in line from now on, and what it was
+        made with is called.
+        """
+        if self._credit > 0 and self._round == self._rounds.number:
+            return self._credit
+        room = self._meter.ask()
+        if not room:
+            self._meter.enter(self)
+        return room
+
+    def take(self, count: int) -> None:
+        """
+        So many bytes have passed.
+        """
+        self._credit -= count
+        if self._whole:
+            # As many, or so, will come when it may go on.
+            self._chunk = count
+        self._meter.take(count)
+
+    @property
+    def isWaiting(self) -> bool:
+        """
+        Who moves by himself waits for as long as he does so.
+        """
+        return self.lent is not None
+
+    def serve(self, room: float, most: int) -> float:
+        """
+        Go on with so many bytes.
+        """
+        room = min(room, _MOST)
+        if self.lent is not None:
+            return self._allow(self.lent, room)
+        credit = self._credit = max(int(room), self._chunk, 1)
+        self._round = self._rounds.number
+        self._resume()
+        return credit
+
+    def lend(self, lent: Lent) -> None:
+        """
+        From now on somebody else moves it, up to what we allow.
+        """
+        credit = self._credit if self._round == self._rounds.number else 0
+        lent.allowed = lent.count + max(0, credit)
+        self.lent = lent
+        self._seen = lent.count
+        self._rounds.lent[self] = None
+        self._meter.enter(self)
+
+    def _allow(self, lent: Lent, room: float) -> float:
+        # What he has not needed is for the others; he gets more as soon as he needs more.
+        count = lent.count
+        if count < lent.allowed:
+            room = min(room, max(2 * self._credit, QUANTUM))
+        lent.allowed = count + int(room)
+        return room
+
+    def charge(self) -> None:
+        """
+        Take what somebody else has moved meanwhile.
+        """
+        assert self.lent is not None
+        moved = self.lent.count - self._seen
+        self._seen += moved
+        self._credit = moved
+        if moved:
+            self._meter.take(moved)
+
+    def settle(self) -> None:
+        """
+        Nobody else moves it any more.
+        """
+        if self.lent is not None:
+            self.charge()
+            self.lent = None
+            self._credit = 0
+            del self._rounds.lent[self]
+            self._meter.leave(self)
+
+    def stop(self) -> None:
+        """
+        It has ended.
+        """
+        self.settle()
+        self._meter.leave(self)
+        self._resume = _nothing
+
+
+class Meters:
+    """
+    What holds for the streams of somebody.
+
+    @since: ugate NEXT
+    """
+
+    __slots__ = ("buffers", "down", "up")
+
+    def __init__(
+        self, up: Meter | None = None, down: Meter | None = None, buffers: Buffers | None = None
+    ) -> None:
+        """
+        @param up: for bytes from who asked to the target.
+        @param down: for bytes from the target to who asked.
+        @param buffers: for the memory that they take.
+        """
+        self.up = up
+        self.down = down
+        self.buffers = buffers
+
+
+def _nothing() -> None:
+    """
+    Nobody is there to go on.
+    """

@@ -1,0 +1,371 @@
+# -*- test-case-name: ugate.test.test_tenants -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+The tenants of a node, as the configuration has them.
+
+They are changed by difference: what did not change stays the same object.  The parts
+of a tenant (its policy, its dialers, who checks its passwords) are made to see
+whether they can be, and kept only where they are in use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any, Final
+
+from twisted.cred.portal import Portal
+
+from ugate.endpoints.chain import parseChain
+from ugate.endpoints.dialers import Deny, Retry
+from ugate.endpoints.dialing import dialerFromText, dialersFromTexts
+from ugate.endpoints.direct import Direct
+from ugate.errors import StringError, UgateError
+from ugate.interfaces import IDialer, ILimits, IPolicy
+from ugate.journal import Journal
+from ugate.tenancy.config.schema import Delegation, Node
+from ugate.tenancy.config.sections import ROOT, childPath, parentPath
+from ugate.tenancy.config.whole import DENY, DIRECT, Config
+from ugate.tenancy.match import parseMatch
+from ugate.tenancy.policy import RulesPolicy
+from ugate.tenancy.policyrules import rulesFrom
+from ugate.tenancy.routes import Routes, Rule
+from ugate.tenancy.tenant import Around, Tenant
+
+_WHOLE: Final = Delegation()
+_ANY: Final = parseMatch("*")
+_ROUTING: Final = ("dials", "hops", "dialer")
+_CREDENTIALS: Final = ("users", "tokens", "keys", "certificates")
+
+
+class Tenants:
+    """
+    All tenants of a node; they ask it for their parts.
+
+    @ivar configs: what each is configured to do, by path; parents before children.
+    @ivar tenants: the same of the tenants themselves.
+    @since: ugate NEXT
+    """
+
+    def __init__(self, around: Around) -> None:
+        """
+        @param around: what all of them have around them.
+        """
+        self.around = around
+        self.configs: Mapping[str, Config] = {}
+        self.tenants: dict[str, Tenant] = {}
+
+    @property
+    def root(self) -> Tenant:
+        """
+        The node itself.
+        """
+        return self.tenants[ROOT]
+
+    @property
+    def settings(self) -> Node:
+        """
+        What holds for the whole process.
+        """
+        return self.configs[ROOT].node
+
+    def delegation(self, path: str) -> Delegation:
+        """
+        What a tenant has of its parent.
+        """
+        return _delegated(self.configs, path)
+
+    # What the tenants ask for.
+
+    def policyFor(self, tenant: Tenant) -> IPolicy:
+        """
+        See L{ugate.tenancy.tenant.Parts}.
+        """
+        return RulesPolicy(rulesFrom(self.configs[tenant.name].policy.rules), tenant.name)
+
+    def portalFor(self, tenant: Tenant) -> Portal | None:
+        """
+        See L{ugate.tenancy.tenant.Parts}.
+
+        @raise ConfigError: a file cannot be used, and why.
+        """
+        users = self.configs[tenant.name].policy.users
+        if users is None:
+            return None
+        from ugate.tenancy.passwords import PasswordFile, portalFor
+
+        portal: Portal = portalFor(PasswordFile(users, self.around.reactor))
+        return portal
+
+    def dialsFor(self, tenant: Tenant, kept: Mapping[str, IDialer] | None = None) -> Mapping[str, IDialer]:
+        """
+        See L{ugate.tenancy.tenant.Parts}.
+
+        @param kept: those that are there already.
+        @raise StringError: a hop cannot be made; the message says which, and where it is.
+        """
+        config = self.configs[tenant.name]
+        if not config.dial:
+            return {}
+        try:
+            texts = {name: dial.hops for name, dial in config.dial.items()}
+            return dialersFromTexts(tenant.hopReactor, texts, kept or {})
+        except StringError as error:
+            # It begins with the name.
+            place = config.origins.get(("dial", str(error).partition(":")[0]))
+            raise error if place is None else StringError(f"{place}: dial.{error}") from error
+
+    def hopsFor(self, tenant: Tenant, kept: Mapping[str, IDialer] | None = None) -> Mapping[str, IDialer]:
+        """
+        See L{ugate.tenancy.tenant.Parts}.
+        """
+        reactor, kept = self.around.reactor, kept or {}
+        config = self.configs[tenant.name].dial
+        return {
+            name: kept.get(name)
+            or Retry(reactor, dialer, config[name].retries + 1, timeout=config[name].timeout)
+            for name, dialer in tenant.dials.items()
+        }
+
+    def dialerFor(self, tenant: Tenant) -> IDialer:
+        """
+        See L{ugate.tenancy.tenant.Parts}.
+
+        @raise StringError: a route cannot be made; the message says where it is.
+        """
+        config = self.configs[tenant.name]
+        direct = Direct(tenant.reactor, self.settings.connect)
+        rules = []
+        for number, route in enumerate(config.routes):
+            try:
+                dialer = _way(tenant, route.via, route.reason, direct)
+            except StringError as error:
+                place = config.origins.get(("routes", str(number)), f"route {number + 1}")
+                raise StringError(f"{place}: routes.via: {error}") from error
+            rules += [Rule(parseMatch(match), dialer, ", ".join(route.via)) for match in route.match]
+        if not any(rule.match == _ANY for rule in rules):
+            rules.append(Rule(_ANY, direct, DIRECT, "since no route says otherwise"))
+        return Routes(rules)
+
+    def limitsFor(self, tenant: Tenant) -> ILimits | None:
+        """
+        See L{ugate.tenancy.tenant.Parts}.
+        """
+        return None
+
+    # Changes.
+
+    def touched(self, configs: Mapping[str, Config]) -> list[str]:
+        """
+        The tenants of which another configuration has something different: parents
+        before children, and in the end those that it does not have.
+        """
+        return [*_touched(self.configs, configs), *(path for path in self.configs if path not in configs)]
+
+    def change(
+        self, configs: Mapping[str, Config], touched: Iterable[str], journal: Journal
+    ) -> Iterator[tuple[str, UgateError]]:
+        """
+        Let the tenants be as another configuration has them.  Those that go are left to
+        L{gone}, since streams of theirs may go on.
+
+        @param touched: see there.
+        @param journal: what takes it all back.
+        @return: what is wrong with it, each with the tenant that it is wrong with.
+        """
+        before = self.configs
+        journal.set(self, "configs", configs)
+        for path in touched:
+            if path not in configs:
+                continue
+            config, old = configs[path], before.get(path)
+            try:
+                tenant = self.tenants.get(path)
+                if tenant is None or old is None:
+                    self._added(path, config, journal)
+                else:
+                    self._changed(tenant, old, config, _delegated(before, path), before[ROOT].node, journal)
+            except UgateError as error:
+                yield path, error
+
+    def gone(self, configs: Mapping[str, Config]) -> list[Tenant]:
+        """
+        Those that a configuration does not have.
+        """
+        return [tenant for path, tenant in self.tenants.items() if path not in configs]
+
+    def remove(self, tenant: Tenant) -> None:
+        """
+        That one is no more.
+        """
+        del self.tenants[tenant.name]
+        if tenant.parent is not None:
+            tenant.parent.remove(tenant)
+
+    def _added(self, path: str, config: Config, journal: Journal) -> None:
+        above = parentPath(path)
+        parent = None if above is None else self.tenants[above]
+        handshake = self.settings.handshake
+        tenant = Tenant(
+            self.around.reactor, name=path, parent=parent, handshake=handshake, around=self.around, parts=self
+        )
+        journal.put(self.tenants, path, tenant)
+        if parent is not None:
+            parent.add(tenant)
+            journal.did(lambda: parent.remove(tenant))
+            self._answer(tenant, self.delegation(path).hosts, journal)
+        tenant.bound(config.policy.private == "allow", _networks(self.delegation(path).ranges))
+        self._probe(tenant, config, path != ROOT)
+
+    def _probe(self, tenant: Tenant, config: Config, forget: bool) -> None:
+        """
+        See whether its parts can be made.
+
+        @param forget: whether to make them again when they are needed.
+        """
+        if config.policy.rules or not forget:
+            assert tenant.policy is not None
+        if config.dial or config.routes or not forget:
+            assert tenant.dialer is not None and tenant.hops is not None
+        if any(getattr(config.policy, each) is not None for each in _CREDENTIALS):
+            assert tenant.portal is not None
+        if forget:
+            for name in ("policy", "portal", "reactor", "hopReactor", "egress", "hopEgress", *_ROUTING):
+                vars(tenant).pop(name, None)
+
+    def _answer(self, tenant: Tenant, hosts: Sequence[str], journal: Journal) -> None:
+        before = tenant.hosts
+        parent = tenant.parent
+        assert parent is not None
+        others = {host: parent.ownerOf(host) for host in hosts}
+        tenant.answerTo(hosts)
+
+        def undo() -> None:
+            tenant.answerTo(before)
+            for host, owner in others.items():
+                if owner is not None and owner is not tenant:
+                    owner.answerTo({*owner.hosts, host})
+
+        journal.did(undo)
+
+    def _changed(
+        self, tenant: Tenant, old: Config, config: Config, had: Delegation, node: Node, journal: Journal
+    ) -> None:
+        has, settings = self.delegation(tenant.name), self.settings
+        if had.hosts != has.hosts:
+            self._answer(tenant, has.hosts, journal)
+        bounds = config.policy.private == "allow", _networks(has.ranges)
+        if tenant.bounds() != bounds:
+            before = tenant.bounds()
+            tenant.bound(*bounds)
+            journal.did(lambda: tenant.bound(*before))
+        if settings.handshake != tenant.handshake:
+            journal.set(tenant, "handshake", settings.handshake)
+        if old.policy.rules != config.policy.rules:
+            self._anew(tenant, ("policy",), journal)
+        if any(getattr(old.policy, each) != getattr(config.policy, each) for each in _CREDENTIALS):
+            self._anew(tenant, ("portal",), journal)
+        if (old.dial, old.routes, node.connect) != (config.dial, config.routes, settings.connect):
+            self._reroute(tenant, old, config, journal)
+        if had.limits != has.limits:
+            self._limit(tenant, has, journal)
+
+    def _anew(self, tenant: Tenant, names: Iterable[str], journal: Journal) -> None:
+        """
+        Make parts of a tenant again, and keep those that are in use.
+        """
+        made = vars(tenant)
+        unused = [name for name in names if name not in made]
+        for name in names:
+            journal.clear(tenant, name)
+            journal.did(partial(made.pop, name, None))
+        for name in names:
+            getattr(tenant, name)
+        for name in unused:
+            made.pop(name, None)
+
+    def _reroute(self, tenant: Tenant, old: Config, config: Config, journal: Journal) -> None:
+        """
+        Other hops and routes; hops that are as they were stay, with what is open there.
+        """
+        dials, hops = (vars(tenant).get(name) for name in ("dials", "hops"))
+        if dials is None or hops is None:
+            self._anew(tenant, _ROUTING, journal)
+            return
+        if old.dial != config.dial:
+            same = _untouched(old, config)
+            keptHops = {
+                name: hops[name] for name in same if name in hops and old.dial[name] == config.dial[name]
+            }
+            keptDials = {name: dials[name] for name in same if name in dials}
+            journal.set(tenant, "dials", self.dialsFor(tenant, keptDials))
+            journal.set(tenant, "hops", self.hopsFor(tenant, keptHops))
+        self._anew(tenant, ("dialer",), journal)
+
+    def _limit(self, tenant: Tenant, has: Delegation, journal: Journal) -> None:
+        """
+        Other limits; what is counted stays so.
+        """
+        limits: Any = vars(tenant).get("limits")
+        if limits is not None:
+            journal.later(lambda: limits.change(has.limits))
+
+
+def _way(tenant: Tenant, via: Sequence[str], reason: str, direct: Direct) -> IDialer:
+    if DENY in via:
+        return Deny(reason) if reason else Deny()
+    if via == (DIRECT,):
+        return direct
+    return dialerFromText(tenant.hopReactor, list(via), {**tenant.hops, DIRECT: direct})
+
+
+def _delegated(configs: Mapping[str, Config], path: str) -> Delegation:
+    above = parentPath(path)
+    if above is None:
+        return _WHOLE
+    return configs[above].tenants.get(path.rpartition("/")[2], _WHOLE)
+
+
+def _touched(before: Mapping[str, Config], after: Mapping[str, Config]) -> Iterator[str]:
+    """
+    The tenants that need a look: parents before children.
+    """
+    old, new = before.get(ROOT), after[ROOT]
+    if old is None or (old.node.connect, old.node.handshake) != (new.node.connect, new.node.handshake):
+        yield from after
+        return
+    delegated: set[str] = set()
+    for path, config in after.items():
+        was = before.get(path)
+        if was is None or path in delegated:
+            yield path
+        elif was is not config and was != config:
+            yield path
+        else:
+            continue
+        if was is not None and was.tenants is not config.tenants:
+            delegated.update(
+                childPath(path, name)
+                for name, has in config.tenants.items()
+                if was.tenants.get(name) is not has and was.tenants.get(name) != has
+            )
+
+
+def _untouched(old: Config, config: Config) -> set[str]:
+    """
+    The hops that are written as they were, and so are all that they are made of.
+    """
+    same = {name for name, dial in config.dial.items() if name in old.dial and old.dial[name].hops == dial.hops}
+    bases = {name: parseChain(config.dial[name].hops).base for name in same}
+    while True:
+        broken = {name for name in same if bases[name] and bases[name] not in same}
+        if not broken:
+            return same
+        same -= broken
+
+
+def _networks(texts: Iterable[str]) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(map(ip_network, texts))

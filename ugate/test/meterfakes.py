@@ -1,0 +1,118 @@
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Streams without sockets, for meters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet.task import Clock
+
+from ugate.metering import Meter, Share
+
+
+class Source:
+    """
+    One direction of a stream, which moves what it has as far as it may.
+
+    @ivar waiting: bytes that have come and may not pass yet.
+    @ivar moved: when how many passed.
+    """
+
+    def __init__(self, clock: Clock, meter: Meter, chunk: int = 65536, whole: bool = False) -> None:
+        self.clock = clock
+        self.waiting = 0
+        self.moved: list[tuple[float, int]] = []
+        self.chunk = chunk
+        self.whole = whole
+        self.isPaused = False
+        self.share = Share(meter, self.resume, whole)
+
+    def give(self, count: int) -> None:
+        """
+        So many bytes come.
+        """
+        self.waiting += count
+        if not self.isPaused:
+            self.go()
+
+    def resume(self) -> None:
+        """
+        It is its turn.
+        """
+        self.isPaused = False
+        self.go()
+
+    def go(self) -> None:
+        """
+        Move what there is.
+        """
+        while self.waiting:
+            room = self.share.room()
+            if not room:
+                self.isPaused = True
+                return
+            count = min(self.waiting, self.chunk)
+            if not self.whole:
+                count = min(count, room)
+            self.waiting -= count
+            self.moved.append((self.clock.seconds(), count))
+            self.share.take(count)
+
+    @property
+    def sum(self) -> int:
+        """
+        How many bytes have passed.
+        """
+        return sum(count for _, count in self.moved)
+
+
+class Mover:
+    """
+    Moves a lent direction as fast as it is allowed to, or slower.
+
+    @ivar rate: how fast it can; L{None} for at once.
+    """
+
+    def __init__(self, clock: Clock, rate: float | None = None) -> None:
+        self.clock = clock
+        self.rate = rate
+        self.count = 0
+        self.allowed = 0
+        self.moved: list[tuple[float, int]] = []
+
+    def move(self, seconds: float) -> None:
+        """
+        Move what can be moved in this time.
+        """
+        can = self.allowed - self.count
+        if self.rate is not None:
+            can = min(can, int(self.rate * seconds))
+        if can > 0:
+            self.count += can
+            self.moved.append((self.clock.seconds(), can))
+
+    @property
+    def sum(self) -> int:
+        """
+        How many bytes have passed.
+        """
+        return self.count
+
+
+def most(moved: Sequence[tuple[float, int]], window: float) -> int:
+    """
+    The most bytes within any window of so many seconds.
+    """
+    moved = sorted(moved)
+    best = current = start = 0
+    for when, count in moved:
+        current += count
+        while moved[start][0] < when - window:
+            current -= moved[start][1]
+            start += 1
+        best = max(best, current)
+    return best
