@@ -24,8 +24,8 @@ from twisted.web.server import NOT_DONE_YET, Request
 from ugate.interfaces import INode, IPrincipal, IServesHTTP
 from ugate.modules.api import Api, Perform
 from ugate.modules.callers import Caller, callerOf, credentialsFrom, someoneOf
-from ugate.modules.checking import checkedFile
 from ugate.modules.changing import Changing
+from ugate.modules.checking import checkedFile
 from ugate.modules.guard import Place, checkOrigin, placeOf
 from ugate.modules.hosts import Hosts
 from ugate.modules.looking import Looking

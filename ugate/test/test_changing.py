@@ -93,7 +93,7 @@ class EditTests(AdminCase):
         """
         going: Deferred[FakeOutcome] = Deferred()
         plain = self.node.reload
-        self.node.reload = lambda trigger: going
+        self.node.reload = lambda trigger, tenants=None: going
         first, second = Client(self.site), Client(self.site)
         head = b"PUT /api/v1/config/dial/z HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         head += b"If-None-Match: *\r\nContent-Length: 2\r\n\r\n{}"
@@ -108,7 +108,7 @@ class EditTests(AdminCase):
         Who does not wait for the answer is not answered, and what they asked for is done.
         """
         going: Deferred[FakeOutcome] = Deferred()
-        self.node.reload = lambda trigger: going
+        self.node.reload = lambda trigger, tenants=None: going
         client = Client(self.site)
         client.say(b"POST /api/v1/reload HTTP/1.1\r\nHost: localhost\r\n\r\n")
         client.leave()

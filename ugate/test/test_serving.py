@@ -27,10 +27,9 @@ class LimitsTests(AdminCase):
         """
         A body of exactly what is allowed is read.
         """
-        body = b'{"text":"' + b"x" * (MAX_BODY - 11) + b'"}'
+        body = b'{"hops":"' + b"x" * (MAX_BODY - 11) + b'"}'
         self.assertEqual(MAX_BODY, len(body))
-        answer = parse(Client(self.site).say(HEAD + b"Content-Length: %d\r\n\r\n" % MAX_BODY + body))
-        self.assertEqual(200, answer.status)
+        self.assertEqual(201, self.ask("PUT", "config/dial/x", body).status)
 
     def test_announced(self) -> None:
         """
