@@ -250,7 +250,9 @@ class Listeners:
             listener = None if config is None else config.listen.get(key[1])
             if listener is None:
                 old.append(listening)
-            elif (key[0] in touched or listening.made[2]) and not _isSame(listening, listener, tenants[key[0]]):
+            elif (key[0] in touched or listening.made[2]) and not _isSame(
+                listening, listener, tenants[key[0]]
+            ):
                 old.append(listening)
                 make[key] = listener
         for path in touched:

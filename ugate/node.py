@@ -403,7 +403,11 @@ def explain(tenant: ITenant, target: Target, who: Principal = OPERATOR) -> list[
             policy.check(info)
         except Refused as refused:
             return [*lines, *_rule(policy, info), str(refused)]
-        return [*lines, *(_rule(policy, info) or [f"policy: {who} ({who.method}) may"]), *owner.dialer.explain(info)]
+        return [
+            *lines,
+            *(_rule(policy, info) or [f"policy: {who} ({who.method}) may"]),
+            *owner.dialer.explain(info),
+        ]
     except Refused as refused:
         return [*lines, str(refused)]
 

@@ -250,9 +250,7 @@ class Reloading:
 
     def _succeeded(self, trigger: str, changed: tuple[str, ...]) -> None:
         self.good += 1
-        self.last = Outcome(
-            time.time(), True, self.last.generation + bool(changed), changed, "", trigger
-        )
+        self.last = Outcome(time.time(), True, self.last.generation + bool(changed), changed, "", trigger)
         self.log.info(
             "reload ({trigger}): {changes}",
             trigger=trigger,
@@ -337,5 +335,3 @@ def closes(path: str, configs: Mapping[str, Config], before: Mapping[str, Config
             return True
         above = parentPath(above)
     return above is not None and configs[above].policy.close
-
-

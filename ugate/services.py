@@ -45,9 +45,7 @@ class Services:
         self._modules = modules
         self._sockets = sockets
 
-    def plan(
-        self, configs: Mapping[str, Config], touched: Iterable[str]
-    ) -> tuple[dict[Key, Any], list[Key]]:
+    def plan(self, configs: Mapping[str, Config], touched: Iterable[str]) -> tuple[dict[Key, Any], list[Key]]:
         """
         What has to be done.
 
@@ -72,7 +70,9 @@ class Services:
                     make[key] = section
         return make, old
 
-    def check(self, make: Mapping[Key, Any], tenants: Mapping[str, ITenant]) -> Iterator[tuple[Key, IService] | str]:
+    def check(
+        self, make: Mapping[Key, Any], tenants: Mapping[str, ITenant]
+    ) -> Iterator[tuple[Key, IService] | str]:
         """
         Make services, which do not run yet.
 

@@ -358,7 +358,9 @@ def _untouched(old: Config, config: Config) -> set[str]:
     """
     The hops that are written as they were, and so are all that they are made of.
     """
-    same = {name for name, dial in config.dial.items() if name in old.dial and old.dial[name].hops == dial.hops}
+    same = {
+        name for name, dial in config.dial.items() if name in old.dial and old.dial[name].hops == dial.hops
+    }
     bases = {name: parseChain(config.dial[name].hops).base for name in same}
     while True:
         broken = {name for name in same if bases[name] and bases[name] not in same}
