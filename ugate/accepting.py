@@ -69,7 +69,7 @@ class Port(tcp.Port):
     there are more, the poll says so again, after everybody else had a turn.
 
     @ivar only: the address that all connect to, if it listens at one alone.
-    @ivar beside: whether it begins while another one, that is about to go, has the same port at other addresses.
+    @ivar beside: whether it begins while one that is about to go has the same port at other addresses.
     @since: ugate NEXT
     """
 

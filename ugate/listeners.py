@@ -135,7 +135,7 @@ def listenerEndpoint(tenant: ITenant, name: str, listener: Listener) -> IStreamS
     below = innermost(endpoint)
     if tenant.parent is not None and isinstance(below, (StandardIOEndpoint, AdoptedStreamServerEndpoint)):
         raise ListenRefused(
-            f"listener {name} ({listener.endpoint}) is of the process itself: only its root tenant may have it"
+            f"listener {name} ({listener.endpoint}) is the process's own: only the root tenant may have it"
         )
     return endpoint
 
@@ -263,7 +263,10 @@ class Listeners:
         return make, old
 
     def check(
-        self, make: Mapping[Key, Listener], tenants: Mapping[str, ITenant]
+        self,
+        make: Mapping[Key, Listener],
+        configs: Mapping[str, Config],
+        tenants: Mapping[str, ITenant],
     ) -> Iterator[str | Listening]:
         """
         Make listeners, which do not listen yet.
@@ -278,10 +281,10 @@ class Listeners:
                 below = innermost(endpoint)
                 if self._settled and isinstance(below, StandardIOEndpoint):
                     raise ListenRefused(
-                        f"listener {name} ({listener.endpoint}) is there from the start or not at all: restart"
+                        f"listener {name} ({listener.endpoint}) can only be there from the start"
                     )
             except (UgateError, OSError) as error:
-                yield f"{_of(path)}{error}"
+                yield f"{_placed(configs, key)}{error}"
                 continue
             gateway = Gateway(
                 tenant,
@@ -378,6 +381,15 @@ def _isSame(listening: Listening, listener: Listener, tenant: ITenant) -> bool:
     handshake, portal, files = _made(listener, tenant)
     had = listening.made
     return listening.listener == listener and had[0] == handshake and had[1] is portal and had[2] == files
+
+
+def _placed(configs: Mapping[str, Config], key: Key) -> str:
+    """
+    Where a listener is written, and whose it is.
+    """
+    path, name = key
+    place = configs[path].origins.get(("listen", name))
+    return _of(path) if place is None else f"{place}: {_of(path)}"
 
 
 def _of(path: str) -> str:

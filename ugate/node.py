@@ -26,30 +26,46 @@ from ugate.errors import Refused
 from ugate.flows import Flows
 from ugate.interfaces import IConfigStore, IModule, INode, ITenant, IWatching
 from ugate.journal import Journal
-from ugate.listeners import ANYONE, OPERATOR, Listeners, Listening, ListenerState, fullName, listenerEndpoint
+from ugate.listeners import ANYONE, OPERATOR, Listeners, ListenerState, Listening, fullName, listenerEndpoint
 from ugate.poll import Poll
 from ugate.relay import Relay
 from ugate.reload import Outcome, Read, Reloading, closes
-from ugate.services import Services
+from ugate.services import Key, Services
 from ugate.stream import Principal, StreamInfo, Target
 from ugate.tenancy.config.kinds import kindsOf
-from ugate.tenancy.config.sections import ROOT
+from ugate.tenancy.config.sections import ROOT, isWithin
 from ugate.tenancy.config.whole import Config
 from ugate.tenancy.egress import OwnListeners
+from ugate.tenancy.limits import USED_UP
 from ugate.tenancy.listening import Sockets
 from ugate.tenancy.tenant import Around, Tenant
+from ugate.tenancy.usage import Usage, UsageFile
 from ugate.tenants import Tenants
 
-__all__ = ["ANYONE", "OPERATOR", "CannotStart", "Node", "explain", "listenerEndpoint", "tenantFrom"]
+__all__ = [
+    "ANYONE",
+    "OPERATOR",
+    "CannotStart",
+    "Node",
+    "explain",
+    "listenerEndpoint",
+    "tenantFrom",
+    "tenantsFrom",
+]
 
 
-def tenantsFrom(around: Around, configs: Mapping[str, Config]) -> Tenants:
+def tenantsFrom(
+    around: Around,
+    configs: Mapping[str, Config],
+    usage: Usage | None = None,
+    usedUp: Callable[[str], object] = lambda path: None,
+) -> Tenants:
     """
     The tenants of a configuration.
 
     @raise UgateError: one of them cannot be made; the message says why, and where it is.
     """
-    tenants = Tenants(around)
+    tenants = Tenants(around, usage, usedUp)
     for path, error in tenants.change(configs, list(configs), Journal()):
         if path == ROOT:
             raise error
@@ -116,6 +132,7 @@ class Node(MultiService):
         store: IConfigStore | None = None,
         modules: Iterable[IModule] = (),
         own: OwnListeners | None = None,
+        usage: Usage | None = None,
     ) -> None:
         """
         @param reactor: the real one.
@@ -128,6 +145,7 @@ class Node(MultiService):
         @param store: where it is read from; what it says has changed is read again.
         @param modules: what sections of other kinds may ask for.
         @param own: is told where this node listens.
+        @param usage: keeps what tenants have used in a month.
         """
         super().__init__()  # type: ignore[no-untyped-call]
         configs = {ROOT: config} if isinstance(config, Config) else config
@@ -144,7 +162,10 @@ class Node(MultiService):
         )
         sockets = Sockets(self.own)
         around = Around(reactor, self.own, self.relay.pump, sockets, self)
-        self._tenants = tenantsFrom(around, configs)
+        self._usage = usage
+        if isinstance(usage, UsageFile):
+            usage.start()
+        self._tenants = tenantsFrom(around, configs, usage, self._usedUp)
         self._listeners = Listeners(self.flows, sockets, self._stdioEnded)
         modules = list(modules)
         self.kinds = kindsOf(modules)
@@ -234,18 +255,31 @@ class Node(MultiService):
 
         @raise CannotStart: with a sentence for each listener that cannot; then none does.
         """
-        configs, tenants = self.configs, self.tenants
-        make, _ = self._listeners.plan(configs, tenants, configs)
-        made = list(self._listeners.check(make, tenants))
-        run, _ = self._services.plan(configs, configs)
-        services = list(self._services.check(run, tenants))
-        troubles = [each for each in (*made, *services) if isinstance(each, str)]
-        listenings = [each for each in made if isinstance(each, Listening)]
+        listenings, services, sections, troubles = self._made()
         troubles += self._listeners.listen(listenings, Journal())
-        runs = [each for each in services if not isinstance(each, str)]
-        troubles += self._services.start(runs, run, Journal())
+        troubles += self._services.start(services, sections, Journal())
         troubles += self._services.privileged()
         self._check(troubles)
+
+    def mistakes(self) -> list[str]:
+        """
+        What no single section shows: listeners that may not start, and modules that
+        cannot be made; a sentence each.  Nothing is opened.
+        """
+        return self._made()[3]
+
+    def _made(self) -> tuple[list[Listening], list[tuple[Key, IService]], Mapping[Key, Any], list[str]]:
+        configs, tenants = self.configs, self.tenants
+        make, _ = self._listeners.plan(configs, tenants, configs)
+        made = list(self._listeners.check(make, configs, tenants))
+        run, _ = self._services.plan(configs, configs)
+        services = list(self._services.check(run, configs, tenants))
+        return (
+            [each for each in made if isinstance(each, Listening)],
+            [each for each in services if not isinstance(each, str)],
+            run,
+            [each for each in (*made, *services) if isinstance(each, str)],
+        )
 
     def _check(self, troubles: list[str]) -> None:
         if troubles:
@@ -308,6 +342,14 @@ class Node(MultiService):
                 self._recheck(stream, path in configs)
         flows.keep(used.union(configs))
 
+    def _usedUp(self, tenant: str) -> None:
+        """
+        A tenant has used up its month, and so have all below it.
+        """
+        for stream in self.flows.streams():
+            if isWithin(stream.owner.name, tenant):
+                stream.close(USED_UP)
+
     def _recheck(self, stream: Any, there: bool) -> None:
         """
         Close a stream that would not be let in any more.
@@ -365,6 +407,9 @@ class Node(MultiService):
     def _cut(self, result: object) -> Any:
         self.flows.stop()
         self.relay.stop()
+        self._tenants.stop()
+        if isinstance(self._usage, UsageFile):
+            self._usage.stop()
         stopping: Deferred[Any] = super().stopService()  # type: ignore[no-untyped-call]
         return stopping
 

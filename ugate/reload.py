@@ -225,8 +225,8 @@ class Reloading:
         make, oldListenings = self._listeners.plan(configs, tenants, touched)
         run, keys = self._services.plan(configs, touched)
         oldServices = {key: self._services.all[key] for key in keys}
-        made = list(self._listeners.check(make, tenants))
-        services = list(self._services.check(run, tenants))
+        made = list(self._listeners.check(make, configs, tenants))
+        services = list(self._services.check(run, configs, tenants))
         troubles = [each for each in (*made, *services) if isinstance(each, str)]
         if troubles:
             return troubles, ([], {})

@@ -71,7 +71,7 @@ class Services:
         return make, old
 
     def check(
-        self, make: Mapping[Key, Any], tenants: Mapping[str, ITenant]
+        self, make: Mapping[Key, Any], configs: Mapping[str, Config], tenants: Mapping[str, ITenant]
     ) -> Iterator[tuple[Key, IService] | str]:
         """
         Make services, which do not run yet.
@@ -80,14 +80,16 @@ class Services:
         """
         for key, section in make.items():
             path, kind, name = key
+            place = configs[path].origins.get((kind, name))
+            where = f"{_of(path)}{kind}.{name}" if place is None else f"{place}: {_of(path)}{kind}.{name}"
             module = self._modules.get(kind)
             if module is None:
-                yield f"{_of(path)}{kind}.{name}: there is no module of that kind"
+                yield f"{where}: there is no module of that kind"
                 continue
             try:
                 yield key, module.makeService(tenants[path], name, section)
             except UgateError as error:
-                yield f"{_of(path)}{kind}.{name}: {error}"
+                yield f"{where}: {error}"
 
     def start(
         self, services: Iterable[tuple[Key, IService]], sections: Mapping[Key, Any], journal: Journal

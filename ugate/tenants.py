@@ -12,7 +12,7 @@ whether they can be, and kept only where they are in use.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final
@@ -29,11 +29,16 @@ from ugate.journal import Journal
 from ugate.tenancy.config.schema import Delegation, Node
 from ugate.tenancy.config.sections import ROOT, childPath, parentPath
 from ugate.tenancy.config.whole import DENY, DIRECT, Config
+from ugate.tenancy.limits import TenantLimits
 from ugate.tenancy.match import parseMatch
+from ugate.tenancy.passwords import inThreadsOf
 from ugate.tenancy.policy import RulesPolicy
 from ugate.tenancy.policyrules import rulesFrom
+from ugate.tenancy.portal import hasCredentials, portalFrom
 from ugate.tenancy.routes import Routes, Rule
 from ugate.tenancy.tenant import Around, Tenant
+from ugate.tenancy.turns import Turns
+from ugate.tenancy.usage import Usage
 
 _WHOLE: Final = Delegation()
 _ANY: Final = parseMatch("*")
@@ -47,14 +52,27 @@ class Tenants:
 
     @ivar configs: what each is configured to do, by path; parents before children.
     @ivar tenants: the same of the tenants themselves.
+    @ivar logins: the paths of those that somebody could log in to, be it for one below.
+    @ivar usage: what each has used in this month.
     @since: ugate NEXT
     """
 
-    def __init__(self, around: Around) -> None:
+    def __init__(
+        self,
+        around: Around,
+        usage: Usage | None = None,
+        usedUp: Callable[[str], object] = lambda path: None,
+    ) -> None:
         """
         @param around: what all of them have around them.
+        @param usage: see there; forgotten at the end unless given.
+        @param usedUp: called with the path of a tenant that has used up its month.
         """
         self.around = around
+        self.usage = Usage() if usage is None else usage
+        self.logins: frozenset[str] = frozenset()
+        self._usedUp = lambda limits: usedUp(limits.path)
+        self._turns: Turns | None = None
         self.configs: Mapping[str, Config] = {}
         self.tenants: dict[str, Tenant] = {}
 
@@ -92,13 +110,17 @@ class Tenants:
 
         @raise ConfigError: a file cannot be used, and why.
         """
-        users = self.configs[tenant.name].policy.users
-        if users is None:
+        path = tenant.name
+        if path not in self.logins:
             return None
-        from ugate.tenancy.passwords import PasswordFile, portalFor
+        if self._turns is None:
+            self._turns = Turns(inThreadsOf(self.around.reactor))
+        policy = self.configs[path].policy
+        return portalFrom(self.around.reactor, policy, path, self._portalOf, always=True, defer=self._turns)
 
-        portal: Portal = portalFor(PasswordFile(users, self.around.reactor))
-        return portal
+    def _portalOf(self, path: str) -> Portal | None:
+        tenant = self.tenants.get(path)
+        return None if tenant is None else tenant.portal
 
     def dialsFor(self, tenant: Tenant, kept: Mapping[str, IDialer] | None = None) -> Mapping[str, IDialer]:
         """
@@ -152,9 +174,17 @@ class Tenants:
 
     def limitsFor(self, tenant: Tenant) -> ILimits | None:
         """
-        See L{ugate.tenancy.tenant.Parts}.
+        See L{ugate.tenancy.tenant.Parts}: the root has those of the node alone.
         """
-        return None
+        parent = tenant.parent
+        if parent is None:
+            return None
+        above: Any = parent.limits
+        section = self.delegation(tenant.name).limits
+        limits: Any = TenantLimits(
+            self.around.reactor, section, above, path=tenant.name, usage=self.usage, usedUp=self._usedUp
+        )
+        return limits  # type: ignore[no-any-return]
 
     # Changes.
 
@@ -163,7 +193,19 @@ class Tenants:
         The tenants of which another configuration has something different: parents
         before children, and in the end those that it does not have.
         """
-        return [*_touched(self.configs, configs), *(path for path in self.configs if path not in configs)]
+        before = self.configs
+        touched = list(_touched(before, configs))
+        gone = [path for path in before if path not in configs]
+        flipped = {
+            path
+            for path in (*touched, *gone)
+            if _hasLogins(before.get(path)) != _hasLogins(configs.get(path))
+        }
+        above = {each for path in flipped for each in _above(path)} & configs.keys()
+        if not above.issubset(touched):
+            wanted = above.union(touched)
+            touched = [path for path in configs if path in wanted]
+        return [*touched, *gone]
 
     def change(
         self, configs: Mapping[str, Config], touched: Iterable[str], journal: Journal
@@ -176,8 +218,12 @@ class Tenants:
         @param journal: what takes it all back.
         @return: what is wrong with it, each with the tenant that it is wrong with.
         """
-        before = self.configs
+        before, logins = self.configs, self.logins
+        touched = list(touched)
         journal.set(self, "configs", configs)
+        if any(_hasLogins(before.get(path)) != _hasLogins(configs.get(path)) for path in touched):
+            having = {path for path, config in configs.items() if _hasLogins(config)}
+            journal.set(self, "logins", frozenset(having.union(*map(_above, having))))
         for path in touched:
             if path not in configs:
                 continue
@@ -188,6 +234,8 @@ class Tenants:
                     self._added(path, config, journal)
                 else:
                     self._changed(tenant, old, config, _delegated(before, path), before[ROOT].node, journal)
+                    if (path in logins) != (path in self.logins):
+                        self._anew(tenant, ("portal",), journal)
             except UgateError as error:
                 yield path, error
 
@@ -204,6 +252,15 @@ class Tenants:
         del self.tenants[tenant.name]
         if tenant.parent is not None:
             tenant.parent.remove(tenant)
+
+    def stop(self) -> None:
+        """
+        Forget all timers.
+        """
+        for tenant in self.tenants.values():
+            limits: Any = vars(tenant).get("limits")
+            if limits is not None:
+                limits.stop()
 
     def _added(self, path: str, config: Config, journal: Journal) -> None:
         above = parentPath(path)
@@ -230,7 +287,7 @@ class Tenants:
             assert tenant.policy is not None
         if config.dial or config.routes or not forget:
             assert tenant.dialer is not None and tenant.hops is not None
-        if any(getattr(config.policy, each) is not None for each in _CREDENTIALS):
+        if hasCredentials(config.policy):
             assert tenant.portal is not None
         if forget:
             for name in ("policy", "portal", "reactor", "hopReactor", "egress", "hopEgress", *_ROUTING):
@@ -340,12 +397,9 @@ def _touched(before: Mapping[str, Config], after: Mapping[str, Config]) -> Itera
     delegated: set[str] = set()
     for path, config in after.items():
         was = before.get(path)
-        if was is None or path in delegated:
-            yield path
-        elif was is not config and was != config:
-            yield path
-        else:
+        if was is not None and path not in delegated and (was is config or was == config):
             continue
+        yield path
         if was is not None and was.tenants is not config.tenants:
             delegated.update(
                 childPath(path, name)
@@ -367,6 +421,22 @@ def _untouched(old: Config, config: Config) -> set[str]:
         if not broken:
             return same
         same -= broken
+
+
+def _hasLogins(config: Config | None) -> bool:
+    return config is not None and hasCredentials(config.policy)
+
+
+def _above(path: str) -> list[str]:
+    """
+    All tenants that one is within.
+    """
+    found = []
+    above = parentPath(path)
+    while above is not None:
+        found.append(above)
+        above = parentPath(above)
+    return found
 
 
 def _networks(texts: Iterable[str]) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -25,11 +25,20 @@ socks4Client = HopParser("socks4")
 connectClient = HopParser("connect")
 
 adminModule = LazyModule(
-    "admin", "ugate.modules.admin:AdminModule", "who looks after a tenant by the admin API"
+    "admin",
+    "ugate.modules.admin:AdminModule",
+    "who looks after a tenant by the admin API",
+    "ugate.modules.sections:AdminSection",
 )
 httpModule = LazyModule(
-    "http", "ugate.modules.http:HttpModule", "a port for the admin API, the metrics and what modules show"
+    "http",
+    "ugate.modules.http:HttpModule",
+    "a port for the admin API, the metrics and what modules show",
+    "ugate.modules.sections:HttpSection",
 )
 remotesModule = LazyModule(
-    "remotes", "ugate.modules.remotes:RemotesModule", "modules that are on another node"
+    "remotes",
+    "ugate.modules.remotes:RemotesModule",
+    "modules that are on another node",
+    "ugate.modules.sections:RemoteSection",
 )

@@ -8,35 +8,17 @@ The module C{admin}: which principals look after a tenant.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from msgspec import Meta, Struct
 from zope.interface import implementer
 
 from twisted.application.service import IService, Service
 
 from ugate.errors import StringError
 from ugate.interfaces import IModule, ITenant
+from ugate.modules.sections import AdminSection
 from ugate.stream import Principal
 from ugate.tenancy.who import parseWho
-
-
-class AdminSection(Struct, frozen=True, forbid_unknown_fields=True):
-    """
-    Who looks after this tenant and all below it.
-    """
-
-    who: Annotated[
-        tuple[Annotated[str, Meta(min_length=1, extra={"wanted": "NAME or METHOD:NAME, maybe with *"})], ...],
-        Meta(
-            min_length=1,
-            description="Principals of this tenant: a name, or a method of login and a name, with *.",
-            examples=["carol", "token:*"],
-            extra={"one": True},
-            extra_json_schema={"x-type": ["array", "string"]},
-        ),
-    ]
-    may: Annotated[Literal["change", "look"], Meta(description="What they may do.")] = "change"
 
 
 class Admin(Service):

@@ -10,9 +10,8 @@ Which tenant a request is for is said by C{Host}: whose name it is, or else whos
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Any
 
-from msgspec import Meta, Struct
 from zope.interface import implementer
 
 from twisted.application.service import IService, Service
@@ -26,28 +25,8 @@ from ugate.endpoints.reach import onlyLocal
 from ugate.errors import ListenRefused
 from ugate.interfaces import IModule, INode, ITenant
 from ugate.modules.pages import Pages
+from ugate.modules.sections import ADMIN, METRICS, HttpSection
 from ugate.modules.serving import LimitedSite
-from ugate.tenancy.config.schema import Endpoint
-
-ADMIN: Final = "admin"
-METRICS: Final = "metrics"
-MODULES: Final = "modules"
-
-
-class HttpSection(Struct, frozen=True, forbid_unknown_fields=True):
-    """
-    One port for HTTP.
-    """
-
-    endpoint: Annotated[
-        Endpoint,
-        Meta(description="Where it listens: an endpoint string.", examples=["tcp:15000:interface=127.0.0.1"]),
-    ] = "tcp:15000:interface=127.0.0.1"
-    serve: Annotated[
-        tuple[Literal["admin", "metrics", "modules"], ...],
-        Meta(min_length=1, description="What is there.", extra={"one": True}),
-    ] = (ADMIN, METRICS, MODULES)
-
 
 class HttpPort(Service):
     """

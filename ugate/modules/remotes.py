@@ -9,35 +9,18 @@ The module C{remotes}: modules that are on another node, and how that one is rea
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Annotated, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-from msgspec import Meta, Struct
 from zope.interface import implementer
 
 from twisted.application.service import IService, Service
 
 from ugate.errors import StringError
 from ugate.interfaces import IModule, ITenant
-from ugate.tenancy.config.schema import Secret
+from ugate.modules.sections import RemoteSection
 
 _SCHEMES: Final = ("http", "https")
-
-
-class RemoteSection(Struct, frozen=True, forbid_unknown_fields=True):
-    """
-    Where the modules are that have the name of this section.
-    """
-
-    url: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            description="The HTTP port of the other node.",
-            examples=["https://gate.example:15000"],
-        ),
-    ]
-    token: Annotated[Secret, Meta(description="The bearer token with which we come.")] | None = None
 
 
 class Remote(Service):

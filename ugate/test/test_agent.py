@@ -24,7 +24,8 @@ from ugate.errors import Cause, Refused, StringError
 from ugate.interfaces import INode, ITenant
 from ugate.modules.agent import ModuleAgent
 from ugate.modules.loopback import LoopbackEndpoint
-from ugate.modules.remotes import Remote, RemoteSection, RemotesModule
+from ugate.modules.remotes import Remote, RemotesModule
+from ugate.modules.sections import RemoteSection
 from ugate.tenancy.config.schema import Secret
 from ugate.test.adminfakes import FakeNode
 from ugate.test.test_pages import Showing

@@ -34,6 +34,7 @@ from ugate.gateway import Gateway, Inbound
 from ugate.interfaces import Auth
 from ugate.leg import Leg
 from ugate.modules.lazy import LazyModule
+from ugate.node import Node
 from ugate.protocols.auto import Auto, Fixed
 from ugate.protocols.credentials import BearerToken, PeerCertificate
 from ugate.protocols.httpconnect import HttpProxy
@@ -48,6 +49,7 @@ from ugate.stream import StreamInfo, Target
 from ugate.tenancy.config.commandline import CommandLineStore
 from ugate.tenancy.config.files import FileStore
 from ugate.tenancy.config.stack import Stack
+from ugate.tenancy.config.whole import Config
 from ugate.tenancy.egress import Egress, OwnListeners
 from ugate.tenancy.policy import KnownPrincipals, RulesPolicy
 from ugate.tenancy.routes import Routes
@@ -128,6 +130,8 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.protocols.socks5.Socks5": lambda: Socks5(INFO, Auth.NONE),
     "ugate.protocols.socks5client.Socks5Client": lambda: Socks5Client(TARGET),
     "ugate.pump.Pump": BY_CLASS,
+    "ugate.tenancy.listening.Held": BY_CLASS,
+    "ugate.node.Node": lambda: Node(REACTOR, Config()),
     "ugate.stream.StreamInfo": lambda: INFO,
     "ugate.tenancy.config.commandline.CommandLineStore": CommandLineStore,
     "ugate.tenancy.config.files.FileStore": lambda: FileStore("/nowhere.yaml"),

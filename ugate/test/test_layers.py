@@ -83,6 +83,7 @@ LAYERS = (
             "ugate.services",
             "ugate.journal",
             "ugate.reload",
+            "ugate.logs",
             "ugate.tap",
             "ugate.cli",
             "ugate.testing",

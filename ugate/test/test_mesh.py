@@ -101,7 +101,9 @@ class StreamTests(MeshCase):
             with open(path, "w") as file:
                 file.write(text)
             os.chmod(path, 0o600)
-        self.build(1, listen={"main": "auto:tcp:1080"}, policy={"users": users})
+        self.build(
+            1, listen={"main": "auto:tcp:1080"}, policy={"users": users, "rules": [{"action": "allow"}]}
+        )
         for prefix in ("socks", "connect"):
             for path, isGood in ((good, True), (bad, False)):
                 asking = self.ask(f"{prefix}:gate1:1080:user=alice:passwordFile={path}:to=db\\:{PORT}")

@@ -112,7 +112,7 @@ class LinesTests(NodeCase):
         self.assertEqual(self.lines("auto:unix:/run/ugate"), ["main: listening on unix:/run/ugate"])
         node = self.start(self.config({"main": "auto:unix:/run/ugate"}))
         port: Any = node.ports["main"]
-        port.address = UNIXAddress(b"\0ugate")
+        port.place.port.address = UNIXAddress(b"\0ugate")
         self.assertEqual(list(lines(node)), ["main: listening on unix:@ugate"])
 
     def test_noNcat(self) -> None:

@@ -241,6 +241,9 @@ class Node(Struct, frozen=True, forbid_unknown_fields=True):
     log: Annotated[
         Literal["text", "json"], Meta(description="What a line of the log is: for people, or for programs.")
     ] = "text"
+    state: Annotated[
+        str, Meta(description="A folder for what outlives the process, such as the bytes of the month.")
+    ] = ""
 
 
 Rate = Annotated[

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 from ugate.test.interop.asking import connect, connected, curl, readHead, socks4
 from ugate.test.interop.peers import PASSWORD, USER
-from ugate.test.interop.processes import HOST, InteropTestCase, freePort, twistd
+from ugate.test.interop.processes import ALLOW, HOST, InteropTestCase, freePort, twistd
 from ugate.test.interop.targets import StreamServer, echo, readExactly, webServer
 from ugate.test.interop.test_clients import passwordLine
 
@@ -29,7 +29,7 @@ class PasswordFileTests(InteropTestCase):
         self.gateway = self.ugate(
             config=f"""
 listen: {{main: "auto:tcp:0:{EVERYWHERE}"}}
-policy: {{users: "{self.users}"}}
+policy: {{users: "{self.users}", rules: [{{action: allow}}]}}
 """
         )
         self.server = webServer(self)
@@ -161,7 +161,7 @@ class StartTests(InteropTestCase):
         Unless the configuration says that this is wanted.
         """
         gateway = self.ugate(
-            config=f'listen: {{main: {{endpoint: "auto:tcp:0:{EVERYWHERE}", open: true}}}}\n'
+            config=f'listen: {{main: {{endpoint: "auto:tcp:0:{EVERYWHERE}", open: true}}}}\n' + ALLOW
         )
         server = webServer(self)
         answer = curl(self, "-x", gateway.url("socks5h"), f"http://{HOST}:{server.port}/who")
@@ -180,7 +180,7 @@ class StartTests(InteropTestCase):
         A password file that everybody may read.
         """
         users = self.write("users", passwordLine(), 0o644)
-        config = self.write("gate.yaml", f'policy: {{users: "{users}"}}\n')
+        config = self.write("gate.yaml", f'policy: {{users: "{users}", rules: [{{action: allow}}]}}\n')
         self.assertIn("chmod o-rwx", self._refused("--config", str(config)))
 
     def test_portTaken(self) -> None:
