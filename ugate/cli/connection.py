@@ -117,12 +117,13 @@ def tokenFrom(path: str) -> str:
     return token
 
 
-def nodeFrom(url: str | None, tokenFile: str | None, environment: Mapping[str, str] = os.environ) -> Node:
+def nodeFrom(url: str | None, tokenFile: str | None, environment: Mapping[str, str] | None = None) -> Node:
     """
     The node that options and variables name.
 
     @raise UgateError: the token cannot be had, or would be sent for all to read.
     """
+    environment = os.environ if environment is None else environment
     url = url or environment.get("UGATE_URL") or URL
     path = tokenFile or environment.get("UGATE_TOKEN_FILE")
     token = tokenFrom(path) if path else ""

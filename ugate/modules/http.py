@@ -28,6 +28,7 @@ from ugate.modules.pages import Pages
 from ugate.modules.sections import ADMIN, METRICS, HttpSection
 from ugate.modules.serving import LimitedSite
 
+
 class HttpPort(Service):
     """
     The port of one section.

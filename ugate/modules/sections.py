@@ -3,8 +3,8 @@
 # See LICENSE for details.
 
 """
-What is in the sections of ugate's own modules.  A node knows these from its start, and imports what does it all
-when there is such a section.
+What is in the sections of ugate's own modules.  A node knows these from its start, and imports the rest of a
+module when there is such a section.
 """
 
 from __future__ import annotations
@@ -67,5 +67,3 @@ class RemoteSection(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ]
     token: Annotated[Secret, Meta(description="The bearer token with which we come.")] | None = None
-
-

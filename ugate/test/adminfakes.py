@@ -26,9 +26,9 @@ from ugate.errors import Cause, Denied, Phase, UgateError
 from ugate.flows import Refusal, Totals
 from ugate.interfaces import INode, IPrincipal, IWritableStore
 from ugate.modules.admin import Admin
-from ugate.modules.sections import AdminSection
 from ugate.modules.lazy import LazyModule
 from ugate.modules.pages import Pages
+from ugate.modules.sections import AdminSection
 from ugate.modules.serving import LimitedSite
 from ugate.stream import ROOT, Principal, StreamInfo, Target
 from ugate.tenancy.config.kinds import kindsOf
