@@ -309,7 +309,7 @@ class IConfigStore(Interface):
 class IWritableStore(IConfigStore):
     """
     A store that can be changed through it.  When a call returns, the change is kept;
-    when it raises, nothing is changed.
+    when it raises, nothing is changed.  One that cannot now has a false C{isWritable}.
     """
 
     def put(tenant: str, kind: str, name: str, section: Mapping[str, object]) -> None:
@@ -342,6 +342,11 @@ class IWatching(Interface):
     def stop() -> None:
         """
         Watch no more; no callback comes after this.
+        """
+
+    def reload() -> object:
+        """
+        Look for changes now, and call back if there are any; also before it is started.
         """
 
 

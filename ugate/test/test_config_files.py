@@ -13,7 +13,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.interfaces import IConfigStore
-from ugate.tenancy.config.files import MAX_BYTES, MAX_FILES, FileStore
+from ugate.tenancy.config.files import FileStore
+from ugate.tenancy.config.filetext import MAX_BYTES
 from ugate.tenancy.config.sections import ONLY, ROOT, IDiagnosed
 
 
@@ -320,11 +321,13 @@ class DirectoryTests(StoreCase):
         A directory has at least one file, and not too many.
         """
         path = str(self.directory)
-        wanted = f"files *.yaml, *.yml or *.json; wanted 1 to {MAX_FILES}"
-        self.assertEqual([f"{path}: 0 {wanted}"], told(FileStore(path)))
-        for number in range(MAX_FILES + 1):
+        self.assertEqual(
+            [f"{path}: no file *.yaml, *.yml or *.json; wanted one at least"], told(FileStore(path))
+        )
+        for number in range(3):
             os.symlink("/dev/null", f"{path}/{number}.yaml")
-        self.assertEqual([f"{path}: {MAX_FILES + 1} {wanted}"], told(FileStore(path)))
+        self.assertEqual([], told(FileStore(path, limit=3)))
+        self.assertEqual([f"{path}: more than 2 files; wanted fewer"], told(FileStore(path, limit=2)))
 
     def test_swapped(self) -> None:
         """

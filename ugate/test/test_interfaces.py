@@ -52,7 +52,9 @@ from ugate.protocols.socks5client import Socks5Client
 from ugate.relay import Relay
 from ugate.stream import StreamInfo, Target
 from ugate.tenancy.config.commandline import CommandLineStore
+from ugate.tenancy.config.environment import EnvironmentStore
 from ugate.tenancy.config.files import FileStore
+from ugate.tenancy.config.sqlite import SQLiteStore
 from ugate.tenancy.config.stack import Stack
 from ugate.tenancy.config.whole import Config
 from ugate.tenancy.egress import Egress, OwnListeners
@@ -146,7 +148,9 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.node.Node": lambda: Node(REACTOR, Config()),
     "ugate.stream.StreamInfo": lambda: INFO,
     "ugate.tenancy.config.commandline.CommandLineStore": CommandLineStore,
+    "ugate.tenancy.config.environment.EnvironmentStore": lambda: EnvironmentStore(environment={}),
     "ugate.tenancy.config.files.FileStore": lambda: FileStore("/nowhere.yaml"),
+    "ugate.tenancy.config.sqlite.SQLiteStore": lambda: SQLiteStore("/nowhere/nowhere.db"),
     "ugate.tenancy.config.stack.Stack": lambda: Stack([]),
     "ugate.tenancy.egress.Egress": lambda: Egress(OwnListeners(), private=True),
     "ugate.tenancy.passwords.PasswordFile": BY_CLASS,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -227,6 +228,23 @@ class Reading:
         return entries
 
 
+def _asType(wanted: inspect.Type) -> Any:
+    """
+    The annotation of a leaf again, with its limits.
+    """
+    if isinstance(wanted, inspect.LiteralType):
+        return _annotation(None, tuple(wanted.values))
+    return _annotation(type(wanted), tuple([getattr(wanted, name, None) for name in _LIMITS]))
+
+
+@lru_cache(maxsize=1000)
+def _annotation(kind: type | None, limits: tuple[Any, ...]) -> Any:
+    if kind is None:
+        return Literal[limits]
+    given = {name: limit for name, limit in zip(_LIMITS, limits, strict=True) if limit is not None}
+    return Annotated[_LEAVES[kind], msgspec.Meta(**given)]
+
+
 def isSecret(wanted: inspect.Type) -> bool:
     """
     Whether a L{Secret} is wanted, or one is among what is.
@@ -242,13 +260,3 @@ def unshown(place: Place) -> Place:
     The same place, but without the text that is there.
     """
     return Place(Source(place.source.name, (), place.source.numbered), place.line, place.column, place.width)
-
-
-def _asType(wanted: inspect.Type) -> Any:
-    """
-    The annotation of a leaf again, with its limits.
-    """
-    if isinstance(wanted, inspect.LiteralType):
-        return Literal[wanted.values]
-    given = {name: getattr(wanted, name) for name in _LIMITS if getattr(wanted, name, None) is not None}
-    return Annotated[_LEAVES[type(wanted)], msgspec.Meta(**given)]

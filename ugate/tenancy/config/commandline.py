@@ -9,7 +9,7 @@ Sections from the command line, which is one more store.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from zope.interface import implementer
@@ -99,6 +99,12 @@ class CommandLineStore:
         The options that are not of their shape.
         """
         return list(self._mistakes)
+
+    def tenants(self) -> Mapping[str, Place]:
+        """
+        All tenants that have anything here are named here.
+        """
+        return {}
 
     def isWhole(self, tenant: str, kind: str) -> bool:
         """

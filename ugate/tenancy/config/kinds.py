@@ -17,10 +17,7 @@ from msgspec import Struct, inspect
 from ugate.errors import StringError
 from ugate.tenancy.config.mistakes import suggestion
 from ugate.tenancy.config.schema import FORMS, TYPES
-from ugate.tenancy.config.sections import KINDS, NAME_SHAPE, Kind, Order, isName
-
-OWN_KEYS: Final = tuple(TYPES["tenants"].__struct_fields__)
-"""The keys of a tenant that its parent gives it; no kind has such a name."""
+from ugate.tenancy.config.sections import DELEGATED, KINDS, NAME_SHAPE, Kind, Order, isName
 
 
 class HasSchema(Protocol):
@@ -91,7 +88,7 @@ def kindsOf(modules: Iterable[HasSchema]) -> Kinds:
         name = module.name
         if not isName(name):
             raise StringError(f"{name!r} cannot name a kind of sections; wanted {NAME_SHAPE}")
-        if name in types or name in OWN_KEYS:
+        if name in types or name in DELEGATED:
             raise StringError(f"two kinds of sections are named {name!r}; wanted each name once")
         kinds[name] = Kind(Order.NAMED)
         forms[name] = types[name] = module.schema

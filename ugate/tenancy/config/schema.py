@@ -20,66 +20,30 @@ from typing import Annotated, Any, Final, Literal
 from msgspec import Meta, Struct, inspect
 
 from ugate.errors import UgateError
+from ugate.tenancy.config.texts import (
+    ONE_OR_LIST,
+    SECONDS,
+    Address,
+    Certificates,
+    Count,
+    Endpoint,
+    Grace,
+    Hops,
+    Keys,
+    Pattern,
+    ProtocolName,
+    Rate,
+    Seconds,
+    Size,
+    TenantPath,
+    Tokens,
+    Users,
+    Way,
+    Who,
+)
 
-_LONGEST: Final = 30 * 86400
-_SECONDS: Final = {"unit": "seconds"}
-_MOST: Final = 10**18
-# What is for the JSON Schema: msgspec would put its own type over that of another name.
-_ONE_OR_LIST: Final = {"x-type": ["array", "string"]}
-_SIZE: Final = {"x-type": ["integer", "string"], "pattern": "^[0-9]+(\\.[0-9]+)?([KkMGTP]i?)?B?$"}
 MAX_SECRET: Final = 1024 * 1024
 """How large the file of a secret may be."""
-
-Name = Annotated[
-    str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_.-]{0,63}$", description="A name that others refer to.")
-]
-Endpoint = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        description="A server endpoint string: what is spoken, and where it listens.",
-        examples=["auto:tcp:1080:interface=127.0.0.1"],
-        extra={"check": "endpoint", "wanted": "an endpoint string, as in auto:tcp:1080:interface=127.0.0.1"},
-    ),
-]
-Hops = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        description="A hop, or a chain of hops in the order in which a stream passes them.",
-        examples=["socks:proxy:1080", "socks:a:1080 -> connect:b:3128"],
-        extra={"check": "hops", "wanted": "a hop or a chain, as in socks:a:1080 -> connect:b:3128"},
-    ),
-]
-Address = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        description="Where every stream of this listener goes.",
-        examples=["db.internal:5432", "[2001:db8::1]:22"],
-        extra={"check": "target", "wanted": "HOST:PORT"},
-    ),
-]
-Pattern = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        description="A host, *.suffix, *, an address or a range, each with an optional :PORT or :LOW-HIGH.",
-        examples=["*.corp", "10.0.0.0/8", "*:25", "[2001:db8::/32]:443"],
-        extra={"check": "match", "wanted": "a host, *.suffix, * or an address range, maybe with :PORT"},
-    ),
-]
-Way = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        description="The name of a dial section, hops, 'direct' or 'deny'.",
-        examples=["office", "direct", "socks:proxy:1080"],
-        extra={"check": "via", "wanted": "a name in dial, hops, direct or deny"},
-    ),
-]
-Seconds = Annotated[float, Meta(gt=0, le=_LONGEST, description="Seconds.", extra=_SECONDS)]
-Grace = Annotated[float, Meta(ge=0, le=_LONGEST, description="Seconds, maybe none.", extra=_SECONDS)]
 
 
 class Listener(Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,7 +65,7 @@ class Dial(Struct, frozen=True, forbid_unknown_fields=True):
 
     hops: Hops
     timeout: Annotated[
-        float, Meta(gt=0, le=3600, description="Seconds until one try has failed.", extra=_SECONDS)
+        float, Meta(gt=0, le=3600, description="Seconds until one try has failed.", extra=SECONDS)
     ] = 10.0
     retries: Annotated[int, Meta(ge=0, le=20, description="How often to try again after a failure.")] = 2
 
@@ -119,43 +83,6 @@ class RouteSection(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(max_length=1000, description="What whoever is refused is told.")] = ""
 
 
-_Users = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        description="The password file: its path.",
-        extra={"check": "users", "wanted": "the path of a password file"},
-    ),
-]
-_Tokens = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        description="The file of bearer tokens, hashed: its path.",
-        extra={"check": "tokens", "wanted": "the path of a file of tokens"},
-    ),
-]
-_Keys = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        description="The SSH keys of who may log in, in the format of OpenSSH: the path of the file.",
-        extra={"check": "keys", "wanted": "the path of an authorized_keys file"},
-    ),
-]
-_Certificates = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        description="Who may log in with a certificate, by fingerprint: the path of the file.",
-        extra={"check": "certificates", "wanted": "the path of a file of fingerprints"},
-    ),
-]
-_Who = Annotated[str, Meta(min_length=1, extra={"wanted": "NAME or METHOD:NAME, maybe with *"})]
-_Path = Annotated[str, Meta(min_length=1, extra={"wanted": "the path of a tenant, maybe with *"})]
-_Protocol = Annotated[str, Meta(min_length=1, extra={"wanted": "the name of a protocol, as in socks"})]
-
-
 class PolicyRule(Struct, frozen=True, forbid_unknown_fields=True):
     """
     Some streams, and whether they may be; the first rule that fits decides.  What is left out fits all.
@@ -163,33 +90,33 @@ class PolicyRule(Struct, frozen=True, forbid_unknown_fields=True):
 
     action: Annotated[Literal["allow", "deny"], Meta(description="What is done with such a stream.")]
     who: Annotated[
-        tuple[_Who, ...],
+        tuple[Who, ...],
         Meta(
             min_length=1,
             description="Principals: a name, or a method of login and a name, with * for any characters.",
             examples=["bob", "password:*"],
             extra={"one": True},
-            extra_json_schema=_ONE_OR_LIST,
+            extra_json_schema=ONE_OR_LIST,
         ),
     ] = ()
     tenant: Annotated[
-        tuple[_Path, ...],
+        tuple[TenantPath, ...],
         Meta(
             min_length=1,
             description="Whose credentials proved who it is: paths of tenants, with * for any characters.",
             examples=["alice", "alice/*"],
             extra={"one": True},
-            extra_json_schema=_ONE_OR_LIST,
+            extra_json_schema=ONE_OR_LIST,
         ),
     ] = ()
     protocol: Annotated[
-        tuple[_Protocol, ...],
+        tuple[ProtocolName, ...],
         Meta(
             min_length=1,
             description="What the client speaks.",
             examples=["socks"],
             extra={"one": True},
-            extra_json_schema=_ONE_OR_LIST,
+            extra_json_schema=ONE_OR_LIST,
         ),
     ] = ()
     target: Annotated[
@@ -199,7 +126,7 @@ class PolicyRule(Struct, frozen=True, forbid_unknown_fields=True):
             description="Targets, by patterns of which any may fit.",
             examples=["*.corp:443", "10.0.0.0/8"],
             extra={"one": True},
-            extra_json_schema=_ONE_OR_LIST,
+            extra_json_schema=ONE_OR_LIST,
         ),
     ] = ()
     reason: Annotated[str, Meta(max_length=1000, description="What whoever is refused is told.")] = ""
@@ -210,10 +137,10 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     Who may use the gateway, and what for.
     """
 
-    users: _Users | None = None
-    tokens: _Tokens | None = None
-    keys: _Keys | None = None
-    certificates: _Certificates | None = None
+    users: Users | None = None
+    tokens: Tokens | None = None
+    keys: Keys | None = None
+    certificates: Certificates | None = None
     private: Annotated[
         Literal["allow", "deny"], Meta(description="Whether streams may go to private address ranges.")
     ] = "allow"
@@ -244,13 +171,6 @@ class Node(Struct, frozen=True, forbid_unknown_fields=True):
     state: Annotated[
         str, Meta(description="A folder for what outlives the process, such as the bytes of the month.")
     ] = ""
-
-
-Rate = Annotated[
-    int, Meta(ge=1, le=_MOST, extra={"unit": "bytes a second", "size": True}, extra_json_schema=_SIZE)
-]
-Size = Annotated[int, Meta(ge=0, le=_MOST, extra={"unit": "bytes", "size": True}, extra_json_schema=_SIZE)]
-Count = Annotated[int, Meta(ge=0, le=10_000_000)]
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
@@ -285,7 +205,7 @@ class Delegation(Struct, frozen=True, forbid_unknown_fields=True):
             ],
             ...,
         ],
-        Meta(description="The names that are its own.", extra={"one": True}, extra_json_schema=_ONE_OR_LIST),
+        Meta(description="The names that are its own.", extra={"one": True}, extra_json_schema=ONE_OR_LIST),
     ] = ()
     ranges: Annotated[
         tuple[
@@ -302,7 +222,7 @@ class Delegation(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             description="The private addresses that its streams may go to, beside public ones.",
             extra={"one": True},
-            extra_json_schema=_ONE_OR_LIST,
+            extra_json_schema=ONE_OR_LIST,
         ),
     ] = ()
     limits: Annotated[Limits, Meta(description="How much it may use.")] = Limits()

@@ -26,6 +26,9 @@ ROOT: Final = "root"
 ONLY: Final = ""
 """The name of the section of a kind that has just one."""
 
+DELEGATED: Final = ("hosts", "ranges", "limits")
+"""What a tenant has of its parent: the keys of a section of C{tenants}; no kind has such a name."""
+
 MAX_DEPTH: Final = 16
 """How deep tenants may be tenants of each other."""
 
@@ -97,6 +100,13 @@ def parentPath(path: str) -> str | None:
     return parent if slash else ROOT
 
 
+def depth(path: str) -> int:
+    """
+    How many tenants there are from the root, which is 0, to this one.
+    """
+    return 0 if path == ROOT else path.count("/") + 1
+
+
 def isWithin(path: str, ancestor: str) -> bool:
     """
     Whether a tenant is another one, or below it.
@@ -139,6 +149,8 @@ class Section(Mapping[str, object]):
         """
         This section with the keys added that only the other one has.
         """
+        if isinstance(self.written, Table) and not self.written.entries:
+            return other
         if not (isinstance(self.written, Table) and isinstance(other.written, Table)):
             return self
         mine = {key.text for key, _ in self.written.entries}
@@ -161,6 +173,12 @@ class IDiagnosed(Interface):
         Whether all names of a kind could be read, so that one which is not there does not exist.
         """
 
+    def tenants() -> Mapping[str, Place]:
+        """
+        Tenants of whom there are sections although another store may have to say that there are such
+        tenants; each with the place of one.
+        """
+
 
 def asSection(section: Mapping[str, object], kind: str, name: str) -> Section:
     """
@@ -177,3 +195,10 @@ def isName(text: str) -> bool:
     Whether this may name a section: see L{NAME_SHAPE}.
     """
     return _NAME.fullmatch(text) is not None
+
+
+def isTenantName(parent: str, name: str) -> bool:
+    """
+    Whether a tenant may have a tenant of this name; the root has none of its own name.
+    """
+    return isName(name) and not (parent == ROOT and name == ROOT)
