@@ -25,6 +25,8 @@ from typing import Any, Final
 
 from twisted.internet import tcp
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
 
 _ANY: Final = ("0.0.0.0", "::")
@@ -49,6 +51,21 @@ class Accepted(tcp.Server):
         self._addressType = server._addressType
         self.startReading()
         self.connected = 1
+
+    def doRead(self) -> ConnectionDone | ConnectionLost | None:  # type: ignore[override]
+        """
+        See L{IReadDescriptor<twisted.internet.interfaces.IReadDescriptor>}.
+        """
+        try:
+            data = self.socket.recv(self.bufferSize)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if not data:
+            return CONNECTION_DONE
+        self.protocol.dataReceived(data)
+        return None
 
     def __repr__(self) -> str:
         return f"<{type(self.protocol).__name__} #{self.sessionno} on {self.server.port}>"
@@ -76,6 +93,7 @@ class Port(tcp.Port):
     _log = Logger()
     only: IPv4Address | IPv6Address | None = None
     beside = False
+    _kind: tuple[int, int, int]
 
     def createInternetSocket(self) -> socket:
         """
@@ -96,6 +114,7 @@ class Port(tcp.Port):
         if self.beside:
             # Nobody else may.
             self.socket.setsockopt(SOL_SOCKET, SO_REUSEPORT, 0)
+        self._kind = int(self.socket.family), int(self.socket.type), self.socket.proto
         host = self.getHost()
         if host.host not in _ANY:
             self.only = host
@@ -105,7 +124,8 @@ class Port(tcp.Port):
         Accept a connection.
         """
         try:
-            connected, address = self.socket.accept()
+            # As accept() does it, which makes two enums of these each time.
+            fd, address = self.socket._accept()  # type: ignore[union-attr]
         except BlockingIOError:
             return
         except OSError:
@@ -113,7 +133,7 @@ class Port(tcp.Port):
             super().doRead()  # type: ignore[no-untyped-call]
             return
         try:
-            self._accepted(connected, address)
+            self._accepted(socket(*self._kind, fd), address)
         except Exception:
             # It is no matter of the port.
             self._log.failure("a connection that was accepted could not be served")
@@ -122,9 +142,13 @@ class Port(tcp.Port):
         if len(address) == 4 and address[3]:
             address = (getnameinfo(address, NI_NUMERICHOST | NI_NUMERICSERV)[0], *address[1:])
         factory: Any = self.factory
-        protocol = factory.buildProtocol(self._addressType("TCP", *address))
+        protocol = None
+        try:
+            protocol = factory.buildProtocol(self._addressType("TCP", *address))
+        finally:
+            if protocol is None:
+                connected.close()
         if protocol is None:
-            connected.close()
             return
         number = self.sessionno
         self.sessionno = number + 1

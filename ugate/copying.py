@@ -10,7 +10,7 @@ multiplexed link, stdio, memory.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 from zope.interface import implementer
 
@@ -18,8 +18,13 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.python.failure import Failure
 
+from ugate.buffers import Buffers
 from ugate.leg import Leg
+from ugate.metering import Meter, Meters, Share
 from ugate.protocols.sockets import cut, endWriting
+
+STALLED: Final = 1 << 17
+"""Bytes that a transport keeps which says that it is full, and one more piece."""
 
 
 class Copying:
@@ -30,18 +35,27 @@ class Copying:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_clock", "_finished", "_legs", "_open", "active", "received", "sent")
+    __slots__ = ("_clock", "_finished", "_legs", "_open", "_producers", "active", "received", "sent")
 
-    def __init__(self, clock: IReactorTime, a: Leg, b: Leg, finished: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        a: Leg,
+        b: Leg,
+        finished: Callable[[str], object],
+        meters: Meters | None = None,
+    ) -> None:
         """
         @param a: the leg of who asked.
         @param b: the leg to the target.
         @param finished: called once with why, when both directions have ended.
+        @param meters: what limits it, if anything does.
         """
         self._clock = clock
         self._legs = (a, b)
         self._finished: Callable[[str], object] | None = finished
         self._open = 2
+        self._producers = _producers(a, b, meters)
         self.sent = self.received = 0
         self.active = clock.seconds()
 
@@ -57,7 +71,7 @@ class Copying:
             self._connect(leg, other)
         # Before there are producers: resuming is up to us as long as nobody else pauses.
         for leg in self._legs:
-            early, leg.early = leg.early, b""
+            early = leg.takeEarly()
             if early and leg.deliver is not None:
                 leg.deliver(early)
         for leg in self._legs:
@@ -67,12 +81,12 @@ class Copying:
             self._deafened(leg)
         for leg, other in both:
             if self._finished is not None:
-                _transport(other).registerProducer(_Producer(_transport(leg)), True)
+                _transport(other).registerProducer(self._producer(leg), True)
         for leg in self._legs:
             if leg.paused:
                 leg.paused = False
                 if leg.gone is None:
-                    _transport(leg).resumeProducing()
+                    self._producer(leg).resumeProducing()
         for leg in ended:
             self._ended(leg)
 
@@ -89,7 +103,8 @@ class Copying:
                 self.received += len(data)
             write(data)
 
-        leg.deliver = deliver
+        producer = self._producer(leg)
+        leg.deliver = deliver if isinstance(producer, _Producer) else producer.after(deliver)
         leg.ended = lambda: self._ended(leg)
         leg.deafened = lambda: self._deafened(leg)
         leg.lost = lambda reason: self._lost(leg, reason)
@@ -100,6 +115,7 @@ class Copying:
         self._open -= 1
         other = self._other(leg)
         _transport(other).unregisterProducer()
+        self._producer(leg).end()
         if self._open:
             endWriting(_transport(other))
         else:
@@ -122,6 +138,9 @@ class Copying:
         else:
             self.close(reason.getErrorMessage(), abort=True)
 
+    def _producer(self, leg: Leg) -> _AnyProducer:
+        return self._producers[0 if leg is self._legs[0] else 1]
+
     def _other(self, leg: Leg) -> Leg:
         a, b = self._legs
         return b if leg is a else a
@@ -137,6 +156,7 @@ class Copying:
         if finished is None:
             return
         for leg in self._legs:
+            self._producer(leg).end()
             leg.deliver = _discard
             leg.ended = leg.deafened = leg.lost = None
             if leg.gone is not None:
@@ -167,6 +187,94 @@ class _Producer:
         The other one is lost.  We hear why from its leg; to close, as a transport
         does that is told this, would end cleanly what was reset.
         """
+
+    def end(self) -> None:
+        """
+        It produces no more.
+        """
+
+
+@implementer(IPushProducer)
+class _LimitedProducer:
+    """
+    The same, when it is held up by more than the other transport.
+    """
+
+    __slots__ = ("_buffers", "_isEnded", "_isFull", "_isShort", "_share", "_transport")
+
+    def __init__(self, transport: Any, meter: Meter | None, buffers: Buffers | None) -> None:
+        self._transport = transport
+        self._buffers = buffers
+        self._isEnded = self._isFull = self._isShort = False
+        self._share = None if meter is None else Share(meter, self._resume, whole=True)
+
+    def after(self, deliver: Callable[[bytes], object]) -> Callable[[bytes], object]:
+        """
+        Count what was delivered.
+        """
+        share = self._share
+        if share is None:
+            return deliver
+
+        def counted(data: bytes) -> None:
+            deliver(data)
+            share.take(len(data))
+            if not (self._isEnded or self._isShort or share.room()):
+                self._isShort = True
+                self._transport.pauseProducing()
+
+        return counted
+
+    def _resume(self) -> None:
+        self._isShort = False
+        if not self._isFull:
+            self._transport.resumeProducing()
+
+    def pauseProducing(self) -> None:
+        """
+        The other one has no room.
+        """
+        self._setFull(True)
+        self._transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """
+        The other one has room again.
+        """
+        self._setFull(False)
+        if not self._isShort:
+            self._transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """
+        See L{_Producer.stopProducing}.
+        """
+
+    def _setFull(self, isFull: bool) -> None:
+        if isFull != self._isFull and self._buffers is not None and not self._isEnded:
+            self._buffers.hold(STALLED if isFull else -STALLED)
+        self._isFull = isFull
+
+    def end(self) -> None:
+        """
+        It produces no more.
+        """
+        self._setFull(False)
+        self._isEnded = True
+        if self._share is not None:
+            self._share.stop()
+
+
+_AnyProducer: TypeAlias = _Producer | _LimitedProducer
+
+
+def _producers(a: Leg, b: Leg, meters: Meters | None) -> tuple[_AnyProducer, _AnyProducer]:
+    if meters is None:
+        return _Producer(a.transport), _Producer(b.transport)
+    return (
+        _LimitedProducer(a.transport, meters.up, meters.buffers),
+        _LimitedProducer(b.transport, meters.down, meters.buffers),
+    )
 
 
 def _discard(data: bytes) -> None:

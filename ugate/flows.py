@@ -289,9 +289,11 @@ class Flows:
 
     def keep(self, tenants: Collection[str]) -> None:
         """
-        Forget what is kept of all tenants but these.
+        Forget what is kept of all tenants but these, and those that have streams still.
         """
-        for tenant in [path for path in self._totals if path not in tenants]:
+        gone = [path for path in self._totals if path not in tenants]
+        used = {stream.owner.name for stream in self._live.values()} if gone else set()
+        for tenant in set(gone) - used:
             del self._totals[tenant]
         for tenant in [path for path in self._refusals if path not in tenants]:
             self._kept -= len(self._refusals.pop(tenant))
@@ -300,7 +302,7 @@ class Flows:
 
     def begin(self, stream: LiveStream) -> int:
         """
-        A stream is on its way.
+        A stream is on its way; if that takes its time, it is one of those C{dialing}.
 
         @return: its number.
         """
@@ -309,7 +311,6 @@ class Flows:
         tenant = stream.owner.name
         if tenant not in self._totals:
             self._totals[tenant] = Totals()
-        self.dialing.start(stream)
         return number
 
     def opened(self, stream: LiveStream) -> None:

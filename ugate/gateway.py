@@ -128,6 +128,9 @@ class Inbound(Leg):
             self._failed(Failure())
         else:
             dial.addCallbacks(self._dialed, self._failed)
+            if self._dial is not None:
+                # It takes its time.
+                flows.dialing.start(self)
 
     @property
     def tenant(self) -> str:

@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from ugate.buffers import Buffers
 from ugate.interfaces import Detached
 from ugate.lending import Bulk
+from ugate.metering import Share
 
 
 class Ends(Protocol):
@@ -34,7 +36,7 @@ class Side:
 
     __slots__ = (
         "burst", "copyOnly", "count", "eof", "fd", "flow", "lent", "mask", "other", "out", "recv",
-        "send", "socket", "tick",
+        "send", "share", "socket", "tick",
     )  # fmt: skip
 
     flow: Joined
@@ -43,7 +45,7 @@ class Side:
     def __init__(self, detached: Detached) -> None:
         self.socket = detached.socket
         self.fd = detached.socket.fileno()
-        self.recv = detached.socket.recv
+        self.recv: Callable[[int, int], bytes] = detached.socket.recv
         self.send = detached.socket.send
         self.out = detached.unsent
         """Bytes for this socket that the kernel did not take yet."""
@@ -59,6 +61,8 @@ class Side:
         self.lent: Bulk | None = None
         self.copyOnly = False
         """Set when the kernel cannot splice from here."""
+        self.share: Share | None = None
+        """What it has in a meter, if there is one."""
 
 
 class Joined:
@@ -68,7 +72,7 @@ class Joined:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_pump", "a", "b", "ending", "finished")
+    __slots__ = ("_pump", "a", "b", "buffers", "ending", "finished")
 
     def __init__(self, pump: Ends, a: Side, b: Side, finished: Callable[[str], object]) -> None:
         self._pump = pump
@@ -76,6 +80,8 @@ class Joined:
         self.b = b
         self.finished = finished
         self.ending: tuple[str, bool] | None = None
+        self.buffers: Buffers | None = None
+        """Where the bytes are counted that it holds, if they are."""
 
     @property
     def sent(self) -> int:

@@ -17,6 +17,8 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
+from ugate.buffers import Buffers
+
 EARLY_LIMIT: Final = 65536
 """Bytes kept for a stream whose other end is not up; then its sender is paused."""
 
@@ -48,6 +50,9 @@ class Leg(Protocol):
     early: bytes = b""
     """What arrived while nobody was there to take it."""
 
+    buffers: Buffers | None = None
+    """Where L{early} is counted, if it is; see L{count}."""
+
     eof = False
     """Whether the peer has ended its direction."""
 
@@ -68,10 +73,29 @@ class Leg(Protocol):
             self.deliver(data)
             return
         self.early += data
+        if self.buffers is not None:
+            self.buffers.hold(len(data))
         if len(self.early) >= EARLY_LIMIT and not self.paused:
             self.paused = True
             assert self.transport is not None
             self.transport.pauseProducing()  # type: ignore[attr-defined]
+
+    def count(self, buffers: Buffers) -> None:
+        """
+        From now on count there what is kept, until somebody takes it.
+        """
+        self.buffers = buffers
+        buffers.hold(len(self.early))
+
+    def takeEarly(self) -> bytes:
+        """
+        Give away what was kept.
+        """
+        early, self.early = self.early, b""
+        if self.buffers is not None:
+            self.buffers.hold(-len(early))
+            self.buffers = None
+        return early
 
     def readConnectionLost(self) -> None:
         """

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from ugate import splicing, splicingprocess
 from ugate.poll import SocketReactor
+from ugate.slots import UNLIMITED
 
 Bulk: TypeAlias = splicing.Direction | splicingprocess.Lent
 """A direction while others move it."""
@@ -55,14 +56,16 @@ class Lender:
         self.lends = bool(threads) and splicing.available
         """Whether anything is lent at all."""
 
-    def lend(self, source: socket, sink: socket) -> Bulk:
+    def lend(self, source: socket, sink: socket, allowed: int = UNLIMITED) -> Bulk:
         """
         Let somebody else move what comes from one socket to the other.
 
+        @param allowed: how many bytes at first.
         @raise OSError: there is no room.
         """
         splicers: Any = self._splicers or self._start()
         direction: Bulk = splicers.direction(source, sink)
+        direction.allowed = allowed
         try:
             splicers.lend(direction)
         except OSError:

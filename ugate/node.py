@@ -334,13 +334,10 @@ class Node(MultiService):
         flows.change(_longest(configs), node.streams, node.flows == "quiet")
         self.relay.change(node.idle)
         different = {path for path in touched if closes(path, configs, before)}
-        used = set()
-        for stream in flows.streams():
-            path = stream.owner.name
-            used.add(path)
-            if path in different:
-                self._recheck(stream, path in configs)
-        flows.keep(used.union(configs))
+        for stream in flows.streams() if different else ():
+            if stream.owner.name in different:
+                self._recheck(stream, stream.owner.name in configs)
+        flows.keep(configs)
 
     def _usedUp(self, tenant: str) -> None:
         """

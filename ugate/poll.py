@@ -195,6 +195,9 @@ class Poll:
                 self._epoll.modify(fd, mask | bit)
             else:
                 self._epoll.register(fd, bit)
+        except FileExistsError:
+            # It was left, and comes back.
+            self._epoll.modify(fd, bit)
         except PermissionError:
             self._elsewhere.add(guest)
             return False

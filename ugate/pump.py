@@ -25,8 +25,12 @@ from twisted.logger import Logger
 from ugate.interfaces import Detached
 from ugate.joined import Joined, Side
 from ugate.lending import COPY_ONLY, LOST, Bulk, Lender
+from ugate.metered import Metered
+from ugate.metering import Meters
 from ugate.poll import Poll, SocketReactor
 from ugate.protocols.sockets import isClosed, sendAtOnce
+from ugate.slots import UNLIMITED
+from ugate.splicing import PIPE_SIZE
 
 CHUNK: Final = 65536
 """Bytes received at once."""
@@ -81,7 +85,13 @@ class Pump(Poll):
         super().stop()
 
     def join(
-        self, a: Detached, b: Detached, fromA: bytes, fromB: bytes, finished: Callable[[str], object]
+        self,
+        a: Detached,
+        b: Detached,
+        fromA: bytes,
+        fromB: bytes,
+        finished: Callable[[str], object],
+        meters: Meters | None = None,
     ) -> Joined:
         """
         Move bytes between two sockets until both directions have ended.
@@ -89,6 +99,7 @@ class Pump(Poll):
         @param fromA: what already came from C{a} for C{b}.
         @param fromB: what already came from C{b} for C{a}.
         @param finished: called once with why it ended.
+        @param meters: what limits it, if anything does.
         """
         one, two = Side(a), Side(b)
         joined = Joined(self, one, two, finished)
@@ -106,6 +117,8 @@ class Pump(Poll):
             if early:
                 side.count = len(early)
                 other.out += early
+        if meters is not None:
+            self._limit(joined, meters)
         try:
             for side in (one, two):
                 sendAtOnce(side.socket)
@@ -117,6 +130,26 @@ class Pump(Poll):
         except OSError as error:
             self.end(joined, f"relay: {error.strerror}", abort=True)
         return joined
+
+    def _limit(self, joined: Joined, meters: Meters) -> None:
+        for side, meter in ((joined.a, meters.up), (joined.b, meters.down)):
+            if meter is not None:
+                Metered(side, meter, self._listen)
+                meter.take(side.count)
+        joined.buffers = meters.buffers
+        if meters.buffers is not None:
+            meters.buffers.hold(len(joined.a.out) + len(joined.b.out))
+
+    def _listen(self, side: Side, readable: bool) -> None:
+        """
+        Wait for one more thing, or one less; for who limits a side.
+        """
+        if side.fd not in self._sides:
+            return
+        try:
+            self._arm(side, side.mask | _IN if readable else side.mask & ~_IN)
+        except OSError as error:
+            self._broken(side, error)
 
     def _dispatch(self, events: list[tuple[int, int]]) -> None:
         """
@@ -182,6 +215,8 @@ class Pump(Poll):
         """
         if side.fd in self._sides:
             side.other.out = rest
+            if side.flow.buffers is not None:
+                side.flow.buffers.hold(len(rest))
             self._arm(side, side.mask & ~_IN)
             self._arm(side.other, side.other.mask | _OUT)
 
@@ -214,6 +249,8 @@ class Pump(Poll):
                 self._broken(side, error)
                 return
             side.out = side.out[taken:]
+            if side.flow.buffers is not None:
+                side.flow.buffers.hold(-taken)
             side.tick = int(self._seconds() * 4)
         if side.out:
             self._arm(side, side.mask | _OUT)
@@ -230,11 +267,11 @@ class Pump(Poll):
             # The thread that sends there has got the error, of which there is one.
             return self._broken(side, OSError(errno.ECONNRESET, "reset"))
         side.eof = True
-        self._arm(side, side.mask & ~_IN)
         # All before that was sent on, for as long as something waits nothing is read.
         other = side.other
         if other.eof:
             return self._close(side.flow, "done", abort=False)
+        self._arm(side, side.mask & ~_IN)
         try:
             other.socket.shutdown(SHUT_WR)
         except OSError as error:
@@ -248,11 +285,15 @@ class Pump(Poll):
 
     def _lend(self, side: Side) -> None:
         side.burst = 0
-        if not self._lender.lends or side.copyOnly or side.lent or side.eof:
+        buffers = side.flow.buffers
+        full = buffers is not None and not buffers.fits(PIPE_SIZE)
+        if full or not self._lender.lends or side.copyOnly or side.lent or side.eof:
             self._arm(side, side.mask | _IN)
             return
+        share = side.share
         try:
-            direction = self._lender.lend(side.socket, side.other.socket)
+            allowed = UNLIMITED if share is None else 0
+            direction = self._lender.lend(side.socket, side.other.socket, allowed)
         except OSError as error:
             # Out of descriptors: it goes on as it is, only slower.
             side.copyOnly = True
@@ -262,12 +303,20 @@ class Pump(Poll):
         self._arm(side, side.mask & ~_IN)
         side.lent = direction
         self._lent[direction] = side
+        if share is not None:
+            share.lend(direction)
+        if buffers is not None:
+            buffers.hold(PIPE_SIZE)
 
     def _returned(self, direction: Bulk) -> None:
         side = self._lent.pop(direction, None)
         if side is None:
             return
         side.lent = None
+        if side.share is not None:
+            side.share.settle()
+        if side.flow.buffers is not None:
+            side.flow.buffers.hold(-PIPE_SIZE)
         moved = direction.count + direction.queued
         side.count += direction.count
         side.tick = int(direction.active * 4)
@@ -315,13 +364,21 @@ class Pump(Poll):
 
     def _close(self, joined: Joined, reason: str, abort: bool) -> None:
         joined.ending = (reason, abort)
+        # Of so few bytes nothing was ever lent: nobody else has the sockets, and to
+        # close them takes them out of the epoll as well.
+        alone = joined.a.count + joined.b.count <= BULK
         for side in (joined.a, joined.b):
             self._sides.pop(side.fd, None)
-            self._arm(side, 0)
+            if not alone:
+                self._arm(side, 0)
             if abort:
                 # A peer must not take what was cut for a clean end.
                 side.socket.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
             side.socket.close()
+            if side.share is not None:
+                side.share.stop()
+        if joined.buffers is not None:
+            joined.buffers.hold(-len(joined.a.out) - len(joined.b.out))
         try:
             joined.finished(reason)
         except Exception:

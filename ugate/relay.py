@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from ugate.copying import Copying
 from ugate.deadlines import Deadlines
 from ugate.leg import Leg
+from ugate.metering import Meters
 from ugate.poll import asSocketReactor, canPoll
 from ugate.protocols.sockets import cut, detachable
 from ugate.pump import Pump
@@ -84,7 +85,9 @@ class Relay:
     def __iter__(self) -> Iterator[Carried]:
         return iter(tuple(self._streams))
 
-    def join(self, a: Leg, b: Leg, finished: Callable[[Carried, str], object]) -> Carried | None:
+    def join(
+        self, a: Leg, b: Leg, finished: Callable[[Carried, str], object], meters: Meters | None = None
+    ) -> Carried | None:
         """
         Carry on from here: what was kept early goes first.
 
@@ -92,6 +95,7 @@ class Relay:
         @param b: the leg to the target.
         @param finished: called once with the stream and why it ended: C{done}
             when both directions did.
+        @param meters: what limits it, if anything does: C{up} is from C{a} to C{b}.
         @return: the stream, or L{None} when it has ended already.
         """
         if self._timer is None:
@@ -113,11 +117,10 @@ class Relay:
         detachB = detachable(b.transport) if b.gone is None and not b.eof else None
         if detachA is not None and detachB is not None and (pump := self.pump()) is not None:
             one, two = detachA.detach(), detachB.detach()
-            stream = pump.join(one, two, a.early, b.early, end)
-            a.early = b.early = b""
+            stream = pump.join(one, two, a.takeEarly(), b.takeEarly(), end, meters)
         else:
             copied = (a, b)
-            copying = Copying(self._reactor, a, b, end)
+            copying = Copying(self._reactor, a, b, end, meters)
             copying.start()
             stream = copying
         if ended is not None:

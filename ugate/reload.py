@@ -16,9 +16,8 @@ from typing import Any, Final, TypeAlias
 
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from ugate.errors import UgateError
 from ugate.journal import Journal
@@ -138,17 +137,31 @@ class Reloading:
             ending = []
         outcome = self.last
         ended: Deferred[Any] = DeferredList(ending, consumeErrors=True)
-        if not ended.called:
-            ended.addTimeout(PATIENCE, self._clock)
-        ended.addBoth(self._ended, asked, outcome)
+        ended.addCallback(self._stopped)
+        if ended.called:
+            self._ended(asked, outcome)
+            return
+        waiting: list[IDelayedCall] = []
 
-    def _ended(self, results: Any, asked: _Asked, outcome: Outcome) -> None:
-        if isinstance(results, Failure):
+        def tooLong() -> None:
             self.log.warn("what was replaced has not stopped within {seconds:g} s", seconds=PATIENCE)
-        else:
-            for good, result in results:
-                if not good:
-                    self.log.failure("while stopping what was replaced", result)
+            waiting.clear()
+            self._ended(asked, outcome)
+
+        def inTime(result: object) -> None:
+            if waiting:
+                waiting.pop().cancel()
+                self._ended(asked, outcome)
+
+        waiting.append(self._clock.callLater(PATIENCE, tooLong))
+        ended.addCallback(inTime)
+
+    def _stopped(self, results: list[tuple[bool, Any]]) -> None:
+        for good, result in results:
+            if not good:
+                self.log.failure("while stopping what was replaced", result)
+
+    def _ended(self, asked: _Asked, outcome: Outcome) -> None:
         self._running = False
         following, self._next = self._next, None
         if following is not None:

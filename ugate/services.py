@@ -40,6 +40,8 @@ class Services:
         @param modules: what there is to run, by kind.
         """
         self.all: dict[Key, IService] = {}
+        # Each has a parent of its own, where no other one may have its name.
+        self._holders: dict[IService, MultiService] = {}
         self._sections: dict[Key, object] = {}
         self._parent = parent
         self._modules = modules
@@ -106,7 +108,10 @@ class Services:
             journal.did(partial(self._stop, service))
             try:
                 with self._sockets.owned(key):
-                    service.setServiceParent(self._parent)
+                    holder = MultiService()
+                    self._holders[service] = holder
+                    service.setServiceParent(holder)
+                    holder.setServiceParent(self._parent)
             except Exception as error:
                 # What may go wrong in there is of many types.
                 troubles.append(_cannotStart(key, error))
@@ -152,13 +157,12 @@ class Services:
             if self.all.get(key) is service:
                 del self.all[key]
                 del self._sections[key]
-            ending.append(maybeDeferred(service.disownServiceParent))
+            ending.append(maybeDeferred(self._stop, service))
         return ending
 
     def _stop(self, service: IService) -> Any:
-        if service.parent is not None:
-            return service.disownServiceParent()
-        return None
+        holder = self._holders.pop(service, None)
+        return None if holder is None or holder.parent is None else holder.disownServiceParent()
 
 
 def _of(path: str) -> str:

@@ -156,7 +156,8 @@ class Direction:
         reader, writer = self._pipe
         if not self.queued:
             # With an empty pipe, "try again" can only mean the source.
-            most = min(PIPE_SIZE, self.allowed - self.count)
+            # The lender may have allowed less meanwhile, and nothing is what an end looks like.
+            most = min(PIPE_SIZE, max(1, self.allowed - self.count))
             self.queued = os.splice(self.source.fileno(), writer, most, flags=flags)
             if not self.queued:
                 self.eof = True
@@ -268,6 +269,7 @@ class Splicer:
                     before = now
                     over = direction.eof or direction.recalled
                 except BlockingIOError:
+                    direction.renew()
                     over = direction.recalled or self._quiet(direction)
                     # Unless the thread that moves the other way has undone it.
                     direction.setBlocking(True)
@@ -315,6 +317,7 @@ class Splicer:
 
     def _turn(self, direction: Direction) -> None:
         queued = direction.queued
+        direction.renew()
         if direction.isSpent:
             self._forget(direction)
             self._await(direction)

@@ -112,7 +112,8 @@ class Options(usage.Options):
         self["store"] = store = openStores(self["config"], self["listen"], self["route"])
         self["modules"] = modules = list(getPlugins(IModule))
         self["reading"] = partial(readConfigs, store, stringChecks(reactor), kindsOf(modules))
-        self["configs"] = configs = self["reading"]()
+        configs: Mapping[str, Config] = self["reading"]()
+        self["configs"] = configs
         self["read"] = configs[ROOT]
         checkWhole(reactor, configs, modules)
         return configs

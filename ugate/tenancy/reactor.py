@@ -30,7 +30,7 @@ from ugate.tenancy.listening import Ask, Sockets
 _OFTEN: Final = ("seconds", "callLater")
 """What is called so often that looking it up twice would count."""
 
-_WAITING: Final = ("addReader", "addWriter", "removeReader", "removeWriter")
+_WAITING: Final = ("addReader", "addWriter", "removeReader", "removeWriter", "leave")
 """What may be a poll's in place of the reactor's, and is called as often."""
 
 BACKLOG: Final = 1024
@@ -83,9 +83,10 @@ class TenantReactor:
         return self._tenant if interface is ITenant else None
 
     def __getattr__(self, name: str) -> Any:
-        if name in _WAITING or name == "leave":
+        if name in _WAITING:
             self._settle()
-            return self.__dict__[name]
+            if name in self.__dict__:
+                return self.__dict__[name]
         return getattr(self._reactor, name)
 
     def _settle(self) -> Poll | None:
@@ -93,11 +94,10 @@ class TenantReactor:
         Decide where descriptors wait.
         """
         poll = self._poll()
+        there = self._reactor if poll is None else poll
         for name in _WAITING:
-            where = self._reactor if poll is None else poll
-            if hasattr(where, name):
-                setattr(self, name, getattr(where, name))
-        self.leave = None if poll is None else poll.leave
+            if hasattr(there, name):
+                setattr(self, name, getattr(there, name))
         return poll
 
     def connectTCP(

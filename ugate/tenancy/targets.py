@@ -63,7 +63,7 @@ class Targets:
     name, not on the number of matches.
     """
 
-    __slots__ = ("_everything", "_hosts", "_networks", "_suffixes")
+    __slots__ = ("_everything", "_hosts", "_networks", "_suffixes", "_plain")
 
     def __init__(self) -> None:
         self._everything = _Ports()
@@ -71,6 +71,8 @@ class Targets:
         self._suffixes: dict[str, _Ports] = {}
         # By the bytes of an address, then the bits that count, then these bits.
         self._networks: dict[int, dict[int, dict[int, _Ports]]] = {4: {}, 16: {}}
+        self._plain = True
+        """Whether hosts make no difference."""
 
     def add(self, match: Match, number: int) -> None:
         """
@@ -79,6 +81,7 @@ class Targets:
         @param number: not below those of the matches there.
         """
         self._portsOf(match).add(match, number)
+        self._plain = self._plain and match.kind is Kind.ANY
 
     def _portsOf(self, match: Match) -> _Ports:
         if match.kind is Kind.ANY:
@@ -97,6 +100,8 @@ class Targets:
         """
         port = target.port
         best = self._everything.first(port)
+        if self._plain:
+            return best
         address = packed(target.host)
         if address is not None:
             number, width = int.from_bytes(address, "big"), 8 * len(address)

@@ -194,13 +194,13 @@ class NodeCase(SynchronousTestCase):
         line.protocol.makeConnection(line)
         return line
 
-    def stream(self, node: Node, name: str = "main") -> tuple[Line, Line]:
+    def stream(self, node: Node, name: str = "main", request: bytes = REQUEST) -> tuple[Line, Line]:
         """
         A stream that is up, and its target.
         """
         line = self.client(node, name)
         line.say(HELLO)
-        line.say(REQUEST)
+        line.say(request)
         return line, self.target()
 
     def target(self) -> Line:

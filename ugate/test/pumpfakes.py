@@ -13,6 +13,7 @@ from collections.abc import Callable
 from ugate import splicing
 from ugate.interfaces import Detached
 from ugate.joined import Joined
+from ugate.metering import Meters
 from ugate.poll import asSocketReactor
 from ugate.pump import Pump
 from ugate.test.socketfakes import Peer, SocketTestCase, tcpPair
@@ -80,6 +81,7 @@ class PumpTestCase(SocketTestCase):
         unread: tuple[bytes, bytes] = (b"", b""),
         unsent: tuple[bytes, bytes] = (b"", b""),
         early: tuple[bytes, bytes] = (b"", b""),
+        meters: Meters | None = None,
     ) -> Stream:
         """
         Join two connections.
@@ -88,6 +90,7 @@ class PumpTestCase(SocketTestCase):
         @param unread: what was read from either and not delivered.
         @param unsent: what was written to either and not sent.
         @param early: what was kept of either.
+        @param meters: what limits it.
         """
         one, a = self.detached(pair, buffers)
         two, b = self.detached(pair, buffers)
@@ -99,6 +102,7 @@ class PumpTestCase(SocketTestCase):
             early[0],
             early[1],
             stream.reasons.append,
+            meters,
         )
         return stream
 

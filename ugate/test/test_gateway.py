@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory
 
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.leg import EARLY_LIMIT, Leg
+from ugate.metering import Meters
 from ugate.relay import Carried, Relay
 from ugate.stream import Principal, StreamInfo, Target
 from ugate.test.gatewayfakes import (
@@ -39,7 +40,9 @@ class Faulty(Relay):
     A relay that does not work.
     """
 
-    def join(self, a: Leg, b: Leg, finished: Callable[[Carried, str], object]) -> Carried | None:
+    def join(
+        self, a: Leg, b: Leg, finished: Callable[[Carried, str], object], meters: Meters | None = None
+    ) -> Carried | None:
         raise ZeroDivisionError("in join")
 
 

@@ -21,7 +21,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 import ugate
-from ugate.copying import _Producer
+from ugate.copying import _LimitedProducer, _Producer
 from ugate.endpoints.addresses import AddressEndpoint
 from ugate.endpoints.connecting import Connecting
 from ugate.endpoints.dialers import Deny, Fallback, Retry
@@ -88,6 +88,7 @@ BY_CLASS = None
 """Without an instance: for those whose making needs more than their interfaces are about."""
 
 PROVIDERS: dict[str, Callable[[], object] | None] = {
+    "ugate.copying._LimitedProducer": lambda: _LimitedProducer(StringTransport(), None, None),
     "ugate.copying._Producer": lambda: _Producer(StringTransport()),
     "ugate.endpoints.addresses.AddressEndpoint": lambda: AddressEndpoint(REACTOR, TARGET),
     "ugate.endpoints.addresses._Opening": BY_CLASS,
@@ -143,9 +144,9 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.protocols.socks4client.Socks4Client": lambda: Socks4Client(TARGET),
     "ugate.protocols.socks5.Socks5": lambda: Socks5(INFO, Auth.NONE),
     "ugate.protocols.socks5client.Socks5Client": lambda: Socks5Client(TARGET),
-    "ugate.pump.Pump": BY_CLASS,
     "ugate.tenancy.listening.Held": BY_CLASS,
     "ugate.node.Node": lambda: Node(REACTOR, Config()),
+    "ugate.splicingprocess.SplicingProcess": BY_CLASS,
     "ugate.stream.StreamInfo": lambda: INFO,
     "ugate.tenancy.config.commandline.CommandLineStore": CommandLineStore,
     "ugate.tenancy.config.environment.EnvironmentStore": lambda: EnvironmentStore(environment={}),

@@ -15,6 +15,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from ugate.buffers import Buffers
 from ugate.leg import EARLY_LIMIT, Leg
 
 
@@ -115,3 +116,24 @@ class LegTests(SynchronousTestCase):
         self.leg.dataReceived(b"mine")
         self.leg.readConnectionLost()
         self.assertEqual((Leg().early, Leg().eof, Leg().gone, Leg().paused), (b"", False, None, False))
+
+
+class CountTests(SynchronousTestCase):
+    """
+    What a leg keeps is somebody's memory.
+    """
+
+    def test_kept(self) -> None:
+        """
+        It counts from when it is known whose it is until it is taken.
+        """
+        buffers = Buffers()
+        leg = Leg()
+        leg.makeConnection(StringTransport())
+        leg.dataReceived(b"one ")
+        leg.count(buffers)
+        leg.dataReceived(b"two")
+        self.assertEqual(buffers.used, 7)
+        self.assertEqual((leg.takeEarly(), buffers.used), (b"one two", 0))
+        leg.dataReceived(b"three")
+        self.assertEqual((leg.takeEarly(), leg.takeEarly(), buffers.used), (b"three", b"", 0))

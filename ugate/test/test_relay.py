@@ -15,9 +15,11 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from ugate.buffers import Buffers
 from ugate.copying import Copying
 from ugate.joined import Joined
 from ugate.leg import EARLY_LIMIT, Leg
+from ugate.metering import Meter, Meters
 from ugate.relay import Carried, Relay
 from ugate.test.copyfakes import Half, Plain
 from ugate.test.socketfakes import Peer, SocketTestCase, tcpPair, unixPair
@@ -73,6 +75,17 @@ class ChoiceTests(SocketTestCase):
         connection.startReading()
         leg.makeConnection(connection)
         return peer, leg
+
+    def test_meters(self) -> None:
+        """
+        What they are joined with holds for sockets, too.
+        """
+        meters = Meters(Meter(self.reactor, None), Meter(self.reactor, None), Buffers())
+        (a, one), (b, two) = self.leg(), self.leg()
+        self.relay.join(one, two, self.ends, meters)
+        self.talk(a, b)
+        assert meters.up is not None and meters.down is not None
+        self.assertEqual((meters.up.total, meters.down.total), (8, 6))
 
     def talk(self, a: Peer, b: Peer) -> None:
         """
@@ -268,6 +281,18 @@ class CopyTests(SynchronousTestCase):
         self.a.leg.dataReceived(b"question")
         self.b.leg.dataReceived(b"answer")
         self.assertEqual((self.b.calls, self.a.calls), ([b"question"], [b"answer"]))
+
+    def test_meters(self) -> None:
+        """
+        What it is joined with holds for it.
+        """
+        up, down = Meter(self.clock, 1000), Meter(self.clock, None)
+        self.relay.join(self.a.leg, self.b.leg, self.ends, Meters(up, down))
+        self.a.leg.dataReceived(bytes(500))
+        self.b.leg.dataReceived(bytes(700))
+        self.assertEqual((up.total, down.total), (500, 700))
+        self.assertEqual((self.a.paused, self.b.paused), (True, False))
+        up.stop()
 
     def test_idle(self) -> None:
         """

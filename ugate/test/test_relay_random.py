@@ -18,6 +18,7 @@ from twisted.internet import tcp
 from ugate import pump, splicing, splicingprocess
 from ugate.copying import Copying
 from ugate.leg import Leg
+from ugate.metering import TICK, Meter, Meters
 from ugate.poll import asSocketReactor
 from ugate.pump import Pump
 from ugate.test.socketfakes import Peer, SocketTestCase
@@ -138,6 +139,7 @@ class PumpTestCase(RandomTestCase):
 
     threads = 2
     process = False
+    meters: Meters | None = None
 
     def setUp(self) -> None:
         super().setUp()
@@ -152,7 +154,7 @@ class PumpTestCase(RandomTestCase):
         reasons: list[str] = []
         one, a = self.detached(buffers=8192)
         two, b = self.detached()
-        self._pump.join(a, b, b"", b"", reasons.append)
+        self._pump.join(a, b, b"", b"", reasons.append, self.meters)
         return one, two, reasons
 
     def quiet(self) -> None:
@@ -179,6 +181,33 @@ class PumpTests(PumpTestCase):
         With none.
         """
         self._pump._lender.lends = False
+        self.play(acts)
+
+
+class MeteredTests(PumpTestCase):
+    """
+    With rates that hold it up now and then.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.top = Meter(self.reactor, 8_000_000)
+        self.meters = Meters(Meter(self.reactor, None, self.top), Meter(self.reactor, 2_000_000, self.top))
+
+    def stop(self) -> None:
+        super().stop()
+        self.top.stop()
+
+    def turn(self, timeout: float = 0.005) -> bool:
+        self.reactor.advance(TICK)
+        return super().turn(timeout)
+
+    @settings(max_examples=50)
+    @given(ACTS)
+    def test_anything(self, acts: list[tuple[bool, tuple[str, int]]]) -> None:
+        """
+        It only takes longer.
+        """
         self.play(acts)
 
 
