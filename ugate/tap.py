@@ -109,9 +109,10 @@ class Options(usage.Options):
     def _read(self, reactor: Any) -> Mapping[str, Config]:
         from ugate.checks import stringChecks
 
-        self["store"] = store = openStores(self["config"], self["listen"], self["route"])
         self["modules"] = modules = list(getPlugins(IModule))
-        self["reading"] = partial(readConfigs, store, stringChecks(reactor), kindsOf(modules))
+        kinds = kindsOf(modules)
+        self["store"] = store = openStores(self["config"], self["listen"], self["route"], kinds)
+        self["reading"] = partial(readConfigs, store, stringChecks(reactor), kinds)
         configs: Mapping[str, Config] = self["reading"]()
         self["configs"] = configs
         self["read"] = configs[ROOT]

@@ -22,8 +22,8 @@ from ugate.modules.callers import ADMIN
 from ugate.modules.looking import Looking, appliedFrom, sectionName
 from ugate.modules.problems import Trouble
 from ugate.stream import ROOT
-from ugate.tenancy.config.kinds import OWN_KEYS
-from ugate.tenancy.config.sections import NAME_SHAPE, isName
+from ugate.tenancy.config.sections import DELEGATED as OWN_KEYS
+from ugate.tenancy.config.sections import NAME_SHAPE, Order, isName
 
 DELEGATED: Final = frozenset(["dial", "routes", "policy", "tenants", ADMIN])
 """The kinds whose sections somebody who looks after a tenant may write; others open ports or read files."""
@@ -98,9 +98,11 @@ class Changing:
         store = IWritableStore(self.node.store, None)
         if store is None:
             raise Trouble(409, "no store of this node can be written: name a folder as --config")
+        before = self.node.store.names(asked.tenant, asked.given["kind"])
         outcome: Any = yield self._apply(store, asked, section, f"admin: {asked.caller}")
         if not outcome.good:
-            yield self._apply(store, asked, current, "admin: back to what was before")
+            self._restore(store, asked, section, current, before)
+            yield self.node.reload("admin: back to what was before", frozenset([asked.tenant]))
             raise Trouble(422, outcome.error, mistakesFrom(outcome.error))
         status = 201 if asked.operation.status == 201 or current is None else 200
         return Tagged(appliedFrom(outcome), "" if section is None else tagOf(section), status)
@@ -116,6 +118,38 @@ class Changing:
         # A store that tells of its changes at once may have had it read already.
         last = self.node.last
         return last if last is not before else self.node.reload(trigger, frozenset([asked.tenant]))
+
+    def _restore(
+        self,
+        store: Any,
+        asked: Asked,
+        section: Mapping[str, Any] | None,
+        current: Mapping[str, Any] | None,
+        before: list[str],
+    ) -> None:
+        """
+        Let a kind have the sections again that it had.
+
+        @param section: what was written, or L{None} if something was removed.
+        @param current: what was there before.
+        @param before: which names there were.
+        """
+        kind = asked.given["kind"]
+        if section is not None:
+            if self.node.kinds.order[kind] is Order.LISTED:
+                # By its place: one that was added has one of its own.
+                new = [name for name in self.node.store.names(asked.tenant, kind) if name not in before]
+                for name in new:
+                    store.delete(asked.tenant, kind, name)
+                if new:
+                    return
+            else:
+                store.delete(asked.tenant, kind, asked.given["name"])
+                # What is in a store below that one is seen again.
+                if self._looking.section(asked) == current:
+                    return
+        if current is not None:
+            self._write(store, asked, current)
 
     def _write(self, store: Any, asked: Asked, section: Mapping[str, Any] | None) -> None:
         kind, name = asked.given["kind"], asked.given["name"]

@@ -13,7 +13,8 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from ugate.tenancy.config.schema import Endpoint, Secret
+from ugate.tenancy.config.schema import Secret
+from ugate.tenancy.config.texts import Endpoint
 
 ADMIN: Final = "admin"
 METRICS: Final = "metrics"

@@ -363,9 +363,3 @@ def _frozen(section: Mapping[Any, Any]) -> Mapping[Any, Any]:
 
 def _many(value: str | tuple[str, ...]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else value
-
-
-def readConfigs(
-    store: Any, checks: Any = None, kinds: Any = None, previous: Any = None, changed: Any = None
-) -> Any:
-    return {ROOT: readConfig(store, checks)}
