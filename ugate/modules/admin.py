@@ -14,7 +14,6 @@ from zope.interface import implementer
 
 from twisted.application.service import IService, Service
 
-from ugate.errors import StringError
 from ugate.interfaces import IModule, ITenant
 from ugate.modules.sections import AdminSection
 from ugate.stream import Principal
@@ -56,8 +55,5 @@ class AdminModule:
         """
         See L{IModule.makeService}.
         """
-        try:
-            service: IService = Admin(section)
-        except StringError as error:
-            raise StringError(f"admin.{name}: {error}") from error
+        service: IService = Admin(section)
         return service

@@ -204,6 +204,18 @@ def _conditions(request: Any) -> tuple[str | None, bool]:
     return (match[0].strip().decode("latin-1") if match else None), none is not None
 
 
+def _inWords(asked: Asked) -> str:
+    """
+    What was asked for, for the log: never what is in a body but the name that it gives something.
+    """
+    given = {name: value for name, value in asked.given.items() if value not in (None, "")}
+    body = asked.body
+    name = body.get("name") if isinstance(body, dict) else getattr(body, "name", None)
+    if asked.operation.inPath() == [] and isinstance(name, str):
+        given["name"] = name[:100]
+    return " ".join(f"{name}={value}" for name, value in given.items())
+
+
 class Api(Resource):
     """
     The admin API for one request, of which it is known where it came to.
@@ -261,7 +273,7 @@ class Api(Resource):
                 "admin: {caller}: {operation} {given}",
                 caller=str(asked.caller),
                 operation=operation.name,
-                given={name: value for name, value in asked.given.items() if value not in (None, "")},
+                given=_inWords(asked),
             )
         body = msgspec.json.encode(answer)
 

@@ -102,7 +102,8 @@ class Changing:
         outcome: Any = yield self._apply(store, asked, section, f"admin: {asked.caller}")
         if not outcome.good:
             self._restore(store, asked, section, current, before)
-            yield self.node.reload("admin: back to what was before", frozenset([asked.tenant]))
+            if not self.node.last.good:
+                yield self.node.reload("admin: back to what was before", frozenset([asked.tenant]))
             raise Trouble(422, outcome.error, mistakesFrom(outcome.error))
         status = 201 if asked.operation.status == 201 or current is None else 200
         return Tagged(appliedFrom(outcome), "" if section is None else tagOf(section), status)

@@ -10,6 +10,7 @@ Which tenant a request is for is said by C{Host}: whose name it is, or else whos
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from zope.interface import implementer
@@ -27,6 +28,7 @@ from ugate.interfaces import IModule, INode, ITenant
 from ugate.modules.pages import Pages
 from ugate.modules.sections import ADMIN, METRICS, HttpSection
 from ugate.modules.serving import LimitedSite
+from ugate.stream import Target
 
 
 class HttpPort(Service):
@@ -52,7 +54,7 @@ class HttpPort(Service):
         isOpen = {ADMIN, METRICS} & {*section.serve} and not self.isLocal and tenant.portal is None
         if isOpen:
             raise ListenRefused(
-                f"http.{name} ({section.endpoint}) would let anybody look after {tenant.name}: let it "
+                f"{section.endpoint} would let anybody look after {tenant.name}: let it "
                 "listen on loopback (interface=127.0.0.1) or a UNIX socket, name a file as policy.users or "
                 "policy.tokens, or write serve: [modules]"
             )
@@ -84,7 +86,7 @@ class HttpPort(Service):
             raise ListenRefused(f"{endpoint} cannot listen: {failure.getErrorMessage()}") from failure.value
 
     def _listening(self, port: IListeningPort) -> None:
-        self.log.info("{title}: HTTP on {address}", title=self.title, address=port.getHost())
+        self.log.info("{title}: HTTP on {address}", title=self.title, address=_inWords(port.getHost()))
         self.port = port
 
     def _stopListening(self) -> Deferred[Any]:
@@ -98,6 +100,11 @@ class HttpPort(Service):
         """
         super().stopService()  # type: ignore[no-untyped-call]
         return None if self.port is None else self._stopListening()
+
+
+def _inWords(address: Any) -> str:
+    host = getattr(address, "host", None)
+    return str(Target(host, address.port)) if isinstance(host, str) else f"unix:{os.fsdecode(address.name)}"
 
 
 @implementer(IModule)

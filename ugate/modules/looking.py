@@ -22,7 +22,7 @@ from ugate.modules import answers
 from ugate.modules.api import Asked, Tagged, tagOf
 from ugate.modules.problems import Trouble
 from ugate.stream import ROOT, Principal, StreamInfo, Target
-from ugate.tenancy.config.sections import isWithin
+from ugate.tenancy.config.sections import NAME_SHAPE, Order, isName, isWithin
 from ugate.tenancy.who import Who, parseWho
 
 _NOWHERE: Final = IPv4Address("TCP", "127.0.0.1", 0)
@@ -160,7 +160,9 @@ class Looking:
         for path in self.tenantsOf(asked):
             limits: Any = self.node.tenants[path].limits
             for name, state in {} if limits is None else limits.snapshot().items():
-                found.append(answers.LimitState(path, name, _maybe(state["used"]), _maybe(state["allowed"])))
+                used, allowed = _maybe(state["used"]), _maybe(state["allowed"])
+                if used is not None or allowed is not None:
+                    found.append(answers.LimitState(path, name, used, allowed))
         return found
 
     def config(self, asked: Asked) -> list[answers.SectionName]:
@@ -196,6 +198,8 @@ class Looking:
         if kind not in self.node.kinds.order:
             known = ", ".join(self.node.kinds.order)
             raise Trouble(404, f"no kind {kind}; there are {known}")
+        if self.node.kinds.order[kind] is Order.NAMED and not isName(name):
+            raise Trouble(404, f"{name!a} is no name of a section; wanted {NAME_SHAPE}")
         try:
             return dict(self.node.store.section(asked.tenant, kind, name))
         except KeyError:

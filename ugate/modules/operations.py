@@ -124,14 +124,21 @@ class Operation:
 
 _COUNT = Annotated[int, Meta(ge=1, le=1000)]
 _KIND = Annotated[str, Meta(pattern="^[a-z][a-z0-9_-]{0,63}$")]
-_NAME = Annotated[str, Meta(pattern="^([A-Za-z_][A-Za-z0-9_.-]{0,63}|[0-9]{1,6})?$")]
+# What is in a list is named by its place, as FILE:LINE:COLUMN.
+_NAME = Annotated[str, Meta(pattern="^[^\\x00-\\x1f\\x7f]*$", max_length=1024)]
 _TEXT = Annotated[str, Meta(max_length=1024)]
 
 _TENANT: Final = Parameter("tenant", Path | None, "whose, by path; your own unless given", None)
 _WITHIN: Final = Parameter("tenant", Path | None, "only of this tenant and those below it", None)
 _WHERE: Final = (
     Parameter("kind", _KIND, "the kind of the section, as in listen", isArgument=True),
-    Parameter("name", _NAME, "its name; nothing where a kind has one section", "", isArgument=True),
+    Parameter(
+        "name",
+        _NAME,
+        "its name, as config shows it; nothing where a kind has one section",
+        "",
+        isArgument=True,
+    ),
     _TENANT,
 )
 

@@ -31,15 +31,15 @@ class Remote(Service):
     @since: ugate NEXT
     """
 
-    def __init__(self, name: str, section: RemoteSection) -> None:
+    def __init__(self, section: RemoteSection) -> None:
         """
         @raise StringError: the URL cannot be, or not with a token.
         """
         url = urlsplit(section.url)
         if url.scheme not in _SCHEMES or not url.hostname or url.query or url.fragment or "@" in url.netloc:
-            raise StringError(f"remotes.{name}.url: wanted http://HOST:PORT or https://HOST:PORT")
+            raise StringError("url: wanted http://HOST:PORT or https://HOST:PORT")
         if section.token is not None and url.scheme == "http" and not _isHere(url.hostname):
-            raise StringError(f"remotes.{name}.url: a token would be sent for all to read; wanted https://")
+            raise StringError("url: a token would be sent for all to read; wanted https://")
         self.url = section.url.rstrip("/")
         self._token = section.token
 
@@ -73,5 +73,5 @@ class RemotesModule:
         """
         See L{IModule.makeService}.
         """
-        service: IService = Remote(name, section)
+        service: IService = Remote(section)
         return service

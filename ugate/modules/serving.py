@@ -145,6 +145,7 @@ class LimitedSite(Site):
     """
 
     protocol = Channel  # type: ignore[assignment]
+    noisy = False
     displayTracebacks = False
 
     def __init__(self, resource: Any, reactor: Any) -> None:

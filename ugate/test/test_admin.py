@@ -236,6 +236,6 @@ class TokenTests(AdminCase):
         """
         A name has no line ends.
         """
-        for name in ("", "a\nb", "a:b", "x" * 65):
+        for name in ("", "a\nb", "ab\n", "a:b", "x" * 65):
             self.trouble(422, self.ask("POST", "tokens", {"name": name}))
         self.trouble(422, self.ask("POST", "tokens", {"name": "ci", "days": 0}))

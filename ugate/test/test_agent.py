@@ -106,7 +106,7 @@ class AgentTests(SynchronousTestCase):
         path = Path(self.mktemp())
         path.write_text("ugate_abc\n")
         section = RemoteSection("http://127.0.0.1:15000/", Secret(file=str(path)))
-        self.modules["alice", "remotes", "far"] = Remote("far", section)
+        self.modules["alice", "remotes", "far"] = Remote(section)
         asked = self.agent.request(b"GET", b"module://hello/far/x?y=1", Headers({b"X": [b"y"]}))
         ((host, port, factory, *_),) = self.tenant.reactor.tcpClients
         self.assertEqual(("127.0.0.1", 15000), (host, port))
@@ -154,7 +154,7 @@ class RemotesTests(SynchronousTestCase):
             ("gate.example", None),
             ("https://gate.example?x", None),
         ):
-            self.assertRaises(StringError, Remote, "far", RemoteSection(url, secret))
+            self.assertRaises(StringError, Remote, RemoteSection(url, secret))
 
 
 class LoopbackTests(SynchronousTestCase):
