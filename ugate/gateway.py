@@ -220,7 +220,7 @@ class Inbound(Leg):
             if meters is None:
                 self._up = flows.relay.join(self, outward, self._carried)
             else:
-                self._up = flows.relay.join(self, outward, self._carried, meters)  # type: ignore[call-arg]
+                self._up = flows.relay.join(self, outward, self._carried, meters)
         except Exception:
             # The Deferred of a dialer is not where anybody would look for it.
             self._broken(outward, Failure())

@@ -9,10 +9,11 @@ The log for programs: a JSON object on each line.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, Final
 
+from twisted.application.service import IService, MultiService
 from twisted.logger import FileLogObserver, ILogObserver, LogEvent, LogLevel, formatEvent
 from twisted.scripts._twistd_unix import UnixAppLogger
 
@@ -58,18 +59,37 @@ def _printed(value: object) -> object:
         return f"<{type(value).__name__}>"
 
 
-def jsonLogs(options: Mapping[str, Any]) -> Callable[[], ILogObserver]:
+def jsonObserver(options: Mapping[str, Any]) -> ILogObserver:
     """
-    What C{twistd} makes its log with, in place of the log for people, and in the same place.
+    What C{twistd} is to log with in place of the log for people, to the same place.
 
     @param options: those of C{twistd}.
     """
+    logger: Any = UnixAppLogger({**options, "logger": None})
+    text: Any = logger._getLogObserver()
+    if not isinstance(text, FileLogObserver):
+        # syslog has a form of its own.
+        return text  # type: ignore[no-any-return]
+    return FileLogObserver(text._outFile, jsonLine)
 
-    def observer() -> ILogObserver:
-        text: Any = UnixAppLogger({**options, "logger": None})._getLogObserver()
-        if not isinstance(text, FileLogObserver):
-            # syslog has a form of its own.
-            return text  # type: ignore[no-any-return]
-        return FileLogObserver(text._outFile, jsonLine)
 
-    return observer
+class JsonLogged(MultiService):
+    """
+    A service whose application logs as JSON.
+    """
+
+    def __init__(self, service: IService, options: Mapping[str, Any]) -> None:
+        """
+        @param service: what it is about.
+        @param options: those of C{twistd}.
+        """
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._options = options
+        service.setServiceParent(self)
+
+    def setServiceParent(self, parent: Any) -> None:
+        """
+        Become a part of an application.
+        """
+        parent.setComponent(ILogObserver, jsonObserver(self._options))
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]

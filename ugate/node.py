@@ -17,7 +17,7 @@ from zope.interface import implementer
 from twisted.application.service import IService, MultiService
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -181,6 +181,8 @@ class Node(MultiService):
         )
         self._unwatch: Callable[[], None] = lambda: None
         self._stopped: list[Deferred[None]] = []
+        self._dirty: frozenset[str] | None = frozenset()
+        self._soon: IDelayedCall | None = None
 
     @property
     def configs(self) -> Mapping[str, Config]:
@@ -315,15 +317,42 @@ class Node(MultiService):
         self._unwatch = unwatch
 
     def _storeChanged(self, tenants: frozenset[str] | None) -> None:
-        self.reloading.reload("store", tenants)
+        dirty = self._dirty
+        self._dirty = None if tenants is None or dirty is None else dirty | tenants
+        if self._soon is None:
+            # Who has changed it may want to know what comes of that, and ask for a reload.
+            self._soon = self.reactor.callLater(0, self._reloadStore)
+
+    def _reloadStore(self) -> None:
+        self._soon = None
+        self.reloading.reload("store", self._changed())
+
+    def _changed(self) -> frozenset[str] | None:
+        """
+        The tenants of which the store has said that they changed.
+        """
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        dirty, self._dirty = self._dirty, frozenset()
+        return dirty
 
     def reload(self, trigger: str, tenants: frozenset[str] | None = None) -> Deferred[Outcome]:
         """
         See L{INode}.
 
-        @param tenants: the paths of those that changed; L{None} if that is not known.
+        @param tenants: the paths of those that changed; L{None} if that is not known: then
+            the store looks for it, if it can.
         """
-        return self.reloading.reload(trigger, tenants)
+        store = self.store
+        if tenants is None and self.running and IWatching.providedBy(store):
+            IWatching(store).reload()
+            tenants = frozenset()
+        changed = self._changed()
+        unknown = tenants is None or changed is None
+        return self.reloading.reload(
+            trigger, None if unknown else (tenants or frozenset()) | (changed or frozenset())
+        )
 
     def _applied(self, touched: list[str], before: Mapping[str, Config]) -> None:
         """
@@ -387,6 +416,7 @@ class Node(MultiService):
         """
         self.running = False
         self._unwatch()
+        self._changed()
         ending = self._listeners.stop(list(self._listeners.all.values()))
         drain = Drain(self.reactor, self._left, self.config.node.drain)
         drain.done.addCallback(self._cut)

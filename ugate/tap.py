@@ -95,16 +95,12 @@ class Options(usage.Options):
             if self["check"]:
                 from ugate.tenancy.config.normal import normalForm
 
-                sys.stdout.write(normalForm(configs[ROOT]))
+                sys.stdout.write(normalForm(configs))
         except UgateError as error:
             sys.stderr.write(f"{error}\n")
             raise SystemExit(1) from error
         if self["check"] or self["explain"] is not None:
             raise SystemExit(0)
-        if configs[ROOT].node.log == "json" and self.parent is not None:
-            from ugate.logs import jsonLogs
-
-            self.parent["logger"] = jsonLogs(dict(self.parent))
 
     def _read(self, reactor: Any) -> Mapping[str, Config]:
         from ugate.checks import stringChecks
@@ -236,6 +232,10 @@ def makeService(options: Options) -> IService:
         modules=options["modules"],
         usage=usageOf(reactor, config),
     )
+    if config.node.log == "json" and options.parent is not None:
+        from ugate.logs import JsonLogged
+
+        return JsonLogged(node, options.parent)
     return node
 
 

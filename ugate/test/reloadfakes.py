@@ -118,6 +118,8 @@ class Store:
 
     callback: Callable[[frozenset[str] | None], None] | None = None
     watched = False
+    looked = 0
+    found: frozenset[str] | None = None
 
     def names(self, tenant: str, kind: str) -> list[str]:
         return []
@@ -137,6 +139,11 @@ class Store:
 
     def stop(self) -> None:
         self.watched = False
+
+    def reload(self) -> None:
+        self.looked += 1
+        if self.callback is not None and self.found is not None:
+            self.callback(self.found)
 
 
 class ReloadCase(NodeCase):

@@ -122,6 +122,7 @@ node:
   flows: log
   streams: 10000
   log: text
+  state: ""
 tenants: {}
 """.replace('"tcp:5432"', "tcp:5432"),
             normalForm(

@@ -534,10 +534,31 @@ class OrderTests(ReloadCase):
         self.assertTrue(store.watched)
         assert store.callback is not None
         store.callback(frozenset(("root",)))
-        self.assertEqual((self.asked, node.last.trigger), ([frozenset(("root",))], "store"))
+        store.callback(frozenset(("alice",)))
+        self.assertEqual(self.asked, [])
+        self.reactor.advance(0)
+        self.assertEqual((self.asked, node.last.trigger), ([frozenset(("root", "alice"))], "store"))
+        store.callback(None)
+        self.reactor.advance(0)
+        self.assertIs(self.asked.pop(), None)
         self.assertIs(node.store, store)
+        store.callback(frozenset())
         node.stopService()
         self.assertEqual((store.watched, store.callback), (False, None))
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_storeLooks(self) -> None:
+        """
+        Who asks for a reload has the store look, and is told what came of what it found.
+        """
+        store = Store()
+        node = self.run_(config({"main": MAIN}), store=store)
+        self.good(node)
+        self.assertEqual((store.looked, self.asked), (1, [frozenset()]))
+        store.found = frozenset(("root",))
+        self.assertEqual(self.good(node, config({"main": OTHER})), ("listen main",))
+        self.assertEqual((self.asked[1:], node.last.trigger), ([frozenset(("root",))], "test"))
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
 
 
 class ModuleTests(ReloadCase):

@@ -42,6 +42,7 @@ TURNS: Final = 20_000
 """Turns after which something that goes on is taken for an endless loop."""
 
 _NOTHING: Final[Mapping[str, object]] = {}
+_NOBODY: Final[Mapping[str, Mapping[str, object]]] = {}
 _EVERYBODY: Final[Mapping[str, object]] = {"rules": [{"action": "allow"}]}
 
 
@@ -172,9 +173,12 @@ class MemoryMesh:
         routes: Sequence[Mapping[str, object]] = (),
         policy: Mapping[str, object] = _EVERYBODY,
         node: Mapping[str, object] = _NOTHING,
+        tenants: Mapping[str, Mapping[str, object]] = _NOBODY,
     ) -> Node:
         """
         Start a gateway on a host, with what a configuration file would hold.
+
+        Its C{node.store} can be changed, and then it reloads.
 
         @param policy: without one, whoever is known may go anywhere.
         @raise ConfigError: the configuration has mistakes; all are named.
@@ -184,7 +188,7 @@ class MemoryMesh:
         if name in self.gateways:
             raise MeshError(f"host {name} has a gateway already: one gateway can have many listeners")
         reactor = self.host(name).reactor
-        store = ValueStore(listen, dial, routes, policy, node)
+        store = ValueStore(listen, dial, routes, policy, node, tenants)
         read = partial(readConfigs, Stack([store]), stringChecks(reactor), BUILTIN)
         configs = read()
         checkWhole(reactor, configs)
