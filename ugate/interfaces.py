@@ -395,8 +395,8 @@ class IServesHTTP(Interface):
     """
 
     isPublic = Attribute(
-        "L{bool}: whether anybody may ask for it, from any page.  Else whoever does is on this machine, or has "
-        "logged in: C{IPrincipal(request)} says who it is."
+        "L{bool}: whether anybody may ask for it, from any page.  Else whoever does is on this machine, or "
+        "has logged in: C{IPrincipal(request)} says who it is."
     )
 
     def resource() -> IResource:
