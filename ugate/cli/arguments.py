@@ -209,6 +209,7 @@ def _addCommand(where: Any, word: str, operation: Operation) -> None:
         made.add_argument(
             "--tag", metavar="ETAG", help="the tag that get shows: fail if it is another one now"
         )
+    if operation.tagged and operation.body is not None:
         made.add_argument("--new", action="store_true", help="fail if it is there already")
     _addCommon(made, isFirst=False)
 

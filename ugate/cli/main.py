@@ -118,9 +118,10 @@ def _read(path: str) -> str:
 def _conditions(operation: Operation, given: Namespace) -> dict[str, str]:
     if not (operation.tagged and operation.changes):
         return {}
-    if given.new and given.tag:
+    isNew = operation.body is not None and given.new
+    if isNew and given.tag:
         raise Wrong("what is new has no tag: give --new or --tag")
-    if given.new:
+    if isNew:
         return {"If-None-Match": "*"}
     return {"If-Match": given.tag} if given.tag else {}
 

@@ -159,7 +159,9 @@ class Changing:
                 store.delete(asked.tenant, kind, name)
             else:
                 store.put(asked.tenant, kind, name, section)
-        except KeyError:
+        except KeyError as error:
+            if section is not None:
+                raise Trouble(404, f"{sectionName(asked)}: {error.args[0]}") from error
             raise Trouble(
                 409, f"{sectionName(asked)} is not in a store that can be written: remove it where it is"
             ) from None

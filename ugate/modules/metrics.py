@@ -13,16 +13,17 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from ugate import __version__
 from ugate.interfaces import INode
-from ugate.modules.callers import Caller, isOperator
+from ugate.modules.callers import OPERATOR, Caller, isOperator
 from ugate.modules.problems import Trouble, send
 from ugate.stream import ROOT
 
 MAX_TENANTS: Final = 200
 """How many tenants have values of their own; those of the others are added up."""
+
+_TEXT: Final = b"text/plain; version=0.0.4; charset=utf-8"
 
 OTHER: Final = "other"
 """What the others are called together."""
@@ -133,6 +134,13 @@ class _Collector:
             )
 
 
+def familiesOf(node: INode) -> list[Any]:
+    """
+    All that there is to see, but for what is of the process.
+    """
+    return list(_Collector(node, Labels(), Caller(OPERATOR, ROOT)).collect())
+
+
 class Metrics:
     """
     The page for Prometheus.
@@ -153,4 +161,4 @@ class Metrics:
         registry.register(_Collector(self.node, self._labels, caller))
         if isOperator(caller):
             ProcessCollector(registry=registry)
-        send(request, 200, generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4.encode())
+        send(request, 200, generate_latest(registry), _TEXT)

@@ -110,10 +110,9 @@ def _operation(operation: Operation, path: str, suffix: str) -> dict[str, Any]:
         described["summary"] += f", of a kind that has one: there is no {inPath}"
     parameters = [_parameter(each, path) for each in given]
     if operation.tagged and operation.changes:
-        parameters += [
-            _condition("If-Match", "The ETag that the section must still have."),
-            _condition("If-None-Match", "With *: there must be no such section yet."),
-        ]
+        parameters.append(_condition("If-Match", "The ETag that the section must still have."))
+    if operation.tagged and operation.body is not None:
+        parameters.append(_condition("If-None-Match", "With *: there must be no such section yet."))
     if parameters:
         described["parameters"] = parameters
     if operation.body is not None:

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
+from twisted.logger import Logger
+
 from ugate.errors import UgateError
 from ugate.modules.answers import Mistake, Problem
 
@@ -49,6 +51,12 @@ SAFETY: Final = (
 """The fields by which a browser lets no page make use of an answer."""
 
 CHALLENGES: Final = (b'Basic realm="ugate", charset="UTF-8"', b'Bearer realm="ugate"')
+
+
+_TOLD: Final = frozenset([401, 403, 421])
+"""What is worth a line in the log: somebody tries what is not theirs."""
+
+_log: Final = Logger()
 
 
 class Trouble(UgateError):
@@ -99,6 +107,13 @@ def sendTrouble(request: Any, trouble: Trouble) -> None:
     """
     Say why there is no answer.
     """
+    if trouble.status in _TOLD:
+        _log.info(
+            "admin: {peer} is told {status}: {detail}",
+            peer=str(request.getClientAddress()),
+            status=trouble.status,
+            detail=trouble.detail,
+        )
     if trouble.status == 401:
         request.responseHeaders.setRawHeaders(b"WWW-Authenticate", list(CHALLENGES))
     send(request, trouble.status, msgspec.json.encode(trouble.problem()), PROBLEM)
