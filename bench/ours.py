@@ -41,7 +41,7 @@ class Ugate(Contestant):
         """
         if not _PLUGIN.exists():
             return f"no {_PLUGIN.relative_to(CHECKOUT)} in this checkout"
-        return "" if _twistd().exists() else f"no {_twistd()}: pip install . in this Python's environment"
+        return "" if twistd().exists() else f"no {twistd()}: pip install . in this Python's environment"
 
     def version(self) -> str:
         """
@@ -56,7 +56,7 @@ class Ugate(Contestant):
         @param hop: the instance.
         @return: its command.
         """
-        argv = [str(_twistd()), "-n", "--pidfile=", "--logfile=-", "ugate"]
+        argv = [str(twistd()), "-n", "--pidfile=", "--logfile=-", "ugate"]
         argv += ["--listen", f"main={self._listen}:tcp:{hop.socks}:interface={HOST}"]
         if hop.upstream:
             argv += ["--route", f"*=socks:{HOST}:{hop.upstream}"]
@@ -106,7 +106,7 @@ class StandIn(Contestant):
         return Command(shlex.split(text))
 
 
-def _twistd() -> Path:
+def twistd() -> Path:
     """
     @return: the C{twistd} of the Python that runs the bench.
     """

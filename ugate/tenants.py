@@ -330,18 +330,20 @@ class Tenants:
         if had.limits != has.limits:
             self._limit(tenant, has, journal)
 
-    def _anew(self, tenant: Tenant, names: Iterable[str], journal: Journal) -> None:
+    def _anew(self, tenant: Tenant, names: Sequence[str], journal: Journal) -> None:
         """
         Make parts of a tenant again, and keep those that are in use.
         """
         made = vars(tenant)
+        before = set(made)
         unused = [name for name in names if name not in made]
         for name in names:
             journal.clear(tenant, name)
             journal.did(partial(made.pop, name, None))
         for name in names:
             getattr(tenant, name)
-        for name in unused:
+        for name in unused if len(unused) < len(names) else set(made) - before:
+            # With nothing in use, nor are the reactors that were made for it.
             made.pop(name, None)
 
     def _reroute(self, tenant: Tenant, old: Config, config: Config, journal: Journal) -> None:
