@@ -414,6 +414,7 @@ class INode(Interface):
     started = Attribute("L{float}: when it was started, in seconds since 1970.")
     tenants = Attribute("Mapping of L{str} to L{ITenant}: all of them, by path; parents before children.")
     store = Attribute("L{IConfigStore}: all of the configuration.")
+    configs = Attribute("Mapping of paths to C{Config}: what each tenant is configured to do now.")
     kinds = Attribute("L{ugate.tenancy.config.kinds.Kinds}: the kinds of sections that there are.")
     flows = Attribute("L{ugate.gateway.Flows}: the streams, the refusals and the counters.")
     modules = Attribute("Mapping of (tenant path, kind, name) to the IService of each module that runs.")

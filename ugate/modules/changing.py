@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredLock, inlineCallbacks
 
+from ugate.checks import stringChecks
 from ugate.endpoints.chain import parseChain
 from ugate.errors import StringError, UgateError
 from ugate.interfaces import INode, IWritableStore
@@ -24,6 +25,8 @@ from ugate.modules.problems import Trouble
 from ugate.stream import ROOT
 from ugate.tenancy.config.sections import DELEGATED as OWN_KEYS
 from ugate.tenancy.config.sections import NAME_SHAPE, Order, isName
+from ugate.tenancy.config.whatif import WhatIf
+from ugate.tenancy.config.whole import readConfigs
 
 DELEGATED: Final = frozenset(["dial", "routes", "policy", "tenants", ADMIN])
 """The kinds whose sections somebody who looks after a tenant may write; others open ports or read files."""
@@ -98,6 +101,7 @@ class Changing:
         store = IWritableStore(self.node.store, None)
         if store is None:
             raise Trouble(409, "no store of this node can be written: name a folder as --config")
+        self._foresee(asked, section)
         before = self.node.store.names(asked.tenant, asked.given["kind"])
         outcome: Any = yield self._apply(store, asked, section, f"admin: {asked.caller}")
         if not outcome.good:
@@ -107,6 +111,24 @@ class Changing:
             raise Trouble(422, outcome.error, mistakesFrom(outcome.error))
         status = 201 if asked.operation.status == 201 or current is None else 200
         return Tagged(appliedFrom(outcome), "" if section is None else tagOf(section), status)
+
+    def _foresee(self, asked: Asked, section: Mapping[str, Any] | None) -> None:
+        """
+        See whether a configuration would have mistakes, before anybody else can see them.
+
+        @raise Trouble: it would.
+        """
+        node, kind, name = self.node, asked.given["kind"], asked.given["name"]
+        whatIf = WhatIf(node.store, node.kinds)
+        if section is None:
+            whatIf.delete(asked.tenant, kind, name)
+        else:
+            whatIf.put(asked.tenant, kind, name, section)
+        checks = stringChecks(node.tenants[asked.tenant].reactor)
+        try:
+            readConfigs(whatIf, checks, node.kinds, node.configs, whatIf.touched)
+        except UgateError as error:
+            raise Trouble(422, str(error), mistakesFrom(str(error))) from error
 
     def _apply(self, store: Any, asked: Asked, section: Mapping[str, Any] | None, trigger: str) -> Any:
         """

@@ -79,9 +79,9 @@ def checkWord(word: str) -> None:
         raise UgateError("'worse' is no better")
 
 
-class ReadingTests(SynchronousTestCase):
+class ReadingCase(SynchronousTestCase):
     """
-    From trees to values.
+    Tests that read trees.
     """
 
     def read(self, written: Written, wanted: Any = Outer) -> tuple[Any, list[str]]:
@@ -99,6 +99,12 @@ class ReadingTests(SynchronousTestCase):
         value, messages = self.read(written, wanted)
         self.assertIs(BAD, value)
         self.assertEqual([message], messages)
+
+
+class ReadingTests(ReadingCase):
+    """
+    From trees to values.
+    """
 
     def test_good(self) -> None:
         """

@@ -56,6 +56,7 @@ from ugate.tenancy.config.environment import EnvironmentStore
 from ugate.tenancy.config.files import FileStore
 from ugate.tenancy.config.sqlite import SQLiteStore
 from ugate.tenancy.config.stack import Stack
+from ugate.tenancy.config.whatif import WhatIf
 from ugate.tenancy.config.whole import Config
 from ugate.tenancy.egress import Egress, OwnListeners
 from ugate.tenancy.policy import KnownPrincipals, RulesPolicy
@@ -153,6 +154,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.tenancy.config.files.FileStore": lambda: FileStore("/nowhere.yaml"),
     "ugate.tenancy.config.sqlite.SQLiteStore": lambda: SQLiteStore("/nowhere/nowhere.db"),
     "ugate.tenancy.config.stack.Stack": lambda: Stack([]),
+    "ugate.tenancy.config.whatif.WhatIf": lambda: WhatIf(Stack([])),
     "ugate.tenancy.egress.Egress": lambda: Egress(OwnListeners(), private=True),
     "ugate.tenancy.passwords.PasswordFile": BY_CLASS,
     "ugate.tenancy.passwords._Principals": BY_CLASS,

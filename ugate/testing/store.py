@@ -59,9 +59,10 @@ class ValueStore:
         self._fill(ROOT, {**own, "tenants": tenants, **modules})
 
     def _fill(self, tenant: str, document: Mapping[str, object]) -> None:
+        own = self._sections.setdefault(tenant, {})
         for kind, value in document.items():
             order = KINDS.get(kind, _MODULE).order
-            sections = self._sections.setdefault(tenant, {}).setdefault(kind, {})
+            sections = own.setdefault(kind, {})
             if order is Order.LISTED and isinstance(value, Sequence):
                 sections.update({str(number): route for number, route in enumerate(value, 1)})
             elif order is Order.SINGLE and isinstance(value, Mapping) and value:
@@ -69,8 +70,8 @@ class ValueStore:
             elif order is Order.NAMED and isinstance(value, Mapping):
                 for name, each in value.items():
                     sections[name] = each if isinstance(each, Mapping) else {KINDS[kind].short: each}
-        for name, each in self._sections[tenant].get("tenants", {}).items():
-            self._sections[tenant]["tenants"][name] = {key: each[key] for key in each if key in DELEGATED}
+        for name, each in own.get("tenants", {}).items():
+            own["tenants"][name] = {key: each[key] for key in each if key in DELEGATED}
             self._fill(childPath(tenant, name), {key: each[key] for key in each if key not in DELEGATED})
 
     def names(self, tenant: str, kind: str) -> list[str]:

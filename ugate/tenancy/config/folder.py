@@ -82,8 +82,10 @@ def filesBelow(path: str, limit: int = MAX_FILES) -> Found:
     except _Enough:
         return Found(mistakes=[_mistake(path, f"more than {limit} files; wanted fewer")], unlisted=[path])
     if not found.files and not found.unlisted:
-        found.mistakes.append(_mistake(path, "no file *.yaml, *.yml or *.json; wanted one at least"))
+        # Maybe something that is to be mounted there is not there yet, or not any more.
         found.unlisted.append(path)
+        if not found.mistakes:
+            found.mistakes.append(_mistake(path, "no file *.yaml, *.yml or *.json; wanted one at least"))
     return found
 
 

@@ -15,6 +15,7 @@ from tempfile import mkstemp
 from typing import Any, Final
 
 from ugate.errors import UgateError
+from ugate.tenancy.config.delegated import placeOf
 from ugate.tenancy.config.filetext import bytesOf, readFile
 from ugate.tenancy.config.folder import MANAGED, SUFFIXES, TENANTS
 from ugate.tenancy.config.index import Index
@@ -25,6 +26,7 @@ from ugate.tenancy.config.sections import (
     ROOT,
     Kind,
     Order,
+    Section,
     childPath,
     isName,
     isTenantName,
@@ -98,7 +100,7 @@ class Managed:
         order = self._kinds[kind].order
         others = self._others(path, tenant, kind, name)
         if others:
-            raise UgateError(f"{_named(tenant, kind, name)} is at {others[0][0]}; take it out there")
+            raise UgateError(f"{_named(tenant, kind, name)} is at {others[0].place}; take it out there")
         if kind == "tenants":
             self._deleteTenant(path, document, childPath(tenant, name), name)
             return None
@@ -153,14 +155,12 @@ class Managed:
         assert isinstance(document, dict)
         return {kind: value for kind, value in document.items() if value is not None}
 
-    def _others(
-        self, path: str, tenant: str, kind: str, name: str
-    ) -> list[tuple[object, Mapping[str, object]]]:
+    def _others(self, path: str, tenant: str, kind: str, name: str) -> list[Section]:
         """
-        The same section in the files of people: where, and what.
+        The same section in the files of people.
         """
         return [
-            (section.place, section)
+            section
             for each, parts in self._index.parts()
             if each != path
             for itsKind, itsName, section in parts.sections.get(tenant, ())
@@ -170,11 +170,13 @@ class Managed:
     def _checkOthers(
         self, path: str, tenant: str, kind: str, name: str, section: Mapping[str, object]
     ) -> None:
-        for place, other in self._others(path, tenant, kind, name):
-            both = [key for key in section if key in other]
-            if both or not self._kinds[kind].isMerged:
-                what = f"{_named(tenant, kind, name)}{f'.{both[0]}' if self._kinds[kind].isMerged else ''}"
-                raise UgateError(f"{what} is at {place}; change it there, or take it out there first")
+        what = _named(tenant, kind, name)
+        for other in self._others(path, tenant, kind, name):
+            if not self._kinds[kind].isMerged:
+                raise UgateError(f"{what} is at {other.place}; change it there, or take it out there first")
+            for key in other.keys() & section.keys():
+                place = placeOf(other, key)
+                raise UgateError(f"{what}.{key} is at {place}; change it there, or take it out there first")
 
     def _place(self, path: str, tenant: str, kind: str, name: str) -> int:
         """

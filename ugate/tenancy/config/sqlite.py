@@ -266,7 +266,22 @@ class SQLiteStore:
         seen = signature(self._path)
         self._connection, self._file = connection, seen[3:5] if isinstance(seen, tuple) else None
         self._number = -1
+        self._checkpoint(connection)
         return connection
+
+    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+        """
+        Let nothing be in the log beside the database if that is possible now: whoever puts another database
+        in its place would have the log applied to that.
+        """
+        connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error:
+            # Busy, or not ours to write: then it is done another time.
+            pass
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {1000 * _PATIENCE:.0f}")
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
@@ -291,6 +306,8 @@ class SQLiteStore:
             finally:
                 connection.execute("ROLLBACK")
             self._version = version
+            if touched:
+                self._checkpoint(connection)
         except (sqlite3.Error, OSError) as error:
             place = Place(Source(self._path, numbered=False))
             reason = getattr(error, "strerror", None) or error

@@ -82,11 +82,11 @@ class Stack:
             if not isMerged:
                 return section
             found = section if found is None else found.over(section)
-        if found is None and self._default is not None and name in self._defaultNames(tenant, kind):
+        if found is not None:
+            return found
+        if self._default is not None and name in self.names(tenant, kind):
             return asSection(self._default.section(tenant, kind, name), kind, name)
-        if found is None:
-            raise KeyError(name)
-        return found
+        raise KeyError(name)
 
     def put(self, tenant: str, kind: str, name: str, section: Mapping[str, object]) -> None:
         """
