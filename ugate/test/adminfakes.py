@@ -33,6 +33,7 @@ from ugate.modules.serving import LimitedSite
 from ugate.stream import ROOT, Principal, StreamInfo, Target
 from ugate.tenancy.config.kinds import kindsOf
 from ugate.tenancy.config.sections import parentPath
+from ugate.tenancy.config.whole import Config
 
 HERE = IPv4Address("TCP", "127.0.0.1", 15000)
 PEER = IPv4Address("TCP", "127.0.0.1", 40000)
@@ -62,7 +63,7 @@ class WritableStore:
         return self.sections[tenant, kind, name]
 
     def put(self, tenant: str, kind: str, name: str, section: Mapping[str, object]) -> None:
-        if "unwritable" in section:
+        if "unwritable" in str(section):
             raise UgateError("the disk is full")
         self.sections[tenant, kind, name] = section
 
@@ -229,6 +230,7 @@ class FakeNode:
         self.started = 900.0
         self.store = WritableStore()
         self.kinds = KINDS
+        self.configs: dict[str, Config] = {}
         self.flows = FakeFlows()
         self.last = FakeOutcome()
         self.trouble = ""
@@ -253,7 +255,7 @@ class FakeNode:
             if path != ROOT:
                 name = path.rpartition("/")[2]
                 self.store.sections[parentPath(path) or ROOT, "tenants", name] = {
-                    "hosts": [f"{name}.example"]
+                    "hosts": list(self.tenants[path].hosts)
                 }
         for path in ("root", "alice", "bob"):
             self.store.sections[path, "dial", "office"] = {"hops": f"socks:proxy.{path}:1080"}
@@ -263,7 +265,8 @@ class FakeNode:
 
     def reload(self, trigger: str, tenants: frozenset[str] | None = None) -> Deferred[FakeOutcome]:
         self.triggers.append(trigger)
-        bad = any("bad" in section for section in self.store.sections.values())
+        # What no schema knows.
+        bad = any("bad" in str(section) for section in self.store.sections.values())
         error = "a.yaml:3:5: bad is bad; wanted good" if bad else ""
         self.last = FakeOutcome(not bad, self.last.generation + (not bad), ("root dial x",), error, trigger)
         return succeed(self.last)

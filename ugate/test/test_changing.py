@@ -7,12 +7,17 @@ Tests for L{ugate.modules.changing}, as a client sees it.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from twisted.internet.defer import Deferred
 
 from ugate.test.adminfakes import AdminCase, Client, FakeOutcome
 from ugate.test.test_pages import basic
 
 HOPS = {"hops": "socks:new:1080"}
+BAD = {"hops": "socks:bad:1"}
+"""What the fake node does not take."""
+
 CAROL = {"Authorization": basic("carol"), "Host": "alice.example"}
 
 
@@ -48,7 +53,7 @@ class EditTests(AdminCase):
         """
         tag = self.ask("GET", "config/dial/office").fields["etag"]
         self.assertEqual(200, self.ask("PUT", "config/dial/office", HOPS, If_Match=tag).status)
-        self.trouble(412, self.ask("PUT", "config/dial/office", {"hops": "x"}, If_Match=tag))
+        self.trouble(412, self.ask("PUT", "config/dial/office", HOPS, If_Match=tag))
         self.trouble(412, self.ask("DELETE", "config/dial/office", If_Match=tag))
         self.trouble(412, self.ask("PUT", "config/dial/none", HOPS, If_Match="*"))
         self.trouble(412, self.ask("PUT", "config/dial/office", HOPS, If_None_Match="*"))
@@ -60,15 +65,15 @@ class EditTests(AdminCase):
         """
         The tag does not depend on the order of keys.
         """
-        one = self.ask("PUT", "config/dial/x", b'{"hops": "a", "retries": 1}').fields["etag"]
-        other = self.ask("PUT", "config/dial/y", b'{"retries":1,"hops":"a"}').fields["etag"]
+        one = self.ask("PUT", "config/dial/x", b'{"hops": "socks:a:1", "retries": 1}').fields["etag"]
+        other = self.ask("PUT", "config/dial/y", b'{"retries":1,"hops":"socks:a:1"}').fields["etag"]
         self.assertEqual(one, other)
 
     def test_mistakes(self) -> None:
         """
         What is wrong is told with its places, and what was before is there again.
         """
-        answer = self.ask("PUT", "config/dial/office", {"bad": 1})
+        answer = self.ask("PUT", "config/dial/office", BAD)
         self.assertIn("bad is bad", self.trouble(422, answer))
         self.assertEqual(
             [{"place": "a.yaml:3:5", "message": "bad is bad; wanted good"}], answer.json["mistakes"]
@@ -76,14 +81,32 @@ class EditTests(AdminCase):
         self.assertEqual({"hops": "socks:proxy.root:1080"}, self.node.store.section("root", "dial", "office"))
         self.assertEqual(2, len(self.node.triggers))
         self.assertTrue(self.node.last.good)
-        self.trouble(422, self.ask("PUT", "config/dial/new", {"bad": 1}))
+        self.trouble(422, self.ask("PUT", "config/dial/new", BAD))
         self.assertNotIn(("root", "dial", "new"), self.node.store.sections)
+
+    def test_foreseen(self) -> None:
+        """
+        What can be known of a section beforehand is told before anybody else sees it.
+        """
+        for path, body, said in (
+            ("config/dial/x", {"hops": "socks:a:1", "colour": "red"}, "unknown key 'colour'"),
+            ("config/dial/x", {"hops": "socks:a"}, "too few parts"),
+            ("config/dial/x", {}, "lacks 'hops'"),
+            ("config/tenants/dev?tenant=alice", {"hosts": ["bob.example"]}, "bob.example"),
+        ):
+            answer = self.ask("PUT", path, body)
+            self.assertIn(said, self.trouble(422, answer))
+            self.assertTrue(answer.json["mistakes"])
+        self.assertEqual([], self.node.triggers)
 
     def test_store(self) -> None:
         """
         What a store cannot do is said.
         """
-        self.assertIn("disk is full", self.trouble(409, self.ask("PUT", "config/dial/x", {"unwritable": 1})))
+        self.assertIn(
+            "disk is full",
+            self.trouble(409, self.ask("PUT", "config/dial/x", {"hops": "socks:unwritable:1"})),
+        )
         self.node.store.locked.add(("root", "dial", "office"))
         self.assertIn("remove it where it is", self.trouble(409, self.ask("DELETE", "config/dial/office")))
 
@@ -96,7 +119,7 @@ class EditTests(AdminCase):
         self.node.reload = lambda trigger, tenants=None: going
         first, second = Client(self.site), Client(self.site)
         head = b"PUT /api/v1/config/dial/z HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        head += b"If-None-Match: *\r\nContent-Length: 2\r\n\r\n{}"
+        head += b'If-None-Match: *\r\nContent-Length: 20\r\n\r\n{"hops":"socks:a:1"}'
         self.assertEqual((b"", b""), (first.say(head), second.say(head)))
         self.node.reload = plain
         going.callback(FakeOutcome())
@@ -192,8 +215,10 @@ class TenantTests(AdminCase):
         """
         What the operator has put there may stay.
         """
-        self.node.store.sections["alice", "policy", ""] = {"users": "/etc/ugate/alice"}
-        body = {"users": "/etc/ugate/alice", "private": "deny"}
+        users = Path(self.mktemp())
+        users.touch(0o600)
+        self.node.store.sections["alice", "policy", ""] = {"users": str(users)}
+        body = {"users": str(users), "private": "deny"}
         self.assertEqual(200, self.ask("PUT", "config/policy", body, **CAROL).status)
         self.trouble(403, self.ask("PUT", "config/policy", {"users": "/etc/ugate/bob"}, **CAROL))
 
@@ -208,7 +233,7 @@ class NodeTests(AdminCase):
         It is told what came of it.
         """
         self.assertEqual(["root dial x"], self.ask("POST", "reload").json["changed"])
-        self.node.store.sections["root", "dial", "x"] = {"bad": 1}
+        self.node.store.sections["root", "dial", "x"] = BAD
         self.assertIn("bad is bad", self.trouble(422, self.ask("POST", "reload")))
 
     def test_drain(self) -> None:

@@ -174,8 +174,12 @@ class CommandTests(CommandCase):
         """
         Mistakes are told, and the status is 1.
         """
-        self.assertIn("a.yaml:3:5: bad", self.ucli("put", "dial", "x", "-", given="bad: 1", status=1))
-        problem = msgspec.json.decode(self.ucli("put", "dial", "x", "-", "--json", given="bad: 1", status=1))
+        self.assertIn(
+            "a.yaml:3:5: bad", self.ucli("put", "dial", "x", "-", given="hops: socks:bad:1", status=1)
+        )
+        problem = msgspec.json.decode(
+            self.ucli("put", "dial", "x", "-", "--json", given="hops: socks:bad:1", status=1)
+        )
         self.assertEqual((422, "a.yaml:3:5"), (problem["status"], problem["mistakes"][0]["place"]))
 
     def test_tenant(self) -> None:

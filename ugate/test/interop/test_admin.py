@@ -55,7 +55,7 @@ class AdminCase(InteropTestCase):
         """
         self.http = freePort()
         self.tokens = {name: self.token(*name.split("@")) for name in ("ops", "watch", "carol@alice")}
-        folder = self.directory / "config"
+        folder = self.directory / f"config-{self.http}"
         folder.mkdir()
         text = config.format(port=self.http, folder=self.directory)
         (folder / "main.yaml").write_text(text)
@@ -232,6 +232,63 @@ class CommandTests(AdminCase):
         self.assertIn("no answer", self.ucli("status", status=3))
 
 
+ASK = """\
+from msgspec import Struct
+from twisted.application.service import Service
+from twisted.web.client import readBody
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
+from ugate.interfaces import IModule, IServesHTTP
+from ugate.modules.agent import ModuleAgent
+
+class Ask(Struct, frozen=True, forbid_unknown_fields=True):
+    module: str
+
+class Asking(Resource):
+    isLeaf = True
+
+    def __init__(self, tenant, module):
+        super().__init__()
+        self.tenant, self.module = tenant, module
+
+    def render_GET(self, request):
+        def answer(text):
+            request.write(text)
+            request.finish()
+
+        asked = ModuleAgent(self.tenant).request(b"GET", f"module://{self.module}/".encode())
+        asked.addCallback(readBody).addErrback(lambda failure: failure.getErrorMessage().encode())
+        asked.addCallback(answer)
+        return NOT_DONE_YET
+
+@implementer(IServesHTTP)
+class Service(Service):
+    isPublic = False
+
+    def __init__(self, tenant, section):
+        self.shown = Asking(tenant, section.module)
+
+    def resource(self):
+        return self.shown
+
+@implementer(IModule)
+class AskModule:
+    name, summary, schema = "ask", "asks another module", Ask
+
+    def makeService(self, tenant, name, section):
+        return Service(tenant, section)
+"""
+
+ASKING = """\
+listen: {{main: "auto:tcp:0:interface=127.0.0.1"}}
+http: {{main: {{endpoint: "tcp:{port}:interface=127.0.0.1"}}}}
+hello: {{near: {{text: Hello}}}}
+ask: {{near: {{module: hello/near}}, far: {{module: hello/greeter}}, gone: {{module: hello/gone}}}}
+remotes: {{greeter: {{url: "http://127.0.0.1:FAR", token: {{file: {folder}/token}}}}}}
+"""
+
+
 class ModuleTests(AdminCase):
     """
     A module of another package, as C{doc/howto/module.rst} has it.
@@ -265,3 +322,23 @@ class ModuleTests(AdminCase):
         self.assertEqual(b"Hey from root, operator\n", self.ask("/modules/hello/other/").body)
         self.ucli("delete", "hello", "other")
         self.assertEqual(404, self.ask("/modules/hello/other/").status)
+
+    def test_asks(self) -> None:
+        """
+        A module asks another one by its name: the same call for one here, and for one on another node, where
+        it comes with a token.
+        """
+        package = self.directory / "site"
+        shutil.copytree(CHECKOUT / "doc" / "howto" / "listings" / "hello", package)
+        (package / "ugate_ask.py").write_text(ASK)
+        plugin = 'from ugate.modules.lazy import LazyModule\nask = LazyModule("ask", "ugate_ask:AskModule")\n'
+        (package / "twisted" / "plugins" / "ugate_ask_plugin.py").write_text(plugin)
+        env = {"PYTHONPATH": os.pathsep.join([str(package), str(CHECKOUT)])}
+        self.start(CONFIG + "hello: {{greeter: {{text: Good day}}}}\n", env)
+        far = self.http
+        self.write("token", self.tokens["watch"])
+        self.start(ASKING.replace("FAR", str(far)), env)
+        said = {name: self.ask(f"/modules/ask/{name}/").body for name in ("near", "far", "gone")}
+        self.assertEqual(b"Hello from root, root\n", said["near"])
+        self.assertEqual(b"Good day from root, watch\n", said["far"])
+        self.assertIn(b"the tenant root has no module hello gone", said["gone"])
