@@ -49,7 +49,7 @@ class Accepted(tcp.Server):
         self.hostname = client[0]
         self.sessionno = number
         self._addressType = server._addressType
-        self.startReading()
+        reactor.addReader(self)
         self.connected = 1
 
     def doRead(self) -> ConnectionDone | ConnectionLost | None:  # type: ignore[override]
@@ -68,7 +68,7 @@ class Accepted(tcp.Server):
         return None
 
     def __repr__(self) -> str:
-        return f"<{type(self.protocol).__name__} #{self.sessionno} on {self.server.port}>"
+        return f"<connection #{self.sessionno} on {self.server._realPortNumber}>"
 
     def getHost(self) -> IPv4Address | IPv6Address:
         """
@@ -91,6 +91,7 @@ class Port(tcp.Port):
     """
 
     _log = Logger()
+    transport = Accepted  # type: ignore[assignment]
     only: IPv4Address | IPv6Address | None = None
     beside = False
     _kind: tuple[int, int, int]

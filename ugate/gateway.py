@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from ugate.errors import Cause, Phase, Refused
+from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.flows import AGAIN, STOPPING, Flows
 from ugate.interfaces import ILimits, IPending, ITenant
 from ugate.leg import Leg
@@ -27,11 +27,34 @@ from ugate.stream import Principal, StreamInfo, Target
 _LATE: Final = "no answer from any hop in time"
 
 
+class Entry:
+    """
+    What the gateways of a listener have in common that follow each other when it is changed.
+
+    @ivar tenant: whose listener it is.
+    @ivar accepted: how many streams came in so far.
+    @since: ugate NEXT
+    """
+
+    __slots__ = ("accepted", "tenant")
+
+    def __init__(self, tenant: ITenant) -> None:
+        self.tenant = tenant
+        self.accepted = 0
+
+    def close(self) -> None:
+        """
+        The listener is gone: who has connected before may not open more streams.
+        """
+        gone: Any = _Gone(self.tenant.name)
+        self.tenant = gone
+
+
 class Gateway(Factory):
     """
     The factory of one listener: what a server endpoint is given to listen with.
 
-    @ivar accepted: how many streams came in by it so far.
+    @ivar entry: what it has in common with those before it.
     @since: ugate NEXT
     """
 
@@ -45,6 +68,7 @@ class Gateway(Factory):
         listener: str = "",
         anonymous: Principal | None = None,
         to: Target | None = None,
+        entry: Entry | None = None,
     ) -> None:
         """
         @param tenant: whose policy and routes hold.
@@ -52,13 +76,13 @@ class Gateway(Factory):
         @param listener: its name, for the log.
         @param anonymous: who a peer is that has not logged in; L{None} for nobody.
         @param to: where every stream goes that does not say so itself.
+        @param entry: that of the one which this one follows.
         """
-        self.tenant = tenant
+        self.entry = Entry(tenant) if entry is None else entry
         self.flows = flows
         self.listener = listener
         self.anonymous = anonymous
         self.to = to
-        self.accepted = 0
 
     def logPrefix(self) -> str:
         """
@@ -70,8 +94,20 @@ class Gateway(Factory):
         """
         The protocol of one stream.
         """
-        self.accepted += 1
+        self.entry.accepted += 1
         return Inbound(self)
+
+
+class _Gone:
+    """
+    In place of the tenant of a listener that there is no more.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def tenantFor(self, info: StreamInfo) -> ITenant:
+        raise Denied(str(info), "its listener is gone", "connect to one that is there")
 
 
 class Inbound(Leg):
@@ -102,7 +138,7 @@ class Inbound(Leg):
         gateway = self.gateway
         flows = gateway.flows
         self.began = flows.seconds()
-        self.owner = tenant = gateway.tenant
+        self.owner = tenant = gateway.entry.tenant
         self.info = info = self._info()
         try:
             if len(flows) >= flows.limit:
@@ -127,6 +163,11 @@ class Inbound(Leg):
         except Exception:
             self._failed(Failure())
         else:
+            up = getattr(dial, "result", None)
+            if isinstance(up, Leg) and not dial.paused:
+                # As within one machine: there is nothing to wait for.
+                self._dialed(up)
+                return
             dial.addCallbacks(self._dialed, self._failed)
             if self._dial is not None:
                 # It takes its time.

@@ -228,7 +228,7 @@ class Listeners:
                 *listening.key,
                 listening.listener.endpoint,
                 "" if listening.held is None else _address(listening.held.getHost()),
-                listening.gateway.accepted,
+                listening.gateway.entry.accepted,
             )
             for listening in self.all.values()
         ]
@@ -286,12 +286,14 @@ class Listeners:
             except (UgateError, OSError) as error:
                 yield f"{_placed(configs, key)}{error}"
                 continue
+            before = self.all.get(key)
             gateway = Gateway(
                 tenant,
                 self._flows,
                 listener=name,
                 anonymous=OPERATOR if onlyLocal(endpoint) else ANYONE if listener.open else None,
                 to=None if listener.to is None else Target.fromText(listener.to),
+                entry=None if before is None else before.gateway.entry,
             )
             if isinstance(below, AdoptedStreamServerEndpoint):
                 # It stays where systemd has put it, so that a later listener finds it.
@@ -311,9 +313,6 @@ class Listeners:
             if isinstance(below, StandardIOEndpoint):
                 self.stdio = True
                 serveOnce(below, self._stdioEnded)
-            before = self.all.get(listening.key)
-            if before is not None:
-                listening.gateway.accepted = before.gateway.accepted
             journal.put(self.all, listening.key, listening)
             journal.did(partial(setattr, listening, "gone", True))
             with self._sockets.owned(listening.owner):
@@ -343,6 +342,14 @@ class Listeners:
             if held is not None:
                 ending.append(maybeDeferred(held.stopListening))
         return ending
+
+    def close(self, listenings: Iterable[Listening]) -> None:
+        """
+        Let nobody open streams any more who has connected to those that have no successor.
+        """
+        for listening in listenings:
+            if listening.key not in self.all:
+                listening.gateway.entry.close()
 
     def _listening(self, port: IListeningPort, listening: Listening) -> None:
         if not hasattr(port, "stopListening"):

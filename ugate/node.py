@@ -415,6 +415,7 @@ class Node(MultiService):
         stop the modules.
         """
         self.running = False
+        self.reloading.stopped = True
         self._unwatch()
         self._changed()
         ending = self._listeners.stop(list(self._listeners.all.values()))

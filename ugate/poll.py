@@ -33,9 +33,6 @@ from twisted.python.failure import Failure
 _ROUNDS: Final = 8
 """How often the epoll is asked again before the reactor has its turn."""
 
-_BUSY: Final = 3
-"""With so many events at once, more are likely to be there already."""
-
 _EVENTS: Final = 128
 _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
@@ -246,9 +243,9 @@ class Poll:
         poll = self._epoll.poll
         for _ in range(_ROUNDS):
             events = poll(0, _EVENTS)
-            self._dispatch(events)
-            if len(events) < _BUSY:
+            if not events:
                 return
+            self._dispatch(events)
 
     def _dispatch(self, events: list[tuple[int, int]]) -> None:
         for fd, event in events:

@@ -73,6 +73,7 @@ class Reloading:
     Reads the configuration again and applies what is different.
 
     @ivar last: what came of the last time.
+    @ivar stopped: whether nothing is to change any more.
     @ivar good: how often it was good.
     @ivar bad: how often it was not.
     @since: ugate NEXT
@@ -104,6 +105,7 @@ class Reloading:
         self._read = read
         self._applied = applied
         self.last = Outcome(time.time(), True, 1, (), "", "start")
+        self.stopped = False
         self.good = 0
         self.bad = 0
         self._running = False
@@ -127,6 +129,11 @@ class Reloading:
         return result
 
     def _run(self, asked: _Asked) -> None:
+        if self.stopped:
+            self._refused(", ".join(asked.triggers), "this gateway is being stopped")
+            for result in asked.results:
+                result.callback(self.last)
+            return
         self._running = True
         trigger = ", ".join(dict.fromkeys(asked.triggers))
         try:
@@ -215,6 +222,7 @@ class Reloading:
         journal.commit()
         listenings, services = applied
         ending = self._listeners.stop(listenings)
+        self._listeners.close(listenings)
         ending += self._services.stop(services, services)
         for tenant in self._tenants.gone(configs):
             self._tenants.remove(tenant)

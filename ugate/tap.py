@@ -172,26 +172,35 @@ def cutBySignal(reactor: Any, cut: Callable[[], object]) -> None:
     _log.info("another Ctrl-C or SIGTERM cuts them at once")
 
 
-def handleSignals(reactor: Any, node: Any) -> None:
+def handleSignals(reactor: Any, node: Any, isTerminal: Callable[[], bool] = lambda: os.isatty(0)) -> None:
     """
     Let SIGHUP reload, and SIGTERM end the process as a success: by Twisted's own way
     it would end by that signal, after the streams have had their time.
 
-    @param reactor: runs, so that it has its own handlers already.
-    """
+    SIGHUP says also that the terminal is gone where all of this was started, and then it
+    stops; and whoever uses standard input as a stream, as ssh does, ends it so.
 
-    def reload(number: int, frame: object) -> None:
-        reactor.callFromThread(node.reload, "SIGHUP")
+    @param reactor: runs, so that it has its own handlers already.
+    @param isTerminal: whether standard input is one, which it is not any more when that is gone.
+    """
+    began = isTerminal()
+
+    def hungUp(number: int, frame: object) -> None:
+        if began and not isTerminal():
+            reactor.callFromThread(ended)
+        else:
+            reactor.callFromThread(node.reload, "SIGHUP")
 
     def stop(number: int, frame: object) -> None:
         reactor.callFromThread(ended)
 
     def ended() -> None:
         if reactor.running:
-            _log.info("SIGTERM: stopping")
+            _log.info("told to stop")
             reactor.stop()
 
-    signal.signal(signal.SIGHUP, reload)
+    if not node.stdio:
+        signal.signal(signal.SIGHUP, hungUp)
     signal.signal(signal.SIGTERM, stop)
 
 

@@ -307,4 +307,4 @@ class TenantLimits:
 
 
 def _burst(section: Limits) -> float:
-    return 0.0 if section.opens is None else max(1.0, section.opens * _OPENS_BURST)
+    return max(1.0, section.opens * _OPENS_BURST) if section.opens else 0.0

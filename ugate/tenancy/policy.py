@@ -137,7 +137,7 @@ class RulesPolicy:
             may = "may" if rule.allow else "may not"
             return f"policy: {who} {may}, by rule {number + 1} of {len(self.rules)}: {rule}"
         if principal.method == LOCAL:
-            return f"policy: {who} may, as whoever is on this machine may unless a rule says otherwise"
+            return f"policy: {who} may, since no rule says otherwise"
         return f"policy: {who} may not, since {self._noneAllows(principal)}"
 
     def _noneAllows(self, principal: Principal) -> str:

@@ -149,7 +149,11 @@ class NodeCase(SynchronousTestCase):
             {name: each if isinstance(each, Listener) else Listener(each) for name, each in listen.items()},
             {name: each if isinstance(each, Dial) else Dial(each) for name, each in (dial or {}).items()},
             routes,
-            Policy(users=self.passwords() if users else None, private=private, rules=ALL),
+            Policy(
+                users=self.passwords() if users else None,
+                private=private,
+                rules=(PolicyRule("allow", ("open:*", "password:*")),),
+            ),
             Settings(**node),
         )
 

@@ -95,7 +95,7 @@ class ConnectionTests(PortTestCase):
         self.assertEqual(transport.getPeer(), IPv4Address("TCP", *client.socket.getsockname()))
         self.assertEqual(transport.getHost(), IPv4Address("TCP", HOST, self.number))
         self.assertEqual(transport.hostname, HOST)
-        self.assertIn("Recorder #0 on", repr(transport))
+        self.assertEqual(repr(transport), f"<connection #0 on {self.number}>")
 
     def test_noDelay(self) -> None:
         """

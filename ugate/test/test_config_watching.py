@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
 
 from ugate.interfaces import IConfigStore, IWatching
 from ugate.tenancy.config.files import FileStore
@@ -226,6 +228,17 @@ class ToldTests(WatchCase):
             self.assertEqual({"idle": 2}, dict(store.section(ROOT, "node", ONLY)))
         self.assertEqual(["d2"], stores[0].names(ROOT, "dial"))
         self.assertEqual([{ROOT}] * 2, self.calls)
+
+    def test_reactorStopped(self) -> None:
+        """
+        A reactor that stops has closed all before the store is stopped.
+        """
+        store = FileStore(self.write("u.yaml", ""))
+        self.watched(store)
+        for reader in list(self.reactor.getReaders()):
+            reader.connectionLost(Failure(ConnectionDone()))
+        store.stop()
+        self.assertEqual([], self.flushLoggedErrors())
 
     def test_stopped(self) -> None:
         """

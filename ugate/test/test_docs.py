@@ -17,7 +17,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.testing import MemoryReactorClock
 
-from ugate import flows, leg, pump, splicing
+from ugate import copying, flows, leg, metering, pump, splicing
 from ugate.endpoints import addresses, chain, hops, names, servers
 from ugate.endpoints.chain import parseChain
 from ugate.endpoints.clients import ChainEndpoint
@@ -28,6 +28,7 @@ from ugate.protocols.httpreply import refusal
 from ugate.protocols.socks4 import Socks4
 from ugate.protocols.socks5 import Socks5
 from ugate.stream import StreamInfo
+from ugate.tenancy import limits, usage
 from ugate.tenancy.config.schema import TYPES, Node
 from ugate.tenancy.config.shapes import bare, bounds
 from ugate.tenancy.match import parseMatch
@@ -48,6 +49,8 @@ TEXTS: Final = {
     "certificates": "path",
     "host": "host or \\*.suffix",
     "range": "address or range",
+    "who": "text, or a list",
+    "pattern": "text, or a list",
     "match": "pattern, or a list",
     "via": "way, or a list",
 }
@@ -253,6 +256,24 @@ class NumbersTests(Pages):
             f"{splicing._SLICE * 1000:g} ms",
         ]
         self.assertEqual(wanted, [row[1] for row in table(page("performance"), "relay")])
+
+    def test_rates(self) -> None:
+        """
+        So is what the limits of tenants are made of.
+        """
+        wanted = [
+            f"{metering.BURST:g} s of the rate",
+            f"{metering.TICK * 1000:g} ms",
+            kib(metering.QUANTUM),
+            f"{limits._OPENS_BURST:g} s of ``opens``",
+            kib(copying.STALLED),
+            f"{usage.SAVE_EVERY:g} s",
+        ]
+        text = page("limits")
+        self.assertEqual(wanted, [row[1] for row in table(text, "rates")])
+        keys = [name for name in vars(limits.Limits) if not name.startswith("_")]
+        self.assertEqual(sorted(keys), sorted(row[0] for row in table(text, "tenant-limits")))
+        self.assertIn(f"``{limits.USED_UP}``", text)
 
     def test_keywords(self) -> None:
         """

@@ -199,7 +199,7 @@ class TenantTests(NodeCase):
         self.assertEqual(
             explain(tenant, Target("192.0.2.1", 80)),
             [
-                "policy: operator (local) may, by rule 1 of 1: allow everything",
+                "policy: operator (local) may, since no rule says otherwise",
                 "route 1 of 1: * via direct, since no route says otherwise",
                 "  connect to 192.0.2.1:80 from here, within 10 s",
             ],

@@ -286,10 +286,7 @@ class RulesPolicyTests(SynchronousTestCase):
                 "protocol socks5 target *.corp:443 (no)",
             ),
             (stream(Principal("k", "key")), "k (key) may, by rule 2 of 2: allow who key:*"),
-            (
-                stream(OPERATOR),
-                "operator (local) may, as whoever is on this machine may unless a rule says otherwise",
-            ),
+            (stream(OPERATOR), "operator (local) may, since no rule says otherwise"),
             (
                 stream(DEV),
                 "bob@alice/dev (token) may not, since none of the 2 rules in policy.rules means that stream",

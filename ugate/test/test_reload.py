@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory
 from twisted.logger import capturedLogs
 
 from ugate.errors import Denied, StringError
@@ -18,7 +19,17 @@ from ugate.reload import PATIENCE
 from ugate.tenancy.config.schema import Delegation, Limits, Listener, PolicyRule
 from ugate.tenancy.config.whole import Route
 from ugate.test.nodefakes import HELLO, REQUEST, inUse
-from ugate.test.reloadfakes import MAIN, OTHER, PUBLIC, Hello, HelloModule, ReloadCase, Store, config
+from ugate.test.reloadfakes import (
+    MAIN,
+    OTHER,
+    PUBLIC,
+    Hello,
+    HelloModule,
+    HelloService,
+    ReloadCase,
+    Store,
+    config,
+)
 
 ALICE = {"alice": Delegation()}
 DIRECT = (Route(("*",), ("direct",)),)
@@ -205,6 +216,22 @@ class ListenerTests(ReloadCase):
         self.assertEqual(old.say(HELLO), b"\x05\x00")
         self.assertNotEqual(self.client(node).say(HELLO), b"\x05\x00")
         self.assertEqual(node.tenant._around.own._byPort, {1080: ["127.0.0.1"]})
+
+    def test_keptAlive(self) -> None:
+        """
+        Who has connected to a listener that is gone opens no new streams by it; to one that was
+        changed, by the rules of now.
+        """
+        node = self.run_(config({"main": MAIN}))
+        gone, stays = self.client(node), self.client(node)
+        gone.say(HELLO)
+        self.good(node, config({"main": MAIN.replace("auto", "socks")}))
+        stays.say(HELLO)
+        self.assertEqual(stays.say(REQUEST), b"")
+        self.assertEqual(node.listeners()[0].accepted, 1)
+        self.good(node, config())
+        self.assertEqual(gone.say(REQUEST)[:2], b"\x05\x02")
+        self.assertEqual(node.flows.refusals()[0].detail, "its listener is gone")
 
     def test_renamed(self) -> None:
         """
@@ -511,6 +538,28 @@ class OrderTests(ReloadCase):
         stops.callback(None)
         self.assertEqual(self.asked, [None, frozenset("ab")])
 
+    def test_stopped(self) -> None:
+        """
+        When the node is being stopped nothing changes any more, and that is what is told.
+        """
+        node = self.run_(config({"main": MAIN}, drain=5.0))
+        self.stream(node)
+        stopping = node.stopService()
+        self.assertIn("being stopped", self.bad(node, config({"new": OTHER})))
+        self.assertEqual((node.ports, self.asked), ({}, []))
+        self.reactor.pump([1.0] * 6)
+        self.successResultOf(stopping)
+
+    def test_drain(self) -> None:
+        """
+        Who asks for the end is told when all has ended.
+        """
+        node = self.run_(config({"main": MAIN}))
+        stops: list[Any] = []
+        self.reactor.stop = lambda: stops.append(node.stopService())
+        self.assertIs(self.successResultOf(node.drain()), None)
+        self.assertEqual(len(stops), 1)
+
     def test_patience(self) -> None:
         """
         What does not stop keeps nobody from the next change for long.
@@ -615,6 +664,35 @@ class ModuleTests(ReloadCase):
         self.assertEqual(self.bad(node, self.having(a="ho", b="crash")), "hello.b cannot start: it crashes")
         self.assertEqual((list(node.modules.values()), a.running, len(node.services)), ([a], 1, 1))
 
+    def test_port(self) -> None:
+        """
+        The port of a module that is replaced goes on with the new one, if all is good.
+        """
+        made: list[Any] = []
+
+        class Serving(HelloService):
+            def startService(self) -> None:
+                super().startService()
+                made.append(self.tenant.reactor.listenTCP(80, Factory(), interface="127.0.0.1"))
+
+            def stopService(self) -> Any:
+                made[0].stopListening()
+                return super().stopService()
+
+        class ServingModule(HelloModule):
+            def makeService(self, tenant: Any, name: str, section: Any) -> Any:
+                return Serving(tenant, name, section)
+
+        node = self.run_(self.having(a="hi"), modules=[ServingModule()])
+        port = self.reactor.ports[-1]
+        self.assertIs(port.factory, made[0].factory)
+        self.reactor.taken = inUse(1081)
+        self.bad(node, config({"main": OTHER}, modules={("hello", "a"): Hello("ho")}))
+        self.assertIs(port.factory, made[0].factory)
+        self.good(node, self.having(a="ho"))
+        self.assertIs(port.factory, made[-1].factory)
+        self.assertEqual((port.listening, len(self.reactor.ports)), (True, 2))
+
     def test_noModule(self) -> None:
         """
         A kind that no module is of.
@@ -715,6 +793,25 @@ class StreamTests(ReloadCase):
             stream.close("enough")
         limits: Any = node.tenants["alice"].limits
         self.assertEqual((limits.streams, len(node.flows)), (0, 0))
+
+    def test_month(self) -> None:
+        """
+        When the bytes of a month are used up, the streams of that tenant end, and of those below it.
+        """
+        tenants = {"alice": Delegation(limits=Limits(month=10)), "bob": Delegation()}
+        node = self.run_(
+            config(tenants=tenants),
+            alice=config(tenants={"dev": Delegation()}),
+            alice__dev=config({"own": MAIN}),
+            bob=config({"own": OTHER}),
+        )
+        line, _ = self.stream(node, "alice/dev/own", PUBLIC)
+        self.stream(node, "bob/own", PUBLIC)
+        line.say(b"0123456789ab")
+        with capturedLogs() as events:
+            self.reactor.advance(0)
+        self.assertEqual([stream.tenant for stream in node.flows.streams()], ["bob"])
+        self.assertIn("month's bytes used up", str([event.get("flow") for event in events]))
 
     def refused(self, node: Any) -> bytes:
         """

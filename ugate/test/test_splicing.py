@@ -133,6 +133,22 @@ class AloneTests(SpliceTestCase):
         self.until(lambda: self.returned, "the end")
         self.assertTrue(forth.eof)
 
+    def test_lessAllowed(self) -> None:
+        """
+        That it may take less than it has taken, which the lender may say at any time, is no end.
+        """
+        source, sink, forth, back = self.stream()
+        self.drop(back)
+        source.give(b"question")
+        self.until(lambda: not source.unsent, "what was sent")
+        forth.count = 100
+        forth.allowed = 10
+        self.assertTrue(forth.isSpent)
+        forth.move(splicing._NONBLOCK)
+        self.assertEqual((forth.eof, forth.count), (False, 101))
+        self.arrive(sink, b"q")
+        self.drop(forth)
+
     def test_quiet(self) -> None:
         """
         A direction that nothing came from for a while goes back, and not before.

@@ -265,7 +265,7 @@ class CheckTests(TapCase):
         """
         self.assertEqual(self.ends("--explain", "db.corp:5432", "--route", "*.corp=socks:proxy:1080"), 0)
         lines = self.out.getvalue().split("\n")
-        self.assertTrue(lines[0].startswith("policy: operator (local) may, as whoever is on this"), lines[0])
+        self.assertEqual(lines[0], "policy: operator (local) may, since no rule says otherwise")
         self.assertEqual(lines[1], "route 1 of 2: *.corp via socks:proxy:1080")
         self.assertIn("proxy:1080", lines[2])
         self.assertEqual(self.err.getvalue(), "")
@@ -423,10 +423,12 @@ class ServiceTests(TapCase):
                 calls.append("stop")
 
         class Reloads:
+            stdio = False
+
             def reload(self, trigger: str) -> None:
                 calls.append(trigger)
 
-        handleSignals(Reactor(), Reloads())
+        handleSignals(Reactor(), Reloads(), lambda: True)
         self.assertEqual(set(handlers), {signal.SIGHUP, signal.SIGTERM})
         for number in (signal.SIGHUP, signal.SIGTERM):
             handlers[number](number, None)
@@ -435,6 +437,34 @@ class ServiceTests(TapCase):
             call(*args)
             call(*args)
         self.assertEqual(calls[2:], ["SIGHUP", "SIGHUP", "stop"])
+
+    def test_hangup(self) -> None:
+        """
+        Without the terminal that it was started on it stops; and a stream on standard input ends by
+        that signal, as ever.
+        """
+        handlers: dict[int, Callable[[int, object], None]] = {}
+        self.patch(signal, "signal", handlers.__setitem__)
+        calls: list[Any] = []
+
+        class Reactor:
+            running = True
+            callFromThread = staticmethod(lambda call, *args: call(*args))
+            stop = staticmethod(lambda: calls.append("stop"))
+
+        class Some:
+            stdio = False
+            reload = staticmethod(calls.append)
+
+        terminal = [True, True, False]
+        handleSignals(Reactor(), Some(), lambda: terminal.pop(0))
+        for _ in range(2):
+            handlers[signal.SIGHUP](signal.SIGHUP, None)
+        self.assertEqual(calls, ["SIGHUP", "stop"])
+        handlers.clear()
+        Some.stdio = True
+        handleSignals(Reactor(), Some(), lambda: False)
+        self.assertEqual(set(handlers), {signal.SIGTERM})
 
     def test_usage(self) -> None:
         """

@@ -157,6 +157,14 @@ class OpensTests(LimitsTestCase):
             total += self.opened(alice)
         self.assertTrue(199 <= total <= 200)
 
+    def test_nothing(self) -> None:
+        """
+        None a second is none at all.
+        """
+        alice = self.tenant("alice", Section(opens=0))
+        self.clock.advance(100)
+        self.assertEqual(self.opened(alice), 0)
+
     def test_one(self) -> None:
         """
         One a second is one a second.

@@ -72,8 +72,15 @@ class Notify(INotify):
         End.
         """
         if not self.isLost:
-            self.isLost = True
             self.stopReading()
             self.connectionLost(Failure(ConnectionDone()))
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        It ended, or the reactor did.
+        """
+        if not self.isLost:
+            self.isLost = True
+            super().connectionLost(reason)  # type: ignore[no-untyped-call]
             # The number may be that of another file from now on.
             self._fd = -1

@@ -114,7 +114,7 @@ class PolicyRule(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             min_length=1,
             description="What the client speaks.",
-            examples=["socks"],
+            examples=["socks5"],
             extra={"one": True},
             extra_json_schema=ONE_OR_LIST,
         ),

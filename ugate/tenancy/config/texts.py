@@ -103,9 +103,15 @@ Certificates = Annotated[
         extra={"check": "certificates", "wanted": "the path of a file of fingerprints"},
     ),
 ]
-Who = Annotated[str, Meta(min_length=1, extra={"wanted": "NAME or METHOD:NAME, maybe with *"})]
-TenantPath = Annotated[str, Meta(min_length=1, extra={"wanted": "the path of a tenant, maybe with *"})]
-ProtocolName = Annotated[str, Meta(min_length=1, extra={"wanted": "the name of a protocol, as in socks"})]
+Who = Annotated[
+    str, Meta(min_length=1, extra={"check": "who", "wanted": "NAME or METHOD:NAME, maybe with *"})
+]
+TenantPath = Annotated[
+    str, Meta(min_length=1, extra={"check": "pattern", "wanted": "the path of a tenant, maybe with *"})
+]
+ProtocolName = Annotated[
+    str, Meta(min_length=1, extra={"check": "pattern", "wanted": "the name of a protocol, as in socks5"})
+]
 
 
 Rate = Annotated[

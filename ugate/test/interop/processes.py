@@ -30,8 +30,6 @@ import ugate
 
 HOST = "127.0.0.1"
 LOOPBACK = f"interface={HOST}"
-ALLOW = "policy: {rules: [{action: allow}]}\n"
-"""Whoever is known may do everything."""
 
 DEADLINE = 15.0
 """Seconds that one thing may take on a busy machine."""

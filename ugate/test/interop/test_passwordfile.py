@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 from ugate.test.interop.asking import connect, connected, curl, readHead, socks4
 from ugate.test.interop.peers import PASSWORD, USER
-from ugate.test.interop.processes import ALLOW, HOST, InteropTestCase, freePort, twistd
+from ugate.test.interop.processes import HOST, InteropTestCase, freePort, twistd
 from ugate.test.interop.targets import StreamServer, echo, readExactly, webServer
 from ugate.test.interop.test_clients import passwordLine
 
@@ -161,7 +161,8 @@ class StartTests(InteropTestCase):
         Unless the configuration says that this is wanted.
         """
         gateway = self.ugate(
-            config=f'listen: {{main: {{endpoint: "auto:tcp:0:{EVERYWHERE}", open: true}}}}\n' + ALLOW
+            config=f'listen: {{main: {{endpoint: "auto:tcp:0:{EVERYWHERE}", open: true}}}}\n'
+            "policy: {rules: [{action: allow}]}\n"
         )
         server = webServer(self)
         answer = curl(self, "-x", gateway.url("socks5h"), f"http://{HOST}:{server.port}/who")

@@ -13,7 +13,7 @@ import struct
 
 from ugate.test.interop.asking import connected, curl, isCut, socks5
 from ugate.test.interop.peers import haproxy
-from ugate.test.interop.processes import ALLOW, HOST, Gateway, InteropTestCase, freePort
+from ugate.test.interop.processes import HOST, Gateway, InteropTestCase, freePort
 from ugate.test.interop.targets import StreamServer, readExactly, webServer
 
 _SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
@@ -28,7 +28,7 @@ class FromHAProxyTests(InteropTestCase):
     def _gateway(self) -> Gateway:
         return self.ugate(
             config=f'listen: {{main: {{endpoint: "auto:proxyproto:tcp:0:interface={HOST}", open: true}}}}\n'
-            + ALLOW
+            "policy: {rules: [{action: allow}]}\n"
         )
 
     def test_headers(self) -> None:
@@ -157,7 +157,7 @@ class ToTargetTests(InteropTestCase):
         server = webServer(self)
         last = self.ugate(
             config=f'listen: {{main: {{endpoint: "socks:proxyproto:tcp:0:interface={HOST}", open: true}}}}\n'
-            + ALLOW
+            "policy: {rules: [{action: allow}]}\n"
         )
         first = self.ugate(
             config=f"""

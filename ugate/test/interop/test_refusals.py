@@ -12,7 +12,7 @@ import time
 from contextlib import ExitStack
 
 from ugate.test.interop.asking import connect, connected, curl, socks4, socks5
-from ugate.test.interop.processes import ALLOW, HOST, Gateway, InteropTestCase, freePort, hasIPv6
+from ugate.test.interop.processes import HOST, Gateway, InteropTestCase, freePort, hasIPv6
 from ugate.test.interop.targets import StreamServer, echo
 
 UNKNOWN = "no-such-host.invalid"
@@ -118,7 +118,8 @@ node: {{connect: 0.5}}
         A listener on every address is found on each of them.
         """
         gateway = self.ugate(
-            config='listen: {main: {endpoint: "auto:tcp:0:interface=0.0.0.0", open: true}}\n' + ALLOW
+            config='listen: {main: {endpoint: "auto:tcp:0:interface=0.0.0.0", open: true}}\n'
+            "policy: {rules: [{action: allow}]}\n"
         )
         for host in (HOST, "127.0.0.2", "0.0.0.0", "localhost"):
             self._check(gateway, host, gateway.port, 2, 403, "http_request_denied")

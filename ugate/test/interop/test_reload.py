@@ -225,7 +225,7 @@ class EndTests(InteropTestCase):
         gateway = self.ugate()
         gateway.process.terminate()
         self.assertEqual(gateway.wait(), 0)
-        self.assertIn("SIGTERM: stopping", gateway.said())
+        self.assertIn("told to stop", gateway.said())
 
     def test_json(self) -> None:
         """
