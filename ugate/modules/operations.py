@@ -228,6 +228,8 @@ OPERATIONS: Final = (
         "check a configuration file, without applying it",
         answers.Checked,
         body=answers.Document,
+        # It looks at all files that the document names.
+        changes=True,
         wholeNode=True,
         file="FILE",
     ),

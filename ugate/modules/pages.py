@@ -33,6 +33,7 @@ from ugate.modules.metrics import Metrics
 from ugate.modules.openapi import describe
 from ugate.modules.operations import OPERATIONS
 from ugate.modules.problems import JSON, Trouble, send, sendTrouble
+from ugate.modules.sections import ADMIN, METRICS, MODULES
 from ugate.modules.tokens import Tokens
 from ugate.modules.whole import Whole
 from ugate.tenancy.config.jsonschema import jsonSchema
@@ -40,6 +41,13 @@ from ugate.tenancy.config.sections import isWithin
 
 _FORWARDED: Final = (b"Forwarded", b"Via", b"X-Forwarded-For", b"X-Forwarded-Host", b"X-Real-IP")
 """Who came by another proxy is not on this machine, even if that proxy is."""
+
+
+_APART: Final = b"sandbox allow-scripts allow-forms allow-modals allow-popups allow-downloads"
+"""
+Gives the pages of a module an origin of their own, so that what gets into one of them cannot use the admin
+API.  A module that does not want this sets another one, and takes care itself.
+"""
 
 
 def operationsOf(node: INode, check: Callable[[str], str] = checkedFile) -> Mapping[str, Perform]:
@@ -92,7 +100,7 @@ class Pages(Resource):
         fields = request.requestHeaders
         place = placeOf(fields.getRawHeaders(b"Host"))
         tenant = self._tenantOf(place)
-        if path == b"modules" and "modules" in self._serve:
+        if path == b"modules" and MODULES in self._serve:
             return self._module(request, place, tenant)
         checkOrigin(
             fields.getRawHeaders(b"Host"),
@@ -100,11 +108,11 @@ class Pages(Resource):
             fields.getRawHeaders(b"Sec-Fetch-Site"),
             secure=_isSecure(request),
         )
-        if path == b"api" and "admin" in self._serve:
+        if path == b"api" and ADMIN in self._serve:
             return Api(lambda request: self._caller(request, place, tenant), self._perform)
-        if path == b"openapi.json" and "admin" in self._serve and not request.postpath:
+        if path == b"openapi.json" and ADMIN in self._serve and not request.postpath:
             return self._known(place, tenant, self._describe)
-        if path == b"metrics" and "metrics" in self._serve and not request.postpath:
+        if path == b"metrics" and METRICS in self._serve and not request.postpath:
             return self._known(place, tenant, self._metrics.render)
         raise Trouble(404, "there is nothing of that name")
 
@@ -166,6 +174,9 @@ class Pages(Resource):
         request.prepath += request.postpath[:2]
         del request.postpath[:2]
         resource = service.resource()
+        if ADMIN in self._serve:
+            request.responseHeaders.setRawHeaders(b"Content-Security-Policy", [_APART])
+            request.responseHeaders.setRawHeaders(b"X-Content-Type-Options", [b"nosniff"])
         if service.isPublic:
             return _Within(resource)
         fields = request.requestHeaders

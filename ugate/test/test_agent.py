@@ -74,6 +74,7 @@ class AgentTests(SynchronousTestCase):
         self.turn()
         self.assertEqual(b"alice@alice ['a', 'b']", self.successResultOf(body))
         self.assertEqual([], self.tenant.reactor.tcpClients)
+        self.assertEqual([], self.tenant.reactor.getDelayedCalls())
 
     def test_body(self) -> None:
         """

@@ -343,6 +343,18 @@ class ModuleTests(AdminCase):
         self.trouble(403, self.ask("GET", "/modules/hello/mine/", Origin=FOREIGN))
         self.assertEqual(b"None ['']", self.ask("GET", "/modules/hello/open/", Origin=FOREIGN).body)
 
+    def test_apart(self) -> None:
+        """
+        A page of a module has no part in the origin of the admin API, where that is on the same port.
+        """
+        for path in ("mine", "open"):
+            answer = self.ask("GET", f"/modules/hello/{path}/")
+            policy = answer.fields["content-security-policy"]
+            self.assertIn("sandbox", policy)
+            self.assertNotIn("allow-same-origin", policy)
+        answer = self.ask("GET", "/modules/hello/mine/", site=self.port(serve=("modules",)))
+        self.assertNotIn("content-security-policy", answer.fields)
+
     def test_served(self) -> None:
         """
         A port serves what its section says.
