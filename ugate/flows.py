@@ -10,7 +10,7 @@ there were, why others were not carried, and the one log line of each.
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterator
 from typing import Any, Final
 
@@ -79,6 +79,7 @@ class Flows:
         # The tenant of which something was refused last is the last one.
         self._refusals: dict[str, deque[Refusal]] = {}
         self._kept = 0
+        self.causes: Counter[tuple[str, Cause]] = Counter()
 
     def __len__(self) -> int:
         return len(self._live)
@@ -156,6 +157,8 @@ class Flows:
             del self._totals[tenant]
         for tenant in [path for path in self._refusals if path not in tenants]:
             self._kept -= len(self._refusals.pop(tenant))
+        for key in [key for key in self.causes if key[0] not in tenants]:
+            del self.causes[key]
 
     def begin(self, stream: LiveStream) -> int:
         """
@@ -222,6 +225,7 @@ class Flows:
         self.dialing.stop(stream)
         self._live.pop(stream.id, None)
         self._totalsOf(stream).refused += 1
+        self.causes[stream.owner.name, reason.cause] += 1
         self._keep(stream, reason)
         self.log.info(
             "{where}: {info} {protocol} {principal}: refused: {reason}",

@@ -394,6 +394,11 @@ class IServesHTTP(Interface):
     What the service of a module may provide: something to show below C{/modules/KIND/NAME/}.
     """
 
+    isPublic = Attribute(
+        "L{bool}: whether anybody may ask for it, from any page.  Else whoever does is on this machine, or "
+        "has logged in: C{IPrincipal(request)} says who it is."
+    )
+
     def resource() -> IResource:
         """
         The resource; asked for at each request, so give the same one unless something has changed.
@@ -409,11 +414,14 @@ class INode(Interface):
     started = Attribute("L{float}: when it was started, in seconds since 1970.")
     tenants = Attribute("Mapping of L{str} to L{ITenant}: all of them, by path; parents before children.")
     store = Attribute("L{IConfigStore}: all of the configuration.")
+    configs = Attribute("Mapping of paths to C{Config}: what each tenant is configured to do now.")
+    kinds = Attribute("L{ugate.tenancy.config.kinds.Kinds}: the kinds of sections that there are.")
     flows = Attribute("L{ugate.gateway.Flows}: the streams, the refusals and the counters.")
     modules = Attribute("Mapping of (tenant path, kind, name) to the IService of each module that runs.")
     last = Attribute("C{Outcome} of the last reload, or of the start.")
+    reloading = Attribute("What has C{good} and C{bad}: how many reloads were so.")
 
-    def listeners() -> Sequence[object]:
+    def listeners() -> Sequence[Any]:
         """
         What listens: a C{ListenerState} each.
         """

@@ -31,6 +31,7 @@ from ugate.relay import Relay
 from ugate.reload import Outcome, Read, Reloading, closes
 from ugate.services import Key, Services
 from ugate.storewatch import StoreWatch
+from ugate.tenancy.config.kinds import kindsOf
 from ugate.tenancy.config.sections import ROOT, isWithin
 from ugate.tenancy.config.whole import Config
 from ugate.tenancy.egress import OwnListeners
@@ -77,6 +78,7 @@ class Node(MultiService):
     @ivar configs: what each tenant is configured to do, by its path.
     @ivar stdio: whether standard input and output are a stream, so that nothing
         else may be printed there.
+    @ivar kinds: the kinds of sections that there are.
     @ivar started: when it was, in seconds since 1970.
     @ivar reloading: what applies other configurations, and counts that.
     @since: ugate NEXT
@@ -131,6 +133,8 @@ class Node(MultiService):
             usage.start()
         self._tenants = tenantsFrom(around, configs, usage, self._usedUp)
         self._listeners = Listeners(self.flows, sockets, self._stdioEnded)
+        modules = list(modules)
+        self.kinds = kindsOf(modules)
         self._services = Services(self, {module.name: module for module in modules}, sockets)
         self.reloading = Reloading(
             reactor,

@@ -31,16 +31,19 @@ class LazyModule:
     @since: ugate NEXT
     """
 
-    def __init__(self, name: str, where: str, summary: str = "") -> None:
+    def __init__(self, name: str, where: str, summary: str = "", schema: str = "") -> None:
         """
         @param name: the kind of its sections.
-        @param where: the class, as C{package.module:Class}; it is called without arguments, once, when its
-            C{schema} or C{makeService} is first wanted, and what comes out provides L{IModule} too.
+        @param where: the class, as C{package.module:Class}; it is called without arguments, once, when
+            C{makeService} is first wanted, and what comes out provides L{IModule} too.
         @param summary: what it does, in one line.
+        @param schema: the type of its sections, as C{package.module:Type}, in a module that is quickly
+            imported: every start wants it.  Unless given it is asked of what is at C{where}.
         """
         self.name = name
         self.summary = summary
         self._where = where
+        self._schema = schema
         self._made: Any = None
 
     def __repr__(self) -> str:
@@ -48,8 +51,7 @@ class LazyModule:
 
     def _module(self) -> Any:
         if self._made is None:
-            place, _, name = self._where.partition(":")
-            self._made = getattr(import_module(place), name)()
+            self._made = _imported(self._where)()
         return self._made
 
     @property
@@ -57,7 +59,7 @@ class LazyModule:
         """
         See L{IModule}.
         """
-        schema: type[Struct] = self._module().schema
+        schema: type[Struct] = _imported(self._schema) if self._schema else self._module().schema
         return schema
 
     def makeService(self, tenant: ITenant, name: str, section: Struct) -> IService:
@@ -66,3 +68,8 @@ class LazyModule:
         """
         service: IService = self._module().makeService(tenant, name, section)
         return service
+
+
+def _imported(where: str) -> Any:
+    place, _, name = where.partition(":")
+    return getattr(import_module(place), name)

@@ -33,7 +33,12 @@ from ugate.flows import Flows
 from ugate.gateway import Gateway, Inbound
 from ugate.interfaces import Auth
 from ugate.leg import Leg
+from ugate.modules.admin import AdminModule
+from ugate.modules.agent import ModuleAgent
+from ugate.modules.http import HttpModule
 from ugate.modules.lazy import LazyModule
+from ugate.modules.loopback import LoopbackEndpoint
+from ugate.modules.remotes import RemotesModule
 from ugate.node import Node
 from ugate.protocols.auto import Auto, Fixed
 from ugate.protocols.credentials import BearerToken, PeerCertificate
@@ -113,7 +118,14 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.upstream._Through": BY_CLASS,
     "ugate.leg.Leg": Leg,
     "ugate.poll.Poll": BY_CLASS,
+    "ugate.modules.admin.AdminModule": AdminModule,
+    "ugate.modules.agent.ModuleAgent": lambda: ModuleAgent(tenant()),
+    "ugate.modules.agent._Here": BY_CLASS,
+    "ugate.modules.http.HttpModule": HttpModule,
     "ugate.modules.lazy.LazyModule": lambda: LazyModule("hello", "ugate.test.test_modules_lazy:Greeter"),
+    "ugate.modules.loopback.LoopbackEndpoint": lambda: LoopbackEndpoint(REACTOR, None),
+    "ugate.modules.loopback.Side": BY_CLASS,
+    "ugate.modules.remotes.RemotesModule": RemotesModule,
     "ugate.protocols.auto.Auto": lambda: Auto(INFO, Auth.NONE, {}),
     "ugate.protocols.auto.Fixed": lambda: Fixed(INFO, Auth.NONE, TARGET, "tls"),
     "ugate.protocols.credentials.BearerToken": lambda: BearerToken(b""),

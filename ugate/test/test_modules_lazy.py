@@ -70,6 +70,23 @@ class LazyTests(SynchronousTestCase):
         self.assertEqual((tenant, "greeter", Greeting("hi")), service.of)
         self.assertEqual(1, Greeter.made)
 
+    def test_schema(self) -> None:
+        """
+        The schema may be elsewhere; then nothing else is imported for it.
+        """
+        module = LazyModule("gone", "ugate.nowhere:Gone", "", f"{__name__}:Greeting")
+        self.assertIs(Greeting, module.schema)
+
+    def test_own(self) -> None:
+        """
+        The schemas of ugate's own modules are those that the modules have.
+        """
+        found: list[Any] = [each for each in getPlugins(IModule) if isinstance(each, LazyModule)]
+        self.assertEqual({"admin", "http", "remotes"}, {each.name for each in found})
+        for each in found:
+            self.assertIs(each._module().schema, each.schema)
+            self.assertEqual((each.name, each.summary), (each._module().name, each._module().summary))
+
     def test_nowhere(self) -> None:
         """
         What cannot be imported fails when it is wanted; its name and its place are known before.
@@ -89,11 +106,11 @@ class LazyTests(SynchronousTestCase):
 
     def test_light(self) -> None:
         """
-        To find them imports nothing of what they need.
+        To find them, and what is in their sections, imports nothing of what they need.
         """
         code = (
             "import sys; from twisted.plugin import getPlugins; from ugate.interfaces import IModule;"
-            "[each.name for each in getPlugins(IModule)];"
+            "[each.schema for each in getPlugins(IModule)];"
             "print([m for m in ('twisted.web.server', 'twisted.web.resource', 'prometheus_client',"
             " 'ugate.modules.http') if m in sys.modules])"
         )
