@@ -12,7 +12,7 @@ import re
 from decimal import Decimal
 from typing import Final
 
-_SIZE: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?) ?([KkMGTP]?)(i?)B?")
+_SIZE: Final = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,9})?) ?([KkMGTP]?)(i?)B?")
 _POWERS: Final = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 
 

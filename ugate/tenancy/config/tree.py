@@ -20,7 +20,7 @@ _WINDOW: Final = 100
 _TRUE: Final = frozenset({"true", "yes", "on"})
 _FALSE: Final = frozenset({"false", "no", "off"})
 _NULL: Final = frozenset({"", "~", "null"})
-_WHOLE: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
+_WHOLE: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,18})")
 _NUMBER: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})?(?:\.[0-9]{0,40})?(?:[eE][-+]?[0-9]{1,4})?")
 
 
