@@ -11,6 +11,9 @@ makes two lines of text for each.
 
 from __future__ import annotations
 
+import select
+import sys
+from array import array
 from socket import (
     IPPROTO_TCP,
     NI_NUMERICHOST,
@@ -21,6 +24,7 @@ from socket import (
     getnameinfo,
     socket,
 )
+from struct import pack
 from typing import Any, Final
 
 from twisted.internet import tcp
@@ -28,6 +32,12 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
+
+MOST_WAITING: Final = 4096
+"""Connections that are accepted before a socket is closed, at most."""
+
+_ATTACH_FILTER: Final = 26
+_RETURN: Final = 6
 
 _ANY: Final = ("0.0.0.0", "::")
 
@@ -80,6 +90,17 @@ class Accepted(tcp.Server):
         return host
 
 
+def deafen(listening: socket) -> None:
+    """
+    Let a socket that listens not hear anybody any more, where the kernel can do that.
+    """
+    if sys.platform != "linux":
+        return
+    # An instruction that says: no byte of this packet.
+    nothing = array("B", pack("HBBI", _RETURN, 0, 0, 0))
+    listening.setsockopt(SOL_SOCKET, _ATTACH_FILTER, pack("HP", 1, nothing.buffer_info()[0]))
+
+
 class Port(tcp.Port):
     """
     A TCP port that accepts one connection each time that it is asked to read: if
@@ -119,6 +140,21 @@ class Port(tcp.Port):
         host = self.getHost()
         if host.host not in _ANY:
             self.only = host
+
+    def connectionLost(self, reason: Any) -> None:
+        """
+        The socket is to be closed, which would reset whoever has connected and was not yet
+        accepted.  So first nobody new gets in, whose systems try again a moment later and
+        find another socket, if there is one; and who is there is accepted.
+        """
+        deafen(self.socket)
+        waiting = select.poll()
+        waiting.register(self.socket, select.POLLIN)
+        for _ in range(MOST_WAITING):
+            if not waiting.poll(0):
+                break
+            self.doRead()
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def doRead(self) -> None:
         """

@@ -18,25 +18,36 @@ from typing import Any, Final, TypeAlias
 from twisted.cred.portal import Portal
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import AdoptedStreamServerEndpoint, StandardIOEndpoint, serverFromString
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, StandardIOEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ugate.endpoints.negotiated import NegotiatedServerEndpoint
-from ugate.endpoints.reach import asksForTarget, innermost, onlyLocal, takesLogins, within
+from ugate.endpoints.reach import innermost, onlyLocal
 from ugate.endpoints.standardio import serveOnce
 from ugate.errors import ListenRefused, UgateError
 from ugate.flows import Flows
 from ugate.gateway import Gateway
 from ugate.interfaces import ITenant
 from ugate.journal import Journal
+from ugate.listenerstrings import filesOf, listenerEndpoint
 from ugate.stream import Principal, Target
 from ugate.tenancy.config.schema import Listener
 from ugate.tenancy.config.sections import ROOT
 from ugate.tenancy.config.whole import Config
 from ugate.tenancy.listening import Owner, Sockets, Taken
+
+__all__ = [
+    "ANYONE",
+    "OPERATOR",
+    "ListenerState",
+    "Listeners",
+    "Listening",
+    "filesOf",
+    "fullName",
+    "listenerEndpoint",
+]
 
 OPERATOR: Final = Principal("operator", "local")
 """Who connects to a listener that only this machine reaches."""
@@ -52,8 +63,6 @@ _CANNOT: Final = {
     errno.EACCES: "take a port above 1023, or let systemd open it (systemd:)",
     errno.EADDRNOTAVAIL: "take an address that this host has (ip address shows them)",
 }
-_FILES: Final = ("Key", "Chain", "dhParameters", "tls", "ssl")
-"""What is in a string that names files of keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,79 +122,6 @@ class Listening:
         Whose its socket is.
         """
         return (self.key[0], "listen", self.key[1])
-
-
-def listenerEndpoint(tenant: ITenant, name: str, listener: Listener) -> IStreamServerEndpoint:
-    """
-    The endpoint of a listener of the config.
-
-    @raise StringError: its string cannot be read.
-    @raise ListenRefused: it would be an open relay, or could never know where to.
-    """
-    endpoint: IStreamServerEndpoint = serverFromString(tenant.reactor, listener.endpoint)
-    if listener.to is None and not asksForTarget(endpoint):
-        raise ListenRefused(
-            f"listener {name} ({listener.endpoint}) cannot know where a stream wants to go: "
-            f"put auto: or socks: in front, or write {name}: {{endpoint: ..., to: HOST:PORT}}"
-        )
-    if not (onlyLocal(endpoint) or listener.open):
-        _checkClosed(tenant, name, listener, endpoint)
-    if listener.open:
-        _open(endpoint)
-    below = innermost(endpoint)
-    if tenant.parent is not None and isinstance(below, (StandardIOEndpoint, AdoptedStreamServerEndpoint)):
-        raise ListenRefused(
-            f"listener {name} ({listener.endpoint}) is the process's own: only the root tenant may have it"
-        )
-    return endpoint
-
-
-def _checkClosed(tenant: ITenant, name: str, listener: Listener, endpoint: IStreamServerEndpoint) -> None:
-    """
-    Whether a listener that others reach can tell who they are.
-
-    @raise ListenRefused: not.
-    """
-    here = f"listener {name} ({listener.endpoint})"
-    local = "let it listen on loopback (interface=127.0.0.1)"
-    opened = f"or write {name}: {{endpoint: ..., open: true}} if that is what you want"
-    if tenant.portal is None:
-        raise ListenRefused(
-            f"{here} would carry the streams of anybody who reaches it: "
-            f"{local}, or name a password file as policy.users, {opened}"
-        )
-    if not takesLogins(endpoint):
-        raise ListenRefused(
-            f"{here} could let nobody in, since its protocol has no logins: {local}, {opened}"
-        )
-
-
-def _open(endpoint: IStreamServerEndpoint) -> None:
-    """
-    Let those pass who have not logged in.
-    """
-    each: IStreamServerEndpoint | None = endpoint
-    while each is not None:
-        if isinstance(each, NegotiatedServerEndpoint):
-            each.open = True
-        each = within(each)
-
-
-def filesOf(endpoint: str) -> tuple[tuple[str, int, int, int], ...]:
-    """
-    The files that a string names, and what shows whether they were changed.
-    """
-    if not any(word in endpoint for word in _FILES):
-        return ()
-    found = []
-    for part in endpoint.replace("\\:", "\0").split(":"):
-        path = part.replace("\0", ":").rpartition("=")[2]
-        try:
-            status = os.stat(path)
-        except (OSError, ValueError):
-            continue
-        found.append((path, status.st_mtime_ns, status.st_size, status.st_ino))
-    return tuple(found)
 
 
 def fullName(key: Key) -> str:

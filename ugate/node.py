@@ -15,23 +15,22 @@ from typing import Any
 from zope.interface import implementer
 
 from twisted.application.service import IService, MultiService
-from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IDelayedCall, IListeningPort
+from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ugate.draining import Drain
 from ugate.errors import Refused
+from ugate.explaining import explain
 from ugate.flows import Flows
-from ugate.interfaces import IConfigStore, IModule, INode, ITenant, IWatching
+from ugate.interfaces import IConfigStore, IModule, INode, ITenant
 from ugate.journal import Journal
 from ugate.listeners import ANYONE, OPERATOR, Listeners, ListenerState, Listening, fullName, listenerEndpoint
-from ugate.poll import Poll
 from ugate.relay import Relay
 from ugate.reload import Outcome, Read, Reloading, closes
 from ugate.services import Key, Services
-from ugate.stream import Principal, StreamInfo, Target
+from ugate.storewatch import StoreWatch
 from ugate.tenancy.config.kinds import kindsOf
 from ugate.tenancy.config.sections import ROOT, isWithin
 from ugate.tenancy.config.whole import Config
@@ -40,7 +39,7 @@ from ugate.tenancy.limits import USED_UP
 from ugate.tenancy.listening import Sockets
 from ugate.tenancy.tenant import Around, Tenant
 from ugate.tenancy.usage import Usage, UsageFile
-from ugate.tenants import Tenants
+from ugate.tenants import tenantFrom, tenantsFrom
 
 __all__ = [
     "ANYONE",
@@ -52,39 +51,6 @@ __all__ = [
     "tenantFrom",
     "tenantsFrom",
 ]
-
-
-def tenantsFrom(
-    around: Around,
-    configs: Mapping[str, Config],
-    usage: Usage | None = None,
-    usedUp: Callable[[str], object] = lambda path: None,
-) -> Tenants:
-    """
-    The tenants of a configuration.
-
-    @raise UgateError: one of them cannot be made; the message says why, and where it is.
-    """
-    tenants = Tenants(around, usage, usedUp)
-    for path, error in tenants.change(configs, list(configs), Journal()):
-        if path == ROOT:
-            raise error
-        raise type(error)(f"tenant {path}: {error}") from error
-    return tenants
-
-
-def tenantFrom(
-    reactor: Any, config: Config, own: OwnListeners, poll: Callable[[], Poll | None] = lambda: None
-) -> Tenant:
-    """
-    The root tenant of a config.
-
-    @param reactor: the real one.
-    @param own: where this process listens.
-    @param poll: see L{Around}.
-    @raise UgateError: a hop or a route cannot be made; the message says which, and where it is.
-    """
-    return tenantsFrom(Around(reactor, own, poll), {ROOT: config}).root
 
 
 class CannotStart(SystemExit, Exception):
@@ -179,10 +145,8 @@ class Node(MultiService):
             read=read,
             applied=self._applied,
         )
-        self._unwatch: Callable[[], None] = lambda: None
+        self._watch = StoreWatch(reactor, store, self.reloading.reload)
         self._stopped: list[Deferred[None]] = []
-        self._dirty: frozenset[str] | None = frozenset()
-        self._soon: IDelayedCall | None = None
 
     @property
     def configs(self) -> Mapping[str, Config]:
@@ -297,45 +261,8 @@ class Node(MultiService):
         self.running = True
         self._check(self._services.run())
         self._listeners.settle()
-        self._watch()
+        self._watch.start()
         self._started(self)
-
-    def _watch(self) -> None:
-        store = self.store
-        if store is None:
-            return
-        stop = store.changed(self._storeChanged)
-        watching = IWatching(store) if IWatching.providedBy(store) else None
-        if watching is not None:
-            watching.start(self.reactor)
-
-        def unwatch() -> None:
-            stop()
-            if watching is not None:
-                watching.stop()
-
-        self._unwatch = unwatch
-
-    def _storeChanged(self, tenants: frozenset[str] | None) -> None:
-        dirty = self._dirty
-        self._dirty = None if tenants is None or dirty is None else dirty | tenants
-        if self._soon is None:
-            # Who has changed it may want to know what comes of that, and ask for a reload.
-            self._soon = self.reactor.callLater(0, self._reloadStore)
-
-    def _reloadStore(self) -> None:
-        self._soon = None
-        self.reloading.reload("store", self._changed())
-
-    def _changed(self) -> frozenset[str] | None:
-        """
-        The tenants of which the store has said that they changed.
-        """
-        if self._soon is not None:
-            self._soon.cancel()
-            self._soon = None
-        dirty, self._dirty = self._dirty, frozenset()
-        return dirty
 
     def reload(self, trigger: str, tenants: frozenset[str] | None = None) -> Deferred[Outcome]:
         """
@@ -344,11 +271,9 @@ class Node(MultiService):
         @param tenants: the paths of those that changed; L{None} if that is not known: then
             the store looks for it, if it can.
         """
-        store = self.store
-        if tenants is None and self.running and IWatching.providedBy(store):
-            IWatching(store).reload()
+        if tenants is None and self._watch.look():
             tenants = frozenset()
-        changed = self._changed()
+        changed = self._watch.taken()
         unknown = tenants is None or changed is None
         return self.reloading.reload(
             trigger, None if unknown else (tenants or frozenset()) | (changed or frozenset())
@@ -416,8 +341,7 @@ class Node(MultiService):
         """
         self.running = False
         self.reloading.stopped = True
-        self._unwatch()
-        self._changed()
+        self._watch.stop()
         ending = self._listeners.stop(list(self._listeners.all.values()))
         drain = Drain(self.reactor, self._left, self.config.node.drain)
         drain.done.addCallback(self._cut)
@@ -457,33 +381,3 @@ def _longest(configs: Mapping[str, Config]) -> float:
     """
     times = (dial.timeout for config in configs.values() for dial in config.dial.values())
     return max(configs[ROOT].node.connect, *times, 0.0)
-
-
-def explain(tenant: ITenant, target: Target, who: Principal = OPERATOR) -> list[str]:
-    """
-    Whose rules hold for a stream to a target, which rule decides, and which hops it
-    would take.
-    """
-    here = IPv4Address("TCP", "127.0.0.1", 0)
-    info = StreamInfo(here, here, target, who)
-    lines = []
-    try:
-        owner = tenant.tenantFor(info)
-        if owner.name != ROOT:
-            lines.append(f"tenant: {owner.name}")
-        policy: Any = owner.policy
-        try:
-            policy.check(info)
-        except Refused as refused:
-            return [*lines, *_rule(policy, info), str(refused)]
-        return [
-            *lines,
-            *(_rule(policy, info) or [f"policy: {who} ({who.method}) may"]),
-            *owner.dialer.explain(info),
-        ]
-    except Refused as refused:
-        return [*lines, str(refused)]
-
-
-def _rule(policy: Any, info: StreamInfo) -> list[str]:
-    return [policy.explain(info)] if hasattr(policy, "explain") else []

@@ -17,36 +17,24 @@ from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final
 
-from twisted.cred.portal import Portal
-
 from ugate.endpoints.chain import parseChain
-from ugate.endpoints.dialers import Deny, Retry
-from ugate.endpoints.dialing import dialerFromText, dialersFromTexts
-from ugate.endpoints.direct import Direct
-from ugate.errors import StringError, UgateError
-from ugate.interfaces import IDialer, ILimits, IPolicy
+from ugate.errors import UgateError
 from ugate.journal import Journal
+from ugate.poll import Poll
 from ugate.tenancy.config.schema import Delegation, Node
 from ugate.tenancy.config.sections import ROOT, childPath, parentPath
-from ugate.tenancy.config.whole import DENY, DIRECT, Config
-from ugate.tenancy.limits import TenantLimits
-from ugate.tenancy.match import parseMatch
-from ugate.tenancy.passwords import inThreadsOf
-from ugate.tenancy.policy import RulesPolicy
-from ugate.tenancy.policyrules import rulesFrom
-from ugate.tenancy.portal import hasCredentials, portalFrom
-from ugate.tenancy.routes import Routes, Rule
+from ugate.tenancy.config.whole import Config
+from ugate.tenancy.egress import OwnListeners
+from ugate.tenancy.portal import hasCredentials
 from ugate.tenancy.tenant import Around, Tenant
-from ugate.tenancy.turns import Turns
 from ugate.tenancy.usage import Usage
+from ugate.tenantparts import TenantParts, delegated
 
-_WHOLE: Final = Delegation()
-_ANY: Final = parseMatch("*")
 _ROUTING: Final = ("dials", "hops", "dialer")
 _CREDENTIALS: Final = ("users", "tokens", "keys", "certificates")
 
 
-class Tenants:
+class Tenants(TenantParts):
     """
     All tenants of a node; they ask it for their parts.
 
@@ -57,136 +45,12 @@ class Tenants:
     @since: ugate NEXT
     """
 
-    def __init__(
-        self,
-        around: Around,
-        usage: Usage | None = None,
-        usedUp: Callable[[str], object] = lambda path: None,
-    ) -> None:
-        """
-        @param around: what all of them have around them.
-        @param usage: see there; forgotten at the end unless given.
-        @param usedUp: called with the path of a tenant that has used up its month.
-        """
-        self.around = around
-        self.usage = Usage() if usage is None else usage
-        self.logins: frozenset[str] = frozenset()
-        self._usedUp = lambda limits: usedUp(limits.path)
-        self._turns: Turns | None = None
-        self.configs: Mapping[str, Config] = {}
-        self.tenants: dict[str, Tenant] = {}
-
     @property
     def root(self) -> Tenant:
         """
         The node itself.
         """
         return self.tenants[ROOT]
-
-    @property
-    def settings(self) -> Node:
-        """
-        What holds for the whole process.
-        """
-        return self.configs[ROOT].node
-
-    def delegation(self, path: str) -> Delegation:
-        """
-        What a tenant has of its parent.
-        """
-        return _delegated(self.configs, path)
-
-    # What the tenants ask for.
-
-    def policyFor(self, tenant: Tenant) -> IPolicy:
-        """
-        See L{ugate.tenancy.tenant.Parts}.
-        """
-        return RulesPolicy(rulesFrom(self.configs[tenant.name].policy.rules), tenant.name)
-
-    def portalFor(self, tenant: Tenant) -> Portal | None:
-        """
-        See L{ugate.tenancy.tenant.Parts}.
-
-        @raise ConfigError: a file cannot be used, and why.
-        """
-        path = tenant.name
-        if path not in self.logins:
-            return None
-        if self._turns is None:
-            self._turns = Turns(inThreadsOf(self.around.reactor))
-        policy = self.configs[path].policy
-        return portalFrom(self.around.reactor, policy, path, self._portalOf, always=True, defer=self._turns)
-
-    def _portalOf(self, path: str) -> Portal | None:
-        tenant = self.tenants.get(path)
-        return None if tenant is None else tenant.portal
-
-    def dialsFor(self, tenant: Tenant, kept: Mapping[str, IDialer] | None = None) -> Mapping[str, IDialer]:
-        """
-        See L{ugate.tenancy.tenant.Parts}.
-
-        @param kept: those that are there already.
-        @raise StringError: a hop cannot be made; the message says which, and where it is.
-        """
-        config = self.configs[tenant.name]
-        if not config.dial:
-            return {}
-        try:
-            texts = {name: dial.hops for name, dial in config.dial.items()}
-            return dialersFromTexts(tenant.hopReactor, texts, kept or {})
-        except StringError as error:
-            # It begins with the name.
-            place = config.origins.get(("dial", str(error).partition(":")[0]))
-            raise error if place is None else StringError(f"{place}: dial.{error}") from error
-
-    def hopsFor(self, tenant: Tenant, kept: Mapping[str, IDialer] | None = None) -> Mapping[str, IDialer]:
-        """
-        See L{ugate.tenancy.tenant.Parts}.
-        """
-        reactor, kept = self.around.reactor, kept or {}
-        config = self.configs[tenant.name].dial
-        return {
-            name: kept.get(name)
-            or Retry(reactor, dialer, config[name].retries + 1, timeout=config[name].timeout)
-            for name, dialer in tenant.dials.items()
-        }
-
-    def dialerFor(self, tenant: Tenant) -> IDialer:
-        """
-        See L{ugate.tenancy.tenant.Parts}.
-
-        @raise StringError: a route cannot be made; the message says where it is.
-        """
-        config = self.configs[tenant.name]
-        direct = Direct(tenant.reactor, self.settings.connect)
-        rules = []
-        for number, route in enumerate(config.routes):
-            try:
-                dialer = _way(tenant, route.via, route.reason, direct)
-            except StringError as error:
-                place = config.origins.get(("routes", str(number)), f"route {number + 1}")
-                raise StringError(f"{place}: routes.via: {error}") from error
-            rules += [Rule(parseMatch(match), dialer, ", ".join(route.via)) for match in route.match]
-        if not any(rule.match == _ANY for rule in rules):
-            rules.append(Rule(_ANY, direct, DIRECT, "since no route says otherwise"))
-        return Routes(rules)
-
-    def limitsFor(self, tenant: Tenant) -> ILimits | None:
-        """
-        See L{ugate.tenancy.tenant.Parts}: the root has those of the node alone.
-        """
-        parent = tenant.parent
-        if parent is None:
-            return None
-        above: Any = parent.limits
-        section = self.delegation(tenant.name).limits
-        limits: Any = TenantLimits(
-            self.around.reactor, section, above, path=tenant.name, usage=self.usage, usedUp=self._usedUp
-        )
-        return limits  # type: ignore[no-any-return]
-
-    # Changes.
 
     def touched(self, configs: Mapping[str, Config]) -> list[str]:
         """
@@ -233,7 +97,7 @@ class Tenants:
                 if tenant is None or old is None:
                     self._added(path, config, journal)
                 else:
-                    self._changed(tenant, old, config, _delegated(before, path), before[ROOT].node, journal)
+                    self._changed(tenant, old, config, delegated(before, path), before[ROOT].node, journal)
                     if (path in logins) != (path in self.logins):
                         self._anew(tenant, ("portal",), journal)
             except UgateError as error:
@@ -373,21 +237,6 @@ class Tenants:
             journal.later(lambda: limits.change(has.limits))
 
 
-def _way(tenant: Tenant, via: Sequence[str], reason: str, direct: Direct) -> IDialer:
-    if DENY in via:
-        return Deny(reason) if reason else Deny()
-    if via == (DIRECT,):
-        return direct
-    return dialerFromText(tenant.hopReactor, list(via), {**tenant.hops, DIRECT: direct})
-
-
-def _delegated(configs: Mapping[str, Config], path: str) -> Delegation:
-    above = parentPath(path)
-    if above is None:
-        return _WHOLE
-    return configs[above].tenants.get(path.rpartition("/")[2], _WHOLE)
-
-
 def _touched(before: Mapping[str, Config], after: Mapping[str, Config]) -> Iterator[str]:
     """
     The tenants that need a look: parents before children.
@@ -443,3 +292,36 @@ def _above(path: str) -> list[str]:
 
 def _networks(texts: Iterable[str]) -> tuple[IPv4Network | IPv6Network, ...]:
     return tuple(map(ip_network, texts))
+
+
+def tenantsFrom(
+    around: Around,
+    configs: Mapping[str, Config],
+    usage: Usage | None = None,
+    usedUp: Callable[[str], object] = lambda path: None,
+) -> Tenants:
+    """
+    The tenants of a configuration.
+
+    @raise UgateError: one of them cannot be made; the message says why, and where it is.
+    """
+    tenants = Tenants(around, usage, usedUp)
+    for path, error in tenants.change(configs, list(configs), Journal()):
+        if path == ROOT:
+            raise error
+        raise type(error)(f"tenant {path}: {error}") from error
+    return tenants
+
+
+def tenantFrom(
+    reactor: Any, config: Config, own: OwnListeners, poll: Callable[[], Poll | None] = lambda: None
+) -> Tenant:
+    """
+    The root tenant of a config.
+
+    @param reactor: the real one.
+    @param own: where this process listens.
+    @param poll: see L{Around}.
+    @raise UgateError: a hop or a route cannot be made; the message says which, and where it is.
+    """
+    return tenantsFrom(Around(reactor, own, poll), {ROOT: config}).root

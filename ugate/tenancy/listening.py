@@ -13,7 +13,6 @@ notices.  Nothing of this happens before all of the change is known to be good.
 from __future__ import annotations
 
 import errno
-import select
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,9 +32,6 @@ Owner: TypeAlias = tuple[str, str, str]
 """Whose a socket is: the path of a tenant, a kind, and a name."""
 
 NOBODY: Final[Owner] = ("", "", "")
-
-_WAITING: Final = 1024
-"""Connections that are taken out of a socket before it is closed, at most."""
 
 
 class Taken(CannotListenError):
@@ -243,7 +239,6 @@ class Sockets:
     def _close(self, place: Place) -> Deferred[Any]:
         self._places.remove(place)
         self._tell(place, self._own.remove)
-        _emptied(place.port)
         return maybeDeferred(place.port.stopListening)
 
     def _takeable(self, ask: Ask) -> Place | None:
@@ -317,18 +312,3 @@ class Sockets:
 def _portOf(place: Place) -> int:
     port: int = place.port.getHost().port
     return port
-
-
-def _emptied(port: Any) -> None:
-    """
-    Take out who has connected and was not yet accepted: closing would reset them.
-    """
-    fileno = getattr(port, "fileno", None)
-    if fileno is None or not isinstance(getattr(port, "socket", None), socket.socket):
-        return
-    waiting = select.poll()
-    waiting.register(fileno(), select.POLLIN)
-    for _ in range(_WAITING):
-        if not waiting.poll(0):
-            break
-        port.doRead()

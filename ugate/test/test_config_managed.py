@@ -161,7 +161,8 @@ class ManagedTests(TenantCase):
         self.assertIn("wanted it of root, not of bob", self.refused(put, "bob", "node", ONLY, {}))
         self.assertIn("'root' is the node itself", self.refused(put, ROOT, "tenants", "root", {}))
         self.assertIn("listen.main is at ugate.yaml:1:10", self.refused(delete, ROOT, "listen", "main"))
-        self.assertRaises(KeyError, put, ROOT, "bogus", "a", {})
+        error = self.assertRaises(KeyError, put, ROOT, "lisen", "a", {})
+        self.assertIn("there is no kind 'lisen'; did you mean 'listen'?", str(error))
         for arguments in ((ROOT, "bogus", "a"), (ROOT, "dial", "a"), ("nobody", "dial", "a")):
             self.assertRaises(KeyError, delete, *arguments)
         self.write("managed.yaml", "dial: @")
@@ -193,6 +194,23 @@ class ManagedTests(TenantCase):
         self.assertEqual("managed.yaml cannot be written: No space left on device", said)
         self.assertEqual(["managed.yaml", "ugate.yaml"], sorted(os.listdir(self.directory)))
         self.assertEqual(["a"], self.store.names(ROOT, "dial"))
+
+    def test_wholeTenant(self) -> None:
+        """
+        So it is if a tenant cannot be taken out.
+        """
+        self.store.put(ROOT, "tenants", "alice", {})
+        self.store.put("alice", "dial", "a", {"hops": "socks:a:1"})
+        self.calls.clear()
+
+        def full(descriptor: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        self.patch(os, "fsync", full)
+        said = self.refused(self.store.delete, ROOT, "tenants", "alice")
+        self.assertIn("tenants.alice cannot be taken out: managed.yaml cannot be written: No space", said)
+        self.assertEqual(["a"], list(readConfigs(self.folder())["alice"].dial))
+        self.assertEqual(["alice"], os.listdir(self.directory / "tenants"))
 
     def test_mode(self) -> None:
         """

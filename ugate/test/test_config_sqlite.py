@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
+from typing import Any
 
 from ugate.errors import UgateError
 from ugate.tenancy.config.mistakes import ConfigError
@@ -226,6 +227,23 @@ class FaultTests(SQLiteCase):
         self.other.execute("ROLLBACK")
         self.store.put(ROOT, "dial", "a", {"hops": "x"})
         self.assertEqual([{ROOT}], self.calls)
+
+    def test_readOnly(self) -> None:
+        """
+        A database that cannot be written is good enough to be read.
+        """
+        self.store.put(ROOT, "dial", "a", {"hops": "x"})
+        connect: Any = sqlite3.connect
+
+        def readOnly(path: str, **options: Any) -> Any:
+            return connect(f"file:{os.path.abspath(path)}?mode=ro", uri=True, **options)
+
+        self.patch(sqlite3, "connect", readOnly)
+        store = SQLiteStore(self.path)
+        self.addCleanup(store.stop)
+        self.assertEqual(([], ["a"]), (told(store), store.names(ROOT, "dial")))
+        error = self.assertRaises(UgateError, store.put, ROOT, "dial", "b", {"hops": "x"})
+        self.assertIn("attempt to write a readonly database", str(error))
 
     def test_nowhere(self) -> None:
         """

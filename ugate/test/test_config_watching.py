@@ -8,10 +8,9 @@ Tests for L{ugate.tenancy.config.watching} and L{ugate.tenancy.config.notify}, a
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
 from collections.abc import Callable
-from pathlib import Path
+from unittest import SkipTest
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import MemoryReactorClock
@@ -20,9 +19,7 @@ from twisted.python.failure import Failure
 from ugate.interfaces import IConfigStore, IWatching
 from ugate.tenancy.config.files import FileStore
 from ugate.tenancy.config.sections import ONLY, ROOT
-from ugate.tenancy.config.sqlite import SQLiteStore
-from ugate.tenancy.config.stack import openStores
-from ugate.tenancy.config.watching import LONGEST, POLL, QUIET, Watch
+from ugate.tenancy.config.watching import LONGEST, POLL, QUIET
 from ugate.test.test_config_files import told
 from ugate.test.test_config_tenants import TenantCase
 
@@ -187,6 +184,36 @@ class ToldTests(WatchCase):
         self.settle()
         self.assertEqual([{ROOT}], self.calls)
 
+    def test_folderGone(self) -> None:
+        """
+        While the whole folder is away, it is looked for now and then, and noticed when it is back.
+        """
+        self.write("u.yaml", "dial: {a: 'socks:a:1'}")
+        store = FileStore(str(self.directory))
+        self.watched(store)
+        away = self.directory.parent / "away"
+        os.rename(self.directory, away)
+        self.settle()
+        looks: list[object] = []
+        update = store._watch._update
+
+        def counted(*arguments: object) -> None:
+            looks.append(arguments)
+            update(*arguments)
+
+        self.patch(store._watch, "_update", counted)
+        for _ in range(100):
+            self.tell()
+            self.reactor.advance(POLL / 10)
+        self.assertLess(len(looks), 12)
+        self.assertEqual((1, ["a"]), (len(told(store)), store.names(ROOT, "dial")))
+        os.rename(away, self.directory)
+        self.reactor.pump([POLL, QUIET, 0.0, QUIET])
+        self.assertEqual([], told(store))
+        self.write("u.yaml", "dial: {b: 'socks:a:1'}")
+        self.settle()
+        self.assertEqual(["b"], store.names(ROOT, "dial"))
+
     def test_others(self) -> None:
         """
         Files that are not read do not matter.
@@ -229,6 +256,29 @@ class ToldTests(WatchCase):
         self.assertEqual(["d2"], stores[0].names(ROOT, "dial"))
         self.assertEqual([{ROOT}] * 2, self.calls)
 
+    def test_noMore(self) -> None:
+        """
+        If the kernel will not tell of any more, files are looked at every few seconds.
+        """
+        if notify is None:
+            raise SkipTest("the kernel tells nothing here")
+        from twisted.internet.inotify import INotify, INotifyError
+
+        def full(*arguments: object) -> None:
+            raise INotifyError("No space left on device")
+
+        for method in ("__init__", "watch"):
+            path = self.write("u.yaml", f"node: {{idle: {len(method)}}}")
+            store = FileStore(path)
+            self.patch(INotify, method, full)
+            self.watched(store)
+            self.write("u.yaml", "node: {idle: 9}")
+            self.settle()
+            self.assertEqual([], self.calls)
+            self.reactor.pump([POLL, QUIET])
+            self.assertEqual([{ROOT}], self.calls)
+            store.stop()
+
     def test_reactorStopped(self) -> None:
         """
         A reactor that stops has closed all before the store is stopped.
@@ -256,117 +306,3 @@ class ToldTests(WatchCase):
         self.assertEqual(descriptors - 1, len(os.listdir("/proc/self/fd")))
         self.assertEqual(([], []), (self.reactor.getReaders(), self.reactor.getDelayedCalls()))
         self.assertEqual([], self.calls)
-
-
-class PollTests(WatchCase):
-    """
-    What the kernel does not tell of.
-    """
-
-    def setUp(self) -> None:
-        super().setUp()
-        # As where there is no such thing.
-        self.patch(Watch, "_made", lambda self: None)
-
-    def poll(self) -> None:
-        """
-        Pass the time until it looks.
-        """
-        self.reactor.pump([POLL] + [0.0] * 4 + [QUIET])
-
-    def test_file(self) -> None:
-        """
-        A file is looked at every few seconds.
-        """
-        path = self.write("u.yaml", "node: {idle: 1}")
-        store = FileStore(path)
-        self.watched(store)
-        self.poll()
-        self.assertEqual([], self.calls)
-        self.write("u.yaml", "node: {idle: 2}")
-        self.poll()
-        self.assertEqual(([{ROOT}], 2), (self.calls, store.section(ROOT, "node", ONLY)["idle"]))
-        os.unlink(path)
-        self.poll()
-        self.assertEqual(1, len(told(store)))
-        self.poll()
-        self.assertEqual(2, len(self.calls))
-
-    def test_many(self) -> None:
-        """
-        Many files are looked at in slices, between which others have their turn.
-        """
-        self.write("u.yaml", "")
-        for number in range(500):
-            self.write(f"tenants/t{number}.yaml", "")
-        self.age()
-        store = FileStore(str(self.directory))
-        later = time.time_ns() + 10_000_000_000
-        self.patch(time, "time_ns", lambda: later)
-        self.watched(store)
-        self.poll()
-        self.assertEqual(2, list(store.suspects()).count(((), False)))
-        self.write("tenants/t499.yaml", "dial: {d: 'socks:a:1'}")
-        self.reactor.advance(POLL)
-        self.assertEqual([], self.calls)
-        self.reactor.pump([0.0] * 4 + [QUIET])
-        self.assertEqual([{"t499"}], self.calls)
-
-    def test_folder(self) -> None:
-        """
-        So are folders.
-        """
-        self.write("u.yaml", "")
-        store = FileStore(str(self.directory))
-        self.watched(store)
-        self.write("tenants/alice/a.yaml", "")
-        self.poll()
-        self.write("tenants/alice/a.yaml", "dial: {d: 'socks:a:1'}")
-        self.poll()
-        self.assertEqual([{ROOT, "alice"}, {"alice"}], self.calls)
-
-    def test_notAvailable(self) -> None:
-        """
-        Where the kernel cannot tell, that is told once.
-        """
-        store = FileStore(self.write("u.yaml", ""))
-        self.watched(store)
-        watch = store._watch
-        for _ in range(2):
-            watch._tell(OSError("no more"))
-        self.assertTrue(watch._isTold)
-
-
-class DatabaseTests(WatchCase):
-    """
-    A database that another program writes.
-    """
-
-    def test_written(self) -> None:
-        """
-        It is noticed, as soon as the kernel tells or else at the next look.
-        """
-        path = str(self.directory / "u.db")
-        store = SQLiteStore(path)
-        self.watched(store)
-        other = sqlite3.connect(path)
-        self.addCleanup(other.close)
-        statement = "INSERT INTO sections (kind, name, section) VALUES ('dial', ?, '\"socks:a:1\"')"
-        for name, wait in (("a", self.settle), ("b", lambda: self.reactor.pump([POLL, 0.0, QUIET]))):
-            other.execute(statement, (name,))
-            other.commit()
-            wait()
-            self.assertIn(name, store.names(ROOT, "dial"))
-        self.assertEqual([{ROOT}] * 2, self.calls)
-
-    def test_stack(self) -> None:
-        """
-        A stack starts and stops those that watch.
-        """
-        stack = openStores([f"sqlite:{self.directory / 'u.db'}", self.write("u.yaml", ""), "env:NONE_SUCH"])
-        self.watched(stack)
-        Path(self.directory / "u.yaml").write_text("node: {idle: 1}", encoding="utf-8")
-        stack.reload()
-        self.assertEqual([{ROOT}], self.calls)
-        stack.stop()
-        self.assertEqual([], self.reactor.getReaders())

@@ -271,14 +271,14 @@ class RealTests(SynchronousTestCase):
         held = self.port(self.reactor, Made(), "127.0.0.1")
         clients = [socket.create_connection(("127.0.0.1", held.getHost().port), 5) for _ in range(3)]
         held.stopListening()
-        self.assertEqual(len(made), 3)
-        for client in clients:
-            client.close()
         from twisted.internet import reactor
 
         real: Any = reactor
         for _ in range(3):
             real.iterate(0)
+        self.assertEqual(len(made), 3)
+        for client in clients:
+            client.close()
 
     def test_unix(self) -> None:
         """

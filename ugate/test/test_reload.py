@@ -7,6 +7,7 @@ How another configuration comes into force.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -15,6 +16,7 @@ from twisted.logger import capturedLogs
 
 from ugate.errors import Denied, StringError
 from ugate.interfaces import IEgress
+from ugate.listenerstrings import filesOf
 from ugate.reload import PATIENCE
 from ugate.tenancy.config.schema import Delegation, Limits, Listener, PolicyRule
 from ugate.tenancy.config.whole import Route
@@ -381,13 +383,27 @@ class ListenerTests(ReloadCase):
         node = self.run_(config({"main": text, "key": f"{OTHER}:handshake=5"}))
         before = self.factory(node)
         listening = node._listeners.all["root", "main"]
-        from ugate.listeners import filesOf
-
         files = filesOf(f"auto:ssl:443:privateKey={path}:certKey=/nowhere")
         self.assertEqual([each[0] for each in files], [path])
         listening.made = (*listening.made[:2], files)
         self.good(node)
         self.assertIsNot(self.factory(node), before)
+
+    def test_folder(self) -> None:
+        """
+        So does one in a folder of keys.
+        """
+        folder = self.mktemp()
+        os.makedirs(folder)
+        text = f"auto:tls:{folder}:443"
+        nothing = filesOf(text)
+        with open(os.path.join(folder, "one.pem"), "w") as out:
+            out.write("one")
+        one = filesOf(text)
+        with open(os.path.join(folder, "one.pem"), "w") as out:
+            out.write("another")
+        self.assertEqual(len({nothing, one, filesOf(text)}), 3)
+        self.assertEqual(filesOf(f"auto:tcp:443:interface={folder}"), ())
 
     def test_stdio(self) -> None:
         """

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_config_check -*-
+# -*- test-case-name: ugate.test.test_config_check,ugate.test.test_config_forms -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

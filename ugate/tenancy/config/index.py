@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_config_tenants -*-
+# -*- test-case-name: ugate.test.test_config_folder -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

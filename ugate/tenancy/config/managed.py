@@ -19,6 +19,7 @@ from ugate.tenancy.config.delegated import placeOf
 from ugate.tenancy.config.filetext import bytesOf, readFile
 from ugate.tenancy.config.folder import MANAGED, SUFFIXES, TENANTS
 from ugate.tenancy.config.index import Index
+from ugate.tenancy.config.kinds import unknownKind
 from ugate.tenancy.config.sections import (
     DELEGATED,
     NAME_SHAPE,
@@ -199,7 +200,7 @@ def checkPut(kinds: Mapping[str, Kind], tenant: str, kind: str, name: str) -> No
     @raise UgateError: it may not be.
     """
     if kind not in kinds:
-        raise KeyError(f"there is no kind {kind!r}")
+        raise unknownKind(kind, kinds)
     order = kinds[kind].order
     if kind == "node" and tenant != ROOT:
         raise UgateError(f"node holds for the whole process; wanted it of {ROOT}, not of {tenant}")

@@ -200,12 +200,12 @@ class SQLiteStore:
         if isListed and name == ONLY:
             numbers = [int(each) for each in self.names(tenant, kind) if each.isdecimal()]
             name = str(1 + max(numbers, default=0))
-        last = "(SELECT COALESCE(MAX(position), 0) + 1 FROM sections WHERE tenant = ?1 AND kind = ?2)"
+        last = "(SELECT COALESCE(MAX(position), 0) + 1 FROM sections WHERE tenant = ? AND kind = ?)"
         statement = (
-            f"INSERT INTO sections (tenant, kind, name, position, section) VALUES (?1, ?2, ?3, {last}, ?4)"
+            f"INSERT INTO sections (tenant, kind, name, position, section) VALUES (?, ?, ?, {last}, ?)"
             " ON CONFLICT (tenant, kind, name) DO UPDATE SET section = excluded.section"
         )
-        self._write([(statement, (tenant, kind, name, text))])
+        self._write([(statement, (tenant, kind, name, tenant, kind, text))])
 
     def delete(self, tenant: str, kind: str, name: str) -> None:
         """

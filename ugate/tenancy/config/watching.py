@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_config_watching -*-
+# -*- test-case-name: ugate.test.test_config_watching,ugate.test.test_config_polling -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -105,10 +105,9 @@ class Watch:
             self._lose()
         if self._notify is None:
             self._notify = self._made()
-        added = wanted - self._watched if self._notify is not None else ()
-        for folder in added:
-            self._add(folder)
-        if added:
+        missing = wanted - self._watched if self._notify is not None else ()
+        added = [folder for folder in missing if self._add(folder)]
+        if added and self._polling.active():
             # What happened before that was not told.
             self._polling.reset(0)
 
@@ -124,13 +123,14 @@ class Watch:
             self._tell(error)
             return None
 
-    def _add(self, folder: str) -> None:
+    def _add(self, folder: str) -> bool:
         try:
             self._notify.add(folder)
         except OSError as error:
             self._tell(error)
-        else:
-            self._watched.add(folder)
+            return False
+        self._watched.add(folder)
+        return True
 
     def _tell(self, error: Exception) -> None:
         if not self._isTold:

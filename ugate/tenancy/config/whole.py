@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_config_whole -*-
+# -*- test-case-name: ugate.test.test_config_whole,ugate.test.test_config_incremental -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

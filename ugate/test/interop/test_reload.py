@@ -7,16 +7,20 @@ A gateway whose configuration changes while clients use it.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import socket
+import sys
+import termios
 import threading
 from pathlib import Path
 
 from ugate.test.interop.asking import connected, socks5
-from ugate.test.interop.processes import HOST, Gateway, InteropTestCase, freePort, waitUntil
+from ugate.test.interop.processes import HOST, Gateway, InteropTestCase, freePort, twistd, waitUntil
 from ugate.test.interop.targets import BLOCK, StreamServer, readAll, readExactly, trickle
+from ugate.test.interop.test_sockets import LAUNCH
 
 RELOADS = 100
 
@@ -193,6 +197,34 @@ class ReloadTests(InteropTestCase):
             client.sendall(b"\x05\x01\x00")
             self.assertEqual(readExactly(client, 2), b"\x05\x00")
 
+    def test_systemd(self) -> None:
+        """
+        A socket that somebody else has opened is taken over too, is there again after it was
+        not wanted for a time, and can be wanted only once.
+        """
+        listen = 'listen: {{main: "{}:systemd:domain=INET:name=web"}}\n'
+        path = self.write("systemd.yaml", listen.format("auto"))
+        with socket.create_server((HOST, 0)) as web, socket.create_server((HOST, 0)) as other:
+            port = web.getsockname()[1]
+            numbers = [web.fileno(), other.fileno()]
+            launch = self.write("launch.py", LAUNCH)
+            command = twistd("-n", "--pidfile=", "ugate", "--config", str(path))
+            child = self.spawn([sys.executable, launch, *map(str, numbers), *command], pass_fds=numbers)
+        gateway = Gateway(child.process, child.log)
+        gateway.waitFor("main: listening on")
+        unix = f'listen: {{main: "auto:unix:{self.directory}/gate"}}\n'
+        for text in (listen.format("socks"), unix, listen.format("auto")):
+            self.change(path, text)
+            self.hup(gateway)
+            if "systemd" in text:
+                with connected(port) as client:
+                    client.sendall(b"\x05\x01\x00")
+                    self.assertEqual(readExactly(client, 2), b"\x05\x00")
+        twice = '{main: "auto:systemd:domain=INET:name=web", twice: "socks:systemd:domain=INET:name=web"}'
+        self.change(path, f"listen: {twice}\n")
+        gateway.waitFor("cannot listen: listen main has it")
+        self.assertNotIn("Traceback", gateway.said())
+
     def test_descriptors(self) -> None:
         """
         Nothing is left of what was replaced.
@@ -226,6 +258,27 @@ class EndTests(InteropTestCase):
         gateway.process.terminate()
         self.assertEqual(gateway.wait(), 0)
         self.assertIn("told to stop", gateway.said())
+
+    def test_terminal(self) -> None:
+        """
+        When the terminal is gone that it was started on, it ends as by SIGTERM.
+        """
+        ours, theirs = os.openpty()
+
+        def lead() -> None:
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        child = self.spawn(
+            twistd("-n", "--pidfile=", "ugate", "--listen", f"main=auto:tcp:0:interface={HOST}"),
+            stdin=theirs,
+            preexec_fn=lead,
+        )
+        os.close(theirs)
+        child.waitFor("main: listening on")
+        os.close(ours)
+        self.assertEqual(child.wait(), 0)
+        self.assertIn("told to stop", child.said())
 
     def test_json(self) -> None:
         """
