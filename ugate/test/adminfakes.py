@@ -65,6 +65,8 @@ class WritableStore:
     def put(self, tenant: str, kind: str, name: str, section: Mapping[str, object]) -> None:
         if "unwritable" in str(section):
             raise UgateError("the disk is full")
+        if kind == "routes" and not name:
+            name = f"conf/a.yaml:{1 + len(self.names(tenant, kind))}:5"
         self.sections[tenant, kind, name] = section
 
     def delete(self, tenant: str, kind: str, name: str) -> None:
