@@ -30,6 +30,7 @@ from ugate.tenancy.config.stack import Stack, openStores
 from ugate.tenancy.config.whatif import WhatIf
 from ugate.tenancy.config.whole import readConfigs
 from ugate.test.test_config_files import StoreCase, everything, told
+from ugate.test.test_config_tenants import TenantCase
 from ugate.testing.store import ValueStore
 
 
@@ -273,7 +274,7 @@ class StackTests(StoreCase):
             self.assertNotIn(name, names)
 
 
-class WritingTests(StoreCase):
+class WritingTests(TenantCase):
     """
     Stacks that are written.
     """
@@ -339,7 +340,33 @@ class WritingTests(StoreCase):
         self.assertEqual((["mine", "top"], ["a"]), (sorted(after[ROOT].dial), list(after["alice"].dial)))
         self.assertEqual([(("*",), ("mine",))], [(route.match, route.via) for route in after[ROOT].routes])
         self.assertRaises(KeyError, whatIf.section, ROOT, "dial", "low")
-        whatIf.delete(ROOT, "tenants", "alice")
-        self.assertEqual([ROOT], list(readConfigs(whatIf)))
+        alone = WhatIf(self.lower)
+        alone.delete(ROOT, "tenants", "alice")
+        self.assertEqual([ROOT], list(readConfigs(alone)))
         self.assertEqual(before, readConfigs(self.stack))
         whatIf.changed(lambda tenants: self.fail("it changed"))()
+
+    def test_whatIfOthersHaveMore(self) -> None:
+        """
+        What would be of a section of which others have some keys is what comes to be.
+        """
+        self.write("conf/ugate.yaml", "policy: {private: deny}\ntenants: {alice: {hosts: a.example}}")
+        folder = FileStore(str(self.directory / "conf"))
+        for stack in (Stack([folder, self.upper]), Stack([self.lower, self.middle, self.top])):
+            for kind, name, section in (
+                ("policy", ONLY, {"close": True}),
+                ("tenants", "alice", {"ranges": ["10.0.0.0/8"]}),
+                ("tenants", "new", {"ranges": ["10.0.0.0/8"]}),
+            ):
+                whatIf = WhatIf(stack)
+                whatIf.put(ROOT, kind, name, section)
+                stack.put(ROOT, kind, name, section)
+                self.assertEqual(
+                    dict(stack.section(ROOT, kind, name)), dict(whatIf.section(ROOT, kind, name))
+                )
+            whatIf = WhatIf(stack)
+            whatIf.delete(ROOT, "tenants", "new")
+            stack.delete(ROOT, "tenants", "new")
+            self.assertEqual(stack.names(ROOT, "tenants"), whatIf.names(ROOT, "tenants"))
+            whatIf.delete(ROOT, "policy", ONLY)
+            self.assertEqual({"private": "deny"}, dict(whatIf.section(ROOT, "policy", ONLY)))

@@ -23,7 +23,7 @@ from ugate.tenancy.config.folder import MAX_FILES, SUFFIXES, Found, filesBelow, 
 from ugate.tenancy.config.gather import Parts
 from ugate.tenancy.config.index import Index
 from ugate.tenancy.config.mistakes import Mistake
-from ugate.tenancy.config.sections import KINDS, IDiagnosed, Kind, Section
+from ugate.tenancy.config.sections import KINDS, IDiagnosed, ILayered, Kind, Section
 from ugate.tenancy.config.tree import Place, Source, Table
 
 _SLICE: Final = 200
@@ -48,7 +48,7 @@ class _File:
     """What it has, or had when it could be read."""
 
 
-@implementer(IWritableStore, IWatching, IDiagnosed)
+@implementer(IWritableStore, IWatching, IDiagnosed, ILayered)
 class FileStore:
     """
     The sections in one YAML or JSON file, or in all such files of a directory in the order of their names.
@@ -171,6 +171,17 @@ class FileStore:
         from ugate.tenancy.config.managed import Managed
 
         self.update(Managed(self._path, self._kinds, self._index).delete(tenant, kind, name))
+
+    def rest(self, tenant: str, kind: str, name: str) -> Section | None:
+        """
+        What the files of people have of a section.
+        """
+        from ugate.tenancy.config.managed import Managed
+
+        found: Section | None = None
+        for section in Managed(self._path, self._kinds, self._index).others(tenant, kind, name):
+            found = section if found is None else found.over(section)
+        return found
 
     def _noticed(self, folder: str, name: str, isListing: bool) -> None:
         """

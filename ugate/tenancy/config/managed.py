@@ -99,7 +99,7 @@ class Managed:
         path = self._pathOf(tenant)
         document = self._read(path)
         order = self._kinds[kind].order
-        others = self._others(path, tenant, kind, name)
+        others = self.others(tenant, kind, name)
         if others:
             raise UgateError(f"{_named(tenant, kind, name)} is at {others[0].place}; take it out there")
         if kind == "tenants":
@@ -156,10 +156,11 @@ class Managed:
         assert isinstance(document, dict)
         return {kind: value for kind, value in document.items() if value is not None}
 
-    def _others(self, path: str, tenant: str, kind: str, name: str) -> list[Section]:
+    def others(self, tenant: str, kind: str, name: str) -> list[Section]:
         """
         The same section in the files of people.
         """
+        path = self._pathOf(tenant)
         return [
             section
             for each, parts in self._index.parts()
@@ -172,7 +173,7 @@ class Managed:
         self, path: str, tenant: str, kind: str, name: str, section: Mapping[str, object]
     ) -> None:
         what = _named(tenant, kind, name)
-        for other in self._others(path, tenant, kind, name):
+        for other in self.others(tenant, kind, name):
             if not self._kinds[kind].isMerged:
                 raise UgateError(f"{what} is at {other.place}; change it there, or take it out there first")
             for key in other.keys() & section.keys():

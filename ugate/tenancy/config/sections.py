@@ -180,6 +180,18 @@ class IDiagnosed(Interface):
         """
 
 
+class ILayered(Interface):
+    """
+    A store that can be written in one part, and has others that it leaves alone.
+    """
+
+    def rest(tenant: str, kind: str, name: str) -> Section | None:
+        """
+        What the other parts have of a section, which so stays whatever is put or taken out; L{None} if
+        they have nothing.
+        """
+
+
 def asSection(section: Mapping[str, object], kind: str, name: str) -> Section:
     """
     A section from any store, with a place: its kind and name, if the store knows no better.

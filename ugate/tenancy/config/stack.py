@@ -17,11 +17,21 @@ from ugate.errors import UgateError
 from ugate.interfaces import IConfigStore, IWatching, IWritableStore
 from ugate.tenancy.config.commandline import DEFAULT_LISTEN, CommandLineStore
 from ugate.tenancy.config.mistakes import Mistake
-from ugate.tenancy.config.sections import KINDS, ROOT, IDiagnosed, Kind, Order, Section, asSection, parentPath
+from ugate.tenancy.config.sections import (
+    KINDS,
+    ROOT,
+    IDiagnosed,
+    ILayered,
+    Kind,
+    Order,
+    Section,
+    asSection,
+    parentPath,
+)
 from ugate.tenancy.config.tree import Place
 
 
-@implementer(IWritableStore, IWatching, IDiagnosed)
+@implementer(IWritableStore, IWatching, IDiagnosed, ILayered)
 class Stack:
     """
     Stores on top of each other; the later ones win.
@@ -122,6 +132,23 @@ class Stack:
                 place = asSection(store.section(tenant, kind, name), kind, name).place
                 raise UgateError(f"{kind} {name} is at {place}; take it out there")
         writable.delete(tenant, kind, name)
+
+    def rest(self, tenant: str, kind: str, name: str) -> Section | None:
+        """
+        What a section is without what L{put} writes: what all other stores have of it.
+        """
+        writable = self._writable()
+        found: Section | None = None
+        for store in reversed(self._stores):
+            part: Section | None = None
+            if store is not writable:
+                if name in store.names(tenant, kind):
+                    part = asSection(store.section(tenant, kind, name), kind, name)
+            elif ILayered.providedBy(store):
+                part = ILayered(store).rest(tenant, kind, name)
+            if part is not None:
+                found = part if found is None else found.over(part)
+        return found
 
     def _writable(self) -> IWritableStore:
         for store in reversed(self._stores):

@@ -18,6 +18,7 @@ from ugate.tenancy.config.sections import (
     KINDS,
     ONLY,
     IDiagnosed,
+    ILayered,
     Kind,
     Order,
     Section,
@@ -59,8 +60,9 @@ class WhatIf:
         short = self._kinds[kind].short if kind in self._kinds else ""
         if name == ONLY and kind in self._kinds and self._kinds[kind].order is Order.LISTED:
             name = f"new {len(self._put.get((tenant, kind), ())) + 1}"
-        written = writtenValue(section, Place(source))
-        self._put.setdefault((tenant, kind), {})[name] = Section(written, short)
+        mine = Section(writtenValue(section, Place(source)), short)
+        rest = self._rest(tenant, kind, name)
+        self._put.setdefault((tenant, kind), {})[name] = mine if rest is None else mine.over(rest)
         self._gone.discard((tenant, kind, name))
         self.touched.add(tenant)
 
@@ -68,13 +70,26 @@ class WhatIf:
         """
         Act as if a section were not there; with one of C{tenants}, nothing that is below it.
         """
+        self.touched.add(tenant)
+        rest = self._rest(tenant, kind, name)
+        if rest is not None:
+            self._put.setdefault((tenant, kind), {})[name] = rest
+            return
         self._put.get((tenant, kind), {}).pop(name, None)
         self._gone.add((tenant, kind, name))
-        self.touched.add(tenant)
         if kind == "tenants":
             child = childPath(tenant, name)
             for key in [key for key in self._put if isWithin(key[0], child)]:
                 del self._put[key]
+
+    def _rest(self, tenant: str, kind: str, name: str) -> Section | None:
+        """
+        What others have of a section whose parts go together.
+        """
+        isMerged = kind in self._kinds and self._kinds[kind].isMerged
+        if not isMerged or not ILayered.providedBy(self._store):
+            return None
+        return ILayered(self._store).rest(tenant, kind, name)
 
     def names(self, tenant: str, kind: str) -> list[str]:
         """
