@@ -20,8 +20,9 @@ from twisted.python.failure import Failure
 
 from ugate.buffers import Buffers
 from ugate.leg import Leg
-from ugate.metering import Meter, Meters, Share
+from ugate.metering import Meter, Meters
 from ugate.protocols.sockets import cut, endWriting
+from ugate.shares import Share
 
 STALLED: Final = 1 << 17
 """Bytes that a transport keeps which says that it is full, and one more piece."""

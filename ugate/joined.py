@@ -15,7 +15,7 @@ from typing import Protocol
 from ugate.buffers import Buffers
 from ugate.interfaces import Detached
 from ugate.lending import Bulk
-from ugate.metering import Share
+from ugate.shares import Share
 
 
 class Ends(Protocol):

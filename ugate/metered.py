@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ugate.joined import Side
-from ugate.metering import Meter, Share
+from ugate.metering import Meter
+from ugate.shares import Share
 
 
 class Metered:

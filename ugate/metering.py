@@ -3,13 +3,13 @@
 # See LICENSE for details.
 
 """
-How many bytes a second may pass: meters, one below the other, and the shares that
-streams have in them.
+How many bytes a second may pass: meters, one below the other.
 
 A meter fills with time and is emptied by what passes, below zero too, so that what
-was too much now is missing later.  As long as there is room, a share asks and takes.
-When there is none it waits, and once in a round those who wait get equal parts, from
-the topmost meter down.  Only meters for which somebody waits take part in a round.
+was too much now is missing later.  As long as there is room, a stream (L{ugate.shares})
+asks and takes.  When there is none it waits, and once in a round those who wait get equal
+parts, from the topmost meter down.  Only meters for which somebody waits take part in a
+round.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ AT_ONCE: Final = 128
 """How many may be served without a turn for others in between."""
 
 _SOONEST: Final = 0.002
-_MOST: Final = 1 << 30
+MOST: Final = 1 << 30
+"""Bytes that are given at once where any number may pass."""
 
 
 class Waiter(Protocol):
@@ -56,31 +57,30 @@ class Waiter(Protocol):
         """Whether it waits for another part."""
 
 
-class Lent(Protocol):
+class Charged(Protocol):
     """
-    What somebody else moves, who stops at a count.
+    What bytes pass through without us.
     """
 
-    allowed: int
-    """Up to which count it may move; what is on its way already is moved anyway."""
-
-    @property
-    def count(self) -> int:
-        """How many bytes it has moved."""
+    def charge(self) -> object:
+        """
+        Take what has passed meanwhile.
+        """
 
 
 class Meter:
     """
     A rate that holds for all that passes through it, and through meters below it.
 
+    @ivar rounds: when those who wait get their parts; one with all meters above and below.
     @ivar total: bytes that have passed.
     @ivar watch: called with each number of bytes, if it is set.
     @since: ugate NEXT
     """
 
     __slots__ = (
-        "_burst", "_level", "_parent", "_quantum", "_queue", "_rate", "_rounds", "_seconds", "_short",
-        "_stamp", "total", "watch",
+        "_burst", "_level", "_parent", "_quantum", "_queue", "_rate", "_seconds", "_short", "_stamp",
+        "rounds", "total", "watch",
     )  # fmt: skip
 
     def __init__(self, clock: IReactorTime, rate: float | None, parent: Meter | None = None) -> None:
@@ -91,7 +91,7 @@ class Meter:
         """
         self._seconds = clock.seconds
         self._parent = parent
-        self._rounds: Rounds = Rounds(clock, self) if parent is None else parent._rounds
+        self.rounds: Rounds = Rounds(clock, self) if parent is None else parent.rounds
         self._queue: dict[Waiter, None] = {}
         self._stamp = clock.seconds()
         self._set(rate)
@@ -103,9 +103,9 @@ class Meter:
 
     def _set(self, rate: float | None) -> None:
         self._rate = rate
-        self._burst = 0.0 if rate is None else rate * BURST
-        # Not in tiny pieces, nor in pieces that are never there.
-        self._quantum = QUANTUM if rate is None else max(1.0, min(QUANTUM, self._burst))
+        self._burst = max(1.0, rate * BURST) if rate else 0.0
+        # Not in tiny pieces, nor in such that what comes meanwhile would be too much.
+        self._quantum = QUANTUM if rate is None else min(QUANTUM, self._burst / 2)
 
     @property
     def rate(self) -> float | None:
@@ -126,7 +126,7 @@ class Meter:
         self._stamp = self._seconds()
         self._set(rate)
         # What was given at the old rate has gone back.
-        self._rounds.number += 1
+        self.rounds.number += 1
         # A debt that was small once would take for ever to pay at a much smaller rate.
         self._level = self._burst if fresh else max(-self._burst, min(self._level, self._burst))
 
@@ -135,7 +135,7 @@ class Meter:
         How many bytes may pass now; below 1 for none.
         """
         now = self._seconds()
-        room: float = _MOST
+        room: float = MOST
         meter: Meter | None = self
         while meter is not None:
             if meter._rate is not None:
@@ -172,7 +172,7 @@ class Meter:
         How many bytes may pass for somebody who is not in line; 0 if he has to be.
         """
         now = self._seconds()
-        room: float = _MOST
+        room: float = MOST
         meter: Meter | None = self
         while meter is not None:
             if meter._rate is not None:
@@ -193,7 +193,7 @@ class Meter:
         while meter is not None:
             meter._queue[below] = None
             below, meter = meter, meter._parent
-        self._rounds.start()
+        self.rounds.start()
 
     def leave(self, waiter: Waiter) -> None:
         """
@@ -206,7 +206,7 @@ class Meter:
         Stop the timer, which is one with all meters above and below: nothing is to
         pass any more.
         """
-        self._rounds.stop()
+        self.rounds.stop()
 
     @property
     def isWaiting(self) -> bool:
@@ -224,7 +224,9 @@ class Meter:
         @return: how many bytes are spoken for now.
         """
         if self._rate is not None:
-            room = min(room, self._fill(self._seconds()))
+            level = self._fill(self._seconds())
+            # In smaller parts, the same streams would have the small ones again and again.
+            room = min(room, level) if level >= self._quantum else 0.0
         least = min(self._quantum, room)
         queue = self._queue
         batch = list(islice(queue, most))
@@ -262,7 +264,7 @@ class Rounds:
         self._top = top
         self._timer: IDelayedCall | None = None
         self._served = 0
-        self.lent: dict[Share, None] = {}
+        self.lent: dict[Charged, None] = {}
         """Those that somebody else moves."""
         self.number = 0
         """Of this round; what was given in another one has gone back."""
@@ -303,122 +305,6 @@ class Rounds:
         top.serve(room, AT_ONCE)
 
 
-class Share:
-    """
-    What one direction of a stream has in a meter.
-
-    @since: ugate NEXT
-    """
-
-    __slots__ = ("_chunk", "_credit", "_meter", "_resume", "_round", "_rounds", "_seen", "_whole", "lent")
-
-    def __init__(self, meter: Meter, resume: Callable[[], object], whole: bool = False) -> None:
-        """
-        @param resume: called when it may go on after L{room} was 0.
-        @param whole: whether what comes may be more than there is room for.
-        """
-        self._meter = meter
-        self._rounds = meter._rounds
-        self._resume = resume
-        self._credit = 0
-        self._round = -1
-        self._whole = whole
-        self._chunk = 0
-        self._seen = 0
-        self.lent: Lent | None = None
-        """Who moves it, if somebody else does."""
-
-    def room(self) -> int:
-        """
-        How many bytes may pass now.  With 0 it is in line from now on, and what it was
-        made with is called.
-        """
-        if self._credit > 0 and self._round == self._rounds.number:
-            return self._credit
-        room = self._meter.ask()
-        if not room:
-            self._meter.enter(self)
-        return room
-
-    def take(self, count: int) -> None:
-        """
-        So many bytes have passed.
-        """
-        self._credit -= count
-        if self._whole:
-            # As many, or so, will come when it may go on.
-            self._chunk = count
-        self._meter.take(count)
-
-    @property
-    def isWaiting(self) -> bool:
-        """
-        Who moves by himself waits for as long as he does so.
-        """
-        return self.lent is not None
-
-    def serve(self, room: float, most: int) -> float:
-        """
-        Go on with so many bytes.
-        """
-        room = min(room, _MOST)
-        if self.lent is not None:
-            return self._allow(self.lent, room)
-        credit = self._credit = max(int(room), self._chunk, 1)
-        self._round = self._rounds.number
-        self._resume()
-        return credit
-
-    def lend(self, lent: Lent) -> None:
-        """
-        From now on somebody else moves it, up to what we allow.
-        """
-        credit = self._credit if self._round == self._rounds.number else 0
-        lent.allowed = lent.count + max(0, credit)
-        self.lent = lent
-        self._seen = lent.count
-        self._rounds.lent[self] = None
-        self._meter.enter(self)
-
-    def _allow(self, lent: Lent, room: float) -> float:
-        # What he has not needed is for the others; he gets more as soon as he needs more.
-        count = lent.count
-        if count < lent.allowed:
-            room = min(room, max(2 * self._credit, QUANTUM))
-        lent.allowed = count + int(room)
-        return room
-
-    def charge(self) -> None:
-        """
-        Take what somebody else has moved meanwhile.
-        """
-        assert self.lent is not None
-        moved = self.lent.count - self._seen
-        self._seen += moved
-        self._credit = moved
-        if moved:
-            self._meter.take(moved)
-
-    def settle(self) -> None:
-        """
-        Nobody else moves it any more.
-        """
-        if self.lent is not None:
-            self.charge()
-            self.lent = None
-            self._credit = 0
-            del self._rounds.lent[self]
-            self._meter.leave(self)
-
-    def stop(self) -> None:
-        """
-        It has ended.
-        """
-        self.settle()
-        self._meter.leave(self)
-        self._resume = _nothing
-
-
 class Meters:
     """
     What holds for the streams of somebody.
@@ -439,9 +325,3 @@ class Meters:
         self.up = up
         self.down = down
         self.buffers = buffers
-
-
-def _nothing() -> None:
-    """
-    Nobody is there to go on.
-    """

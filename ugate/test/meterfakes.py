@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from twisted.internet.task import Clock
 
-from ugate.metering import Meter, Share
+from ugate.metering import Meter
+from ugate.shares import Share
 
 
 class Source:

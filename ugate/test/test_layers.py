@@ -65,6 +65,7 @@ LAYERS = (
             "ugate.copying",
             "ugate.metering",
             "ugate.metered",
+            "ugate.shares",
             "ugate.buffers",
         ),
         ("values", "time", "protocols"),

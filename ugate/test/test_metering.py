@@ -2,7 +2,7 @@
 # See LICENSE for details.
 
 """
-Tests for L{ugate.metering}.
+Tests for L{ugate.metering} and L{ugate.shares}.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ugate.metering import AT_ONCE, BURST, QUANTUM, TICK, Meter, Meters, Share
+from ugate.metering import AT_ONCE, BURST, QUANTUM, TICK, Meter, Meters
+from ugate.shares import Share
 from ugate.test.meterfakes import Mover, Source, most
 
 MEGABYTE = 1_000_000
@@ -233,6 +234,28 @@ class ShareTests(MeterTestCase):
         self.close(meter.total, 20 * MEGABYTE)
         sums = [source.sum for source in sources]
         self.assertLess(max(sums[60:]) - min(sums[60:]), 2.1 * QUANTUM)
+
+    def test_noSmallPieces(self) -> None:
+        """
+        What is left of a round is not given to the last in line, who would be so each time.
+        """
+        meter = self.emptied(186_351)
+        sources = [self.source(meter, chunk=chunk) for chunk in (33245, 42280, 9040)]
+        self.run_(10)
+        for source in sources:
+            self.close(source.sum, 621_170)
+
+    def test_low(self) -> None:
+        """
+        The lowest rates hold too.
+        """
+        for rate in (1, 3, 10, 999, 20_000, 41_000):
+            meter = self.emptied(rate)
+            sources = [self.source(meter) for _ in range(3)]
+            self.run_(100, step=TICK)
+            self.close(meter.total, 100 * rate)
+            for source in sources:
+                source.share.stop()
 
     def test_manyServedInSlices(self) -> None:
         """
