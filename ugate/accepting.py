@@ -11,12 +11,33 @@ makes two lines of text for each.
 
 from __future__ import annotations
 
-from socket import IPPROTO_TCP, NI_NUMERICHOST, NI_NUMERICSERV, TCP_NODELAY, getnameinfo, socket
+import select
+import sys
+from array import array
+from socket import (
+    IPPROTO_TCP,
+    NI_NUMERICHOST,
+    NI_NUMERICSERV,
+    SO_REUSEPORT,
+    SOL_SOCKET,
+    TCP_NODELAY,
+    getnameinfo,
+    socket,
+)
+from struct import pack
 from typing import Any, Final
 
 from twisted.internet import tcp
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
+
+MOST_WAITING: Final = 4096
+"""Connections that are accepted before a socket is closed, at most."""
+
+_ATTACH_FILTER: Final = 26
+_RETURN: Final = 6
 
 _ANY: Final = ("0.0.0.0", "::")
 
@@ -38,11 +59,26 @@ class Accepted(tcp.Server):
         self.hostname = client[0]
         self.sessionno = number
         self._addressType = server._addressType
-        self.startReading()
+        reactor.addReader(self)
         self.connected = 1
 
+    def doRead(self) -> ConnectionDone | ConnectionLost | None:  # type: ignore[override]
+        """
+        See L{IReadDescriptor<twisted.internet.interfaces.IReadDescriptor>}.
+        """
+        try:
+            data = self.socket.recv(self.bufferSize)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if not data:
+            return CONNECTION_DONE
+        self.protocol.dataReceived(data)
+        return None
+
     def __repr__(self) -> str:
-        return f"<{type(self.protocol).__name__} #{self.sessionno} on {self.server.port}>"
+        return f"<connection #{self.sessionno} on {self.server._realPortNumber}>"
 
     def getHost(self) -> IPv4Address | IPv6Address:
         """
@@ -54,17 +90,41 @@ class Accepted(tcp.Server):
         return host
 
 
+def deafen(listening: socket) -> None:
+    """
+    Let a socket that listens not hear anybody any more, where the kernel can do that.
+    """
+    if sys.platform != "linux":
+        return
+    # An instruction that says: no byte of this packet.
+    nothing = array("B", pack("HBBI", _RETURN, 0, 0, 0))
+    listening.setsockopt(SOL_SOCKET, _ATTACH_FILTER, pack("HP", 1, nothing.buffer_info()[0]))
+
+
 class Port(tcp.Port):
     """
     A TCP port that accepts one connection each time that it is asked to read: if
     there are more, the poll says so again, after everybody else had a turn.
 
     @ivar only: the address that all connect to, if it listens at one alone.
+    @ivar beside: whether it begins while one that is about to go has the same port at other addresses.
     @since: ugate NEXT
     """
 
     _log = Logger()
+    transport = Accepted  # type: ignore[assignment]
     only: IPv4Address | IPv6Address | None = None
+    beside = False
+    _kind: tuple[int, int, int]
+
+    def createInternetSocket(self) -> socket:
+        """
+        See L{tcp.Port}.
+        """
+        made: socket = super().createInternetSocket()  # type: ignore[no-untyped-call]
+        if self.beside:
+            made.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1)
+        return made
 
     def startListening(self) -> None:
         """
@@ -73,16 +133,36 @@ class Port(tcp.Port):
         super().startListening()
         # Those that it accepts inherit it.
         self.socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+        if self.beside:
+            # Nobody else may.
+            self.socket.setsockopt(SOL_SOCKET, SO_REUSEPORT, 0)
+        self._kind = int(self.socket.family), int(self.socket.type), self.socket.proto
         host = self.getHost()
         if host.host not in _ANY:
             self.only = host
+
+    def connectionLost(self, reason: Any) -> None:
+        """
+        The socket is to be closed, which would reset whoever has connected and was not yet
+        accepted.  So first nobody new gets in, whose systems try again a moment later and
+        find another socket, if there is one; and who is there is accepted.
+        """
+        deafen(self.socket)
+        waiting = select.poll()
+        waiting.register(self.socket, select.POLLIN)
+        for _ in range(MOST_WAITING):
+            if not waiting.poll(0):
+                break
+            self.doRead()
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def doRead(self) -> None:
         """
         Accept a connection.
         """
         try:
-            connected, address = self.socket.accept()
+            # As accept() does it, which makes two enums of these each time.
+            fd, address = self.socket._accept()  # type: ignore[union-attr]
         except BlockingIOError:
             return
         except OSError:
@@ -90,7 +170,7 @@ class Port(tcp.Port):
             super().doRead()  # type: ignore[no-untyped-call]
             return
         try:
-            self._accepted(connected, address)
+            self._accepted(socket(*self._kind, fd), address)
         except Exception:
             # It is no matter of the port.
             self._log.failure("a connection that was accepted could not be served")
@@ -99,9 +179,13 @@ class Port(tcp.Port):
         if len(address) == 4 and address[3]:
             address = (getnameinfo(address, NI_NUMERICHOST | NI_NUMERICSERV)[0], *address[1:])
         factory: Any = self.factory
-        protocol = factory.buildProtocol(self._addressType("TCP", *address))
+        protocol = None
+        try:
+            protocol = factory.buildProtocol(self._addressType("TCP", *address))
+        finally:
+            if protocol is None:
+                connected.close()
         if protocol is None:
-            connected.close()
             return
         number = self.sessionno
         self.sessionno = number + 1

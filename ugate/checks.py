@@ -16,8 +16,12 @@ from twisted.internet.endpoints import serverFromString
 from ugate.endpoints.chain import parseChain
 from ugate.errors import StringError
 from ugate.stream import Target
+from ugate.tenancy.certificates import checkCertificates
+from ugate.tenancy.keys import checkKeys
 from ugate.tenancy.match import parseMatch
 from ugate.tenancy.passwordhashes import checkUsers
+from ugate.tenancy.tokens import checkTokens
+from ugate.tenancy.who import checkPattern, parseWho
 
 
 def stringChecks(reactor: Any) -> Mapping[str, Callable[[str], object]]:
@@ -43,4 +47,9 @@ def stringChecks(reactor: Any) -> Mapping[str, Callable[[str], object]]:
         "match": parseMatch,
         "target": Target.fromText,
         "users": checkUsers,
+        "tokens": checkTokens,
+        "keys": checkKeys,
+        "certificates": checkCertificates,
+        "who": parseWho,
+        "pattern": checkPattern,
     }

@@ -25,6 +25,8 @@ class Deadlines(Generic[T]):
     """
     Things under way, each with the same time to end.
 
+    @ivar seconds: how long each may take that is started from now on.  With less than
+        before, those may have to wait for what began earlier.
     @since: ugate NEXT
     """
 
@@ -36,7 +38,7 @@ class Deadlines(Generic[T]):
         """
         self._clock = clock
         self._now = clock.seconds
-        self._seconds = seconds
+        self.seconds = seconds
         self._expired = expired
         self._due: dict[T, float] = {}
         self._timer: IDelayedCall | None = None
@@ -52,9 +54,9 @@ class Deadlines(Generic[T]):
         From now on, C{thing} has its time; if it is under way already, anew.
         """
         self._due.pop(thing, None)
-        self._due[thing] = self._now() + self._seconds
+        self._due[thing] = self._now() + self.seconds
         if self._timer is None:
-            self._timer = self._clock.callLater(self._seconds, self._tick)
+            self._timer = self._clock.callLater(self.seconds, self._tick)
 
     def stop(self, thing: T) -> None:
         """

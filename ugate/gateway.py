@@ -9,125 +9,52 @@ its peer is told.
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.internet.protocol import Factory
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ugate.deadlines import Deadlines
-from ugate.errors import Cause, Phase, Refused
-from ugate.interfaces import IPending, ITenant
+from ugate.errors import Cause, Denied, Phase, Refused
+from ugate.flows import AGAIN, STOPPING, Flows
+from ugate.interfaces import ILimits, IPending, ITenant
 from ugate.leg import Leg
-from ugate.relay import Carried, Relay
+from ugate.relay import Carried
 from ugate.stream import Principal, StreamInfo, Target
 
-DEFAULT_STREAMS: Final = 10_000
-_SLACK: Final = 3.0
-_STOPPED: Final = -1
-_STOPPING: Final = "this gateway is being stopped"
-_AGAIN: Final = "ask again when it is up"
+_LATE: Final = "no answer from any hop in time"
 
 
-class Flows:
+class Entry:
     """
-    What all gateways of a node share: the relay, the streams that are up or on
-    their way, and the one log line of each.
+    What the gateways of a listener have in common that follow each other when it is changed.
 
-    @ivar dialing: streams that are not yet answered, and how long they may take.
-    @ivar limit: how many streams may be open at once.
+    @ivar tenant: whose listener it is.
+    @ivar accepted: how many streams came in so far.
     @since: ugate NEXT
     """
 
-    log = Logger()
+    __slots__ = ("accepted", "tenant")
 
-    def __init__(
-        self,
-        reactor: Any,
-        relay: Relay,
-        *,
-        connect: float = 10.0,
-        streams: int = DEFAULT_STREAMS,
-        quiet: bool = False,
-    ) -> None:
-        """
-        @param reactor: the clock.
-        @param relay: carries what was answered.
-        @param connect: seconds that one hop may take; a stream as a whole may
-            take three times as long, for those with several ways to try.
-        @param streams: how many may be open at once.
-        @param quiet: whether to leave out the line of each stream that went well.
-        """
-        self.relay = relay
-        self.limit = streams
-        self.quiet = quiet
-        self.seconds = reactor.seconds
-        self.dialing: Deadlines[Inbound] = Deadlines(reactor, connect * _SLACK, Inbound.overdue)
+    def __init__(self, tenant: ITenant) -> None:
+        self.tenant = tenant
+        self.accepted = 0
 
-    def __len__(self) -> int:
-        return len(self.dialing) + len(self.relay)
-
-    def stop(self) -> None:
+    def close(self) -> None:
         """
-        Forget the timer; what is on its way is refused, and so is what still comes.
+        The listener is gone: who has connected before may not open more streams.
         """
-        self.limit = _STOPPED
-        for inbound in self.dialing:
-            inbound.stop()
-        self.dialing.close()
-
-    def full(self, info: StreamInfo) -> Refused:
-        """
-        Why there is no place for one more stream.
-        """
-        if self.limit == _STOPPED:
-            return Refused(Cause.OVERLOADED, Phase.POLICY, str(info), _STOPPING, _AGAIN)
-        limit = f"{self.limit} streams are open"
-        return Refused(Cause.OVERLOADED, Phase.POLICY, str(info), limit, "raise node.streams")
-
-    def carried(self, inbound: Inbound, stream: Carried, reason: str) -> None:
-        """
-        A stream that was up has ended.
-        """
-        if not self.quiet:
-            listener, info = inbound.gateway.listener, inbound.info
-            sent, received = stream.sent, stream.received
-            seconds = self.seconds() - inbound.began
-            self.log.info(
-                # Formatted here: eight fields would cost more than the stream did.
-                "{flow}",
-                flow=(
-                    f"{listener}: {info} {info.protocol} {info.principal}: {sent} sent, "
-                    f"{received} received, {seconds:.3f} s, {reason}"
-                ),
-                listener=listener,
-                info=info,
-                sent=sent,
-                received=received,
-                seconds=seconds,
-                reason=reason,
-            )
-
-    def refused(self, inbound: Inbound, reason: Refused) -> None:
-        """
-        A stream was not carried.
-        """
-        self.log.info(
-            "{listener}: {info} {protocol} {principal}: refused: {reason}",
-            listener=inbound.gateway.listener,
-            info=inbound.info,
-            protocol=inbound.info.protocol,
-            principal=inbound.info.principal,
-            reason=reason,
-        )
+        gone: Any = _Gone(self.tenant.name)
+        self.tenant = gone
 
 
 class Gateway(Factory):
     """
     The factory of one listener: what a server endpoint is given to listen with.
 
+    @ivar entry: what it has in common with those before it.
     @since: ugate NEXT
     """
 
@@ -141,6 +68,7 @@ class Gateway(Factory):
         listener: str = "",
         anonymous: Principal | None = None,
         to: Target | None = None,
+        entry: Entry | None = None,
     ) -> None:
         """
         @param tenant: whose policy and routes hold.
@@ -148,8 +76,9 @@ class Gateway(Factory):
         @param listener: its name, for the log.
         @param anonymous: who a peer is that has not logged in; L{None} for nobody.
         @param to: where every stream goes that does not say so itself.
+        @param entry: that of the one which this one follows.
         """
-        self.tenant = tenant
+        self.entry = Entry(tenant) if entry is None else entry
         self.flows = flows
         self.listener = listener
         self.anonymous = anonymous
@@ -165,17 +94,37 @@ class Gateway(Factory):
         """
         The protocol of one stream.
         """
+        self.entry.accepted += 1
         return Inbound(self)
+
+
+class _Gone:
+    """
+    In place of the tenant of a listener that there is no more.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def tenantFor(self, info: StreamInfo) -> ITenant:
+        raise Denied(str(info), "its listener is gone", "connect to one that is there")
 
 
 class Inbound(Leg):
     """
-    The leg of who asked.
+    The leg of who asked; it is the L{ugate.flows.LiveStream}, too.
     """
 
+    id = 0
     info: StreamInfo
-    began: float = 0.0
+    owner: ITenant
+    via = ""
+    began = 0.0
     _dial: Deferred[IProtocol] | None = None
+    _limits: ILimits | None = None
+    """Where it is counted, as long as it is."""
+
+    _up: Carried | None = None
     _given = ""
     """Why we gave up dialing, if we did."""
 
@@ -189,21 +138,93 @@ class Inbound(Leg):
         gateway = self.gateway
         flows = gateway.flows
         self.began = flows.seconds()
+        self.owner = tenant = gateway.entry.tenant
         self.info = info = self._info()
         try:
             if len(flows) >= flows.limit:
                 raise flows.full(info)
-            tenant = gateway.tenant
+            self.owner = tenant = tenant.tenantFor(info)
             tenant.policy.check(info)
-            endpoint = tenant.dialer.endpointFor(info)
-            flows.dialing.start(self)
+            limits = tenant.limits
+            if limits is not None:
+                limits.admit()
+                self._limits = limits
+            dialer = tenant.dialer
+            routed = getattr(dialer, "ruleFor", None)
+            if routed is not None:
+                rule = routed(info)
+                self.via = rule.via
+                dialer = rule.dialer
+            endpoint = dialer.endpointFor(info)
+            self.id = flows.begin(self)
             self._dial = dial = endpoint.connect(_OUTWARD)
         except Refused as refused:
             self._refuse(refused)
         except Exception:
             self._failed(Failure())
         else:
+            up = getattr(dial, "result", None)
+            if isinstance(up, Leg) and not dial.paused:
+                # As within one machine: there is nothing to wait for.
+                self._dialed(up)
+                return
             dial.addCallbacks(self._dialed, self._failed)
+            if self._dial is not None:
+                # It takes its time.
+                flows.dialing.start(self)
+
+    @property
+    def tenant(self) -> str:
+        """
+        See L{ugate.flows.LiveStream}.
+        """
+        path: str = self.owner.name
+        return path
+
+    @property
+    def listener(self) -> str:
+        """
+        See L{ugate.flows.LiveStream}.
+        """
+        return self.gateway.listener
+
+    @property
+    def wall(self) -> float:
+        """
+        See L{ugate.flows.LiveStream}.
+        """
+        age: float = self.gateway.flows.seconds() - self.began
+        return time.time() - age
+
+    @property
+    def state(self) -> str:
+        """
+        See L{ugate.flows.LiveStream}.
+        """
+        return "dialing" if self._up is None else "open"
+
+    @property
+    def sent(self) -> int:
+        """
+        See L{ugate.flows.LiveStream}.
+        """
+        return 0 if self._up is None else self._up.sent
+
+    @property
+    def received(self) -> int:
+        """
+        See L{ugate.flows.LiveStream}.
+        """
+        return 0 if self._up is None else self._up.received
+
+    def close(self, reason: str) -> None:
+        """
+        See L{ugate.flows.LiveStream}.
+        """
+        if self._up is not None:
+            self._up.close(reason, abort=True)
+        else:
+            self._giveUp(reason)
 
     def _info(self) -> StreamInfo:
         transport: Any = self.transport
@@ -231,13 +252,16 @@ class Inbound(Leg):
             outward.transport.abortConnection()  # type: ignore[union-attr]
             self._refuse(self._abandoned())
             return
-        # Counted by the relay from here on.
-        flows.dialing.stop(self)
+        flows.opened(self)
         try:
             transport: Any = self.transport
             if IPending.providedBy(transport):
                 transport.accept()
-            flows.relay.join(self, outward, self._carried)
+            meters = None if self._limits is None else self._limits.meters
+            if meters is None:
+                self._up = flows.relay.join(self, outward, self._carried)
+            else:
+                self._up = flows.relay.join(self, outward, self._carried, meters)
         except Exception:
             # The Deferred of a dialer is not where anybody would look for it.
             self._broken(outward, Failure())
@@ -249,6 +273,7 @@ class Inbound(Leg):
         flows = self.gateway.flows
         flows.log.failure("{info} cannot be carried", failure, info=self.info)
         where = str(self.info.target)
+        self._release()
         flows.refused(self, Refused(Cause.GENERAL, Phase.REMOTE, where, failure.getErrorMessage()))
         for leg in (self, outward):
             transport: Any = leg.transport
@@ -257,7 +282,18 @@ class Inbound(Leg):
                 transport.abortConnection()
 
     def _carried(self, stream: Carried, reason: str) -> None:
+        self._release()
+        self._up = None
         self.gateway.flows.carried(self, stream, reason)
+
+    def _release(self) -> None:
+        """
+        It is over: its place is for others.
+        """
+        limits = self._limits
+        if limits is not None:
+            self._limits = None
+            limits.release()
 
     def _failed(self, failure: Failure) -> None:
         self._dial = None
@@ -280,14 +316,15 @@ class Inbound(Leg):
         if self.gone is not None:
             step = "see how long the client waits, if that was too short"
             return Refused(Cause.PEER_CLOSED, Phase.CONNECT, where, "the client went away", step)
-        if self._given == _STOPPING:
-            return Refused(Cause.OVERLOADED, Phase.CONNECT, where, _STOPPING, _AGAIN)
-        return Refused(Cause.TIMED_OUT, Phase.CONNECT, where, self._given)
+        if self._given == STOPPING:
+            return Refused(Cause.OVERLOADED, Phase.CONNECT, where, STOPPING, AGAIN)
+        if self._given == _LATE:
+            return Refused(Cause.TIMED_OUT, Phase.CONNECT, where, _LATE)
+        return Refused(Cause.DENIED, Phase.POLICY, where, self._given)
 
     def _refuse(self, reason: Refused) -> None:
-        flows = self.gateway.flows
-        flows.dialing.stop(self)
-        flows.refused(self, reason)
+        self._release()
+        self.gateway.flows.refused(self, reason)
         if self.gone is not None:
             return
         self.deliver = _ignore
@@ -304,13 +341,13 @@ class Inbound(Leg):
         """
         Dialing has taken too long, all ways together.
         """
-        self._giveUp("no answer from any hop in time")
+        self._giveUp(_LATE)
 
     def stop(self) -> None:
         """
         Dialing shall end now, since all does.
         """
-        self._giveUp(_STOPPING)
+        self._giveUp(STOPPING)
 
     def _giveUp(self, why: str) -> None:
         if self._dial is not None:

@@ -8,19 +8,25 @@ The seams: what the pieces of a gateway promise each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
 
 from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
+from twisted.plugin import IPlugin
 
 if TYPE_CHECKING:
     from socket import socket
 
+    from msgspec import Struct
+
+    from twisted.application.service import IService
     from twisted.cred.credentials import ICredentials
+    from twisted.internet.defer import Deferred
+    from twisted.web.resource import IResource
 
     from ugate.errors import Refused
     from ugate.stream import Principal, StreamInfo
@@ -225,18 +231,47 @@ class IEgress(Interface):
         """
 
 
+class ILimits(Interface):
+    """
+    How much a tenant may have at once.
+    """
+
+    meters = Attribute("What holds the rates of its streams, given to the relay; or L{None}.")
+
+    def admit() -> None:
+        """
+        Count one more stream, here and for all above.
+
+        @raise ugate.errors.Refused: there may not be one more; the error names the limit.
+        """
+
+    def release() -> None:
+        """
+        A stream that was admitted has ended.
+        """
+
+
 class ITenant(Interface):
     """
     Whose keys, rules, routes, limits and names.
     """
 
-    name = Attribute("L{str}: unique in the node; the root tenant is C{root}.")
+    name = Attribute("L{str}: its path, unique in the node: C{root}, C{alice}, C{alice/dev}.")
+    parent = Attribute("L{ITenant} or L{None}: who delegated to it; the root has none.")
+    children = Attribute("Mapping of L{str} to L{ITenant}: those that it delegates to, by their own names.")
+    limits = Attribute("L{ILimits} or L{None} when nothing is limited.")
     reactor = Attribute("The tenant's reactor: C{ITenant(reactor)} gives the tenant back.")
     portal = Attribute("L{twisted.cred.portal.Portal} or L{None} when nobody can log in.")
     policy = Attribute("L{IPolicy}.")
     dialer = Attribute("L{IDialer}: the routes of this tenant.")
     handshake = Attribute("L{float}: seconds that a client has to say what it wants.")
     hops = Attribute("Mapping of L{str} to L{IDialer}: the hops that C{dial:} names.")
+
+    def tenantFor(info: StreamInfo) -> ITenant:
+        """
+        Whose rules hold for a stream that came in by a listener of this tenant: its
+        own, or those of one below it, whose credentials or names the stream has.
+        """
 
 
 class IPrincipal(Interface):
@@ -262,11 +297,56 @@ class IConfigStore(Interface):
         @raise KeyError: there is none of that name.
         """
 
-    def changed(callback: Callable[[], None]) -> Callable[[], None]:
+    def changed(callback: Callable[[frozenset[str] | None], None]) -> Callable[[], None]:
         """
-        Call back after each change of this store.
+        Call back after each change of this store, with the paths of the tenants whose
+        sections changed, or L{None} if that cannot be told.
 
         @return: a callable that stops it.
+        """
+
+
+class IWritableStore(IConfigStore):
+    """
+    A store that can be changed through it.  When a call returns, the change is kept;
+    when it raises, nothing is changed.  One that cannot now has a false C{isWritable}.
+    """
+
+    def put(tenant: str, kind: str, name: str, section: Mapping[str, object]) -> None:
+        """
+        Put a section in place of the one of that name, or beside the others.
+
+        @raise KeyError: there is no such tenant or kind.
+        @raise UgateError: it cannot be written; the message says why.
+        """
+
+    def delete(tenant: str, kind: str, name: str) -> None:
+        """
+        Take a section out; with one of C{tenants}, all that is below it too.
+
+        @raise KeyError: there is none of that name.
+        @raise UgateError: it cannot be written; the message says why.
+        """
+
+
+class IWatching(Interface):
+    """
+    What notices changes that others make, once it is started.
+    """
+
+    def start(reactor: Any) -> None:
+        """
+        Begin to watch.
+        """
+
+    def stop() -> None:
+        """
+        Watch no more; no callback comes after this.
+        """
+
+    def reload() -> object:
+        """
+        Look for changes now, and call back if there are any; also before it is started.
         """
 
 
@@ -280,4 +360,82 @@ class IDetachable(Interface):
         """
         Take the socket out.  The transport is dead afterwards and tells nobody;
         the caller owns the socket and every byte under way.
+        """
+
+
+class IModule(IPlugin):
+    """
+    A kind of named components, found as a Twisted plugin: a package that puts one into its
+    C{twisted/plugins} adds a kind of sections to the configuration.
+
+    There may be many instances at once: one for each section of that kind, of each tenant.
+    """
+
+    name = Attribute("L{str}: the kind of its sections, as in C{hello: {greeter: ...}}.")
+    schema = Attribute("A subclass of L{msgspec.Struct}: what is in a section; it forbids unknown fields.")
+    summary = Attribute("L{str}: what it does, in one line.")
+
+    def makeService(tenant: ITenant, name: str, section: Struct) -> IService:
+        """
+        One instance.  The node starts it, and stops it when its section goes or changes.
+
+        Nothing is opened or read here, only in C{startService()}: a configuration may be made just to
+        be checked.
+
+        @param tenant: whose it is; C{tenant.reactor} is what it uses.
+        @param name: the name of its section.
+        @param section: what is in it: an instance of C{schema}.
+        @raise ugate.errors.UgateError: this section cannot be, and why; then none of the change applies.
+        """
+
+
+class IServesHTTP(Interface):
+    """
+    What the service of a module may provide: something to show below C{/modules/KIND/NAME/}.
+    """
+
+    isPublic = Attribute(
+        "L{bool}: whether anybody may ask for it, from any page.  Else whoever does is on this machine, or "
+        "has logged in: C{IPrincipal(request)} says who it is."
+    )
+
+    def resource() -> IResource:
+        """
+        The resource; asked for at each request, so give the same one unless something has changed.
+        """
+
+
+class INode(Interface):
+    """
+    All of a node, for modules that look after it: C{INode(tenant)}.  A module that is not the
+    node's own keeps to its tenant.
+    """
+
+    started = Attribute("L{float}: when it was started, in seconds since 1970.")
+    tenants = Attribute("Mapping of L{str} to L{ITenant}: all of them, by path; parents before children.")
+    store = Attribute("L{IConfigStore}: all of the configuration.")
+    configs = Attribute("Mapping of paths to C{Config}: what each tenant is configured to do now.")
+    kinds = Attribute("L{ugate.tenancy.config.kinds.Kinds}: the kinds of sections that there are.")
+    flows = Attribute("L{ugate.gateway.Flows}: the streams, the refusals and the counters.")
+    modules = Attribute("Mapping of (tenant path, kind, name) to the IService of each module that runs.")
+    last = Attribute("C{Outcome} of the last reload, or of the start.")
+    reloading = Attribute("What has C{good} and C{bad}: how many reloads were so.")
+
+    def listeners() -> Sequence[Any]:
+        """
+        What listens: a C{ListenerState} each.
+        """
+
+    def reload(trigger: str, tenants: frozenset[str] | None = None) -> Deferred[Any]:
+        """
+        Read the configuration again and apply what changed.
+
+        @param trigger: who wants it, for the log.
+        @param tenants: the paths of those that changed; L{None} if that is not known.
+        @return: the C{Outcome}; it does not fail.
+        """
+
+    def drain() -> Deferred[None]:
+        """
+        Stop listening, let streams end, then end the process.
         """

@@ -8,175 +8,49 @@ The composition root: from a configuration to a running node.
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from twisted.application.service import Service
-from twisted.cred.portal import Portal
-from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.endpoints import StandardIOEndpoint, serverFromString
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from zope.interface import implementer
+
+from twisted.application.service import IService, MultiService
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ugate.draining import Drain
-from ugate.endpoints.dialers import Deny, Retry
-from ugate.endpoints.dialing import dialerFromText, dialersFromTexts
-from ugate.endpoints.direct import Direct
-from ugate.endpoints.negotiated import NegotiatedServerEndpoint
-from ugate.endpoints.reach import asksForTarget, innermost, onlyLocal, takesLogins, within
-from ugate.endpoints.standardio import serveOnce
-from ugate.errors import ListenRefused, Refused, StringError
-from ugate.gateway import Flows, Gateway
-from ugate.interfaces import IDialer
-from ugate.poll import Poll
+from ugate.errors import Refused
+from ugate.explaining import explain
+from ugate.flows import Flows
+from ugate.interfaces import IConfigStore, IModule, INode, ITenant
+from ugate.journal import Journal
+from ugate.listeners import ANYONE, OPERATOR, Listeners, ListenerState, Listening, fullName, listenerEndpoint
 from ugate.relay import Relay
-from ugate.stream import Principal, StreamInfo, Target
-from ugate.tenancy.config.schema import Listener
-from ugate.tenancy.config.whole import DENY, DIRECT, Config
+from ugate.reload import Outcome, Read, Reloading, closes
+from ugate.services import Key, Services
+from ugate.storewatch import StoreWatch
+from ugate.tenancy.config.kinds import kindsOf
+from ugate.tenancy.config.sections import ROOT, isWithin
+from ugate.tenancy.config.whole import Config
 from ugate.tenancy.egress import OwnListeners
-from ugate.tenancy.match import parseMatch
-from ugate.tenancy.policy import KnownPrincipals
-from ugate.tenancy.routes import Routes, Rule
-from ugate.tenancy.tenant import Tenant
+from ugate.tenancy.limits import USED_UP
+from ugate.tenancy.listening import Sockets
+from ugate.tenancy.tenant import Around, Tenant
+from ugate.tenancy.usage import Usage, UsageFile
+from ugate.tenants import tenantFrom, tenantsFrom
 
-OPERATOR: Final = Principal("operator", "local")
-"""Who connects to a listener that only this machine reaches."""
-
-ANYONE: Final = Principal("anyone", "open")
-"""Who connects to a listener that the config declares open."""
-
-_CANNOT: Final = {
-    errno.EADDRINUSE: "stop what listens there (ss -ltnp names it), or take another port",
-    errno.EACCES: "take a port above 1023, or let systemd open it (systemd:)",
-    errno.EADDRNOTAVAIL: "take an address that this host has (ip address shows them)",
-}
-
-
-def portalFrom(reactor: Any, config: Config) -> Portal | None:
-    """
-    What checks credentials, if the config names a password file.
-
-    @raise ConfigError: the file cannot be used, and why.
-    """
-    if config.policy.users is None:
-        return None
-    from ugate.tenancy.passwords import PasswordFile, portalFor
-
-    portal: Portal = portalFor(PasswordFile(config.policy.users, reactor))
-    return portal
-
-
-def tenantFrom(
-    reactor: Any, config: Config, own: OwnListeners, poll: Callable[[], Poll | None] = lambda: None
-) -> Tenant:
-    """
-    The root tenant of a config.
-
-    @param reactor: the real one.
-    @param own: where this process listens.
-    @param poll: see L{Tenant}.
-    @raise StringError: a hop or a route cannot be made; the message says which, and where it is.
-    """
-    tenant = Tenant(
-        reactor,
-        KnownPrincipals(),
-        portal=portalFrom(reactor, config),
-        private=config.policy.private == "allow",
-        own=own,
-        handshake=config.node.handshake,
-        poll=poll,
-    )
-    try:
-        dialers = dialersFromTexts(tenant.hopReactor, _hops(config))
-    except StringError as error:
-        # It begins with the name.
-        name = str(error).partition(":")[0]
-        place = config.origins.get(("dial", name))
-        raise error if place is None else StringError(f"{place}: dial.{error}") from error
-    tenant.hops = {
-        name: Retry(reactor, dialer, config.dial[name].retries + 1, timeout=config.dial[name].timeout)
-        for name, dialer in dialers.items()
-    }
-    direct = Direct(tenant.reactor, config.node.connect)
-    rules = []
-    for number, route in enumerate(config.routes):
-        try:
-            dialer = _way(tenant, route.via, route.reason, direct)
-        except StringError as error:
-            place = config.origins.get(("routes", str(number)), f"route {number + 1}")
-            raise StringError(f"{place}: routes.via: {error}") from error
-        rules += [Rule(parseMatch(match), dialer, ", ".join(route.via)) for match in route.match]
-    if not any(rule.match == parseMatch("*") for rule in rules):
-        rules.append(Rule(parseMatch("*"), direct, "direct, since no route says otherwise"))
-    tenant.dialer = Routes(rules)
-    return tenant
-
-
-def _hops(config: Config) -> dict[str, str]:
-    return {name: dial.hops for name, dial in config.dial.items()}
-
-
-def _way(tenant: Tenant, via: Sequence[str], reason: str, direct: Direct) -> IDialer:
-    if DENY in via:
-        return Deny(reason) if reason else Deny()
-    if via == (DIRECT,):
-        return direct
-    return dialerFromText(tenant.hopReactor, list(via), {**tenant.hops, DIRECT: direct})
-
-
-def listenerEndpoint(tenant: Tenant, name: str, listener: Listener) -> IStreamServerEndpoint:
-    """
-    The endpoint of a listener of the config.
-
-    @raise StringError: its string cannot be read.
-    @raise ListenRefused: it would be an open relay, or could never know where to.
-    """
-    endpoint: IStreamServerEndpoint = serverFromString(tenant.reactor, listener.endpoint)
-    if listener.to is None and not asksForTarget(endpoint):
-        raise ListenRefused(
-            f"listener {name} ({listener.endpoint}) cannot know where a stream wants to go: "
-            f"put auto: or socks: in front, or write {name}: {{endpoint: ..., to: HOST:PORT}}"
-        )
-    if not (onlyLocal(endpoint) or listener.open):
-        _checkClosed(tenant, name, listener, endpoint)
-    if listener.open:
-        _open(endpoint)
-    return endpoint
-
-
-def _checkClosed(tenant: Tenant, name: str, listener: Listener, endpoint: IStreamServerEndpoint) -> None:
-    """
-    Whether a listener that others reach can tell who they are.
-
-    @raise ListenRefused: not.
-    """
-    here = f"listener {name} ({listener.endpoint})"
-    local = "let it listen on loopback (interface=127.0.0.1)"
-    opened = f"or write {name}: {{endpoint: ..., open: true}} if that is what you want"
-    if tenant.portal is None:
-        raise ListenRefused(
-            f"{here} would carry the streams of anybody who reaches it: "
-            f"{local}, or name a password file as policy.users, {opened}"
-        )
-    if not takesLogins(endpoint):
-        raise ListenRefused(
-            f"{here} could let nobody in, since its protocol has no logins: {local}, {opened}"
-        )
-
-
-def _open(endpoint: IStreamServerEndpoint) -> None:
-    """
-    Let those pass who have not logged in.
-    """
-    each: IStreamServerEndpoint | None = endpoint
-    while each is not None:
-        if isinstance(each, NegotiatedServerEndpoint):
-            each.open = True
-        each = within(each)
+__all__ = [
+    "ANYONE",
+    "OPERATOR",
+    "CannotStart",
+    "Node",
+    "explain",
+    "listenerEndpoint",
+    "tenantFrom",
+    "tenantsFrom",
+]
 
 
 class CannotStart(SystemExit, Exception):
@@ -189,13 +63,24 @@ class CannotStart(SystemExit, Exception):
     """
 
 
-class Node(Service):
+def _same(before: Mapping[str, Config], changed: frozenset[str] | None) -> Mapping[str, Config]:
     """
-    All listeners of a config, and what carries their streams.
+    What a node reads that has no store.
+    """
+    return before
 
-    @ivar ports: what listens, by listener name.
+
+@implementer(INode)
+class Node(MultiService):
+    """
+    All tenants of a configuration with their listeners, and what carries their streams.
+
+    @ivar configs: what each tenant is configured to do, by its path.
     @ivar stdio: whether standard input and output are a stream, so that nothing
         else may be printed there.
+    @ivar kinds: the kinds of sections that there are.
+    @ivar started: when it was, in seconds since 1970.
+    @ivar reloading: what applies other configurations, and counts that.
     @since: ugate NEXT
     """
 
@@ -204,36 +89,131 @@ class Node(Service):
     def __init__(
         self,
         reactor: Any,
-        config: Config,
+        config: Config | Mapping[str, Config],
         *,
         started: Callable[[Node], object] = lambda node: None,
         draining: Callable[[Callable[[], None]], object] = lambda cut: None,
         threads: int | None = None,
+        read: Read = _same,
+        store: IConfigStore | None = None,
+        modules: Iterable[IModule] = (),
+        own: OwnListeners | None = None,
+        usage: Usage | None = None,
     ) -> None:
         """
         @param reactor: the real one.
-        @param config: checked.
+        @param config: checked; of all tenants by path, parents before children, or of the root alone.
         @param started: called when all listeners are up.
         @param draining: called when a stop has to wait for streams, with what cuts
             them at once.
         @param threads: see L{Relay}.
+        @param read: reads the configuration again.
+        @param store: where it is read from; what it says has changed is read again.
+        @param modules: what sections of other kinds may ask for.
+        @param own: is told where this node listens.
+        @param usage: keeps what tenants have used in a month.
         """
+        super().__init__()  # type: ignore[no-untyped-call]
+        configs = {ROOT: config} if isinstance(config, Config) else config
+        node = configs[ROOT].node
         self.reactor = reactor
-        self.config = config
-        self.ports: dict[str, IListeningPort] = {}
-        self.stdio = False
+        self.store = store
+        self.started = time.time()
         self._started = started
         self._draining = draining
-        self._troubles: list[str] = []
-        self.own = OwnListeners()
-        node = config.node
+        self.own = OwnListeners() if own is None else own
         self.relay = Relay(reactor, node.idle, threads)
-        self.tenant = tenantFrom(reactor, config, self.own, self.relay.pump)
-        # A hop may have been given more time than targets have.
-        connect = max([node.connect, *(dial.timeout for dial in config.dial.values())])
         self.flows = Flows(
-            reactor, self.relay, connect=connect, streams=node.streams, quiet=node.flows == "quiet"
+            reactor, self.relay, connect=_longest(configs), streams=node.streams, quiet=node.flows == "quiet"
         )
+        sockets = Sockets(self.own)
+        around = Around(reactor, self.own, self.relay.pump, sockets, self)
+        self._usage = usage
+        if isinstance(usage, UsageFile):
+            usage.start()
+        self._tenants = tenantsFrom(around, configs, usage, self._usedUp)
+        self._listeners = Listeners(self.flows, sockets, self._stdioEnded)
+        modules = list(modules)
+        self.kinds = kindsOf(modules)
+        self._services = Services(self, {module.name: module for module in modules}, sockets)
+        self.reloading = Reloading(
+            reactor,
+            self._tenants,
+            self._listeners,
+            self._services,
+            sockets,
+            read=read,
+            applied=self._applied,
+        )
+        self._watch = StoreWatch(reactor, store, self.reloading.reload)
+        self._stopped: list[Deferred[None]] = []
+
+    @property
+    def configs(self) -> Mapping[str, Config]:
+        """
+        What each tenant is configured to do.
+        """
+        return self._tenants.configs
+
+    @property
+    def config(self) -> Config:
+        """
+        What the node itself is configured to do.
+        """
+        return self.configs[ROOT]
+
+    @property
+    def tenant(self) -> Tenant:
+        """
+        The root tenant.
+        """
+        return self._tenants.root
+
+    @property
+    def tenants(self) -> Mapping[str, ITenant]:
+        """
+        See L{INode}.
+        """
+        return self._tenants.tenants
+
+    @property
+    def modules(self) -> Mapping[tuple[str, str, str], IService]:
+        """
+        See L{INode}.
+        """
+        return self._services.all
+
+    @property
+    def last(self) -> Outcome:
+        """
+        See L{INode}.
+        """
+        return self.reloading.last
+
+    @property
+    def stdio(self) -> bool:
+        """
+        Whether standard input and output are a stream.
+        """
+        return self._listeners.stdio
+
+    @property
+    def ports(self) -> dict[str, IListeningPort]:
+        """
+        What listens, by the name of the listener, with the path of its tenant in front if
+        that is not the root.
+        """
+        return {
+            fullName(key): listening.held
+            for key, listening in self._listeners.all.items()
+            if listening.held is not None
+        }
+
+    def listeners(self) -> list[ListenerState]:
+        """
+        See L{INode}.
+        """
+        return self._listeners.states()
 
     def privilegedStartService(self) -> None:
         """
@@ -241,61 +221,107 @@ class Node(Service):
 
         @raise CannotStart: with a sentence for each listener that cannot; then none does.
         """
-        for name, listener in self.config.listen.items():
-            try:
-                endpoint = listenerEndpoint(self.tenant, name, listener)
-            except (ListenRefused, StringError) as error:
-                self._trouble(str(error))
-                continue
-            listening = endpoint.listen(self._gateway(name, listener, endpoint))
-            listening.addCallbacks(self._listening, self._notListening, (name,), {}, (name,), {})
-        if self._troubles:
-            for port in self.ports.values():
-                port.stopListening()
-            self.ports.clear()
-            raise CannotStart("\n".join(f"ugate: {trouble}" for trouble in self._troubles))
+        listenings, services, sections, troubles = self._made()
+        troubles += self._listeners.listen(listenings, Journal())
+        troubles += self._services.start(services, sections, Journal())
+        troubles += self._services.privileged()
+        self._check(troubles)
 
-    def _trouble(self, sentence: str) -> None:
-        self._troubles.append(sentence)
-        self.log.critical("{sentence}", sentence=sentence)
+    def mistakes(self) -> list[str]:
+        """
+        What no single section shows: listeners that may not start, and modules that
+        cannot be made; a sentence each.  Nothing is opened.
+        """
+        return self._made()[3]
 
-    def _gateway(self, name: str, listener: Listener, endpoint: IStreamServerEndpoint) -> Gateway:
-        own = innermost(endpoint)
-        if isinstance(own, StandardIOEndpoint):
-            self.stdio = True
-            serveOnce(own, self._stdioEnded)
-        return Gateway(
-            self.tenant,
-            self.flows,
-            listener=name,
-            anonymous=OPERATOR if onlyLocal(endpoint) else ANYONE if listener.open else None,
-            to=None if listener.to is None else Target.fromText(listener.to),
+    def _made(self) -> tuple[list[Listening], list[tuple[Key, IService]], Mapping[Key, Any], list[str]]:
+        configs, tenants = self.configs, self.tenants
+        make, _ = self._listeners.plan(configs, tenants, configs)
+        made = list(self._listeners.check(make, configs, tenants))
+        run, _ = self._services.plan(configs, configs)
+        services = list(self._services.check(run, configs, tenants))
+        return (
+            [each for each in made if isinstance(each, Listening)],
+            [each for each in services if not isinstance(each, str)],
+            run,
+            [each for each in (*made, *services) if isinstance(each, str)],
         )
 
-    def _listening(self, port: IListeningPort, name: str) -> None:
-        if not hasattr(port, "stopListening"):
-            # stdio: its one connection is up already.
-            return
-        self.ports[name] = port
-        address = port.getHost()
-        if isinstance(address, (IPv4Address, IPv6Address)):
-            self.own.add(address.host, address.port)
-
-    def _notListening(self, failure: Failure, name: str) -> None:
-        error = failure.value
-        number = getattr(error.socketError, "errno", None) if isinstance(error, CannotListenError) else None
-        step = f"; {_CANNOT[number]}" if number in _CANNOT else ""
-        where = self.config.listen[name].endpoint
-        self._trouble(
-            f"listener {name} ({where}) cannot listen: {failure.getErrorMessage().rstrip('.')}{step}"
-        )
+    def _check(self, troubles: list[str]) -> None:
+        if troubles:
+            for sentence in troubles:
+                self.log.critical("{sentence}", sentence=sentence)
+            self._listeners.stop(list(self._listeners.all.values()))
+            raise CannotStart("\n".join(f"ugate: {trouble}" for trouble in troubles))
 
     def startService(self) -> None:
         """
         All is up: say so.
         """
-        super().startService()  # type: ignore[no-untyped-call]
+        self.running = True
+        self._check(self._services.run())
+        self._listeners.settle()
+        self._watch.start()
         self._started(self)
+
+    def reload(self, trigger: str, tenants: frozenset[str] | None = None) -> Deferred[Outcome]:
+        """
+        See L{INode}.
+
+        @param tenants: the paths of those that changed; L{None} if that is not known: then
+            the store looks for it, if it can.
+        """
+        if tenants is None and self._watch.look():
+            tenants = frozenset()
+        changed = self._watch.taken()
+        unknown = tenants is None or changed is None
+        return self.reloading.reload(
+            trigger, None if unknown else (tenants or frozenset()) | (changed or frozenset())
+        )
+
+    def _applied(self, touched: list[str], before: Mapping[str, Config]) -> None:
+        """
+        Another configuration applies.
+        """
+        configs, flows = self.configs, self.flows
+        node = configs[ROOT].node
+        flows.change(_longest(configs), node.streams, node.flows == "quiet")
+        self.relay.change(node.idle)
+        different = {path for path in touched if closes(path, configs, before)}
+        for stream in flows.streams() if different else ():
+            if stream.owner.name in different:
+                self._recheck(stream, stream.owner.name in configs)
+        flows.keep(configs)
+
+    def _usedUp(self, tenant: str) -> None:
+        """
+        A tenant has used up its month, and so have all below it.
+        """
+        for stream in self.flows.streams():
+            if isWithin(stream.owner.name, tenant):
+                stream.close(USED_UP)
+
+    def _recheck(self, stream: Any, there: bool) -> None:
+        """
+        Close a stream that would not be let in any more.
+        """
+        if not there:
+            stream.close(f"there is no tenant {stream.owner.name} any more")
+            return
+        try:
+            stream.owner.policy.check(stream.info)
+        except Refused as refused:
+            stream.close(f"the policy has changed: {refused.detail or refused.cause.value}")
+
+    def drain(self) -> Deferred[None]:
+        """
+        See L{INode}.
+        """
+        ended: Deferred[None] = Deferred()
+        self._stopped.append(ended)
+        if self.running:
+            self.reactor.stop()
+        return ended
 
     def _stdioEnded(self) -> None:
         """
@@ -310,12 +336,13 @@ class Node(Service):
 
     def stopService(self) -> Deferred[None]:
         """
-        Stop listening, let streams end for C{node.drain} seconds, then cut them.
+        Stop listening, let streams end for C{node.drain} seconds, then cut them, and then
+        stop the modules.
         """
-        super().stopService()  # type: ignore[no-untyped-call]
-        ending: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in self.ports.values()]
-        self.ports.clear()
-        self.own.clear()
+        self.running = False
+        self.reloading.stopped = True
+        self._watch.stop()
+        ending = self._listeners.stop(list(self._listeners.all.values()))
         drain = Drain(self.reactor, self._left, self.config.node.drain)
         drain.done.addCallback(self._cut)
         ending.append(drain.done)
@@ -329,23 +356,28 @@ class Node(Service):
         """
         return len(self.flows) + self.relay.closing
 
-    def _cut(self, result: object) -> None:
+    def _cut(self, result: object) -> Any:
         self.flows.stop()
         self.relay.stop()
+        self._tenants.stop()
+        if isinstance(self._usage, UsageFile):
+            self._usage.stop()
+        stopping: Deferred[Any] = super().stopService()  # type: ignore[no-untyped-call]
+        return stopping
 
     def _ended(self, results: list[tuple[bool, object]]) -> None:
         for good, result in results:
             if not good and isinstance(result, Failure):
                 self.log.failure("while stopping", result)
+        self.own.clear()
+        stopped, self._stopped = self._stopped, []
+        for each in stopped:
+            each.callback(None)
 
 
-def explain(tenant: Tenant, target: Target, who: Principal = OPERATOR) -> list[str]:
+def _longest(configs: Mapping[str, Config]) -> float:
     """
-    Which rule and which hops a stream to a target would take.
+    Seconds that one hop may take: one may have been given more time than targets have.
     """
-    info = StreamInfo(IPv4Address("TCP", "127.0.0.1", 0), IPv4Address("TCP", "127.0.0.1", 0), target, who)
-    try:
-        tenant.policy.check(info)
-    except Refused as refused:
-        return [str(refused)]
-    return [f"policy: {who} ({who.method}) may", *tenant.dialer.explain(info)]
+    times = (dial.timeout for config in configs.values() for dial in config.dial.values())
+    return max(configs[ROOT].node.connect, *times, 0.0)

@@ -33,9 +33,6 @@ from twisted.python.failure import Failure
 _ROUNDS: Final = 8
 """How often the epoll is asked again before the reactor has its turn."""
 
-_BUSY: Final = 3
-"""With so many events at once, more are likely to be there already."""
-
 _EVENTS: Final = 128
 _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
@@ -195,6 +192,9 @@ class Poll:
                 self._epoll.modify(fd, mask | bit)
             else:
                 self._epoll.register(fd, bit)
+        except FileExistsError:
+            # It was left, and comes back.
+            self._epoll.modify(fd, bit)
         except PermissionError:
             self._elsewhere.add(guest)
             return False
@@ -243,9 +243,9 @@ class Poll:
         poll = self._epoll.poll
         for _ in range(_ROUNDS):
             events = poll(0, _EVENTS)
-            self._dispatch(events)
-            if len(events) < _BUSY:
+            if not events:
                 return
+            self._dispatch(events)
 
     def _dispatch(self, events: list[tuple[int, int]]) -> None:
         for fd, event in events:

@@ -267,11 +267,11 @@ class Pump(Poll):
             # The thread that sends there has got the error, of which there is one.
             return self._broken(side, OSError(errno.ECONNRESET, "reset"))
         side.eof = True
-        self._arm(side, side.mask & ~_IN)
         # All before that was sent on, for as long as something waits nothing is read.
         other = side.other
         if other.eof:
             return self._close(side.flow, "done", abort=False)
+        self._arm(side, side.mask & ~_IN)
         try:
             other.socket.shutdown(SHUT_WR)
         except OSError as error:
@@ -364,9 +364,13 @@ class Pump(Poll):
 
     def _close(self, joined: Joined, reason: str, abort: bool) -> None:
         joined.ending = (reason, abort)
+        # Of so few bytes nothing was ever lent: nobody else has the sockets, and to
+        # close them takes them out of the epoll as well.
+        alone = joined.a.count + joined.b.count <= BULK
         for side in (joined.a, joined.b):
             self._sides.pop(side.fd, None)
-            self._arm(side, 0)
+            if not alone:
+                self._arm(side, 0)
             if abort:
                 # A peer must not take what was cut for a clean end.
                 side.socket.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)

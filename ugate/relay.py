@@ -147,6 +147,16 @@ class Relay:
             leg.lost = lambda _: self._closing.stop(leg)
             self._closing.start(leg)
 
+    def change(self, idle: float) -> None:
+        """
+        Let streams be idle for another time, those that are up, too.
+        """
+        if idle != self._idle:
+            self._idle = idle
+            self._closing.seconds = idle
+            if self._timer is not None:
+                self._timer.reset(idle / _CHECKS)
+
     def stop(self) -> None:
         """
         Cut what is left and give everything back.

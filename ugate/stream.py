@@ -21,6 +21,9 @@ from twisted.internet.interfaces import IAddress
 from ugate.errors import StringError
 from ugate.interfaces import IStreamInfo
 
+ROOT: Final = "root"
+"""The path of the tenant that is the node itself."""
+
 NO_HINTS: Final[Mapping[str, str]] = MappingProxyType({})
 _MAX_PORT: Final = 65535
 _MAX_HOST: Final = 255
@@ -99,8 +102,11 @@ class Principal:
     method: str
     """What proved it: C{password}, C{local} ..."""
 
+    tenant: str = ROOT
+    """Whose credentials proved it: the path of a tenant."""
+
     def __str__(self) -> str:
-        return self.name
+        return self.name if self.tenant == ROOT else f"{self.name}@{self.tenant}"
 
 
 @implementer(IStreamInfo, IAddress)

@@ -9,21 +9,27 @@ C{twistd ugate}: the options, which are one more config store, and the service.
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar, Final
 
 from twisted.application.service import IService
 from twisted.internet.endpoints import StandardIOEndpoint, serverFromString
 from twisted.logger import Logger
+from twisted.plugin import getPlugins
 from twisted.python import usage
 
 from ugate.errors import ListenRefused, StringError, UgateError
-from ugate.stream import Target
+from ugate.interfaces import IModule
+from ugate.stream import ROOT, Target
+from ugate.tenancy.config.kinds import kindsOf
+from ugate.tenancy.config.mistakes import suggestion
 from ugate.tenancy.config.stack import openStores
-from ugate.tenancy.config.whole import Config, readConfig
+from ugate.tenancy.config.whole import Config, readConfigs
+from ugate.tenancy.usage import Usage, UsageFile
 
 _log: Final = Logger()
 
@@ -43,6 +49,7 @@ class Options(usage.Options):
     ]
     optParameters: ClassVar = [
         ["explain", None, None, "Say which rule and which hops a stream to HOST:PORT would take, and end."],
+        ["tenant", None, ROOT, "The path of the tenant that --explain is about."],
     ]
 
     def __init__(self) -> None:
@@ -81,60 +88,62 @@ class Options(usage.Options):
         from twisted.internet import reactor  # the one place that starts from nothing
 
         try:
-            self["read"] = config = self._read(reactor)
+            configs = self._read(reactor)
             if self["explain"] is not None:
-                print("\n".join(explanation(reactor, config, self["explain"])))
+                lines = explanation(reactor, configs, self["explain"], self["tenant"])
+                print("\n".join(lines))
             if self["check"]:
                 from ugate.tenancy.config.normal import normalForm
 
-                sys.stdout.write(normalForm(config))
+                sys.stdout.write(normalForm(configs))
         except UgateError as error:
             sys.stderr.write(f"{error}\n")
             raise SystemExit(1) from error
         if self["check"] or self["explain"] is not None:
             raise SystemExit(0)
 
-    def _read(self, reactor: Any) -> Config:
+    def _read(self, reactor: Any) -> Mapping[str, Config]:
         from ugate.checks import stringChecks
 
-        stores = openStores(self["config"], self["listen"], self["route"])
-        config = readConfig(stores, stringChecks(reactor))
-        checkWhole(reactor, config)
-        return config
+        self["modules"] = modules = list(getPlugins(IModule))
+        kinds = kindsOf(modules)
+        self["store"] = store = openStores(self["config"], self["listen"], self["route"], kinds)
+        self["reading"] = partial(readConfigs, store, stringChecks(reactor), kinds)
+        configs: Mapping[str, Config] = self["reading"]()
+        self["configs"] = configs
+        self["read"] = configs[ROOT]
+        checkWhole(reactor, configs, modules)
+        return configs
 
 
-def checkWhole(reactor: Any, config: Config) -> None:
+def checkWhole(reactor: Any, configs: Mapping[str, Config], modules: Iterable[IModule] = ()) -> None:
     """
     What no single section shows: whether the listeners may start, and whether the
     hops can be made of one another.
 
     @raise ListenRefused: every listener that may not.
-    @raise StringError: a hop or a route that cannot be.
+    @raise UgateError: a hop or a route that cannot be.
     """
-    from ugate.node import listenerEndpoint, tenantFrom
-    from ugate.tenancy.egress import OwnListeners
+    from ugate.node import Node
 
-    tenant = tenantFrom(reactor, config, OwnListeners())
-    troubles = []
-    for name, listener in config.listen.items():
-        try:
-            listenerEndpoint(tenant, name, listener)
-        except (ListenRefused, StringError) as error:
-            troubles.append(f"{config.origins.get(('listen', name), name)}: {error}")
+    troubles = Node(reactor, configs, modules=modules).mistakes()
     if troubles:
         raise ListenRefused("\n".join(troubles))
 
 
-def explanation(reactor: Any, config: Config, target: str) -> list[str]:
+def explanation(reactor: Any, configs: Mapping[str, Config], target: str, tenant: str = ROOT) -> list[str]:
     """
     The lines of C{--explain}.
 
-    @raise StringError: C{target} is not HOST:PORT.
+    @param tenant: the path of the tenant whose listener the stream comes in by.
+    @raise StringError: C{target} is not HOST:PORT, or there is no such tenant.
     """
-    from ugate.node import explain, tenantFrom
-    from ugate.tenancy.egress import OwnListeners
+    from ugate.node import Node, explain
 
-    return explain(tenantFrom(reactor, config, OwnListeners()), Target.fromText(target))
+    known = Node(reactor, configs).tenants
+    if tenant not in known:
+        raise StringError(f"there is no tenant {tenant!r}{suggestion(tenant, known)}")
+    return explain(known[tenant], Target.fromText(target))
 
 
 def speaksOnStdio(reactor: Any, config: Config) -> bool:
@@ -163,6 +172,38 @@ def cutBySignal(reactor: Any, cut: Callable[[], object]) -> None:
     _log.info("another Ctrl-C or SIGTERM cuts them at once")
 
 
+def handleSignals(reactor: Any, node: Any, isTerminal: Callable[[], bool] = lambda: os.isatty(0)) -> None:
+    """
+    Let SIGHUP reload, and SIGTERM end the process as a success: by Twisted's own way
+    it would end by that signal, after the streams have had their time.
+
+    SIGHUP says also that the terminal is gone where all of this was started, and then it
+    stops; and whoever uses standard input as a stream, as ssh does, ends it so.
+
+    @param reactor: runs, so that it has its own handlers already.
+    @param isTerminal: whether standard input is one, which it is not any more when that is gone.
+    """
+    began = isTerminal()
+
+    def hungUp(number: int, frame: object) -> None:
+        if began and not isTerminal():
+            reactor.callFromThread(ended)
+        else:
+            reactor.callFromThread(node.reload, "SIGHUP")
+
+    def stop(number: int, frame: object) -> None:
+        reactor.callFromThread(ended)
+
+    def ended() -> None:
+        if reactor.running:
+            _log.info("told to stop")
+            reactor.stop()
+
+    if not node.stdio:
+        signal.signal(signal.SIGHUP, hungUp)
+    signal.signal(signal.SIGTERM, stop)
+
+
 def makeService(options: Options) -> IService:
     """
     The service of a node; twistd calls it.
@@ -173,9 +214,14 @@ def makeService(options: Options) -> IService:
     from ugate.node import Node
     from ugate.welcome import greet
 
+    def running(node: Node) -> None:
+        # Before the lines: who reads them may send a signal.
+        handleSignals(reactor, node)
+        greet(node)
+
     def started(node: Node) -> None:
-        # Not before the reactor has its signal handlers: who reads the lines may send one.
-        reactor.callWhenRunning(greet, node)
+        # Not before the reactor has its signal handlers.
+        reactor.callWhenRunning(running, node)
         # What is here now stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
@@ -185,5 +231,28 @@ def makeService(options: Options) -> IService:
     if speaksOnStdio(reactor, config):
         # The log that twistd is about to begin must not go between the bytes of a stream.
         sys.stdout = sys.stderr
-    node: IService = Node(reactor, config, started=started, draining=partial(cutBySignal, reactor))
+    node: IService = Node(
+        reactor,
+        options["configs"],
+        started=started,
+        draining=partial(cutBySignal, reactor),
+        store=options["store"],
+        read=options["reading"],
+        modules=options["modules"],
+        usage=usageOf(reactor, config),
+    )
+    if config.node.log == "json" and options.parent is not None:
+        from ugate.logs import JsonLogged
+
+        return JsonLogged(node, options.parent)
     return node
+
+
+def usageOf(reactor: Any, config: Config) -> Usage:
+    """
+    What keeps the bytes of the month: a file, if there is a folder for it.
+    """
+    folder = config.node.state or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if not folder:
+        return Usage()
+    return UsageFile(os.path.join(folder, "usage.json"), reactor, inThread=reactor.callInThread)

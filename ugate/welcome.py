@@ -22,6 +22,9 @@ from ugate.node import Node
 from ugate.stream import Target
 
 _WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_OTHERS: Final = 20
+"""How many listeners of other tenants than the root are named."""
+
 _PLAIN: Final = ("tcp", "tcp6", "systemd")
 """What a prefix has to stand in front of, so that clients speak it first."""
 
@@ -32,19 +35,29 @@ def lines(node: Node, which: Callable[[str], str | None] = shutil.which) -> Iter
 
     @param which: finds a program.
     """
+    more = 0
     for name, port in node.ports.items():
         address = port.getHost()
+        if name not in node.config.listen:
+            more += 1
+            if more <= _OTHERS:
+                yield f"{name}: listening on {_where(address)}"
+            continue
         if isinstance(address, (IPv4Address, IPv6Address)):
-            yield f"{name}: listening on {Target(address.host, address.port)}"
+            yield f"{name}: listening on {_where(address)}"
             at = Target(_WILDCARDS.get(address.host, address.host), address.port)
             yield from _clients(
                 node.config.listen[name].endpoint, at, _login(node, name, address.host), which
             )
         else:
-            yield f"{name}: listening on {_path(address)}"
+            yield f"{name}: listening on {_where(address)}"
+    if more > _OTHERS:
+        yield f"and {more - _OTHERS} more of other tenants"
 
 
-def _path(address: Any) -> str:
+def _where(address: Any) -> str:
+    if isinstance(address, (IPv4Address, IPv6Address)):
+        return str(Target(address.host, address.port))
     path = getattr(address, "name", None)
     # What is in no directory begins with a zero, and is written with an @.
     return f"unix:{path.decode().replace(chr(0), '@')}" if isinstance(path, bytes) else str(address)

@@ -3,12 +3,13 @@
 # See LICENSE for details.
 
 """
-What Twisted finds of ugate: C{twistd ugate}, and the prefixes of endpoint strings.
+What Twisted finds of ugate: C{twistd ugate}, the prefixes of endpoint strings, and the modules.
 """
 
 from twisted.application.service import ServiceMaker
 
 from ugate.endpoints.parsers import HopParser, ServerParser
+from ugate.modules.lazy import LazyModule
 
 service = ServiceMaker("ugate", "ugate.tap", "A gateway between protocols.", "ugate")
 
@@ -22,3 +23,22 @@ autoServer = ServerParser("auto")
 socksClient = HopParser("socks")
 socks4Client = HopParser("socks4")
 connectClient = HopParser("connect")
+
+adminModule = LazyModule(
+    "admin",
+    "ugate.modules.admin:AdminModule",
+    "who looks after a tenant by the admin API",
+    "ugate.modules.sections:AdminSection",
+)
+httpModule = LazyModule(
+    "http",
+    "ugate.modules.http:HttpModule",
+    "a port for the admin API, the metrics and what modules show",
+    "ugate.modules.sections:HttpSection",
+)
+remotesModule = LazyModule(
+    "remotes",
+    "ugate.modules.remotes:RemotesModule",
+    "modules that are on another node",
+    "ugate.modules.sections:RemoteSection",
+)

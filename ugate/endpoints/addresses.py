@@ -28,11 +28,8 @@ from twisted.internet.interfaces import (
 )
 from twisted.python.failure import Failure
 
-from ugate.deadlines import Deadlines
-from ugate.endpoints.connecting import Connecting
+from ugate.endpoints.connecting import Sockets
 from ugate.endpoints.refusals import refusedAt
-from ugate.errors import Denied
-from ugate.interfaces import IEgress
 from ugate.poll import canPoll
 from ugate.stream import Target
 
@@ -155,37 +152,38 @@ class AddressEndpoint:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_deadlines", "_reactor", "_target", "_timeout")
+    __slots__ = ("_reactor", "_sockets", "_target", "_timeout")
 
     def __init__(
         self,
         reactor: Any,
         target: Target,
         timeout: float | None = DEFAULT_TIMEOUT,
-        deadlines: Deadlines[Connecting] | None = None,
+        sockets: Sockets | None = None,
     ) -> None:
         """
         @param reactor: whose C{connectTCP} may refuse an address: by an exception, or
             as a failed connection.
         @param target: an IPv4 or IPv6 address, and the port.
         @param timeout: seconds; L{None} if the caller cancels when it takes too long.
-        @param deadlines: the same timeout for many connections.
+        @param sockets: what makes many such connections.
         """
         self._reactor = reactor
         self._target = target
         self._timeout = timeout
-        self._deadlines = deadlines
+        self._sockets = sockets
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
         """
         Connect; the Deferred can be cancelled.
         """
-        target, reactor = self._target, self._reactor
-        if canPoll(reactor):
-            return self._connectSocket(factory)
+        target = self._target
+        sockets = self._sockets or socketsOf(self._reactor, self._timeout)
+        if sockets is not None:
+            return sockets.connect(target, factory)
         opening = _Opening(factory, str(target))
         try:
-            reactor.connectTCP(
+            self._reactor.connectTCP(
                 target.host,
                 target.port,
                 opening,
@@ -196,18 +194,12 @@ class AddressEndpoint:
             return fail(refusedAt(Failure(), str(target)))
         return opening.opened
 
-    def _connectSocket(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        target, reactor = self._target, self._reactor
-        egress = IEgress(reactor, None)
-        if egress is not None:
-            try:
-                egress.check(target.host, target.port)
-            except Denied as denied:
-                return fail(denied)
-        deadlines = self._deadlines
-        if deadlines is None and self._timeout is not None:
-            deadlines = Deadlines(reactor, self._timeout, Connecting.overdue)
-        return Connecting(reactor, target, factory, deadlines).begin()
-
     def __str__(self) -> str:
         return f"tcp:{self._target}"
+
+
+def socketsOf(reactor: Any, timeout: float | None) -> Sockets | None:
+    """
+    What makes connections without C{connectTCP}, if this reactor can wait for them.
+    """
+    return Sockets(reactor, timeout) if canPoll(reactor) else None

@@ -22,13 +22,15 @@ from zope.interface import implementer
 
 from twisted.internet import abstract, tcp
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import NoProtocol, TCPTimedOutError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IWriteDescriptor
 from twisted.python.failure import Failure
 
 from ugate.deadlines import Deadlines
 from ugate.endpoints.refusals import refusedAt
+from ugate.errors import Denied
+from ugate.interfaces import IEgress
 from ugate.stream import Target
 
 _IN_PROGRESS: Final = (errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK, errno.EINTR)
@@ -204,3 +206,38 @@ class Connecting:
             self._reactor.removeWriter(self)
             self._socket.close()
             self._socket = None
+
+
+class Sockets:
+    """
+    Makes connections of this kind: what is the same for all of them.
+
+    @since: ugate NEXT
+    """
+
+    __slots__ = ("_deadlines", "_egress", "_reactor")
+
+    def __init__(self, reactor: Any, timeout: float | None) -> None:
+        """
+        @param reactor: what waits for them, see L{canPoll}; with L{IEgress}, asked
+            about each.
+        @param timeout: seconds until one must be up; L{None} if the caller cancels.
+        """
+        self._reactor = reactor
+        self._egress = IEgress(reactor, None)
+        self._deadlines: Deadlines[Connecting] | None = None
+        if timeout is not None:
+            self._deadlines = Deadlines(reactor, timeout, Connecting.overdue)
+
+    def connect(self, target: Target, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        """
+        Begin a connection to an IPv4 or IPv6 address.
+
+        @return: see L{Connecting.opened}.
+        """
+        if self._egress is not None:
+            try:
+                self._egress.check(target.host, target.port)
+            except Denied as denied:
+                return fail(denied)
+        return Connecting(self._reactor, target, factory, self._deadlines).begin()

@@ -163,14 +163,17 @@ def dialerFromText(
     return dialerFromChain(reactor, chain, names, None if tenant is None else tenant.reactor)
 
 
-def dialersFromTexts(reactor: Any, texts: Mapping[str, str | Sequence[str]]) -> dict[str, IDialer]:
+def dialersFromTexts(
+    reactor: Any, texts: Mapping[str, str | Sequence[str]], made: Mapping[str, IDialer] = NO_NAMES
+) -> dict[str, IDialer]:
     """
     The named hops of a config, which may be made of one another.
 
+    @param made: those that are there already.
     @raise StringError: one cannot be read, or needs itself; the message names it.
     @raise Refused: a hop wants TLS and that is not installed.
     """
-    dials = _Dials(reactor, texts)
+    dials = _Dials(reactor, texts, made)
     return {name: dials[name] for name in texts}
 
 
@@ -185,10 +188,12 @@ class _Dials(Mapping[str, IDialer]):
     The named hops, each made when it is first asked for.
     """
 
-    def __init__(self, reactor: Any, texts: Mapping[str, str | Sequence[str]]) -> None:
+    def __init__(
+        self, reactor: Any, texts: Mapping[str, str | Sequence[str]], made: Mapping[str, IDialer]
+    ) -> None:
         self._reactor = reactor
         self._texts = texts
-        self._made: dict[str, IDialer] = {}
+        self._made = dict(made)
         self._making: list[str] = []
 
     def __iter__(self) -> Iterator[str]:

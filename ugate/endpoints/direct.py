@@ -14,9 +14,7 @@ from zope.interface import implementer
 
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from ugate.deadlines import Deadlines
-from ugate.endpoints.addresses import DEFAULT_TIMEOUT, AddressEndpoint, isLiteral
-from ugate.endpoints.connecting import Connecting
+from ugate.endpoints.addresses import DEFAULT_TIMEOUT, AddressEndpoint, isLiteral, socketsOf
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.refusals import noTarget
 from ugate.errors import Denied
@@ -42,7 +40,7 @@ class Direct:
         """
         self._reactor = reactor
         self._timeout = timeout
-        self._deadlines: Deadlines[Connecting] = Deadlines(reactor, timeout, Connecting.overdue)
+        self._sockets = socketsOf(reactor, timeout)
 
     def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
         """
@@ -54,7 +52,7 @@ class Direct:
         if target is None:
             raise noTarget(info)
         if isLiteral(target.host):
-            return AddressEndpoint(self._reactor, target, self._timeout, self._deadlines)
+            return AddressEndpoint(self._reactor, target, self._timeout, self._sockets)
         return NameEndpoint(self._reactor, target, self._timeout)
 
     def explain(self, info: StreamInfo) -> list[str]:

@@ -3,21 +3,31 @@
 # See LICENSE for details.
 
 """
-Basic credentials as HTTP carries them (RFC 7617).
+Credentials as HTTP carries them: Basic (RFC 7617) and Bearer (RFC 6750).
 """
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode, b64encode
 from typing import Final
 
 from twisted.cred.credentials import UsernamePassword
 
 from ugate.errors import Cause, Phase, Refused
+from ugate.protocols.credentials import BearerToken
 
 CHALLENGE: Final = b'Basic realm="ugate", charset="UTF-8"'
 """What C{Proxy-Authenticate} offers."""
 
+UNREAD: Final = "This proxy takes Basic and Bearer credentials, and could not read these."
+"""What somebody is told whose credentials L{loginFrom} cannot read."""
+
+WRONG: Final = "The user name, the password or the token is wrong."
+"""What somebody is told whose credentials are nobody's."""
+
+_MAX_TOKEN: Final = 2048
+_TOKEN: Final = re.compile(rb"[A-Za-z0-9._~+/-]+=*")
 _CONTROLS: Final = bytes((*range(32), 127))
 
 
@@ -49,6 +59,32 @@ def basicLogin(value: bytes) -> UsernamePassword | None:
     if not colon or _hasControl(plain):
         return None
     return UsernamePassword(user, password)
+
+
+def bearerLogin(value: bytes) -> BearerToken | None:
+    """
+    The token in the value of a C{Proxy-Authorization} field.
+
+    @return: L{None} if it is another scheme, or not what RFC 6750 describes.
+    @since: ugate NEXT
+    """
+    scheme, _, rest = value.partition(b" ")
+    if scheme.lower() != b"bearer":
+        return None
+    token = rest.strip(b" ")
+    if len(token) > _MAX_TOKEN or _TOKEN.fullmatch(token) is None:
+        return None
+    return BearerToken(token)
+
+
+def loginFrom(value: bytes) -> UsernamePassword | BearerToken | None:
+    """
+    The login in the value of a C{Proxy-Authorization} field.
+
+    @return: L{None} if it is of a scheme that is not known here, or broken.
+    @since: ugate NEXT
+    """
+    return basicLogin(value) or bearerLogin(value)
 
 
 def basicValue(login: UsernamePassword, hop: str) -> bytes:

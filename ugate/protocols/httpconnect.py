@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from ugate.errors import ProtocolError, Refused
 from ugate.interfaces import Auth, INegotiation, Step
-from ugate.protocols.httpauth import basicLogin
+from ugate.protocols.httpauth import UNREAD, WRONG, loginFrom
 from ugate.protocols.httpfields import tokens, values
 from ugate.protocols.httpreply import Reply, Unserved, challenge, refusal
 from ugate.stream import Principal, StreamInfo, Target
@@ -169,9 +169,9 @@ class HttpProxy:
             return self._challenge("This proxy wants a user name and a password.", send)
         if len(given) > 1:
             raise Unserved(400, "A request has one Proxy-Authorization.")
-        credentials = basicLogin(given[0])
+        credentials = loginFrom(given[0])
         if credentials is None:
-            return self._challenge("This proxy takes Basic credentials, and could not read these.", send)
+            return self._challenge(UNREAD, send)
         return Step(send, credentials=credentials)
 
     def login(self, principal: Principal | None) -> Step:
@@ -182,7 +182,7 @@ class HttpProxy:
         """
         if principal is not None:
             return self._done(principal, b"")
-        return self._challenge("The user name or the password is wrong.", b"")
+        return self._challenge(WRONG, b"")
 
     def _done(self, principal: Principal | None, send: bytes) -> Step:
         """

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from typing import Final, NoReturn
 
 from twisted.cred.credentials import ICredentials
-from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.error import UnauthorizedLogin, UnhandledCredentials
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ugate.interfaces import Auth
-from ugate.protocols.httpauth import CHALLENGE, basicLogin
+from ugate.protocols.httpauth import CHALLENGE, UNREAD, WRONG, loginFrom
 from ugate.protocols.httpfields import Fields, values
 from ugate.protocols.httpreply import Unserved
 from ugate.stream import Principal
@@ -86,9 +86,9 @@ class ProxyLogin:
             raise Unserved(400, "A request has one Proxy-Authorization.")
         if self._known is not None and self._known[0] == given[0]:
             return self._known[1]
-        credentials = basicLogin(given[0])
+        credentials = loginFrom(given[0])
         if credentials is None or self._login is None:
-            return self._refuse("This proxy takes Basic credentials, and could not read these.")
+            return self._refuse(UNREAD)
         try:
             result = self._login(credentials)
         except Exception:
@@ -117,7 +117,8 @@ class ProxyLogin:
         """
         @raise Unserved: with a 407, or with a 500 if the check itself failed.
         """
-        if failure.check(UnauthorizedLogin) is not None:
-            self._refuse("The user name or the password is wrong.")
+        # Who knows no tokens finds none good.
+        if failure.check(UnauthorizedLogin, UnhandledCredentials) is not None:
+            self._refuse(WRONG)
         self.log.failure("A login could not be checked", failure)
         raise Unserved(500, "The login could not be checked: look into the log of this proxy.")

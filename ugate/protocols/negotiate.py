@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 from zope.interface import implementer
 
 from twisted.cred.credentials import ICredentials
-from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.error import UnauthorizedLogin, UnhandledCredentials
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
@@ -217,7 +217,7 @@ class Negotiating(Passing):
             self._loggedIn(result)
 
     def _notLoggedIn(self, failure: Failure) -> None:
-        if failure.check(UnauthorizedLogin) is None and not self._closing:
+        if failure.check(UnauthorizedLogin, UnhandledCredentials) is None and not self._closing:
             self._log.failure("a login could not be checked", failure=failure)
 
     def _unattended(self, call: Callable[..., object], *args: object) -> None:

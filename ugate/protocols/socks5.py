@@ -146,8 +146,9 @@ class Socks5:
                 f"set it up for {wanted}",
                 _NO_METHOD,
             )
-        self._buffer = data[end:]
-        return self._state(self, send + chosen)
+        self._buffer = data = data[end:]
+        # Most clients wait for the choice.
+        return self._state(self, send + chosen) if data else Step(send + chosen)
 
     def state_login(self, send: bytes) -> Step:
         """
@@ -228,7 +229,15 @@ class Socks5:
             send,
             done=True,
             rest=data[end:],
-            info=info.but(target=target, protocol="socks5", layers=(*info.layers, "socks5")),
+            info=StreamInfo(
+                info.peer,
+                info.host,
+                target,
+                info.principal,
+                "socks5",
+                info.hints,
+                (*info.layers, "socks5"),
+            ),
         )
 
     def _target(self, send: bytes, kind: int, address: bytes, port: int) -> Target:
@@ -238,10 +247,10 @@ class Socks5:
         @raise ProtocolError: that is no place.
         """
         try:
-            if kind == _IPV4:
-                return Target.checked(inet_ntop(AF_INET, address), port)
-            if kind == _IPV6:
-                return Target.checked(inet_ntop(AF_INET6, address), port)
+            if kind == _IPV4 and port:
+                return Target(inet_ntop(AF_INET, address), port)
+            if kind != _NAME:
+                return Target.checked(inet_ntop(AF_INET if kind == _IPV4 else AF_INET6, address), port)
             return Target.checked(hostFromWire(address[1:]), port)
         except StringError as e:
             # A name that cannot be is a host that nobody reaches; port 0 is just wrong.

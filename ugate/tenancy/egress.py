@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Final
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final, TypeAlias
 
 from zope.interface import implementer
 
 from ugate.errors import Denied
 from ugate.interfaces import IEgress
 from ugate.stream import Target
+
+Address: TypeAlias = IPv4Address | IPv6Address
 
 _METADATA: Final = frozenset(
     ip_address(text)
@@ -35,7 +38,7 @@ _NAT64: Final = ip_network("64:ff9b::/96")
 _SHARED: Final = ip_network("100.64.0.0/10")
 
 
-def plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+def plain(address: Address) -> IPv4Address | IPv6Address:
     """
     The address that the kernel will really talk to: an IPv4 address in an IPv6
     one is taken out, and the unspecified address means this host.
@@ -79,8 +82,12 @@ class OwnListeners:
     @since: ugate NEXT
     """
 
-    def __init__(self) -> None:
+    def __init__(self, isOurs: Callable[[Address], bool] | None = None) -> None:
+        """
+        @param isOurs: whether this machine has an address; it is asked itself unless given.
+        """
         self._byPort: dict[int, list[str]] = {}
+        self._isOurs = _isOurs if isOurs is None else isOurs
 
     def add(self, host: str, port: int) -> None:
         """
@@ -92,10 +99,11 @@ class OwnListeners:
         """
         No longer.
         """
-        hosts = self._byPort[port]
-        hosts.remove(host)
+        hosts = self._byPort.get(port, [])
+        if host in hosts:
+            hosts.remove(host)
         if not hosts:
-            del self._byPort[port]
+            self._byPort.pop(port, None)
 
     def clear(self) -> None:
         """
@@ -115,14 +123,14 @@ class OwnListeners:
             listening = ip_address(own.partition("%")[0])
             if listening.is_unspecified:
                 # Who listens on :: hears IPv4 as well.
-                if address.version <= listening.version and _isOurs(address):
+                if address.version <= listening.version and self._isOurs(address):
                     return True
             elif plain(listening) == address:
                 return True
         return False
 
 
-def _isOurs(address: IPv4Address | IPv6Address) -> bool:
+def _isOurs(address: Address) -> bool:
     """
     Whether this machine has the address: only then can a socket be bound to it.
     What cannot be found out is taken for ours.
@@ -142,16 +150,28 @@ class Egress:
     The rule on resolved addresses: link-local and metadata addresses and our own
     listeners never; private ranges as the config says.
 
+    @ivar private: whether private and loopback addresses are allowed.
+    @ivar ranges: those that are allowed in any case.
+    @ivar step: what somebody can do who is not let to a private address.
     @since: ugate NEXT
     """
 
-    def __init__(self, own: OwnListeners, private: bool) -> None:
+    __slots__ = ("_own", "private", "ranges", "step")
+
+    def __init__(
+        self,
+        own: OwnListeners,
+        private: bool,
+        ranges: Sequence[IPv4Network | IPv6Network] = (),
+        step: str = "set policy.private to allow, if clients may reach this network",
+    ) -> None:
         """
         @param own: where this process listens.
-        @param private: whether private and loopback addresses are allowed.
         """
         self._own = own
-        self._private = private
+        self.private = private
+        self.ranges = ranges
+        self.step = step
 
     def check(self, host: str, port: int) -> None:
         """
@@ -161,13 +181,17 @@ class Egress:
         @raise Denied: it may not; the error says which rule.
         """
         why, private = _classify(host)
-        if not why and private and not self._private:
-            why = "a private address"
-            step = "set policy.private to allow, if clients may reach this network"
-        else:
-            step = "ask for an address that is not this host's or its cloud's own"
+        step = "ask for an address that is not this host's or its cloud's own"
+        if not why and private and not self.private and not self._delegated(host):
+            why, step = "a private address", self.step
         if not why and self._own.holds(host, port):
             why = "a listener of this gateway"
             step = "ask for the service itself, not for the gateway"
         if why:
             raise Denied(str(Target(host, port)), why, step)
+
+    def _delegated(self, host: str) -> bool:
+        if not self.ranges:
+            return False
+        address = plain(ip_address(host.partition("%")[0]))
+        return any(address.version == each.version and address in each for each in self.ranges)

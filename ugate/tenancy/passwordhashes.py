@@ -3,7 +3,7 @@
 # See LICENSE for details.
 
 """
-Passwords of people, kept as scrypt hashes (RFC 7914) in a file with a line C{NAME:HASH} for each.
+Passwords of people, kept as scrypt (RFC 7914) or argon2id hashes in a file with a line C{NAME:HASH} for each.
 
 C{python -m ugate.tenancy.passwords NAME} asks for a password and prints such a line.
 """
@@ -13,22 +13,19 @@ from __future__ import annotations
 import hmac
 import os
 import re
-import stat
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import scrypt
-from typing import Final
+from typing import Final, TypeAlias
 
 from ugate.errors import StringError
-from ugate.tenancy.config.mistakes import ConfigError, Mistake
-from ugate.tenancy.config.tree import Place, Source
+from ugate.tenancy.argon2hashes import Argon2Hash
+from ugate.tenancy.credentialfiles import MAX_BYTES, checked, checkName, readLines
 
-MAX_BYTES: Final = 255
-"""How long a name and a password may be: what SOCKS5 can say (RFC 1929)."""
+__all__ = ["MAX_BYTES", "AnyHash", "PasswordHash", "checkName", "checkUsers", "hashFromText", "readPasswords"]
 
-_MAX_FILE: Final = 10 * 1024 * 1024
 _MAX_MEMORY: Final = 256 * 1024 * 1024
 _MAX_WORK: Final = 1 << 22
 _PHC: Final = re.compile(
@@ -90,6 +87,19 @@ class PasswordHash:
             raise StringError(f"ln={ln},r={r},p={p} is too cheap or too costly; wanted ln=15,r=8,p=1")
         return cls(salt, key, ln, r, p)
 
+    @property
+    def cost(self) -> tuple[str, int, int, int]:
+        """
+        What a check costs.
+        """
+        return "scrypt", self.ln, self.r, self.p
+
+    def decoy(self) -> PasswordHash:
+        """
+        One that no password has, at the same cost.
+        """
+        return PasswordHash(os.urandom(16), os.urandom(32), self.ln, self.r, self.p)
+
     def _derived(self, password: bytes) -> bytes:
         memory = 128 * self.r * ((1 << self.ln) + self.p + 2) + 65536
         size = len(self.key)
@@ -106,46 +116,39 @@ class PasswordHash:
         return f"$scrypt$ln={self.ln},r={self.r},p={self.p}${salt}${key}"
 
 
-def readPasswords(path: str) -> dict[bytes, PasswordHash]:
-    """
-    Read a password file: a line C{NAME:HASH} each; C{#} begins a comment.
+AnyHash: TypeAlias = PasswordHash | Argon2Hash
+"""What a password file has for somebody."""
 
-    @return: the hashes by name.
-    @raise ConfigError: it cannot be read, other users of this machine may read or write it, or lines in
+
+def hashFromText(text: str) -> AnyHash:
+    """
+    Read the PHC string of either kind.
+
+    @raise StringError: it is none, or cannot be checked here.
+    """
+    return Argon2Hash.fromText(text) if text.startswith("$argon2") else PasswordHash.fromText(text)
+
+
+def readPasswords(path: str) -> dict[bytes, AnyHash]:
+    """
+    Read a password file: C{NAME:HASH} lines, comments with C{#} and blank lines.
+
+    @raise ConfigError: it cannot be read, is open to everyone, or the lines in
         it are wrong; with every mistake.
     @since: ugate NEXT
     """
-    whole = Place(Source(path, numbered=False))
-    try:
-        with open(path, "rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            data = file.read(_MAX_FILE + 1)
-    except OSError as error:
-        wanted = "wanted a password file that can be read"
-        raise ConfigError([Mistake(whole, f"{error.strerror or error}; {wanted}")]) from error
-    if stat.S_ISREG(mode) and mode & (stat.S_IROTH | stat.S_IWOTH):
-        raise ConfigError([Mistake(whole, f"everyone may read or write it; run: chmod o-rwx {path}")])
-    if len(data) > _MAX_FILE:
-        raise ConfigError([Mistake(whole, "the file is over 10 MiB; wanted a password file")])
-    source = Source(path)
-    users: dict[bytes, PasswordHash] = {}
+    users: dict[bytes, AnyHash] = {}
     lines: dict[bytes, int] = {}
-    mistakes = []
-    for number, line in enumerate(data.split(b"\n"), 1):
-        line = line.strip()
-        if not line or line.startswith(b"#"):
-            continue
-        try:
-            name, users[name] = _readLine(line, lines)
-            lines[name] = number
-        except StringError as error:
-            mistakes.append(Mistake(Place(source, number), str(error)))
-    if mistakes:
-        raise ConfigError(mistakes)
+
+    def take(line: bytes, number: int) -> None:
+        name, users[name] = _readLine(line, lines)
+        lines[name] = number
+
+    readLines(path, "password file", take, hidden=True)
     return users
 
 
-def _readLine(line: bytes, lines: Mapping[bytes, int]) -> tuple[bytes, PasswordHash]:
+def _readLine(line: bytes, lines: Mapping[bytes, int]) -> tuple[bytes, AnyHash]:
     """
     Read one line.
 
@@ -158,32 +161,8 @@ def _readLine(line: bytes, lines: Mapping[bytes, int]) -> tuple[bytes, PasswordH
     checkName(name)
     if name in lines:
         raise StringError(f"{name.decode()!r} is on line {lines[name]} too; wanted each name once")
-    return name, PasswordHash.fromText(text.decode(errors="replace"))
+    return name, hashFromText(text.decode(errors="replace"))
 
 
-def checkName(name: bytes) -> None:
-    """
-    Whether somebody may have this name in a password file.
-
-    @raise StringError: not, and why.
-    """
-    try:
-        text = name.decode()
-    except UnicodeDecodeError as error:
-        raise StringError("a name that is not UTF-8; wanted the file saved as UTF-8") from error
-    if not 0 < len(name) <= MAX_BYTES:
-        raise StringError(f"a name of {len(name)} bytes; wanted 1 to {MAX_BYTES}")
-    if not text.isprintable() or ":" in text or text[0] == "#" or text != text.strip():
-        raise StringError(f"{text!r} is no name; wanted printable characters, no ':' and no '#' before it")
-
-
-def checkUsers(path: str) -> None:
-    """
-    Whether this is the path of a password file without mistakes: a check for the C{users} of a policy.
-
-    @raise StringError: not; with every mistake.
-    """
-    try:
-        readPasswords(path)
-    except ConfigError as error:
-        raise StringError("; ".join(map(str, error.mistakes))) from error
+checkUsers = checked(readPasswords)
+"""A check for the C{users} of a policy."""

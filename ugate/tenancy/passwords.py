@@ -32,8 +32,10 @@ from twisted.python.failure import Failure
 from ugate.errors import Cause, Phase, Refused, StringError
 from ugate.interfaces import IPrincipal
 from ugate.stream import Principal
-from ugate.tenancy.config.mistakes import ConfigError
-from ugate.tenancy.passwordhashes import MAX_BYTES, PasswordHash, checkName, readPasswords
+from ugate.tenancy.credentialfiles import MAX_BYTES, Reread, checkName
+from ugate.tenancy.passwordhashes import AnyHash, PasswordHash, readPasswords
+
+_LIKE: Final = PasswordHash(b"", b"")
 
 Defer: TypeAlias = Callable[[Callable[[], bool]], "Deferred[bool]"]
 """Calls something elsewhere than on the reactor's thread, and gives its result."""
@@ -65,7 +67,7 @@ class _Login:
     name: bytes
     password: bytes = field(repr=False)
     digest: bytes
-    expected: PasswordHash
+    expected: AnyHash
     waiting: list[Deferred[bytes]] = field(default_factory=list)
 
     def isGood(self) -> bool:
@@ -92,16 +94,23 @@ class PasswordFile:
     _log = Logger()
 
     def __init__(
-        self, path: str, clock: IReactorTime, defer: Defer | None = None, atOnce: int = 2, waiting: int = 1000
+        self,
+        path: str | None,
+        clock: IReactorTime,
+        defer: Defer | None = None,
+        atOnce: int = 2,
+        waiting: int = 1000,
     ) -> None:
         """
+        @param path: of the file; L{None} if nobody has a password: then each login fails, at the
+            cost of a wrong one.
         @param clock: the reactor.
         @param defer: what runs scrypt elsewhere; the threads of C{clock} unless given.
         @param atOnce: how many checks run at once; each takes 32 MiB.
         @param waiting: how many logins may wait for one; beyond that they fail with L{TooManyLogins}.
         @raise ConfigError: the file cannot be used.
         """
-        self.path = path
+        self.path = path or "passwords"
         self._clock = clock
         self._defer = defer if defer is not None else inThreadsOf(clock)
         self._free = atOnce
@@ -114,8 +123,15 @@ class PasswordFile:
         self._logins: dict[bytes, _Login] = {}
         self._starting = False
         self._overloaded = False
-        self._seen = self._signature()
-        self._use(readPasswords(path))
+        self._file = None if path is None else Reread(path, readPasswords, "passwords")
+        self._use({} if self._file is None else self._file.value)
+
+    def knows(self, name: bytes) -> bool:
+        """
+        Whether somebody in the file has this name.
+        """
+        self._refresh()
+        return name in self._users
 
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """
@@ -198,35 +214,19 @@ class PasswordFile:
             else:
                 answer.errback(result if isinstance(result, Failure) else UnauthorizedLogin())
 
-    def _signature(self) -> tuple[int, ...] | None:
-        try:
-            status = os.stat(self.path)
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
-
     def _refresh(self) -> None:
         """
         Read the file again if it changed.
         """
-        signature = self._signature()
-        if signature == self._seen:
-            return
-        self._seen = signature
-        try:
-            users = readPasswords(self.path)
-        except ConfigError as error:
-            self._log.error("The passwords from before stay, because of mistakes:\n{error}", error=error)
-            return
-        self._use(users)
-        self._log.info("{path}: {count} users", path=self.path, count=len(users))
+        if self._file is not None and self._file.refresh():
+            self._use(self._file.value)
 
-    def _use(self, users: dict[bytes, PasswordHash]) -> None:
+    def _use(self, users: dict[bytes, AnyHash]) -> None:
         self._users = users
         self._remembered.clear()
-        costs = Counter((known.ln, known.r, known.p) for known in users.values()).most_common(1)
-        ln, r, p = costs[0][0] if costs else (15, 8, 1)
-        self._decoy = PasswordHash(os.urandom(16), os.urandom(32), ln, r, p)
+        costs = Counter(known.cost for known in users.values()).most_common(1)
+        like = next((known for known in users.values() if known.cost == costs[0][0]), _LIKE)
+        self._decoy = like.decoy()
 
 
 def inThreadsOf(reactor: Any) -> Defer:

@@ -12,7 +12,9 @@ it makes passes the egress rules with its resolved address.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from zope.interface import directlyProvides, providedBy
@@ -23,11 +25,12 @@ from ugate.accepting import Port
 from ugate.interfaces import IEgress, ITenant
 from ugate.poll import Poll
 from ugate.tenancy.egress import Egress
+from ugate.tenancy.listening import Ask, Sockets
 
 _OFTEN: Final = ("seconds", "callLater")
 """What is called so often that looking it up twice would count."""
 
-_WAITING: Final = ("addReader", "addWriter", "removeReader", "removeWriter")
+_WAITING: Final = ("addReader", "addWriter", "removeReader", "removeWriter", "leave")
 """What may be a poll's in place of the reactor's, and is called as often."""
 
 BACKLOG: Final = 1024
@@ -52,6 +55,7 @@ class TenantReactor:
         tenant: ITenant,
         egress: Egress,
         poll: Callable[[], Poll | None] = lambda: None,
+        sockets: Sockets | None = None,
     ) -> None:
         """
         @param reactor: the real one.
@@ -59,12 +63,15 @@ class TenantReactor:
         @param egress: asked about each connection.
         @param poll: what waits for the sockets of this tenant in the reactor's
             place, if anything does; asked when the first one comes.
+        @param sockets: what it listens on is kept there, so that it may outlive the
+            listener; L{None} if that is all the same.
         """
         self._reactor = reactor
         self._tenant = tenant
         self._egress = egress
         self._connectTCP = reactor.connectTCP
         self._poll = poll
+        self._sockets = sockets
         for name in _OFTEN:
             if hasattr(reactor, name):
                 setattr(self, name, getattr(reactor, name))
@@ -76,9 +83,10 @@ class TenantReactor:
         return self._tenant if interface is ITenant else None
 
     def __getattr__(self, name: str) -> Any:
-        if name in _WAITING or name == "leave":
+        if name in _WAITING:
             self._settle()
-            return self.__dict__[name]
+            if name in self.__dict__:
+                return self.__dict__[name]
         return getattr(self._reactor, name)
 
     def _settle(self) -> Poll | None:
@@ -86,9 +94,10 @@ class TenantReactor:
         Decide where descriptors wait.
         """
         poll = self._poll()
+        there = self._reactor if poll is None else poll
         for name in _WAITING:
-            setattr(self, name, getattr(self._reactor if poll is None else poll, name))
-        self.leave = None if poll is None else poll.leave
+            if hasattr(there, name):
+                setattr(self, name, getattr(there, name))
         return poll
 
     def connectTCP(
@@ -110,12 +119,29 @@ class TenantReactor:
         See L{twisted.internet.interfaces.IReactorTCP.listenTCP}; unless a string says how many, L{BACKLOG}
         connections may wait.
         """
-        if self._settle() is None:
-            listening: IListeningPort = self._reactor.listenTCP(port, factory, _room(backlog), interface)
-            return listening
-        own = Port(port, factory, _room(backlog), interface, self)
-        own.startListening()
-        return own
+        room = _room(backlog)
+
+        def opened(beside: bool) -> IListeningPort:
+            if self._settle() is None:
+                listening: IListeningPort = self._reactor.listenTCP(port, factory, room, interface)
+                return listening
+            own = Port(port, factory, room, interface, self)
+            own.beside = beside
+            own.startListening()
+            return own
+
+        return self._listen(Ask("tcp", (port, interface), factory, opened, partial(self._changed, room=room)))
+
+    def listenSSL(
+        self, port: int, factory: Any, contextFactory: Any, backlog: int = _TWISTEDS, interface: str = ""
+    ) -> IListeningPort:
+        """
+        See L{twisted.internet.interfaces.IReactorSSL.listenSSL}.
+        """
+        from twisted.protocols.tls import TLSMemoryBIOFactory
+
+        wrapped = TLSMemoryBIOFactory(contextFactory, False, factory)
+        return self.listenTCP(port, wrapped, backlog, interface)
 
     def listenUNIX(
         self, address: str, factory: Any, backlog: int = _TWISTEDS, mode: int = 0o666, wantPID: bool = False
@@ -123,8 +149,43 @@ class TenantReactor:
         """
         See L{twisted.internet.interfaces.IReactorUNIX.listenUNIX}; with room as in L{listenTCP}.
         """
-        listening: IListeningPort = self._reactor.listenUNIX(address, factory, _room(backlog), mode, wantPID)
-        return listening
+        room = _room(backlog)
+
+        def opened(beside: bool) -> IListeningPort:
+            listening: IListeningPort = self._reactor.listenUNIX(address, factory, room, mode, wantPID)
+            return listening
+
+        def changed(listening: Any) -> None:
+            self._changed(listening, room)
+            if getattr(listening, "mode", mode) != mode:
+                listening.mode = mode
+                os.chmod(address, mode)
+
+        return self._listen(Ask("unix", (os.fsdecode(address),), factory, opened, changed))
+
+    def adoptStreamPort(self, fileDescriptor: int, addressFamily: Any, factory: Any) -> IListeningPort:
+        """
+        See L{twisted.internet.interfaces.IReactorSocket.adoptStreamPort}.
+        """
+
+        def opened(beside: bool) -> IListeningPort:
+            listening: IListeningPort = self._reactor.adoptStreamPort(fileDescriptor, addressFamily, factory)
+            return listening
+
+        return self._listen(Ask("descriptor", (fileDescriptor,), factory, opened))
+
+    def _listen(self, ask: Ask) -> IListeningPort:
+        return ask.open(False) if self._sockets is None else self._sockets.listen(ask)
+
+    def _changed(self, listening: Any, room: int) -> None:
+        """
+        A socket that was another listener's is one of ours.
+        """
+        if isinstance(listening, Port):
+            listening.reactor = self  # type: ignore[assignment]
+        if getattr(listening, "backlog", room) != room:
+            listening.backlog = room
+            listening.socket.listen(room)
 
 
 def _room(backlog: int) -> int:

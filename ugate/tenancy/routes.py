@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from zope.interface import implementer
 
@@ -22,13 +21,11 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 
 from ugate.errors import Denied
 from ugate.interfaces import IDialer
-from ugate.stream import StreamInfo, Target
-from ugate.tenancy.match import MAX_PORT, Kind, Match, normalHost, packed, parseMatch
+from ugate.stream import StreamInfo
+from ugate.tenancy.match import Match, parseMatch
+from ugate.tenancy.targets import NONE, Targets
 
 __all__ = ["Match", "Routes", "Rule", "parseMatch"]
-
-_NONE: Final = 1 << 62
-"""A number above that of any rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,49 +43,14 @@ class Rule:
     """How to reach them."""
 
     via: str = ""
-    """The way in the words of the config, for explanations."""
+    """The way in the words of the config, for the log and for explanations."""
+
+    note: str = ""
+    """What else is to be said of it."""
 
     def __str__(self) -> str:
-        return f"{self.match} via {self.via}" if self.via else str(self.match)
-
-
-class _Ports:
-    """
-    The rules of one host, suffix or network: which is the first for a port.
-    """
-
-    __slots__ = ("_any", "_one", "_ranges")
-
-    def __init__(self) -> None:
-        self._any = _NONE
-        self._one: dict[int, int] = {}
-        self._ranges: list[tuple[int, int, int]] = []
-
-    def add(self, match: Match, number: int) -> None:
-        """
-        Add a rule behind those there.  What can never be the first is left out.
-        """
-        if self._any != _NONE:
-            return
-        lo, hi = match.lo, match.hi
-        if lo == 1 and hi == MAX_PORT:
-            self._any = number
-        elif lo == hi:
-            self._one.setdefault(lo, number)
-        elif not any(low <= lo and hi <= high for low, high, _ in self._ranges):
-            self._ranges.append((lo, hi, number))
-
-    def first(self, port: int) -> int:
-        """
-        The number of the first rule for a port.
-        """
-        best = self._any
-        if self._one:
-            best = min(best, self._one.get(port, _NONE))
-        for lo, hi, number in self._ranges:
-            if lo <= port <= hi:
-                return min(best, number)
-        return best
+        words = f"{self.match} via {self.via}" if self.via else str(self.match)
+        return f"{words}, {self.note}" if self.note else words
 
 
 @implementer(IDialer)
@@ -105,52 +67,9 @@ class Routes:
         @param rules: in their order.
         """
         self.rules = tuple(rules)
-        self._everything = _Ports()
-        self._hosts: dict[str, _Ports] = {}
-        self._suffixes: dict[str, _Ports] = {}
-        # By the bytes of an address, then the bits that count, then these bits.
-        self._networks: dict[int, dict[int, dict[int, _Ports]]] = {4: {}, 16: {}}
+        self._targets = Targets()
         for number, rule in enumerate(self.rules):
-            self._portsOf(rule.match).add(rule.match, number)
-
-    def _portsOf(self, match: Match) -> _Ports:
-        if match.kind is Kind.ANY:
-            return self._everything
-        if match.kind is Kind.HOST:
-            return self._hosts.setdefault(match.host, _Ports())
-        if match.kind is Kind.SUFFIX:
-            return self._suffixes.setdefault(match.host, _Ports())
-        size = len(match.network)
-        prefix = int.from_bytes(match.network, "big") >> (8 * size - match.bits)
-        return self._networks[size].setdefault(match.bits, {}).setdefault(prefix, _Ports())
-
-    def _first(self, target: Target) -> int:
-        """
-        The number of the first rule that means a target.
-        """
-        port = target.port
-        best = self._everything.first(port)
-        address = packed(target.host)
-        if address is not None:
-            number, width = int.from_bytes(address, "big"), 8 * len(address)
-            for bits, networks in self._networks[len(address)].items():
-                ports = networks.get(number >> (width - bits))
-                if ports is not None:
-                    best = min(best, ports.first(port))
-            return best
-        host = normalHost(target.host)
-        ports = self._hosts.get(host)
-        if ports is not None:
-            best = min(best, ports.first(port))
-        suffixes = self._suffixes
-        if suffixes:
-            dot = host.find(".")
-            while dot >= 0:
-                ports = suffixes.get(host[dot + 1 :])
-                if ports is not None:
-                    best = min(best, ports.first(port))
-                dot = host.find(".", dot + 1)
-        return best
+            self._targets.add(rule.match, number)
 
     def numberFor(self, info: StreamInfo) -> int:
         """
@@ -161,8 +80,8 @@ class Routes:
         target = info.target
         if target is None:
             raise Denied(str(info), "the stream names no target", "use a listener that gives it one")
-        number = self._first(target)
-        if number == _NONE:
+        number = self._targets.first(target)
+        if number == NONE:
             raise Denied(
                 str(target),
                 f"none of the {len(self.rules)} routes matches it",

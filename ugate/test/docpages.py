@@ -29,6 +29,8 @@ LISTINGS: Final = DOC / "howto" / "listings"
 _LITERAL: Final = re.compile(r"``([^`]+(?:`[^`]+)*)``")
 USERS: Final = "/etc/ugate/users"
 """The password file that the pages name."""
+FILES: Final = (USERS, "/etc/ugate/tokens", "/etc/ugate/authorized_keys", "/etc/ugate/certificates")
+"""The files of credentials that the pages name."""
 
 
 def page(name: str) -> str:
@@ -130,16 +132,19 @@ class Pages(SynchronousTestCase):
 
     def configuration(self, name: str) -> str:
         """
-        A configuration that a page shows, with a password file that is there.
+        A configuration that a page shows, with files of credentials that are there.
 
         @return: the path of a copy.
         """
         folder = Path(self.mktemp())
         folder.mkdir()
-        users = folder / "users"
-        users.touch(0o600)
+        text = listing(name)
+        for each in FILES:
+            there = folder / Path(each).name
+            there.touch(0o600)
+            text = text.replace(each, str(there.resolve()))
         path = folder / name
-        path.write_text(listing(name).replace(USERS, str(users.resolve())), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
         return str(path)
 
     def ugate(self, *arguments: str) -> tuple[object, str, str]:

@@ -26,7 +26,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import Refused
-from ugate.gateway import Flows, Gateway, Inbound
+from ugate.flows import Flows
+from ugate.gateway import Gateway, Inbound
 from ugate.interfaces import IDialer, IPending, IPolicy, ITenant
 from ugate.leg import Leg
 from ugate.relay import Relay
@@ -201,11 +202,17 @@ class FakeTenant:
     name = "root"
     portal = None
     handshake = 10.0
+    parent: ITenant | None = None
+    limits: Any = None
 
     def __init__(self, reactor: Any, rules: Rules) -> None:
         self.reactor = reactor
         self.policy = self.dialer = rules
         self.hops: dict[str, IDialer] = {}
+        self.children: dict[str, ITenant] = {}
+
+    def tenantFor(self, info: StreamInfo) -> ITenant:
+        return self.children.get(getattr(info.principal, "name", ""), self)
 
 
 class GatewayCase(SynchronousTestCase):

@@ -22,6 +22,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate.testing import Conversation, MemoryMesh
 
 OPEN: Final = {"endpoint": "auto:tcp:1080", "open": True}
+ALLOW: Final = {"rules": [{"action": "allow"}]}
+"""A policy that lets everybody in."""
 PORT: Final = 5432
 DB: Final = "192.0.2.9"
 
@@ -210,9 +212,12 @@ class MeshCase(SynchronousTestCase):
                 name,
                 listen={"main": OPEN},
                 routes=[{"match": "*", "via": f"{hop}:{following}:1080"}],
+                policy=ALLOW,
                 node={"idle": 60},
             )
-        mesh.gateway(self.gates[-1], **{"listen": {"main": OPEN}, "node": {"idle": 60}, **more})
+        mesh.gateway(
+            self.gates[-1], **{"listen": {"main": OPEN}, "policy": ALLOW, "node": {"idle": 60}, **more}
+        )
         return mesh
 
     def ask(self, way: str, body: bytes = b"body") -> Asking:

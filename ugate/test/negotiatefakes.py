@@ -165,7 +165,7 @@ class BareWire(Wire):
         """
         Give it, and some bytes.
         """
-        return Detached(self.socket, b"unread", b"unsent")
+        return Detached(self.socket, b"unread", b"unsent", "a poll")
 
 
 @implementer(IPending)

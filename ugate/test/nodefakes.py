@@ -23,13 +23,16 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.node import Node
-from ugate.tenancy.config.schema import Dial, Listener, Policy
+from ugate.tenancy.config.schema import Dial, Listener, Policy, PolicyRule
 from ugate.tenancy.config.schema import Node as Settings
 from ugate.tenancy.config.whole import Config, Route
 from ugate.tenancy.passwordhashes import PasswordHash
 
 PEER = IPv4Address("TCP", "192.0.2.7", 40000)
 HELLO = b"\x05\x01\x00"
+ALL = (PolicyRule("allow"),)
+"""Whoever is known may do everything."""
+
 REQUEST = b"\x05\x01\x00\x01\xcb\x00\x71\x09\x00\x50"
 """To 203.0.113.9:80."""
 
@@ -146,7 +149,11 @@ class NodeCase(SynchronousTestCase):
             {name: each if isinstance(each, Listener) else Listener(each) for name, each in listen.items()},
             {name: each if isinstance(each, Dial) else Dial(each) for name, each in (dial or {}).items()},
             routes,
-            Policy(users=self.passwords() if users else None, private=private),
+            Policy(
+                users=self.passwords() if users else None,
+                private=private,
+                rules=(PolicyRule("allow", ("open:*", "password:*")),),
+            ),
             Settings(**node),
         )
 
@@ -191,13 +198,13 @@ class NodeCase(SynchronousTestCase):
         line.protocol.makeConnection(line)
         return line
 
-    def stream(self, node: Node, name: str = "main") -> tuple[Line, Line]:
+    def stream(self, node: Node, name: str = "main", request: bytes = REQUEST) -> tuple[Line, Line]:
         """
         A stream that is up, and its target.
         """
         line = self.client(node, name)
         line.say(HELLO)
-        line.say(REQUEST)
+        line.say(request)
         return line, self.target()
 
     def target(self) -> Line:

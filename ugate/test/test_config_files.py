@@ -13,7 +13,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.interfaces import IConfigStore
-from ugate.tenancy.config.files import MAX_BYTES, MAX_FILES, FileStore
+from ugate.tenancy.config.files import FileStore
+from ugate.tenancy.config.filetext import MAX_BYTES
 from ugate.tenancy.config.sections import ONLY, ROOT, IDiagnosed
 
 
@@ -117,7 +118,7 @@ class FileTests(StoreCase):
         ):
             store = FileStore(self.write(name, data))
             self.assertEqual(({}, []), (everything(store), told(store)))
-            self.assertTrue(store.isWhole("dial"))
+            self.assertTrue(store.isWhole(ROOT, "dial"))
 
     def test_windows(self) -> None:
         """
@@ -146,7 +147,7 @@ class FileTests(StoreCase):
         wanted = "wanted a YAML or JSON file, or a directory of such, that can be read"
         store = FileStore(path)
         self.assertEqual([f"{path}: No such file or directory; {wanted}"], told(store))
-        self.assertFalse(store.isWhole("listen"))
+        self.assertFalse(store.isWhole(ROOT, "listen"))
 
     def test_tooLarge(self) -> None:
         """
@@ -203,9 +204,9 @@ class FileTests(StoreCase):
         """
         path = self.write("u.yaml", "- a\n")
         store = FileStore(path)
-        wanted = "wanted KIND: ... with listen, dial, routes, policy, node"
+        wanted = "wanted KIND: ... with listen, dial, routes, policy, node, tenants"
         self.assertEqual([f"{path}:1:1: the file is a list; {wanted}"], told(store))
-        self.assertFalse(store.isWhole("dial"))
+        self.assertFalse(store.isWhole(ROOT, "dial"))
 
     def test_unknownKind(self) -> None:
         """
@@ -213,7 +214,7 @@ class FileTests(StoreCase):
         """
         path = self.write("u.yaml", "lisen: {a: b}\nbogus: 1\n")
         store = FileStore(path)
-        known = "wanted listen, dial, routes, policy or node"
+        known = "wanted listen, dial, routes, policy, node or tenants"
         self.assertEqual(
             [
                 f"{path}:1:1: unknown key 'lisen' at the top; {known}; did you mean 'listen'?",
@@ -237,15 +238,16 @@ class FileTests(StoreCase):
             ],
             told(store),
         )
-        self.assertFalse(store.isWhole("listen"))
-        self.assertTrue(store.isWhole("dial"))
+        self.assertFalse(store.isWhole(ROOT, "listen"))
+        self.assertTrue(store.isWhole(ROOT, "dial"))
 
     def test_unreadKind(self) -> None:
         """
         A kind that could not be read is not whole.
         """
         store = FileStore(self.write("u.yaml", "dial: @\nlisten: {a: b}\n"))
-        self.assertEqual((1, False, True), (len(told(store)), store.isWhole("dial"), store.isWhole("listen")))
+        self.assertEqual(1, len(told(store)))
+        self.assertEqual([False, True], [store.isWhole(ROOT, kind) for kind in ("dial", "listen")])
 
     def test_reload(self) -> None:
         """
@@ -254,8 +256,8 @@ class FileTests(StoreCase):
         path = self.write("u.yaml", "node: {idle: 1}")
         store = FileStore(path)
         calls: list[str] = []
-        stop = store.changed(lambda: calls.append("a"))
-        store.changed(lambda: calls.append("b"))
+        stop = store.changed(lambda tenants: calls.append("a"))
+        store.changed(lambda tenants: calls.append("b"))
         self.assertFalse(store.reload())
         self.write("u.yaml", "node: {idle: 2}")
         self.assertTrue(store.reload())
@@ -319,11 +321,13 @@ class DirectoryTests(StoreCase):
         A directory has at least one file, and not too many.
         """
         path = str(self.directory)
-        wanted = f"files *.yaml, *.yml or *.json; wanted 1 to {MAX_FILES}"
-        self.assertEqual([f"{path}: 0 {wanted}"], told(FileStore(path)))
-        for number in range(MAX_FILES + 1):
+        self.assertEqual(
+            [f"{path}: no file *.yaml, *.yml or *.json; wanted one at least"], told(FileStore(path))
+        )
+        for number in range(3):
             os.symlink("/dev/null", f"{path}/{number}.yaml")
-        self.assertEqual([f"{path}: {MAX_FILES + 1} {wanted}"], told(FileStore(path)))
+        self.assertEqual([], told(FileStore(path, limit=3)))
+        self.assertEqual([f"{path}: more than 2 files; wanted fewer"], told(FileStore(path, limit=2)))
 
     def test_swapped(self) -> None:
         """

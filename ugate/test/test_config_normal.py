@@ -7,6 +7,7 @@ Tests for L{ugate.tenancy.config.normal}.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -16,10 +17,22 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.tenancy.config.files import FileStore
+from ugate.tenancy.config.kinds import kindsOf
 from ugate.tenancy.config.normal import normalForm
-from ugate.tenancy.config.schema import Dial, Listener, Node, Policy
+from ugate.tenancy.config.schema import (
+    Delegation,
+    Dial,
+    Limits,
+    Listener,
+    Node,
+    Policy,
+    PolicyRule,
+    Secret,
+)
+from ugate.tenancy.config.sections import ROOT, childPath
 from ugate.tenancy.config.stack import openStores
-from ugate.tenancy.config.whole import Config, Route, readConfig
+from ugate.tenancy.config.whole import Config, Route, readConfig, readConfigs
+from ugate.test.test_config_kinds import Greeter, Module
 
 names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,20}", fullmatch=True) | st.sampled_from(
     ["on", "null", "y", "No"]
@@ -32,8 +45,39 @@ hops = texts.filter(lambda text: ":" in text)
 ways = st.just(("deny",)) | st.lists(
     hops.filter(lambda text: text != "deny") | st.just("direct"), min_size=1
 ).map(tuple)
+words = st.lists(texts, max_size=2).map(tuple)
+rules = st.builds(
+    PolicyRule,
+    st.sampled_from(["allow", "deny"]),
+    who=words,
+    tenant=words,
+    protocol=words,
+    target=words,
+    reason=st.text(st.characters(codec="utf-8"), max_size=20),
+)
+hosts = st.lists(
+    st.from_regex(r"(\*\.)?[a-z]{1,8}(\.[a-z]{1,8})?", fullmatch=True), max_size=2, unique=True
+).map(tuple)
+ranges = st.lists(st.sampled_from(["10.0.0.0/8", "fd00::/8", "192.0.2.1"]), max_size=2).map(tuple)
+limits = st.builds(
+    Limits,
+    streams=st.none() | st.integers(0, 10_000_000),
+    up=st.none() | st.integers(1, 10**18),
+    month=st.none() | st.integers(0, 10**18),
+)
+delegations = st.dictionaries(
+    names.filter(lambda name: name != "root"), st.builds(Delegation, hosts, ranges, limits), max_size=1
+)
+modules = st.dictionaries(
+    st.tuples(st.just("hello"), names),
+    st.builds(Greeter, texts, st.none() | st.builds(Secret, file=texts) | st.builds(Secret, env=texts)),
+    max_size=2,
+)
+HELLO = kindsOf([Module("hello")])
 configs = st.builds(
     Config,
+    tenants=delegations,
+    modules=modules,
     listen=st.dictionaries(
         names, st.builds(Listener, texts, st.none() | st.just("db.internal:5432"), st.booleans()), max_size=4
     ),
@@ -51,7 +95,13 @@ configs = st.builds(
         ),
         max_size=4,
     ).map(tuple),
-    policy=st.builds(Policy, st.none() | texts, st.sampled_from(["allow", "deny"])),
+    policy=st.builds(
+        Policy,
+        users=st.none() | texts,
+        private=st.sampled_from(["allow", "deny"]),
+        close=st.booleans(),
+        rules=st.lists(rules, max_size=2).map(tuple),
+    ),
     node=st.builds(
         Node,
         connect=seconds,
@@ -60,6 +110,7 @@ configs = st.builds(
         drain=st.floats(0, 3600),
         flows=st.sampled_from(["log", "quiet"]),
         streams=st.integers(1, 10_000_000),
+        log=st.sampled_from(["text", "json"]),
     ),
 )
 
@@ -75,7 +126,9 @@ class NormalFormTests(SynchronousTestCase):
         """
         path = Path(self.mktemp())
         path.write_text(text, encoding="utf-8")
-        return readConfig(FileStore(str(path)))
+        # Secrets that are nowhere are no matter of form.
+        checks = {"secretFile": str, "secretVariable": str}
+        return readConfig(FileStore(str(path), HELLO), checks, kinds=HELLO)
 
     def test_text(self) -> None:
         """
@@ -102,7 +155,12 @@ routes:
     reason: "no mail"
 policy:
   users: null
+  tokens: null
+  keys: null
+  certificates: null
   private: allow
+  close: false
+  rules: []
 node:
   connect: 0.5
   handshake: 10
@@ -110,6 +168,9 @@ node:
   drain: 30
   flows: log
   streams: 10000
+  log: text
+  state: ""
+tenants: {}
 """.replace('"tcp:5432"', "tcp:5432"),
             normalForm(
                 Config(
@@ -139,6 +200,24 @@ node:
         again = self.read(text)
         self.assertEqual(config, again)
         self.assertEqual(text, normalForm(again))
+
+    @given(configs, configs, configs)
+    def test_nested(self, root: Config, child: Config, grandchild: Config) -> None:
+        """
+        Tenants stand in each other, each with what is its own.
+        """
+        found = {ROOT: root}
+        for path, config in ((ROOT, child), (ROOT, grandchild)):
+            while path in found and found[path].tenants:
+                path = childPath(path, next(iter(found[path].tenants)))
+            found.setdefault(path, replace(config, node=Node(), tenants={}))
+        text = normalForm(found)
+        file = Path(self.mktemp())
+        file.write_text(text, encoding="utf-8")
+        store = FileStore(str(file), HELLO)
+        checks = {"secretFile": str, "secretVariable": str}
+        again = readConfigs(store, checks, HELLO)
+        self.assertEqual((found, text), (again, normalForm(again)))
 
     @given(texts)
     def test_otherReaders(self, text: str) -> None:

@@ -20,12 +20,18 @@ from zope.interface.verify import verifyObject
 from twisted.trial.unittest import SynchronousTestCase
 
 import ugate
+from ugate.errors import UgateError
 from ugate.interfaces import IConfigStore
 from ugate.tenancy.config.commandline import DEFAULT_LISTEN, CommandLineStore
 from ugate.tenancy.config.files import FileStore
+from ugate.tenancy.config.mistakes import ConfigError
 from ugate.tenancy.config.sections import ONLY, ROOT, IDiagnosed, Section
 from ugate.tenancy.config.stack import Stack, openStores
+from ugate.tenancy.config.whatif import WhatIf
+from ugate.tenancy.config.whole import readConfigs
 from ugate.test.test_config_files import StoreCase, everything, told
+from ugate.test.test_config_tenants import TenantCase
+from ugate.testing.store import ValueStore
 
 
 @implementer(IConfigStore)
@@ -36,7 +42,7 @@ class FakeStore:
 
     def __init__(self, kinds: dict[str, dict[str, dict[str, object]]]) -> None:
         self.kinds = kinds
-        self.callbacks: list[Callable[[], None]] = []
+        self.callbacks: list[Callable[[frozenset[str] | None], None]] = []
 
     def names(self, tenant: str, kind: str) -> list[str]:
         """
@@ -50,7 +56,7 @@ class FakeStore:
         """
         return self.kinds[kind][name]
 
-    def changed(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def changed(self, callback: Callable[[frozenset[str] | None], None]) -> Callable[[], None]:
         """
         See L{IConfigStore.changed}.
         """
@@ -100,8 +106,8 @@ class CommandLineTests(SynchronousTestCase):
             told(store),
         )
         self.assertEqual("  a=y\n  ^", store.mistakes()[2].place.excerpt())
-        self.assertFalse(store.isWhole("listen"))
-        self.assertTrue(store.isWhole("dial"))
+        self.assertFalse(store.isWhole(ROOT, "listen"))
+        self.assertTrue(store.isWhole(ROOT, "dial"))
 
     def test_quotes(self) -> None:
         """
@@ -114,7 +120,7 @@ class CommandLineTests(SynchronousTestCase):
         """
         Nothing changes on a command line.
         """
-        CommandLineStore().changed(lambda: self.fail("it changed"))()
+        CommandLineStore().changed(lambda tenants: self.fail("it changed"))()
 
 
 class StackTests(StoreCase):
@@ -181,12 +187,12 @@ class StackTests(StoreCase):
         A change of any store calls back, until that is stopped.
         """
         stores = FakeStore({}), FakeStore({})
-        calls: list[int] = []
-        stop = Stack(stores).changed(lambda: calls.append(1))
+        calls: list[frozenset[str] | None] = []
+        stop = Stack(stores).changed(calls.append)
         for store in stores:
-            store.callbacks[0]()
+            store.callbacks[0](frozenset({ROOT}))
         stop()
-        self.assertEqual(([1, 1], [], []), (calls, stores[0].callbacks, stores[1].callbacks))
+        self.assertEqual(([{ROOT}] * 2, [], []), (calls, stores[0].callbacks, stores[1].callbacks))
 
     def test_mistakes(self) -> None:
         """
@@ -194,7 +200,7 @@ class StackTests(StoreCase):
         """
         stack = Stack([FakeStore({}), FileStore("/nonexistent"), CommandLineStore(["x"])])
         self.assertEqual(2, len(stack.mistakes()))
-        self.assertFalse(stack.isWhole("dial"))
+        self.assertFalse(stack.isWhole(ROOT, "dial"))
 
     def test_default(self) -> None:
         """
@@ -217,6 +223,33 @@ class StackTests(StoreCase):
         self.assertEqual([], openStores(listen=["wrong"]).names(ROOT, "listen"))
         self.assertEqual([], openStores([self.write("w.yaml", "listen: @")]).names(ROOT, "listen"))
 
+    def test_defaultComesAndGoes(self) -> None:
+        """
+        With a listener, or a tenant, that comes later, the default is not there any more.
+        """
+        path = self.write("u.yaml", "")
+        stack = openStores([path])
+        self.assertEqual(["main"], stack.names(ROOT, "listen"))
+        for text in ("listen: {x: y}", "tenants: {alice: {}}"):
+            self.write("u.yaml", text)
+            stack.reload()
+            self.assertNotIn("main", stack.names(ROOT, "listen"))
+            self.assertRaises(KeyError, stack.section, ROOT, "listen", "main")
+        self.assertEqual([], stack.names("alice", "listen"))
+
+    def test_opened(self) -> None:
+        """
+        Files, databases and variables, and a file whose name looks like one of those.
+        """
+        self.patch(os, "environ", {**os.environ, "TRY__dial__c": "socks:c:1"})
+        database = f"sqlite:{self.directory / 'u.db'}"
+        stack = openStores([self.write("u.yaml", "dial: {a: 'socks:a:1'}"), database, "env:TRY"])
+        stack.put(ROOT, "dial", "b", {"hops": "socks:b:1"})
+        self.assertEqual(["a", "b", "c"], stack.names(ROOT, "dial"))
+        self.assertEqual([], told(stack))
+        self.assertEqual({ROOT}, set(stack.tenants()))
+        stack.stop()
+
     def test_lazy(self) -> None:
         """
         Without a path nothing that reads files is imported.
@@ -224,7 +257,7 @@ class StackTests(StoreCase):
         code = (
             "import sys; from ugate.tenancy.config.stack import openStores; "
             "from ugate.tenancy.config.whole import readConfig; readConfig(openStores()); "
-            "print(*(name for name in sys.modules if name == 'yaml' or name.startswith('ugate.tenancy.')))"
+            "print(*(name for name in sys.modules if name.startswith(('yaml', 'sqlite3', 'ugate.tenancy.'))))"
         )
         parent = str(Path(ugate.__file__).parent.parent)
         run = subprocess.run(
@@ -237,5 +270,103 @@ class StackTests(StoreCase):
         )
         names = run.stdout.split()
         self.assertIn("ugate.tenancy.config.whole", names)
-        for name in ("yaml", "ugate.tenancy.config.files", "ugate.tenancy.config.yamltext"):
+        for name in ("yaml", "sqlite3", "ugate.tenancy.config.files", "ugate.tenancy.config.yamltext"):
             self.assertNotIn(name, names)
+
+
+class WritingTests(TenantCase):
+    """
+    Stacks that are written.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.lower = ValueStore(dial={"low": "socks:low:1"}, tenants={"alice": {"limits": {"up": 5}}})
+        self.middle = ValueStore(dial={"mine": "socks:mine:1"})
+        self.upper = CommandLineStore(["x=tcp:1"])
+        self.top = FileStore(self.write("u.yaml", "dial: {top: 'socks:top:1'}\npolicy: {private: deny}"))
+        self.stack = Stack([self.lower, self.middle, self.top, self.upper])
+
+    def test_put(self) -> None:
+        """
+        It goes to the topmost store that can be written, also for a tenant of another one.
+        """
+        self.middle.put(ROOT, "tenants", "alice", {})
+        self.stack.put("alice", "dial", "a", {"hops": "socks:a:1"})
+        self.stack.put(ROOT, "tenants", "alice", {"hosts": ["a.example"]})
+        self.assertEqual(["a"], self.middle.names("alice", "dial"))
+        self.assertEqual(
+            {"hosts": ["a.example"], "limits": {"up": 5}}, dict(self.stack.section(ROOT, "tenants", "alice"))
+        )
+        self.stack.put(ROOT, "policy", ONLY, {"users": "u"})
+        self.assertEqual({"users": "u", "private": "deny"}, dict(self.stack.section(ROOT, "policy", ONLY)))
+        self.stack.delete("alice", "dial", "a")
+        self.assertEqual([], self.stack.names("alice", "dial"))
+
+    def test_refused(self) -> None:
+        """
+        Nothing is put where it would not count, or for nobody; what others hold stays.
+        """
+        self.assertRaises(KeyError, self.stack.put, "nobody", "dial", "a", {})
+        self.assertRaises(KeyError, self.stack.put, "alice/nobody", "dial", "a", {})
+        for name, kind, section in (("top", "dial", {"hops": "x"}), (ONLY, "policy", {"private": "allow"})):
+            error = self.assertRaises(UgateError, self.stack.put, ROOT, kind, name, section)
+            self.assertIn("u.yaml:", str(error))
+        for name in ("low", "top"):
+            error = self.assertRaises(UgateError, self.stack.delete, ROOT, "dial", name)
+            self.assertIn("take it out there", str(error))
+        self.assertRaises(KeyError, self.stack.delete, ROOT, "dial", "none")
+        error = self.assertRaises(UgateError, Stack([self.top, self.upper]).put, ROOT, "dial", "a", {})
+        self.assertIn("no store can be written", str(error))
+
+    def test_whatIf(self) -> None:
+        """
+        What would be is told without being so.
+        """
+        before = readConfigs(self.stack)
+        whatIf = WhatIf(self.stack)
+        whatIf.put(ROOT, "dial", "mine", {"hops": "socks:b:1"})
+        whatIf.put(ROOT, "routes", ONLY, {"match": "*", "via": "mine"})
+        whatIf.put("alice", "dial", "a", {"hops": 5, "bogus": 1})
+        self.assertEqual({ROOT, "alice"}, whatIf.touched)
+        error = self.assertRaises(ConfigError, readConfigs, whatIf, previous=before, changed=whatIf.touched)
+        self.assertEqual(
+            ["alice dial a: unknown key 'bogus' in dial.a; wanted hops, timeout or retries"],
+            str(error).split("\n"),
+        )
+        whatIf.put("alice", "dial", "a", {"hops": "socks:a:1"})
+        whatIf.delete(ROOT, "dial", "low")
+        after = readConfigs(whatIf, previous=before, changed=whatIf.touched)
+        self.assertEqual((["mine", "top"], ["a"]), (sorted(after[ROOT].dial), list(after["alice"].dial)))
+        self.assertEqual([(("*",), ("mine",))], [(route.match, route.via) for route in after[ROOT].routes])
+        self.assertRaises(KeyError, whatIf.section, ROOT, "dial", "low")
+        alone = WhatIf(self.lower)
+        alone.delete(ROOT, "tenants", "alice")
+        self.assertEqual([ROOT], list(readConfigs(alone)))
+        self.assertEqual(before, readConfigs(self.stack))
+        whatIf.changed(lambda tenants: self.fail("it changed"))()
+
+    def test_whatIfOthersHaveMore(self) -> None:
+        """
+        What would be of a section of which others have some keys is what comes to be.
+        """
+        self.write("conf/ugate.yaml", "policy: {private: deny}\ntenants: {alice: {hosts: a.example}}")
+        folder = FileStore(str(self.directory / "conf"))
+        for stack in (Stack([folder, self.upper]), Stack([self.lower, self.middle, self.top])):
+            for kind, name, section in (
+                ("policy", ONLY, {"close": True}),
+                ("tenants", "alice", {"ranges": ["10.0.0.0/8"]}),
+                ("tenants", "new", {"ranges": ["10.0.0.0/8"]}),
+            ):
+                whatIf = WhatIf(stack)
+                whatIf.put(ROOT, kind, name, section)
+                stack.put(ROOT, kind, name, section)
+                self.assertEqual(
+                    dict(stack.section(ROOT, kind, name)), dict(whatIf.section(ROOT, kind, name))
+                )
+            whatIf = WhatIf(stack)
+            whatIf.delete(ROOT, "tenants", "new")
+            stack.delete(ROOT, "tenants", "new")
+            self.assertEqual(stack.names(ROOT, "tenants"), whatIf.names(ROOT, "tenants"))
+            whatIf.delete(ROOT, "policy", ONLY)
+            self.assertEqual({"private": "deny"}, dict(whatIf.section(ROOT, "policy", ONLY)))

@@ -120,7 +120,7 @@ class ReadConfigTests(WholeCase):
                 Route(("*:25", "*:465"), ("deny",), "no mail from here"),
                 Route(("*",), ("slow", "direct", "socks:c:3")),
             ),
-            policy=Policy("/etc/ugate/users", "deny"),
+            policy=Policy(users="/etc/ugate/users", private="deny"),
             node=Node(connect=5.0, flows="quiet"),
         )
         self.assertEqual(expected, config)
@@ -157,7 +157,7 @@ class ReadConfigTests(WholeCase):
         Every mistake in a file is told, with its line and column, a bad pattern without quotes among them.
         """
         begins = [
-            "1:1: unknown key 'lisen' at the top; wanted listen, dial, routes, policy or node; did you mean",
+            "1:1: unknown key 'lisen' at the top; wanted listen, dial, routes, policy, node or tenants; did",
             "2:9: listen.main: 'auot' is no endpoint; wanted auto or tcp",
             "3:3: the key 'main' is on line 2 too",
             "4:31: listen.db.to: 'nowhere': wanted HOST:PORT",

@@ -211,7 +211,9 @@ class MistakesTests(SynchronousTestCase):
         Only so many things stand in each other; the parser goes no deeper either.
         """
         self.assertEqual([], read("[" * MAX_DEPTH + "]" * MAX_DEPTH)[1])
-        self.assertMistakes("[" * 1_000_000, f"1:{MAX_DEPTH + 1}: more than {MAX_DEPTH} mappings and lists")
+        # Where it ends depends on who counts first: we, or the parser, which goes not much deeper.
+        (mistake,) = read("[" * 1_000_000)[1]
+        self.assertIn(f": more than {MAX_DEPTH} mappings and lists", mistake)
         self.assertMistakes("- " * 1000, f"1:{2 * MAX_DEPTH + 1}: more than {MAX_DEPTH}")
 
     def test_values(self) -> None:

@@ -26,7 +26,7 @@ from ugate.endpoints.hops import KINDS, Hop
 from ugate.endpoints.quoting import quoteValue
 from ugate.errors import Denied, Refused, StringError
 from ugate.interfaces import IDialer, INegotiation, ITenant
-from ugate.stream import Target
+from ugate.stream import StreamInfo, Target
 from ugate.test.dialfakes import FakeDialer, Net, Recorders, streamTo
 from ugate.test.test_tlsclient import missing
 
@@ -45,10 +45,16 @@ class FakeTenant:
     policy = None
     dialer = None
     handshake = 10.0
+    parent = None
+    limits = None
+    children: Mapping[str, ITenant] = {}
 
     def __init__(self, reactor: Any, hops: Mapping[str, IDialer]) -> None:
         self.reactor = reactor
         self.hops = hops
+
+    def tenantFor(self, info: StreamInfo) -> ITenant:
+        return self
 
 
 class DialingTests(SynchronousTestCase):

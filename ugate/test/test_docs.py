@@ -8,15 +8,16 @@ are read as ugate reads them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
-from msgspec import inspect
+from msgspec import Struct, inspect
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.testing import MemoryReactorClock
 
-from ugate import copying, gateway, leg, metering, pump, splicing
+from ugate import copying, flows, leg, metering, pump, splicing
 from ugate.endpoints import addresses, chain, hops, names, servers
 from ugate.endpoints.chain import parseChain
 from ugate.endpoints.clients import ChainEndpoint
@@ -43,12 +44,24 @@ TEXTS: Final = {
     "hops": "hop or chain",
     "target": "HOST:PORT",
     "users": "path",
+    "tokens": "path",
+    "keys": "path",
+    "certificates": "path",
+    "host": "host or \\*.suffix",
+    "range": "address or range",
+    "who": "text, or a list",
+    "pattern": "text, or a list",
     "match": "pattern, or a list",
     "via": "way, or a list",
 }
 """What the reference calls a text, by what checks it."""
 
-PREFIXES: Final = {"dial": "dial.NAME", "listen": "listen.NAME", "routes": "routes[]"}
+PREFIXES: Final = {
+    "dial": "dial.NAME",
+    "listen": "listen.NAME",
+    "routes": "routes[]",
+    "tenants": "tenants.NAME",
+}
 
 
 def kib(count: int) -> str:
@@ -58,24 +71,47 @@ def kib(count: int) -> str:
     return f"{count >> 20} MiB" if count >= 1 << 20 else f"{count >> 10} KiB"
 
 
-def keyRow(kind: str, field: inspect.Field) -> list[str]:
+def keyRows(prefix: str, struct: type[Struct]) -> Iterator[list[str]]:
+    """
+    What the reference has to say of keys, but for their meaning; those of what stands in another come
+    after it.
+    """
+    information = inspect.type_info(struct)
+    assert isinstance(information, inspect.StructType)
+    for field in information.fields:
+        name = f"{prefix}.{field.encode_name}"
+        inner, _ = bare(field.type)
+        if isinstance(inner, inspect.VarTupleType) and "one" not in bare(field.type)[1]:
+            inner, _ = bare(inner.item_type)
+            name += "[]"
+        if isinstance(inner, inspect.StructType):
+            yield from keyRows(name, inner.cls)
+        else:
+            yield keyRow(name, field)
+
+
+def keyRow(name: str, field: inspect.Field) -> list[str]:
     """
     What the reference has to say of a key, but for its meaning.
     """
-    wanted = field.type
-    plain, extra = bare(wanted)
+    plain, extra = bare(field.type)
     if isinstance(plain, inspect.UnionType):
         plain, extra = bare(next(each for each in plain.types if not isinstance(each, inspect.NoneType)))
-    limits = ""
+    limits, more = "", ""
+    if isinstance(plain, inspect.VarTupleType):
+        plain, extra = bare(plain.item_type)
+        more = ", or a list"
     if "check" in extra:
-        sort = TEXTS[extra["check"]]
+        sort = TEXTS[extra["check"]].removesuffix(more) + more
     elif isinstance(plain, inspect.LiteralType):
         sort = " or ".join(str(value) for value in plain.values)
     elif isinstance(plain, (inspect.IntType, inspect.FloatType)):
         sort = "whole number" if isinstance(plain, inspect.IntType) else "number"
-        limits = bounds(plain).strip().removeprefix("from ")
+        sort = "size" if "size" in extra else sort
+        limits = "" if "size" in extra else bounds(plain).strip().removeprefix("from ")
     elif isinstance(plain, inspect.StrType):
-        sort, limits = "text", f"at most {plain.max_length} characters"
+        sort = f"text{more}"
+        limits = f"at most {plain.max_length} characters" if plain.max_length else ""
     else:
         sort = "true or false"
     default: Any = field.default
@@ -85,9 +121,10 @@ def keyRow(kind: str, field: inspect.Field) -> list[str]:
         default = str(default).lower()
     elif default is None:
         default = "none"
+    elif default == ():
+        default = "any" if "rules" in name else "none"
     elif isinstance(default, float):
         default = f"{default:g}"
-    name = f"{PREFIXES.get(kind, kind)}.{field.encode_name}"
     return [name, sort, str(extra.get("unit", "")), str(default) or "empty", limits]
 
 
@@ -100,11 +137,9 @@ class ReferenceTests(Pages):
         """
         Every key of the configuration is there, with its type, unit, default and range, and no other.
         """
-        wanted = []
+        wanted: list[list[str]] = []
         for kind, struct in TYPES.items():
-            information = inspect.type_info(struct)
-            assert isinstance(information, inspect.StructType)
-            wanted += [keyRow(kind, field) for field in information.fields]
+            wanted += keyRows(PREFIXES.get(kind, kind), struct)
         rows = table(page("configuration"), "keys")
         self.assertEqual(wanted, [row[:5] for row in rows])
         self.assertEqual([], [row for row in rows if not row[5]])
@@ -201,7 +236,7 @@ class NumbersTests(Pages):
             kib(leg.EARLY_LIMIT),
             f"{node.connect:g} s",
             f"{names.MAX_ADDRESSES}",
-            f"{gateway._SLACK:g} x",
+            f"{flows._SLACK:g} x",
             f"{node.streams}",
             f"{node.idle:g} s",
             f"{node.drain:g} s",

@@ -12,6 +12,7 @@ import os
 import re
 import ssl
 from contextlib import redirect_stdout
+from hashlib import sha256
 from importlib.util import module_from_spec, spec_from_file_location
 from io import StringIO
 from pathlib import Path
@@ -22,16 +23,19 @@ import yaml
 
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs
 from twisted.web.client import URI
 
-from ugate.errors import Cause, Refused
+from ugate.errors import Cause, Denied, Refused
 from ugate.tenancy.passwordhashes import PasswordHash
+from ugate.tenancy.tokens import Token, makeToken
 from ugate.test.docpages import LISTINGS, USERS, Pages, listing
 from ugate.testing import Client, Conversation, Conversations, MemoryMesh, Refuse
 
 OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 PUBLIC: Final = "93.184.216.34"
 OPEN: Final = {"open": True}
+TOKENS: Final = "/etc/ugate/tokens"
 
 
 def clientHello(name: str) -> bytes:
@@ -56,21 +60,34 @@ class HowtoTests(Pages):
         super().setUp()
         self.mesh = MemoryMesh()
         self.here = self.mesh.client("here")
+        self.token = makeToken()
 
     def gateway(self, name: str, host: str = "here") -> None:
         """
         Start a gateway with the configuration of a recipe.
         """
-        self.mesh.gateway(host, **yaml.safe_load(listing(name).replace(USERS, self.users())))
+        text = listing(name).replace(USERS, self.users()).replace(TOKENS, self.tokens())
+        self.mesh.gateway(host, **yaml.safe_load(text))
 
     def users(self) -> str:
         """
-        A password file with Alice, who says sesame.
+        A password file with Alice and Bob, who say sesame.
         """
         path = Path(self.mktemp())
         path.touch(0o600)
-        path.write_text(f"alice:{PasswordHash.ofPassword(b'sesame', ln=10)}\n")
-        self.patch(os, "environ", {**os.environ, "WORD": "sesame", "WRONG": "abracadabra"})
+        known = PasswordHash.ofPassword(b"sesame", ln=10)
+        path.write_text(f"alice:{known}\nbob:{known}\n")
+        self.patch(
+            os, "environ", {**os.environ, "WORD": "sesame", "WRONG": "abracadabra", "TOKEN": self.token}
+        )
+        return str(path)
+
+    def tokens(self) -> str:
+        """
+        A file with the token of a program.
+        """
+        path = Path(self.mktemp())
+        path.write_text(f"{Token('ci', sha256(self.token.encode()).digest())}\n")
         return str(path)
 
     def proxy(self, host: str, endpoint: str) -> str:
@@ -79,7 +96,8 @@ class HowtoTests(Pages):
 
         @return: the address by which it connects.
         """
-        self.mesh.gateway(host, listen={"main": {"endpoint": endpoint, **OPEN}})
+        rules = {"rules": [{"action": "allow"}]}
+        self.mesh.gateway(host, listen={"main": {"endpoint": endpoint, **OPEN}}, policy=rules)
         return self.mesh.host(host).addresses[0]
 
     def service(self, host: str, port: int) -> Conversations:
@@ -205,6 +223,51 @@ class ConfigurationTests(HowtoTests):
         self.refused(rf"socks4:here:1080:{to}", other)
         self.ask(rf"socks:127.0.0.1:1081:{to}")
         self.assertIs(Cause.DENIED, self.refused(r"socks:127.0.0.1:1081:to=printer\:631").cause)
+
+    def test_users(self) -> None:
+        """
+        Each may what the first rule says that fits, and a refusal has the rule that would do.
+        """
+        for name in ("www.example", "www.example.com", "db.example"):
+            self.mesh.host(name, f"93.184.216.{len(name)}")
+            for port in (22, 80, 443):
+                self.service(name, port)
+        self.gateway("users.yaml")
+        other = self.mesh.client("other")
+        users = {
+            "alice": "user=alice:passwordEnv=WORD",
+            "bob": "user=bob:passwordEnv=WORD",
+            "ci": "user=token:passwordEnv=TOKEN",
+        }
+        refusal = ""
+        for user, prefix, target, may in (
+            ("alice", "socks", "db.example\\:22", True),
+            ("bob", "socks", "www.example\\:80", True),
+            ("bob", "connect", "db.example\\:22", False),
+            ("ci", "connect", "www.example\\:443", True),
+            ("ci", "socks", "www.example\\:443", False),
+            ("ci", "connect", "www.example.com\\:443", False),
+            ("alice", "connect", "db.example\\:25", False),
+        ):
+            string = f"{prefix}:here:1080:{users[user]}:to={target}"
+            if may:
+                self.ask(string, other)
+            else:
+                with capturedLogs() as events:
+                    self.assertIs(Cause.DENIED, self.refused(string, other).cause, string)
+                refusal = refusal or next(
+                    str(event["reason"]) for event in events if isinstance(event.get("reason"), Denied)
+                )
+        self.assertEqual(
+            " ".join(listing("users.txt").split()), refusal.replace(refusal.split()[2], "192.0.2.7:40000", 1)
+        )
+        self.ask(r"socks:127.0.0.1:1081:to=db.example\:22")
+        self.assertIs(Cause.DENIED, self.refused(r"socks:127.0.0.1:1081:to=db.example\:25").cause)
+        for token, answer in ((self.token, b"200"), (makeToken(), b"407")):
+            head = "CONNECT www.example:443 HTTP/1.1\r\nHost: www.example:443\r\n"
+            bearer = f"{head}Proxy-Authorization: Bearer {token}\r\n\r\n".encode()
+            stream = self.ask("tcp:here:1080", other, bearer)
+            self.assertEqual(answer, stream.received.split()[1])
 
     def test_behind(self) -> None:
         """

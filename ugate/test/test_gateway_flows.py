@@ -11,7 +11,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IProtocol, IProtocolFactory
 
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.test.gatewayfakes import INFO, Dial, GatewayCase, PendingWire
@@ -68,6 +70,47 @@ class LimitTests(GatewayCase):
         self.rules.dials[0].up()
         self.clock.advance(100)
         self.assertEqual((wire.answers, len(self.flows)), (["accepted"], 1))
+
+    def test_atOnce(self) -> None:
+        """
+        What is up or refused before anybody waits has had no deadline.
+        """
+
+        class AtOnce(Dial):
+            def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+                connected = super().connect(factory)
+                self.up()
+                return connected
+
+        class Refusing(Dial):
+            def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+                self.down(NO)
+                return super().connect(factory)
+
+        self.rules.make = AtOnce
+        self.assertEqual((self.ask().answers, len(self.flows)), (["accepted"], 1))
+        self.rules.make = Refusing
+        self.assertIs(self.refusal(self.ask()), NO)
+        self.assertEqual((len(self.flows), len(self.flows.dialing)), (1, 0))
+
+    def test_notQuiteAtOnce(self) -> None:
+        """
+        A dialer that goes on by another way has its deadline all the same.
+        """
+
+        class Other(Dial):
+            def __init__(self) -> None:
+                super().__init__()
+                self.other: Deferred[IProtocol] = Deferred()
+                self.connected.addCallback(lambda result: self.other)
+                self.connected.callback(None)  # type: ignore[arg-type]
+
+        self.flowsWith(connect=5)
+        self.rules.make = Other
+        wire = self.ask()
+        self.assertEqual((wire.answers, len(self.flows.dialing)), ([], 1))
+        self.clock.advance(15)
+        self.assertIs(self.refusal(wire).cause, Cause.TIMED_OUT)
 
     def test_stop(self) -> None:
         """
@@ -216,7 +259,7 @@ class OrderTests(GatewayCase):
     def _check(self, asked: int) -> None:
         waiting = sum(dial.waits for dial in self.rules.dials)
         self.assertEqual(len(self.flows.dialing), waiting)
-        lines = sum(event["log_namespace"] == "ugate.gateway.Flows" for event in self.events)
+        lines = sum(event["log_namespace"] == "ugate.flows.Flows" for event in self.events)
         self.assertEqual(lines + len(self.flows), asked)
         self.assertEqual(len(self.flows), waiting + len(self.relay))
 

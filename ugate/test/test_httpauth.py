@@ -16,7 +16,8 @@ from twisted.cred.credentials import UsernamePassword
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import Cause, Phase, Refused
-from ugate.protocols.httpauth import basicLogin, basicValue
+from ugate.protocols.credentials import BearerToken
+from ugate.protocols.httpauth import basicLogin, basicValue, bearerLogin, loginFrom
 
 _plain = st.binary(max_size=30).filter(lambda b: all(c >= 32 and c != 127 for c in b))
 
@@ -68,13 +69,43 @@ class ReadTests(SynchronousTestCase):
         ):
             self.assertIsNone(basicLogin(value), value)
 
+    def test_bearer(self) -> None:
+        """
+        A token, with the path of a tenant before it or without; what cannot be one is none.
+        """
+        for value, token in (
+            (b"Bearer ugate_abc-DEF_019", b"ugate_abc-DEF_019"),
+            (b"bearer  alice/dev~ugate_x ", b"alice/dev~ugate_x"),
+            (b"BEARER a.b+c==", b"a.b+c=="),
+            (b"Bearer", None),
+            (b"Bearer ", None),
+            (b"Bearer a b", None),
+            (b"Bearer a=b", None),
+            (b"Bearer a@b", None),
+            (b"Bearer \xe9", None),
+            (b"Bearer a\n", None),
+            (b"Bearer " + b"a" * 2049, None),
+            (b"Bearera", None),
+            (b"Basic abc", None),
+        ):
+            login = bearerLogin(value)
+            self.assertEqual(login, None if token is None else BearerToken(token), value)
+
+    def test_either(self) -> None:
+        """
+        A login is of the scheme that it says.
+        """
+        self.assertEqual(loginFrom(b"Bearer abc"), BearerToken(b"abc"))
+        self.assertIsInstance(loginFrom(b"Basic YTpi"), UsernamePassword)
+        self.assertIsNone(loginFrom(b"Digest abc"))
+
     @given(st.binary())
     def test_anything(self, value: bytes) -> None:
         """
         No value is an error.
         """
-        basicLogin(b"Basic " + value)
-        basicLogin(value)
+        for scheme in (b"Basic ", b"Bearer ", b""):
+            loginFrom(scheme + value)
 
 
 class WriteTests(SynchronousTestCase):

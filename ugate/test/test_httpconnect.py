@@ -20,6 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import Cause, Phase, ProtocolError, Refused
 from ugate.interfaces import Auth, INegotiation, Step
+from ugate.protocols.credentials import BearerToken
 from ugate.protocols.httpconnect import ESTABLISHED, MAX_TRIES, HttpProxy
 from ugate.protocols.httphead import MAX_HEAD
 from ugate.stream import Principal, StreamInfo, Target
@@ -201,12 +202,26 @@ class LoginTests(SynchronousTestCase):
         """
         Other schemes, and what cannot be read, are no login; two are an error.
         """
-        for line in b"Proxy-Authorization: Bearer x\r\n", b"Proxy-Authorization: Basic ?\r\n":
+        for line in b"Proxy-Authorization: Digest x\r\n", b"Proxy-Authorization: Basic ?\r\n":
             sent, info, _, _ = drive(HttpProxy(BASE, Auth.OPTIONAL), [DB + line + b"\r\n"])
             self.assertIsNone(info)
             self.assertTrue(sent.startswith(b"HTTP/1.1 407 "))
         sent, _, _, _ = drive(HttpProxy(BASE, Auth.REQUIRED), [DB + GOOD + BAD + b"\r\n"])
         self.assertTrue(sent.startswith(b"HTTP/1.1 400 "))
+
+    def test_bearer(self) -> None:
+        """
+        A token is a login, too.
+        """
+        for chunks in splits(DB + b"Proxy-Authorization: Bearer alice~ugate_x\r\n\r\n"):
+            proxy = HttpProxy(BASE, Auth.REQUIRED)
+            step = Step()
+            for chunk in chunks:
+                step = proxy.receive(chunk)
+            self.assertEqual(step.credentials, BearerToken(b"alice~ugate_x"))
+            done = proxy.login(ALICE)
+            assert done.info is not None
+            self.assertEqual((done.done, done.info.principal), (True, ALICE))
 
     def test_tries(self) -> None:
         """
@@ -217,7 +232,7 @@ class LoginTests(SynchronousTestCase):
             self.assertIsNone(info)
             self.assertEqual(sent.count(b"HTTP/1.1 407 "), MAX_TRIES)
             self.assertEqual(sent.count(b"Connection: close"), 1)
-            self.assertEqual(error, "HTTP: The user name or the password is wrong.")
+            self.assertEqual(error, "HTTP: The user name, the password or the token is wrong.")
 
     def test_once(self) -> None:
         """

@@ -8,11 +8,12 @@ Tests for L{ugate.protocols.httplogin}.
 from __future__ import annotations
 
 from twisted.cred.credentials import ICredentials
-from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.error import UnauthorizedLogin, UnhandledCredentials
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.interfaces import Auth
+from ugate.protocols.credentials import BearerToken
 from ugate.protocols.httpauth import CHALLENGE
 from ugate.protocols.httplogin import MAX_TRIES, ProxyLogin
 from ugate.protocols.httpreply import Unserved
@@ -82,6 +83,28 @@ class LoginTests(SynchronousTestCase):
             self.assertEqual(reply.status, 407)
             self.assertEqual(reply.fields, ((b"Proxy-Authenticate", CHALLENGE),))
         self.assertEqual(self.who(login, GOOD), ALICE)
+
+    def test_bearer(self) -> None:
+        """
+        A token is a login, too; who knows no tokens finds none good.
+        """
+        tokens = {b"good": ALICE}
+
+        def known(credentials: ICredentials) -> Principal:
+            if isinstance(credentials, BearerToken) and credentials.token in tokens:
+                return tokens[credentials.token]
+            raise UnauthorizedLogin
+
+        login = ProxyLogin(Auth.REQUIRED, known, None)
+        self.assertEqual(self.who(login, b"Proxy-Authorization: Bearer good"), ALICE)
+        self.assertEqual(self.refused(login, b"Proxy-Authorization: Bearer bad").reply.status, 407)
+
+        def unknown(credentials: ICredentials) -> Principal:
+            raise UnhandledCredentials
+
+        login = ProxyLogin(Auth.REQUIRED, unknown, None)
+        self.assertEqual(self.refused(login, b"Proxy-Authorization: Bearer good").reply.status, 407)
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_requiredByMistake(self) -> None:
         """

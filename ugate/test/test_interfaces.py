@@ -29,10 +29,19 @@ from ugate.endpoints.direct import Direct
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.negotiated import NegotiatedClientEndpoint, NegotiatedServerEndpoint
 from ugate.endpoints.parsers import HopParser, ServerParser
-from ugate.gateway import Flows, Gateway, Inbound
+from ugate.flows import Flows
+from ugate.gateway import Gateway, Inbound
 from ugate.interfaces import Auth
 from ugate.leg import Leg
+from ugate.modules.admin import AdminModule
+from ugate.modules.agent import ModuleAgent
+from ugate.modules.http import HttpModule
+from ugate.modules.lazy import LazyModule
+from ugate.modules.loopback import LoopbackEndpoint
+from ugate.modules.remotes import RemotesModule
+from ugate.node import Node
 from ugate.protocols.auto import Auto, Fixed
+from ugate.protocols.credentials import BearerToken, PeerCertificate
 from ugate.protocols.httpconnect import HttpProxy
 from ugate.protocols.httpconnectclient import ConnectClient
 from ugate.protocols.proxyproto import ProxyHeader
@@ -43,10 +52,14 @@ from ugate.protocols.socks5client import Socks5Client
 from ugate.relay import Relay
 from ugate.stream import StreamInfo, Target
 from ugate.tenancy.config.commandline import CommandLineStore
+from ugate.tenancy.config.environment import EnvironmentStore
 from ugate.tenancy.config.files import FileStore
+from ugate.tenancy.config.sqlite import SQLiteStore
 from ugate.tenancy.config.stack import Stack
+from ugate.tenancy.config.whatif import WhatIf
+from ugate.tenancy.config.whole import Config
 from ugate.tenancy.egress import Egress, OwnListeners
-from ugate.tenancy.policy import KnownPrincipals
+from ugate.tenancy.policy import KnownPrincipals, RulesPolicy
 from ugate.tenancy.routes import Routes
 from ugate.tenancy.tenant import Tenant
 
@@ -105,8 +118,18 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.upstream._Through": BY_CLASS,
     "ugate.leg.Leg": Leg,
     "ugate.poll.Poll": BY_CLASS,
+    "ugate.modules.admin.AdminModule": AdminModule,
+    "ugate.modules.agent.ModuleAgent": lambda: ModuleAgent(tenant()),
+    "ugate.modules.agent._Here": BY_CLASS,
+    "ugate.modules.http.HttpModule": HttpModule,
+    "ugate.modules.lazy.LazyModule": lambda: LazyModule("hello", "ugate.test.test_modules_lazy:Greeter"),
+    "ugate.modules.loopback.LoopbackEndpoint": lambda: LoopbackEndpoint(REACTOR, None),
+    "ugate.modules.loopback.Side": BY_CLASS,
+    "ugate.modules.remotes.RemotesModule": RemotesModule,
     "ugate.protocols.auto.Auto": lambda: Auto(INFO, Auth.NONE, {}),
     "ugate.protocols.auto.Fixed": lambda: Fixed(INFO, Auth.NONE, TARGET, "tls"),
+    "ugate.protocols.credentials.BearerToken": lambda: BearerToken(b""),
+    "ugate.protocols.credentials.PeerCertificate": lambda: PeerCertificate(b""),
     "ugate.protocols.httpchannel.HttpForward": BY_CLASS,
     "ugate.protocols.httpconnect.HttpProxy": lambda: HttpProxy(INFO, Auth.NONE),
     "ugate.protocols.httpconnectclient.ConnectClient": lambda: ConnectClient(TARGET),
@@ -122,15 +145,23 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.protocols.socks4client.Socks4Client": lambda: Socks4Client(TARGET),
     "ugate.protocols.socks5.Socks5": lambda: Socks5(INFO, Auth.NONE),
     "ugate.protocols.socks5client.Socks5Client": lambda: Socks5Client(TARGET),
-    "ugate.pump.Pump": BY_CLASS,
+    "ugate.tenancy.listening.Held": BY_CLASS,
+    "ugate.node.Node": lambda: Node(REACTOR, Config()),
+    "ugate.splicingprocess.SplicingProcess": BY_CLASS,
     "ugate.stream.StreamInfo": lambda: INFO,
     "ugate.tenancy.config.commandline.CommandLineStore": CommandLineStore,
+    "ugate.tenancy.config.environment.EnvironmentStore": lambda: EnvironmentStore(environment={}),
     "ugate.tenancy.config.files.FileStore": lambda: FileStore("/nowhere.yaml"),
+    "ugate.tenancy.config.sqlite.SQLiteStore": lambda: SQLiteStore("/nowhere/nowhere.db"),
     "ugate.tenancy.config.stack.Stack": lambda: Stack([]),
+    "ugate.tenancy.config.whatif.WhatIf": lambda: WhatIf(Stack([])),
     "ugate.tenancy.egress.Egress": lambda: Egress(OwnListeners(), private=True),
     "ugate.tenancy.passwords.PasswordFile": BY_CLASS,
     "ugate.tenancy.passwords._Principals": BY_CLASS,
     "ugate.tenancy.policy.KnownPrincipals": KnownPrincipals,
+    "ugate.tenancy.policy.RulesPolicy": RulesPolicy,
+    "ugate.tenancy.portal.Logins": BY_CLASS,
+    "ugate.tenancy.portal._Realm": BY_CLASS,
     "ugate.tenancy.routes.Routes": lambda: Routes([]),
     "ugate.tenancy.tenant.Tenant": tenant,
     "ugate.testing.conversation.Conversation": BY_CLASS,

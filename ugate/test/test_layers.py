@@ -73,12 +73,22 @@ LAYERS = (
     # These two meet only in the interfaces.
     Layer("endpoints", ("ugate.endpoints",), ("values", "time", "protocols", "relay")),
     Layer("tenancy", ("ugate.tenancy",), ("values", "time", "protocols", "relay")),
-    Layer("gateway", ("ugate.gateway",), ("values", "time", "relay")),
+    Layer("gateway", ("ugate.gateway", "ugate.flows", "ugate.streams"), ("values", "time", "relay")),
     Layer(
         "assembly",
         (
             "ugate.modules",
             "ugate.node",
+            "ugate.tenants",
+            "ugate.tenantparts",
+            "ugate.explaining",
+            "ugate.storewatch",
+            "ugate.listenerstrings",
+            "ugate.listeners",
+            "ugate.services",
+            "ugate.journal",
+            "ugate.reload",
+            "ugate.logs",
             "ugate.tap",
             "ugate.cli",
             "ugate.testing",

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from ugate.errors import Cause
 from ugate.tenancy.passwordhashes import PasswordHash
-from ugate.test.meshes import HELLO, OPEN, PORT, WAYS, WELCOME, MeshCase
+from ugate.test.meshes import ALLOW, HELLO, OPEN, PORT, WAYS, WELCOME, MeshCase
 from ugate.testing import Blackhole, Conversation, Conversations, LostName, SlowReader, SplitWrites, Stall
 from ugate.testing.wire import CAPACITY
 
@@ -43,7 +43,7 @@ class StreamTests(MeshCase):
         """
         A client may choose the hops itself.
         """
-        self.mesh.gateway("gate2", listen={"main": OPEN})
+        self.mesh.gateway("gate2", listen={"main": OPEN}, policy=ALLOW)
         self.gates.append("gate2")
         asking = self.ask(f"socks:gate1:1080 -> connect:gate2:1080 -> tcp:db:{PORT}")
         self.mesh.flush()
@@ -69,7 +69,7 @@ class StreamTests(MeshCase):
         self.mesh.host("gate3", "192.0.2.3", "2001:db8::3")
         self.mesh.host("six", "2001:db8::6")
         self.mesh.serve("six", PORT, self.echoes, interface="::")
-        self.mesh.gateway("gate3", listen={"main": OPEN})
+        self.mesh.gateway("gate3", listen={"main": OPEN}, policy=ALLOW)
         self.gates.append("gate3")
         for prefix in ("socks", "connect"):
             for target in ("six", "[2001\\:db8\\:\\:6]"):
@@ -101,7 +101,7 @@ class StreamTests(MeshCase):
             with open(path, "w") as file:
                 file.write(text)
             os.chmod(path, 0o600)
-        self.build(1, listen={"main": "auto:tcp:1080"}, policy={"users": users})
+        self.build(1, listen={"main": "auto:tcp:1080"}, policy={"users": users, **ALLOW})
         for prefix in ("socks", "connect"):
             for path, isGood in ((good, True), (bad, False)):
                 asking = self.ask(f"{prefix}:gate1:1080:user=alice:passwordFile={path}:to=db\\:{PORT}")

@@ -8,7 +8,7 @@ several addresses, ways to fall back on.
 
 from __future__ import annotations
 
-from ugate.test.meshes import DB, HELLO, OPEN, PORT, WELCOME, MeshCase
+from ugate.test.meshes import ALLOW, DB, HELLO, OPEN, PORT, WELCOME, MeshCase
 from ugate.testing import Blackhole, Conversations, LostName, Refuse, Reset, SplitWrites, Stall
 
 UP = "socks:gate2:1080"
@@ -27,7 +27,9 @@ class ListenerTests(MeshCase):
         greeter = Conversations(b"220 ready\r\n")
         self.mesh.serve("db", 25, greeter)
         self.mesh.gateway(
-            "quiet", listen={"main": {"endpoint": "auto:tcp:1080:silent=db\\:25:wait=2", "open": True}}
+            "quiet",
+            listen={"main": {"endpoint": "auto:tcp:1080:silent=db\\:25:wait=2", "open": True}},
+            policy=ALLOW,
         )
         near = self.mesh.client("alice").connect("tcp:quiet:1080")
         self.mesh.advance(1.9)
@@ -52,7 +54,7 @@ class ListenerTests(MeshCase):
                 self.mesh.serve("db", 1, served)
                 listen = {"main": {"endpoint": "forward:proxyproto:tcp:5432:to=db\\:1", "open": True}}
                 routes = [{"match": "*", "via": "direct:proxyproto=v1"}]
-                self.mesh.gateway("front", listen=listen, routes=routes)
+                self.mesh.gateway("front", listen=listen, routes=routes, policy=ALLOW)
                 if split:
                     self.mesh.apply(SplitWrites(), "gate1", "front")
                 near = self.mesh.client("alice").connect(f"socks:gate1:1080:to=front\\:{PORT}", b"hello")
@@ -69,7 +71,9 @@ class ListenerTests(MeshCase):
         """
         A listener can have a target of its own.
         """
-        self.mesh.gateway("fixed", listen={"main": {"endpoint": "tcp:99", "to": f"db:{PORT}", "open": True}})
+        self.mesh.gateway(
+            "fixed", listen={"main": {"endpoint": "tcp:99", "to": f"db:{PORT}", "open": True}}, policy=ALLOW
+        )
         near = self.mesh.client("alice").connect("tcp:fixed:99", HELLO)
         self.mesh.flush()
         self.assertEqual(WELCOME, near.received)
@@ -119,7 +123,7 @@ class WayTests(MeshCase):
             {"match": "*", "via": "deny"},
         ]
         self.build(1, routes=routes)
-        self.mesh.gateway("gate2", listen={"main": OPEN})
+        self.mesh.gateway("gate2", listen={"main": OPEN}, policy=ALLOW)
         self.mesh.names["db.corp"] = (DB,)
         for target, isOpen in (("db", False), (DB, True), ("db.corp", True), ("other", False)):
             asking = self.ask(f"socks:gate1:1080:to={target}\\:{PORT}")
@@ -141,13 +145,13 @@ class WayTests(MeshCase):
             (Reset(after=3), 0),
         ):
             self.build(1, routes=[{"match": "*", "via": [UP, "direct"]}])
-            self.mesh.gateway("gate2", listen={"main": OPEN})
+            self.mesh.gateway("gate2", listen={"main": OPEN}, policy=ALLOW)
             self.mesh.apply(fault, "gate1", "gate2")
             asking = self.ask("connect:gate1:1080:timeout=60:to=db\\:5432")
             self.mesh.advance(wait)
             self.assertWell(asking, fault)
         self.build(1, routes=[{"match": "*", "via": [UP, "direct"]}])
-        self.mesh.gateway("gate2", listen={"main": OPEN})
+        self.mesh.gateway("gate2", listen={"main": OPEN}, policy=ALLOW)
         self.mesh.apply(Reset(after=20), "gate1", "gate2")
         asking = self.ask("socks5")
         self.mesh.flush()
@@ -163,7 +167,7 @@ class WayTests(MeshCase):
                 dial={"up": {"hops": UP, "retries": retries}},
                 routes=[{"match": "*", "via": "up"}],
             )
-            self.mesh.gateway("gate2", listen={"main": OPEN})
+            self.mesh.gateway("gate2", listen={"main": OPEN}, policy=ALLOW)
             for nth in (1, 2):
                 self.mesh.apply(Refuse(), "gate1", "gate2", nth)
             asking = self.ask("socks5")

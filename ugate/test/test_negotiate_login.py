@@ -8,7 +8,7 @@ Tests for L{ugate.protocols.negotiate}: credentials.
 from __future__ import annotations
 
 from twisted.cred.credentials import UsernamePassword
-from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.error import UnauthorizedLogin, UnhandledCredentials
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 
@@ -105,7 +105,7 @@ class LoginTests(NegotiateTestCase):
         """
         A login that fails later is a bad one; why it could not be checked is logged.
         """
-        for error, logged in ((UnauthorizedLogin(), 0), (OSError("no disk"), 1)):
+        for error, logged in ((UnauthorizedLogin(), 0), (UnhandledCredentials(), 0), (OSError("no disk"), 1)):
             self.setUp()
             self.later().errback(error)
             self.assertEqual(self.said(), b"denied\n")

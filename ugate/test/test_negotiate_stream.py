@@ -259,6 +259,7 @@ class DetachTests(UpTestCase):
         detached = detachable.detach()
         self.assertIs(detached.socket, self.bare.socket)
         self.assertEqual((detached.unread, detached.unsent), (b"unread", b"unsent"))
+        self.assertEqual(detached.waiting, "a poll")
         self.host.dataReceived(b"late")
         self.host.silent()
         self.host.begin()
@@ -278,6 +279,7 @@ class DetachTests(UpTestCase):
         stream.act = lambda stream: taken.append(IDetachable(stream.transport).detach())
         self.up(b"rest ")
         self.assertEqual((taken[0].unread, stream.events), (b"rest unread", ["made"]))
+        self.assertEqual((taken[0].unsent, taken[0].waiting), (b"unsent", "a poll"))
 
     def test_inOpened(self) -> None:
         """

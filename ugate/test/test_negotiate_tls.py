@@ -43,7 +43,11 @@ class InsideTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.mesh = MemoryMesh()
-        self.mesh.gateway("gate", listen={"main": {"endpoint": "socks:tcp:1080", "open": True}})
+        self.mesh.gateway(
+            "gate",
+            listen={"main": {"endpoint": "socks:tcp:1080", "open": True}},
+            policy={"rules": [{"action": "allow"}]},
+        )
         certificate = KeyPair.generate().selfSignedCert(1, CN="db")
         reactor: Any = self.mesh.host("db").reactor
         self.served = Conversations()

@@ -147,7 +147,6 @@ class LoginTests(ListenerCase):
         server, line = self.connect(self.socks(self.tenant(Portal(object())), interface=""))  # type: ignore[arg-type]
         server.dataReceived(HELLO_LOGIN + LOGIN + REQUEST)
         self.assertEqual((line.take()[2:3], self.streams.made), (b"\x01", []))
-        self.assertEqual(len(self.flushLoggedErrors()), 1)
 
     def test_noPortal(self) -> None:
         """

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.logger import capturedLogs, formatEvent
 
-from ugate import node as nodeModule
+from ugate import listeners as listenersModule
 from ugate.node import ANYONE, OPERATOR, Node
 from ugate.stream import Principal
 from ugate.tenancy.config.schema import Listener
@@ -113,12 +113,12 @@ class StartTests(NodeCase):
             def listen(self, factory: object) -> Deferred[Any]:
                 return listening
 
-        real = nodeModule.listenerEndpoint
+        real = listenersModule.listenerEndpoint
 
         def endpointFor(tenant: Any, name: str, listener: Listener) -> Any:
             return Slow() if name == "slow" else real(tenant, name, listener)
 
-        self.patch(nodeModule, "listenerEndpoint", endpointFor)
+        self.patch(listenersModule, "listenerEndpoint", endpointFor)
         node = self.start(self.config({"slow": f"auto:{LOCAL}", "main": f"auto:{LOCAL}"}))
         with capturedLogs() as events:
             listening.errback(OSError("no onions today"))

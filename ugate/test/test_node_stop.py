@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 
-from ugate import node as nodeModule
+from ugate import listeners as listenersModule
 from ugate.errors import Denied
 from ugate.node import Node
 from ugate.tenancy.config.schema import Listener
@@ -223,7 +223,7 @@ class StdioTests(NodeCase):
             replaced: Any = endpoint
             replaced._stdio = make
 
-        self.patch(nodeModule, "serveOnce", serveOnce)
+        self.patch(listenersModule, "serveOnce", serveOnce)
 
     def one(self, text: str, more: dict[str, str | Listener] | None = None) -> tuple[Node, FakeStdio]:
         """

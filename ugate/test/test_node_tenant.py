@@ -179,9 +179,9 @@ class TenantTests(NodeCase):
         """
         config = self.config({}, {"slow": Dial("socks:192.0.2.1:1080", timeout=50)}, connect=5.0)
         node = Node(self.reactor, config, threads=0)
-        self.assertEqual(node.flows.dialing._seconds, 150)
+        self.assertEqual(node.flows.dialing.seconds, 150)
         node = Node(self.reactor, self.config({}, connect=5.0), threads=0)
-        self.assertEqual(node.flows.dialing._seconds, 15)
+        self.assertEqual(node.flows.dialing.seconds, 15)
 
     def test_settingsOfFlows(self) -> None:
         """
@@ -199,12 +199,12 @@ class TenantTests(NodeCase):
         self.assertEqual(
             explain(tenant, Target("192.0.2.1", 80)),
             [
-                "policy: operator (local) may",
+                "policy: operator (local) may, since no rule says otherwise",
                 "route 1 of 1: * via direct, since no route says otherwise",
                 "  connect to 192.0.2.1:80 from here, within 10 s",
             ],
         )
-        (said,) = explain(tenant, Target("192.0.2.1", 80), None)  # type: ignore[arg-type]
+        *_, said = explain(tenant, Target("192.0.2.1", 80), None)  # type: ignore[arg-type]
         self.assertIn("denied by policy (nobody knows who asks)", said)
 
     def test_ownListeners(self) -> None:

@@ -7,10 +7,12 @@ The reactor of a tenant.
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from zope.interface import implementer, providedBy
 
+from twisted.internet import tcp
 from twisted.internet.endpoints import TCP4ClientEndpoint, clientFromString, serverFromString
 from twisted.internet.interfaces import (
     IReactorFDSet,
@@ -25,12 +27,17 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from ugate.accepting import Port
 from ugate.endpoints.negotiated import NegotiatedServerEndpoint
 from ugate.errors import Denied
-from ugate.interfaces import IEgress, ITenant
+from ugate.interfaces import IDetachable, IEgress, ITenant
+from ugate.poll import Poll, asSocketReactor
 from ugate.tenancy.policy import KnownPrincipals
-from ugate.tenancy.reactor import TenantReactor
-from ugate.tenancy.tenant import Tenant
+from ugate.tenancy.reactor import BACKLOG, TenantReactor
+from ugate.tenancy.tenant import Around, Tenant
+from ugate.test.dialfakes import Recorders
+from ugate.test.pollfakes import Guest
+from ugate.test.socketfakes import SocketTestCase
 
 
 @implementer(IEgress)
@@ -141,3 +148,92 @@ class TenantReactorTests(SynchronousTestCase):
         self.reactor.listenTCP(1080, Factory())
         self.assertEqual(self.real.tcpServers[0][0], 1080)
         self.assertRaises(AttributeError, getattr, self.reactor, "colour")
+
+
+class WaitingTests(SocketTestCase):
+    """
+    Where the descriptors of a tenant wait.
+    """
+
+    def setUp(self) -> None:
+        # Twisted keeps it for as long as the process runs.
+        tcp._reservedFD.reserve()
+        super().setUp()
+        self.asked = 0
+        self.poll: Poll | None = Poll(asSocketReactor(self.reactor))
+        self.reactor.listenTCP = lambda *args: args  # type: ignore[attr-defined]
+        self.reactor.connectTCP = None  # type: ignore[attr-defined]
+        self.guest = Guest()
+        real: Any = self.reactor
+        self.tenant: Any = Tenant(real, KnownPrincipals(), around=Around(real, poll=self.ask))
+
+    def ask(self) -> Poll | None:
+        """
+        What waits in the reactor's place.
+        """
+        self.asked += 1
+        return self.poll
+
+    def stop(self) -> None:
+        self.guest.close()
+        if self.poll is not None:
+            self.poll.stop()
+
+    def test_inThePoll(self) -> None:
+        """
+        They wait in the poll, for what clients ask as for the hops.
+        """
+        assert self.poll is not None
+        for reactor in (self.tenant.reactor, self.tenant.hopReactor):
+            self.assertEqual(self.asked, 0)
+            reactor.addReader(self.guest)
+            reactor.addWriter(self.guest)
+            self.assertEqual(self.reactor.getReaders(), [self.poll])
+            self.assertEqual(self.poll._guests, {self.guest.fileno(): self.guest})
+            reactor.removeWriter(self.guest)
+            self.assertIs(reactor.leave(self.guest), self.poll)
+            self.poll.addReader(self.guest)
+            reactor.removeReader(self.guest)
+            # It is asked once, when it is first wanted.
+            self.assertEqual((self.poll._guests, self.asked), ({}, 1))
+            self.asked = 0
+
+    def test_inTheReactor(self) -> None:
+        """
+        Without one they wait in the reactor.
+        """
+        assert self.poll is not None
+        self.poll.stop()
+        self.poll = None
+        reactor = self.tenant.reactor
+        reactor.addReader(self.guest)
+        reactor.addWriter(self.guest)
+        self.assertEqual((self.reactor.getReaders(), self.reactor.getWriters()), ([self.guest], [self.guest]))
+        self.assertRaises(AttributeError, getattr, reactor, "leave")
+        reactor.removeReader(self.guest)
+        reactor.removeWriter(self.guest)
+        self.assertEqual(self.reactor.getReaders(), [])
+        self.assertEqual(reactor.listenTCP(1080, "factory", 7, "::1"), (1080, "factory", 7, "::1"))
+
+    def test_listens(self) -> None:
+        """
+        A port and what it accepts wait in the poll, with as much room as on other
+        reactors.
+        """
+        assert self.poll is not None
+        factory = Recorders()
+        port = self.tenant.reactor.listenTCP(0, factory, interface="127.0.0.1")
+        self.assertIsInstance(port, Port)
+        self.assertEqual((port.backlog, port.reactor), (BACKLOG, self.tenant.reactor))
+        client = socket.create_connection(("127.0.0.1", port.getHost().port))
+        self.until(lambda: factory.made, "the connection")
+        self.assertEqual(self.reactor.getReaders(), [self.poll])
+        transport: Any = factory.made[0].transport
+        self.assertEqual(list(self.poll._guests.values()), [port, transport])
+        detached = IDetachable(transport).detach()
+        self.assertIs(detached.waiting, self.poll)
+        detached.socket.close()
+        client.close()
+        port.stopListening()
+        self.reactor.advance(0)
+        self.assertEqual(self.poll._guests, {})

@@ -135,9 +135,11 @@ class PrincipalTests(SynchronousTestCase):
 
     def test_text(self) -> None:
         """
-        It is written as its name.
+        It is written as its name, and whose it is if not the node's own.
         """
         self.assertEqual(str(Principal("alice", "password")), "alice")
+        self.assertEqual(str(Principal("alice", "password", "root")), "alice")
+        self.assertEqual(str(Principal("bob", "token", "alice/dev")), "bob@alice/dev")
 
 
 class StreamInfoTests(SynchronousTestCase):

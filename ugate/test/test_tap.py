@@ -23,9 +23,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate import limits, tap, welcome
 from ugate.node import Node
-from ugate.tap import Options, cutBySignal, makeService, speaksOnStdio
+from ugate.tap import Options, cutBySignal, handleSignals, makeService, speaksOnStdio, usageOf
 from ugate.tenancy.config.schema import Listener
+from ugate.tenancy.config.schema import Node as Settings
 from ugate.tenancy.config.whole import Config
+from ugate.tenancy.usage import Usage, UsageFile
 from ugate.test.nodefakes import Ports
 
 TEN = """\
@@ -263,10 +265,30 @@ class CheckTests(TapCase):
         """
         self.assertEqual(self.ends("--explain", "db.corp:5432", "--route", "*.corp=socks:proxy:1080"), 0)
         lines = self.out.getvalue().split("\n")
-        self.assertEqual(lines[0], "policy: operator (local) may")
+        self.assertEqual(lines[0], "policy: operator (local) may, since no rule says otherwise")
         self.assertEqual(lines[1], "route 1 of 2: *.corp via socks:proxy:1080")
         self.assertIn("proxy:1080", lines[2])
         self.assertEqual(self.err.getvalue(), "")
+
+    def test_explainTenant(self) -> None:
+        """
+        For a tenant: what comes in by its listener.
+        """
+        path = self.write(
+            "tenants:\n  alice:\n    hosts: ['*.alice.example']\n"
+            "    policy: {rules: [{action: deny, target: '*:25', reason: no mail}]}\n"
+        )
+        self.assertEqual(self.ends("--config", path, "--explain", "9.9.9.9:25", "--tenant", "alice"), 0)
+        lines = self.out.getvalue().split("\n")
+        self.assertEqual(lines[0], "tenant: alice")
+        self.assertIn("may not, by rule 1 of 1", lines[1])
+        self.assertIn("no mail", lines[2])
+        self.out.truncate(0)
+        self.out.seek(0)
+        self.assertEqual(self.ends("--config", path, "--explain", "x.alice.example:80"), 0)
+        self.assertTrue(self.out.getvalue().startswith("tenant: alice\n"))
+        self.assertEqual(self.ends("--config", path, "--explain", "x:1", "--tenant", "alise"), 1)
+        self.assertIn("there is no tenant 'alise'; did you mean 'alice'?", self.err.getvalue())
 
     def test_explainForbidden(self) -> None:
         """
@@ -381,6 +403,94 @@ class ServiceTests(TapCase):
             handler(number, None)
         self.assertEqual(calls, [cut, cut])
         self.assertIn("another Ctrl-C or SIGTERM", formatEvent(events[-1]))
+
+    def test_signals(self) -> None:
+        """
+        SIGHUP reloads; SIGTERM stops, once, and is then no reason for the end of the process.
+        """
+        handlers: dict[int, Callable[[int, object], None]] = {}
+        self.patch(signal, "signal", handlers.__setitem__)
+        calls: list[Any] = []
+
+        class Reactor:
+            running = True
+
+            def callFromThread(self, call: Callable[..., None], *args: Any) -> None:
+                calls.append((call, args))
+
+            def stop(self) -> None:
+                self.running = False
+                calls.append("stop")
+
+        class Reloads:
+            stdio = False
+
+            def reload(self, trigger: str) -> None:
+                calls.append(trigger)
+
+        handleSignals(Reactor(), Reloads(), lambda: True)
+        self.assertEqual(set(handlers), {signal.SIGHUP, signal.SIGTERM})
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            handlers[number](number, None)
+        self.assertEqual(len(calls), 2)
+        for call, args in list(calls):
+            call(*args)
+            call(*args)
+        self.assertEqual(calls[2:], ["SIGHUP", "SIGHUP", "stop"])
+
+    def test_hangup(self) -> None:
+        """
+        Without the terminal that it was started on it stops; and a stream on standard input ends by
+        that signal, as ever.
+        """
+        handlers: dict[int, Callable[[int, object], None]] = {}
+        self.patch(signal, "signal", handlers.__setitem__)
+        calls: list[Any] = []
+
+        class Reactor:
+            running = True
+            callFromThread = staticmethod(lambda call, *args: call(*args))
+            stop = staticmethod(lambda: calls.append("stop"))
+
+        class Some:
+            stdio = False
+            reload = staticmethod(calls.append)
+
+        terminal = [True, True, False]
+        handleSignals(Reactor(), Some(), lambda: terminal.pop(0))
+        for _ in range(2):
+            handlers[signal.SIGHUP](signal.SIGHUP, None)
+        self.assertEqual(calls, ["SIGHUP", "stop"])
+        handlers.clear()
+        Some.stdio = True
+        handleSignals(Reactor(), Some(), lambda: False)
+        self.assertEqual(set(handlers), {signal.SIGTERM})
+
+    def test_usage(self) -> None:
+        """
+        The bytes of the month are kept where the configuration says, or systemd; else nowhere.
+        """
+        self.patch(os, "environ", {})
+        self.assertIs(type(usageOf(reactor, Config())), Usage)
+        self.patch(os, "environ", {"STATE_DIRECTORY": "/var/lib/ugate:/other"})
+        usage = usageOf(reactor, Config())
+        assert isinstance(usage, UsageFile)
+        self.assertEqual(usage.path, "/var/lib/ugate/usage.json")
+        usage = usageOf(reactor, Config(node=Settings(state="/srv")))
+        assert isinstance(usage, UsageFile)
+        self.assertEqual(usage.path, "/srv/usage.json")
+
+    def test_json(self) -> None:
+        """
+        With logs for programs there is a service around the node, if twistd is there.
+        """
+        path = self.write("node: {log: json}\n")
+        options = self.parse("--config", path)
+        self.assertIsInstance(makeService(options), Node)
+        parent: Any = {"nodaemon": True}
+        options.parent = parent
+        service: Any = makeService(options)
+        self.assertEqual([type(each) for each in service], [Node])
 
     def test_signalsAreTheNodes(self) -> None:
         """

@@ -36,6 +36,7 @@ from ugate.tenancy.config.mistakes import ConfigError
 from ugate.testing import Conversations, MemoryMesh, MeshError
 from ugate.testing.wire import CAPACITY
 
+ALLOW = {"rules": [{"action": "allow"}]}
 OPEN = {"endpoint": "auto:tcp:1080", "open": True}
 LOCAL = "auto:tcp:1080:interface=127.0.0.1"
 
@@ -48,7 +49,11 @@ socket.socket = never
 mesh = MemoryMesh()
 served = Conversations(b"hello")
 mesh.serve("db", 5432, served)
-mesh.gateway("gate", listen={"main": {"endpoint": "auto:tcp:1080", "open": True}})
+mesh.gateway(
+    "gate",
+    listen={"main": {"endpoint": "auto:tcp:1080", "open": True}},
+    policy={"rules": [{"action": "allow"}]},
+)
 near = mesh.client("app").connect("socks:gate:1080:to=db\\\\:5432")
 back = mesh.client("app").connect("socks:gate:1080:to=gate\\\\:1080")
 mesh.flush()
@@ -247,7 +252,7 @@ class GatewayTests(SynchronousTestCase):
         A configuration is checked as that of a file is.
         """
         listen = {"main": "auto:tcp:nowhere", "bad name": "socks:tcp:1"}
-        error = self.assertRaises(ConfigError, self.mesh.gateway, "gate", listen=listen)
+        error = self.assertRaises(ConfigError, self.mesh.gateway, "gate", listen=listen, policy=ALLOW)
         self.assertEqual(2, len(error.mistakes))
         self.assertIn("listen main", str(error))
         self.assertRaises(ListenRefused, self.mesh.gateway, "gate", listen={"main": "auto:tcp:1080"})
@@ -272,7 +277,7 @@ class GatewayTests(SynchronousTestCase):
         """
         served = Conversations()
         self.mesh.serve("db", 5432, served)
-        gate = self.mesh.gateway("gate", listen={"main": OPEN})
+        gate = self.mesh.gateway("gate", listen={"main": OPEN}, policy=ALLOW)
         near = self.mesh.client("app").connect("socks:gate:1080:to=db\\:5432", b"hello")
         self.mesh.flush()
         (stream,) = gate.relay
@@ -288,7 +293,7 @@ class GatewayTests(SynchronousTestCase):
         """
         self.mesh.host("gate", "192.0.2.1", "2001:db8::1")
         listen = {"four": OPEN, "six": {"endpoint": r"auto:tcp6:1080", "open": True}}
-        self.mesh.gateway("gate", listen=listen)
+        self.mesh.gateway("gate", listen=listen, policy=ALLOW)
         for target in ("gate", "192.0.2.1", "127.0.0.1", "[2001\\:db8\\:\\:1]", "[\\:\\:1]"):
             near = self.mesh.client("app").connect(f"socks:192.0.2.1:1080:to={target}\\:1080")
             self.mesh.flush()
@@ -301,7 +306,7 @@ class GatewayTests(SynchronousTestCase):
         """
         served = Conversations()
         self.mesh.serve("db", 5432, served)
-        self.mesh.gateway("gate", listen={"main": OPEN}, node={"drain": 5})
+        self.mesh.gateway("gate", listen={"main": OPEN}, policy=ALLOW, node={"drain": 5})
         near = self.mesh.client("app").connect("socks:gate:1080 -> tcp:db:5432")
         self.mesh.flush()
         self.assertTrue(near.isOpen)

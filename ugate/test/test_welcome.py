@@ -112,7 +112,7 @@ class LinesTests(NodeCase):
         self.assertEqual(self.lines("auto:unix:/run/ugate"), ["main: listening on unix:/run/ugate"])
         node = self.start(self.config({"main": "auto:unix:/run/ugate"}))
         port: Any = node.ports["main"]
-        port.address = UNIXAddress(b"\0ugate")
+        port.place.port.address = UNIXAddress(b"\0ugate")
         self.assertEqual(list(lines(node)), ["main: listening on unix:@ugate"])
 
     def test_noNcat(self) -> None:
@@ -178,7 +178,7 @@ class GreetTests(NodeCase):
         But not between the bytes of a stream.
         """
         node = self.start(self.config({"main": "auto:tcp:1080:interface=127.0.0.1"}))
-        node.stdio = True
+        node._listeners.stdio = True
         self.assertEqual(self.greeted(node), "")
 
     def test_nowhere(self) -> None:

@@ -9,7 +9,8 @@ Several hosts, with gateways on them, in one process and without a socket.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.interfaces import (
@@ -25,12 +26,14 @@ from ugate.endpoints.chain import isChain
 from ugate.endpoints.clients import clientFromChain
 from ugate.node import Node
 from ugate.tap import checkWhole
+from ugate.tenancy.config.kinds import BUILTIN
 from ugate.tenancy.config.stack import Stack
-from ugate.tenancy.config.whole import Config, readConfig
+from ugate.tenancy.config.whole import readConfigs
+from ugate.tenancy.egress import OwnListeners
 from ugate.testing.applied import Applied
 from ugate.testing.conversation import Conversation
 from ugate.testing.faults import Fault, LostName
-from ugate.testing.network import LOOPBACK, Machine, Network, wildcard
+from ugate.testing.network import Machine, Network
 from ugate.testing.reactor import HostReactor
 from ugate.testing.store import ValueStore
 from ugate.testing.turns import MeshError
@@ -39,6 +42,8 @@ TURNS: Final = 20_000
 """Turns after which something that goes on is taken for an endless loop."""
 
 _NOTHING: Final[Mapping[str, object]] = {}
+_NOBODY: Final[Mapping[str, Mapping[str, object]]] = {}
+_EVERYBODY: Final[Mapping[str, object]] = {"rules": [{"action": "allow"}]}
 
 
 class Host:
@@ -166,12 +171,16 @@ class MemoryMesh:
         listen: Mapping[str, object],
         dial: Mapping[str, object] = _NOTHING,
         routes: Sequence[Mapping[str, object]] = (),
-        policy: Mapping[str, object] = _NOTHING,
+        policy: Mapping[str, object] = _EVERYBODY,
         node: Mapping[str, object] = _NOTHING,
+        tenants: Mapping[str, Mapping[str, object]] = _NOBODY,
     ) -> Node:
         """
         Start a gateway on a host, with what a configuration file would hold.
 
+        Its C{node.store} can be changed, and then it reloads.
+
+        @param policy: without one, whoever is known may go anywhere.
         @raise ConfigError: the configuration has mistakes; all are named.
         @raise ListenRefused: a listener may not start, and why.
         @raise MeshError: the host has a gateway, or somebody else listens there.
@@ -179,34 +188,20 @@ class MemoryMesh:
         if name in self.gateways:
             raise MeshError(f"host {name} has a gateway already: one gateway can have many listeners")
         reactor = self.host(name).reactor
-        config = self._read(reactor, ValueStore(listen, dial, routes, policy, node))
-        gateway = Node(reactor, config)
+        store = ValueStore(listen, dial, routes, policy, node, tenants)
+        read = partial(readConfigs, Stack([store]), stringChecks(reactor), BUILTIN)
+        configs = read()
+        checkWhole(reactor, configs)
+        owns = reactor.machine.owns
+        own = OwnListeners(lambda address: owns(str(address)))
+        gateway = Node(reactor, configs, read=read, store=store, own=own)
         try:
             gateway.privilegedStartService()
         except SystemExit as e:
             raise MeshError(f"host {name}: {e}") from e
         gateway.startService()
-        for port in gateway.ports.values():
-            self._own(gateway, port.getHost())
         self.gateways[name] = gateway
         return gateway
-
-    def _read(self, reactor: HostReactor, store: ValueStore) -> Config:
-        config = readConfig(Stack([store]), stringChecks(reactor))
-        checkWhole(reactor, config)
-        return config
-
-    def _own(self, gateway: Node, address: Any) -> None:
-        """
-        Name the addresses that a listener on all of them has: the gateway would ask
-        this machine, and not its host, which they are.
-        """
-        where = getattr(address, "host", "")
-        if where and where == wildcard(where):
-            gateway.own.remove(where, address.port)
-            family = [each for each in gateway.reactor.machine.addresses if wildcard(each) == where]
-            for own in (*family, LOOPBACK[where == "::"]):
-                gateway.own.add(own, address.port)
 
     def client(self, name: str) -> Client:
         """

@@ -62,7 +62,7 @@ class MemoryPort:
         self._network = network
         self._machine = machine
         self._where = where
-        self._factory = factory
+        self.factory = factory
         self._listening = False
 
     def startListening(self) -> None:
@@ -76,7 +76,7 @@ class MemoryPort:
             raise CannotListenError(interface, port, OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE)))
         self._listening = True
         self._machine.listeners[self._where] = self._accept
-        self._factory.doStart()
+        self.factory.doStart()
 
     def stopListening(self) -> Deferred[None]:
         """
@@ -85,7 +85,7 @@ class MemoryPort:
         if self._listening:
             self._listening = False
             del self._machine.listeners[self._where]
-            self._factory.doStop()
+            self.factory.doStop()
         return succeed(None)
 
     def getHost(self) -> IAddress:
@@ -103,7 +103,7 @@ class MemoryPort:
         if not self._listening:
             transport.end.close(reset=True)
             return
-        transport.start(self._factory.buildProtocol(transport.getPeer()))
+        transport.start(self.factory.buildProtocol(transport.getPeer()))
 
     def __str__(self) -> str:
         return f"{self._machine.name} {inWords(self.getHost())}"

@@ -12,42 +12,73 @@ from collections.abc import Callable, Mapping, Sequence
 
 from zope.interface import implementer
 
-from ugate.interfaces import IConfigStore
-from ugate.tenancy.config.sections import KINDS, ONLY, ROOT
+from ugate.interfaces import IWritableStore
+from ugate.tenancy.config.callbacks import Callbacks
+from ugate.tenancy.config.sections import (
+    DELEGATED,
+    KINDS,
+    ONLY,
+    ROOT,
+    Kind,
+    Order,
+    childPath,
+    isWithin,
+    parentPath,
+)
+
+_MODULE = Kind(Order.NAMED)
 
 
-@implementer(IConfigStore)
+@implementer(IWritableStore)
 class ValueStore:
     """
-    The sections of the root tenant, of the shapes that a file would have.
+    Sections of the shapes that a file would have, which can be changed.
 
     @since: ugate NEXT
     """
 
     def __init__(
         self,
-        listen: Mapping[str, object],
-        dial: Mapping[str, object],
-        routes: Sequence[Mapping[str, object]],
-        policy: Mapping[str, object],
-        node: Mapping[str, object],
+        listen: Mapping[str, object] = {},
+        dial: Mapping[str, object] = {},
+        routes: Sequence[Mapping[str, object]] = (),
+        policy: Mapping[str, object] = {},
+        node: Mapping[str, object] = {},
+        tenants: Mapping[str, Mapping[str, object]] = {},
+        modules: Mapping[str, Mapping[str, object]] = {},
     ) -> None:
         """
         See C{ugate.tenancy.config.schema} for what each may hold.
+
+        @param tenants: what stands in each other, as in a file.
+        @param modules: sections by kind and name.
         """
-        self._sections: dict[str, dict[str, Mapping[str, object]]] = {
-            "listen": _named("listen", listen),
-            "dial": _named("dial", dial),
-            "routes": {str(number): route for number, route in enumerate(routes, 1)},
-            "policy": {ONLY: policy} if policy else {},
-            "node": {ONLY: node} if node else {},
-        }
+        self._sections: dict[str, dict[str, dict[str, Mapping[str, object]]]] = {}
+        self._callbacks = Callbacks()
+        own = {"listen": listen, "dial": dial, "routes": routes, "policy": policy, "node": node}
+        self._fill(ROOT, {**own, "tenants": tenants, **modules})
+
+    def _fill(self, tenant: str, document: Mapping[str, object]) -> None:
+        own = self._sections.setdefault(tenant, {})
+        for kind, value in document.items():
+            order = KINDS.get(kind, _MODULE).order
+            sections = own.setdefault(kind, {})
+            if order is Order.LISTED and isinstance(value, Sequence):
+                sections.update({str(number): route for number, route in enumerate(value, 1)})
+            elif order is Order.SINGLE and isinstance(value, Mapping) and value:
+                sections[ONLY] = value
+            elif order is Order.NAMED and isinstance(value, Mapping):
+                for name, each in value.items():
+                    sections[name] = each if isinstance(each, Mapping) else {KINDS[kind].short: each}
+        for name, each in own.get("tenants", {}).items():
+            own["tenants"][name] = {key: each[key] for key in each if key in DELEGATED}
+            self._fill(childPath(tenant, name), {key: each[key] for key in each if key not in DELEGATED})
 
     def names(self, tenant: str, kind: str) -> list[str]:
         """
         The names of the sections of one kind, in order.
         """
-        return list(self._sections.get(kind, ())) if tenant == ROOT else []
+        return list(self._sections.get(tenant, {}).get(kind, ()))
 
     def section(self, tenant: str, kind: str, name: str) -> Mapping[str, object]:
         """
@@ -55,20 +86,35 @@ class ValueStore:
 
         @raise KeyError: there is none of that name.
         """
-        if tenant != ROOT:
+        return self._sections[tenant][kind][name]
+
+    def put(self, tenant: str, kind: str, name: str, section: Mapping[str, object]) -> None:
+        """
+        See L{IWritableStore.put}.
+        """
+        parent = parentPath(tenant)
+        if parent is not None and tenant.rpartition("/")[2] not in self.names(parent, "tenants"):
             raise KeyError(tenant)
-        return self._sections[kind][name]
+        sections = self._sections.setdefault(tenant, {}).setdefault(kind, {})
+        if not name and KINDS.get(kind, _MODULE).order is Order.LISTED:
+            name = str(1 + max(map(int, sections), default=0))
+        sections[name] = section
+        self._callbacks.call(frozenset({tenant}))
 
-    def changed(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def delete(self, tenant: str, kind: str, name: str) -> None:
         """
-        It never changes.
+        See L{IWritableStore.delete}.
         """
-        return lambda: None
+        del self._sections[tenant][kind][name]
+        gone = set()
+        if kind == "tenants":
+            gone = {path for path in self._sections if isWithin(path, childPath(tenant, name))}
+            for path in gone:
+                del self._sections[path]
+        self._callbacks.call(frozenset({tenant, *gone}))
 
-
-def _named(kind: str, sections: Mapping[str, object]) -> dict[str, Mapping[str, object]]:
-    short = KINDS[kind].short
-    return {
-        name: section if isinstance(section, Mapping) else {short: section}
-        for name, section in sections.items()
-    }
+    def changed(self, callback: Callable[[frozenset[str] | None], None]) -> Callable[[], None]:
+        """
+        Call back after each C{put} and C{delete}.
+        """
+        return self._callbacks.add(callback)

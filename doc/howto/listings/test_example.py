@@ -43,7 +43,11 @@ class ReportTests(SynchronousTestCase):
         self.mesh = MemoryMesh()
         self.db = Conversations()
         self.mesh.serve("db", 5432, self.db)
-        self.mesh.gateway("gate", listen={"main": {"endpoint": "auto:tcp:1080", "open": True}})
+        self.mesh.gateway(
+            "gate",
+            listen={"main": {"endpoint": "auto:tcp:1080", "open": True}},
+            policy={"rules": [{"action": "allow"}]},
+        )
 
     def test_report(self):
         result = Deferred.fromCoroutine(report(self.mesh.host("app").reactor, WHERE))

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_config_check -*-
+# -*- test-case-name: ugate.test.test_config_check,ugate.test.test_config_forms -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -17,8 +18,21 @@ from msgspec import inspect
 
 from ugate.errors import UgateError
 from ugate.tenancy.config.mistakes import Mistake, meant, oneOf, suggestion
+from ugate.tenancy.config.schema import Secret
 from ugate.tenancy.config.shapes import bare, shape
-from ugate.tenancy.config.tree import Scalar, Series, Table, Unread, Written, found, isEmpty, plainValue
+from ugate.tenancy.config.sizes import sizeOf
+from ugate.tenancy.config.tree import (
+    Place,
+    Scalar,
+    Series,
+    Source,
+    Table,
+    Unread,
+    Written,
+    found,
+    isEmpty,
+    plainValue,
+)
 
 Checks: TypeAlias = Mapping[str, Callable[[str], object]]
 """
@@ -70,14 +84,17 @@ class Reading:
         """
         if isinstance(written, Unread):
             return BAD
-        plain, _ = bare(wanted)
+        plain, extra = bare(wanted)
         if isinstance(plain, inspect.UnionType):
             member = self._member(written, plain)
             return self._wrong(written, wanted, path) if member is None else self.read(written, member, path)
         if isinstance(plain, inspect.StructType) and isinstance(written, Table):
-            return self._struct(written, plain, path)
-        if isinstance(plain, (inspect.VarTupleType, inspect.ListType)) and isinstance(written, Series):
-            return self._series(written, plain, path)
+            return (self._secret if plain.cls is Secret else self._struct)(written, plain, path)
+        if isinstance(plain, (inspect.VarTupleType, inspect.ListType)):
+            if isinstance(written, Scalar) and "one" in extra and not isEmpty(written):
+                written = Series(written.place, (written,))
+            if isinstance(written, Series):
+                return self._series(written, plain, path)
         if isinstance(plain, inspect.DictType) and isinstance(written, Table):
             return self._dict(written, plain, path)
         if isinstance(written, Scalar) and (type(plain) in _LEAVES or isinstance(plain, inspect.LiteralType)):
@@ -105,6 +122,10 @@ class Reading:
     def _wrong(self, written: Written, wanted: inspect.Type, path: str) -> object:
         hint = ""
         plain, extra = bare(wanted)
+        if isSecret(plain) and not isEmpty(written):
+            # It may be the secret itself.
+            self.mistakes.append(Mistake(unshown(written.place), f"{path} is not {shape(wanted)}"))
+            return BAD
         if isinstance(written, Scalar) and not isEmpty(written):
             if isinstance(plain, inspect.LiteralType):
                 hint = suggestion(written.text, map(str, plain.values))
@@ -119,6 +140,9 @@ class Reading:
 
     def _leaf(self, written: Scalar, wanted: inspect.Type, path: str) -> Any:
         plain, extra = bare(wanted)
+        if "size" in extra:
+            size = sizeOf(written.text)
+            written = written if size is None else Scalar(written.place, str(size))
         isText = isinstance(plain, (inspect.StrType, inspect.LiteralType))
         # A text is what was written, be it a number, a date or a truth for YAML.
         value = written.text if isText and not isEmpty(written) else plainValue(written)
@@ -161,7 +185,21 @@ class Reading:
             self.complain(written, f"{path} lacks {name!r}; wanted {shape(fields[name].type)}")
         if missing or BAD in values.values() or len(values) < len(written.entries):
             return BAD
-        return wanted.cls(**values)
+        try:
+            return wanted.cls(**values)
+        except ValueError as error:
+            # What no single key shows, of a type that checks itself.
+            return self.complain(written, f"{path}: {error}")
+
+    def _secret(self, written: Table, wanted: inspect.StructType, path: str) -> Any:
+        """
+        Read where a secret is; no mistake shows the text, which may have the secret itself.
+        """
+        before = len(self.mistakes)
+        value = self._struct(written, wanted, path)
+        new = self.mistakes[before:]
+        self.mistakes[before:] = [Mistake(unshown(each.place), each.message) for each in new]
+        return value
 
     def keys(self, written: Table, known: Iterable[str], path: str) -> Iterable[tuple[Scalar, Written, str]]:
         """
@@ -195,6 +233,30 @@ def _asType(wanted: inspect.Type) -> Any:
     The annotation of a leaf again, with its limits.
     """
     if isinstance(wanted, inspect.LiteralType):
-        return Literal[wanted.values]
-    given = {name: getattr(wanted, name) for name in _LIMITS if getattr(wanted, name, None) is not None}
-    return Annotated[_LEAVES[type(wanted)], msgspec.Meta(**given)]
+        return _annotation(None, tuple(wanted.values))
+    return _annotation(type(wanted), tuple([getattr(wanted, name, None) for name in _LIMITS]))
+
+
+@lru_cache(maxsize=1000)
+def _annotation(kind: type | None, limits: tuple[Any, ...]) -> Any:
+    if kind is None:
+        return Literal[limits]
+    given = {name: limit for name, limit in zip(_LIMITS, limits, strict=True) if limit is not None}
+    return Annotated[_LEAVES[kind], msgspec.Meta(**given)]
+
+
+def isSecret(wanted: inspect.Type) -> bool:
+    """
+    Whether a L{Secret} is wanted, or one is among what is.
+    """
+    plain, _ = bare(wanted)
+    if isinstance(plain, inspect.UnionType):
+        return any(map(isSecret, plain.types))
+    return isinstance(plain, inspect.StructType) and plain.cls is Secret
+
+
+def unshown(place: Place) -> Place:
+    """
+    The same place, but without the text that is there.
+    """
+    return Place(Source(place.source.name, (), place.source.numbered), place.line, place.column, place.width)

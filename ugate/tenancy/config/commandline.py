@@ -9,7 +9,7 @@ Sections from the command line, which is one more store.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from zope.interface import implementer
@@ -88,7 +88,7 @@ class CommandLineStore:
             raise KeyError(tenant)
         return self._sections[kind][name]
 
-    def changed(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def changed(self, callback: Callable[[frozenset[str] | None], None]) -> Callable[[], None]:
         """
         A command line never changes.
         """
@@ -100,7 +100,13 @@ class CommandLineStore:
         """
         return list(self._mistakes)
 
-    def isWhole(self, kind: str) -> bool:
+    def tenants(self) -> Mapping[str, Place]:
+        """
+        All tenants that have anything here are named here.
+        """
+        return {}
+
+    def isWhole(self, tenant: str, kind: str) -> bool:
         """
         Whether all names of a kind could be read; nothing refers to what C{--listen} names.
         """

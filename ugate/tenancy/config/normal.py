@@ -8,76 +8,67 @@ The normal form of a configuration: all defaults filled in, in a fixed order.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import fields
-from typing import Final
+from collections.abc import Mapping
+from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
-from ugate.tenancy.config.whole import Config
-
-_PLAIN: Final = re.compile(r"[A-Za-z_/](?:[A-Za-z0-9_./@=+%~-]|:(?=[A-Za-z0-9_./@=+%~-]))*")
-_WORDS: Final = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+from ugate.tenancy.config.schema import Policy
+from ugate.tenancy.config.sections import ROOT, childPath
+from ugate.tenancy.config.whole import Config, Route
+from ugate.tenancy.config.yamlout import entries
 
 
-def normalForm(config: Config) -> str:
+def normalForm(configs: Config | Mapping[str, Config]) -> str:
     """
     Write a configuration as YAML that reads back as an equal one.
 
     Equal configurations have the same normal form, so that two can be compared line by line.
 
+    @param configs: that of a tenant alone; or those of all, by path, which then stand in each other.
     @since: ugate NEXT
     """
-    lines: list[str] = []
+    if isinstance(configs, Config):
+        configs = {ROOT: configs}
+    return "".join(f"{line}\n" for line in entries(_document(configs, ROOT).items()))
+
+
+def sectionValue(section: Struct | Route) -> dict[str, Any]:
+    """
+    A section as plain values, with every key: what stores hold, and programs are told.
+    """
+    if isinstance(section, Route):
+        return {"match": _few(section.match), "via": _few(section.via), "reason": section.reason}
+    value: dict[str, Any] = to_builtins(section)
+    if isinstance(section, Policy):
+        # Nothing fits an empty list, and everything what is not there.
+        rules = [sectionValue(rule) for rule in section.rules]
+        value["rules"] = [{key: rule[key] for key in rule if rule[key] or key == "reason"} for rule in rules]
+    return value
+
+
+def _document(configs: Mapping[str, Config], path: str) -> dict[str, object]:
+    config = configs[path]
+    document: dict[str, object] = {}
     for kind in ("listen", "dial"):
         named = getattr(config, kind)
-        lines.append(f"{kind}:" if named else f"{kind}: {{}}")
-        for name in sorted(named):
-            lines.append(f"  {_text(name)}:")
-            lines += _entries(_pairs(named[name]), "    ")
-    lines.append("routes:" if config.routes else "routes: []")
-    for route in config.routes:
-        first, *rest = _entries(((field.name, getattr(route, field.name)) for field in fields(route)), "    ")
-        lines += [f"  - {first.lstrip()}", *rest]
-    for kind in ("policy", "node"):
-        lines += [f"{kind}:", *_entries(_pairs(getattr(config, kind)), "  ")]
-    return "\n".join(lines) + "\n"
+        document[kind] = {name: sectionValue(named[name]) for name in sorted(named)}
+    document["routes"] = [sectionValue(route) for route in config.routes]
+    document["policy"] = sectionValue(config.policy)
+    if path == ROOT:
+        document["node"] = sectionValue(config.node)
+    for kind, name in sorted(config.modules):
+        section = document.setdefault(kind, {})
+        assert isinstance(section, dict)
+        section[name] = sectionValue(config.modules[kind, name])
+    tenants = {}
+    for name in sorted(config.tenants):
+        child = childPath(path, name)
+        own = _document(configs, child) if child in configs else {}
+        tenants[name] = {**sectionValue(config.tenants[name]), **own}
+    document["tenants"] = tenants
+    return document
 
 
-def _pairs(section: Struct) -> Iterator[tuple[str, object]]:
-    return ((name, getattr(section, name)) for name in section.__struct_fields__)
-
-
-def _entries(pairs: Iterable[tuple[str, object]], margin: str) -> list[str]:
-    return [f"{margin}{name}: {_value(value)}" for name, value in pairs]
-
-
-def _value(value: object) -> str:
-    if isinstance(value, tuple):
-        return _value(value[0]) if len(value) == 1 else f"[{', '.join(map(_value, value))}]"
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return _text(value) if isinstance(value, str) else repr(value)
-
-
-def _text(text: str) -> str:
-    """
-    A text for YAML, in quotes unless every reader of YAML takes it for a text without them.
-    """
-    if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
-        return text
-    return '"' + "".join(map(_escaped, text)) + '"'
-
-
-def _escaped(character: str) -> str:
-    if character in '"\\':
-        return "\\" + character
-    if character.isprintable():
-        return character
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+def _few(values: tuple[str, ...]) -> str | tuple[str, ...]:
+    return values[0] if len(values) == 1 else values

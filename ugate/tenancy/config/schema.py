@@ -5,71 +5,45 @@
 """
 The shape of the configuration: types, defaults, ranges and words.
 
-C{msgspec.json.schema(Document)} gives the JSON Schema of a file.  In C{Meta.extra}, C{check} names the
-checker of a text, C{wanted} says in words what it is, and C{unit} is what a number counts.
+In C{Meta.extra}, C{check} names the checker of a text, C{wanted} says in words what it is, C{unit} is what a
+number counts, C{size} lets a number have a suffix such as C{M}, and C{one} lets a list of one be written
+without its brackets.  For other programs see L{ugate.tenancy.config.jsonschema}.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct, inspect
 
-_LONGEST: Final = 30 * 86400
-_SECONDS: Final = {"unit": "seconds"}
+from ugate.errors import UgateError
+from ugate.tenancy.config.texts import (
+    ONE_OR_LIST,
+    SECONDS,
+    Address,
+    Certificates,
+    Count,
+    Endpoint,
+    Grace,
+    Hops,
+    Keys,
+    Pattern,
+    ProtocolName,
+    Rate,
+    Seconds,
+    Size,
+    TenantPath,
+    Tokens,
+    Users,
+    Way,
+    Who,
+)
 
-Name = Annotated[
-    str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_.-]{0,63}$", description="A name that others refer to.")
-]
-Endpoint = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        description="A server endpoint string: what is spoken, and where it listens.",
-        examples=["auto:tcp:1080:interface=127.0.0.1"],
-        extra={"check": "endpoint", "wanted": "an endpoint string, as in auto:tcp:1080:interface=127.0.0.1"},
-    ),
-]
-Hops = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        description="A hop, or a chain of hops in the order in which a stream passes them.",
-        examples=["socks:proxy:1080", "socks:a:1080 -> connect:b:3128"],
-        extra={"check": "hops", "wanted": "a hop or a chain, as in socks:a:1080 -> connect:b:3128"},
-    ),
-]
-Address = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        description="Where every stream of this listener goes.",
-        examples=["db.internal:5432", "[2001:db8::1]:22"],
-        extra={"check": "target", "wanted": "HOST:PORT"},
-    ),
-]
-Pattern = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        description="A host, *.suffix, *, an address or a range, each with an optional :PORT or :LOW-HIGH.",
-        examples=["*.corp", "10.0.0.0/8", "*:25", "[2001:db8::/32]:443"],
-        extra={"check": "match", "wanted": "a host, *.suffix, * or an address range, maybe with :PORT"},
-    ),
-]
-Way = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        description="The name of a dial section, hops, 'direct' or 'deny'.",
-        examples=["office", "direct", "socks:proxy:1080"],
-        extra={"check": "via", "wanted": "a name in dial, hops, direct or deny"},
-    ),
-]
-Seconds = Annotated[float, Meta(gt=0, le=_LONGEST, description="Seconds.", extra=_SECONDS)]
-Grace = Annotated[float, Meta(ge=0, le=_LONGEST, description="Seconds, maybe none.", extra=_SECONDS)]
+MAX_SECRET: Final = 1024 * 1024
+"""How large the file of a secret may be."""
 
 
 class Listener(Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,7 +65,7 @@ class Dial(Struct, frozen=True, forbid_unknown_fields=True):
 
     hops: Hops
     timeout: Annotated[
-        float, Meta(gt=0, le=3600, description="Seconds until one try has failed.", extra=_SECONDS)
+        float, Meta(gt=0, le=3600, description="Seconds until one try has failed.", extra=SECONDS)
     ] = 10.0
     retries: Annotated[int, Meta(ge=0, le=20, description="How often to try again after a failure.")] = 2
 
@@ -109,25 +83,73 @@ class RouteSection(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(max_length=1000, description="What whoever is refused is told.")] = ""
 
 
+class PolicyRule(Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    Some streams, and whether they may be; the first rule that fits decides.  What is left out fits all.
+    """
+
+    action: Annotated[Literal["allow", "deny"], Meta(description="What is done with such a stream.")]
+    who: Annotated[
+        tuple[Who, ...],
+        Meta(
+            min_length=1,
+            description="Principals: a name, or a method of login and a name, with * for any characters.",
+            examples=["bob", "password:*"],
+            extra={"one": True},
+            extra_json_schema=ONE_OR_LIST,
+        ),
+    ] = ()
+    tenant: Annotated[
+        tuple[TenantPath, ...],
+        Meta(
+            min_length=1,
+            description="Whose credentials proved who it is: paths of tenants, with * for any characters.",
+            examples=["alice", "alice/*"],
+            extra={"one": True},
+            extra_json_schema=ONE_OR_LIST,
+        ),
+    ] = ()
+    protocol: Annotated[
+        tuple[ProtocolName, ...],
+        Meta(
+            min_length=1,
+            description="What the client speaks.",
+            examples=["socks5"],
+            extra={"one": True},
+            extra_json_schema=ONE_OR_LIST,
+        ),
+    ] = ()
+    target: Annotated[
+        tuple[Pattern, ...],
+        Meta(
+            min_length=1,
+            description="Targets, by patterns of which any may fit.",
+            examples=["*.corp:443", "10.0.0.0/8"],
+            extra={"one": True},
+            extra_json_schema=ONE_OR_LIST,
+        ),
+    ] = ()
+    reason: Annotated[str, Meta(max_length=1000, description="What whoever is refused is told.")] = ""
+
+
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     """
     Who may use the gateway, and what for.
     """
 
-    users: (
-        Annotated[
-            str,
-            Meta(
-                min_length=1,
-                description="The password file: its path.",
-                extra={"check": "users", "wanted": "the path of a password file"},
-            ),
-        ]
-        | None
-    ) = None
+    users: Users | None = None
+    tokens: Tokens | None = None
+    keys: Keys | None = None
+    certificates: Certificates | None = None
     private: Annotated[
         Literal["allow", "deny"], Meta(description="Whether streams may go to private address ranges.")
     ] = "allow"
+    close: Annotated[
+        bool, Meta(description="Whether a change closes open streams that the new rules refuse.")
+    ] = False
+    rules: Annotated[
+        tuple[PolicyRule, ...], Meta(description="Who may do what; the first that fits decides.")
+    ] = ()
 
 
 class Node(Struct, frozen=True, forbid_unknown_fields=True):
@@ -143,22 +165,161 @@ class Node(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["log", "quiet"], Meta(description="Whether a stream leaves a line in the log.")
     ] = "log"
     streams: Annotated[int, Meta(ge=1, le=10_000_000, description="How many may be open at once.")] = 10_000
+    log: Annotated[
+        Literal["text", "json"], Meta(description="What a line of the log is: for people, or for programs.")
+    ] = "text"
+    state: Annotated[
+        str, Meta(description="A folder for what outlives the process, such as the bytes of the month.")
+    ] = ""
 
 
-class Document(Struct, frozen=True, forbid_unknown_fields=True):
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     """
-    A configuration file of ugate, in YAML or JSON.
+    How much a tenant may use, its own tenants included.  What is left out has no limit of its own.
     """
 
-    listen: dict[Name, Endpoint | Listener] = {}
-    dial: dict[Name, Hops | Dial] = {}
-    routes: tuple[RouteSection, ...] = ()
-    policy: Policy = Policy()
-    node: Node = Node()
+    streams: Annotated[Count, Meta(description="Streams at once.")] | None = None
+    opens: (
+        Annotated[Count, Meta(description="New streams a second.", extra={"unit": "streams a second"})] | None
+    ) = None
+    up: Annotated[Rate, Meta(description="From clients to targets.")] | None = None
+    down: Annotated[Rate, Meta(description="From targets to clients.")] | None = None
+    month: Annotated[Size, Meta(description="Both ways in a calendar month.")] | None = None
+    buffers: Annotated[Size, Meta(description="What may wait in buffers.")] | None = None
 
+
+class Delegation(Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    What a tenant has of its parent.
+    """
+
+    hosts: Annotated[
+        tuple[
+            Annotated[
+                str,
+                Meta(
+                    min_length=1,
+                    examples=["alice.example", "*.alice.example"],
+                    extra={"check": "host", "wanted": "a host or *.suffix, without a port"},
+                ),
+            ],
+            ...,
+        ],
+        Meta(description="The names that are its own.", extra={"one": True}, extra_json_schema=ONE_OR_LIST),
+    ] = ()
+    ranges: Annotated[
+        tuple[
+            Annotated[
+                str,
+                Meta(
+                    min_length=1,
+                    examples=["10.1.0.0/16", "fd00:1::/32"],
+                    extra={"check": "range", "wanted": "an address or a range, as in 10.1.0.0/16"},
+                ),
+            ],
+            ...,
+        ],
+        Meta(
+            description="The private addresses that its streams may go to, beside public ones.",
+            extra={"one": True},
+            extra_json_schema=ONE_OR_LIST,
+        ),
+    ] = ()
+    limits: Annotated[Limits, Meta(description="How much it may use.")] = Limits()
+
+
+class Secret(Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    Where a secret is: the secret itself is in no configuration.
+    """
+
+    file: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                description="The path of a file with nothing else in it; a line end after it is left out.",
+                extra={"check": "secretFile", "wanted": "the path of a file"},
+            ),
+        ]
+        | None
+    ) = None
+    env: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                description="The name of an environment variable.",
+                extra={"check": "secretVariable", "wanted": "the name of an environment variable"},
+            ),
+        ]
+        | None
+    ) = None
+
+    def __post_init__(self) -> None:
+        if (self.file is None) == (self.env is None):
+            raise ValueError("it is not one of both; wanted {file: PATH} or {env: NAME}")
+
+    def read(self) -> bytes:
+        """
+        The secret as it is now.  Keep it no longer than needed, and print it nowhere.
+
+        @raise UgateError: it cannot be had; the message says where it should be.
+        """
+        return secretFile(self.file) if self.file is not None else secretVariable(self.env or "")
+
+
+def secretFile(path: str) -> bytes:
+    """
+    The secret in a file.
+
+    @raise UgateError: it cannot be read, is empty, or larger than L{MAX_SECRET}.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_SECRET + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UgateError(f"the secret in {path!r} cannot be read: {reason}") from error
+    data = data.removesuffix(b"\n").removesuffix(b"\r")
+    if not data or len(data) > MAX_SECRET:
+        raise UgateError(f"the secret in {path!r} is {'over 1 MiB' if data else 'empty'}")
+    return data
+
+
+def secretVariable(name: str) -> bytes:
+    """
+    The secret in an environment variable.
+
+    @raise UgateError: it is not set, or empty.
+    """
+    value = os.environ.get(name, "")
+    if not value:
+        raise UgateError(f"the environment variable {name!r}, which has a secret, is not set")
+    return os.fsencode(value)
+
+
+FORMS: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "listen": Endpoint | Listener,
+        "dial": Hops | Dial,
+        "routes": RouteSection,
+        "policy": Policy,
+        "node": Node,
+        "tenants": Delegation,
+    }
+)
+"""What a section of each kind may be written as."""
 
 TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
-    {"listen": Listener, "dial": Dial, "routes": RouteSection, "policy": Policy, "node": Node}
+    {
+        "listen": Listener,
+        "dial": Dial,
+        "routes": RouteSection,
+        "policy": Policy,
+        "node": Node,
+        "tenants": Delegation,
+    }
 )
 """The type of the sections of each kind."""
 
@@ -167,14 +328,4 @@ def sectionTypes() -> dict[str, inspect.Type]:
     """
     What may be written for a section of each kind.
     """
-    document = inspect.type_info(Document)
-    assert isinstance(document, inspect.StructType)
-    types = {}
-    for field in document.fields:
-        wanted = field.type
-        if isinstance(wanted, inspect.DictType):
-            wanted = wanted.value_type
-        elif isinstance(wanted, inspect.VarTupleType):
-            wanted = wanted.item_type
-        types[field.encode_name] = wanted
-    return types
+    return {kind: inspect.type_info(form) for kind, form in FORMS.items()}

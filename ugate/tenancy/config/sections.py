@@ -26,6 +26,12 @@ ROOT: Final = "root"
 ONLY: Final = ""
 """The name of the section of a kind that has just one."""
 
+DELEGATED: Final = ("hosts", "ranges", "limits")
+"""What a tenant has of its parent: the keys of a section of C{tenants}; no kind has such a name."""
+
+MAX_DEPTH: Final = 16
+"""How deep tenants may be tenants of each other."""
+
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 NAME_SHAPE: Final = "a letter or _, then letters, digits, _ - or ., at most 64"
 """What a name is, in words."""
@@ -60,17 +66,52 @@ class Kind:
     short: str = ""
     """If a section may be written as one text: the key that the text is the value of."""
 
+    isMerged: bool = False
+    """Whether of two sections in two places of one name each gives the keys that the other lacks."""
+
 
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
     {
         "listen": Kind(Order.NAMED, "endpoint"),
         "dial": Kind(Order.NAMED, "hops"),
         "routes": Kind(Order.LISTED),
-        "policy": Kind(Order.SINGLE),
-        "node": Kind(Order.SINGLE),
+        "policy": Kind(Order.SINGLE, isMerged=True),
+        "node": Kind(Order.SINGLE, isMerged=True),
+        "tenants": Kind(Order.NAMED, isMerged=True),
     }
 )
-"""The kinds that a node knows, in the order in which they are written."""
+"""The kinds that every node knows, in the order in which they are written."""
+
+
+def childPath(path: str, name: str) -> str:
+    """
+    The path of a tenant of another one: C{alice}, C{alice/dev}.
+    """
+    return name if path == ROOT else f"{path}/{name}"
+
+
+def parentPath(path: str) -> str | None:
+    """
+    The path of a tenant's parent; L{None} for the root.
+    """
+    if path == ROOT:
+        return None
+    parent, slash, _ = path.rpartition("/")
+    return parent if slash else ROOT
+
+
+def depth(path: str) -> int:
+    """
+    How many tenants there are from the root, which is 0, to this one.
+    """
+    return 0 if path == ROOT else path.count("/") + 1
+
+
+def isWithin(path: str, ancestor: str) -> bool:
+    """
+    Whether a tenant is another one, or below it.
+    """
+    return ancestor in (ROOT, path) or path.startswith(f"{ancestor}/")
 
 
 class Section(Mapping[str, object]):
@@ -108,6 +149,8 @@ class Section(Mapping[str, object]):
         """
         This section with the keys added that only the other one has.
         """
+        if isinstance(self.written, Table) and not self.written.entries:
+            return other
         if not (isinstance(self.written, Table) and isinstance(other.written, Table)):
             return self
         mine = {key.text for key, _ in self.written.entries}
@@ -125,9 +168,27 @@ class IDiagnosed(Interface):
         What was found when the store was read: syntax, unknown kinds, names given twice.
         """
 
-    def isWhole(kind: str) -> bool:
+    def isWhole(tenant: str, kind: str) -> bool:
         """
         Whether all names of a kind could be read, so that one which is not there does not exist.
+        """
+
+    def tenants() -> Mapping[str, Place]:
+        """
+        Tenants of whom there are sections although another store may have to say that there are such
+        tenants; each with the place of one.
+        """
+
+
+class ILayered(Interface):
+    """
+    A store that can be written in one part, and has others that it leaves alone.
+    """
+
+    def rest(tenant: str, kind: str, name: str) -> Section | None:
+        """
+        What the other parts have of a section, which so stays whatever is put or taken out; L{None} if
+        they have nothing.
         """
 
 
@@ -146,3 +207,10 @@ def isName(text: str) -> bool:
     Whether this may name a section: see L{NAME_SHAPE}.
     """
     return _NAME.fullmatch(text) is not None
+
+
+def isTenantName(parent: str, name: str) -> bool:
+    """
+    Whether a tenant may have a tenant of this name; the root has none of its own name.
+    """
+    return isName(name) and not (parent == ROOT and name == ROOT)

@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import inspect
 
 from ugate.tenancy.config.mistakes import oneOf
+from ugate.tenancy.config.schema import Secret
 
 
 def bare(wanted: inspect.Type) -> tuple[inspect.Type, Mapping[str, Any]]:
@@ -41,15 +42,19 @@ def shape(wanted: inspect.Type) -> str:
     if isinstance(plain, (inspect.IntType, inspect.FloatType)):
         noun = "a whole number" if isinstance(plain, inspect.IntType) else "a number"
         unit = f" of {extra['unit']}" if "unit" in extra else ""
-        return noun + unit + bounds(plain)
+        suffix = ", maybe with K, M, G, T, P or Ki, Mi, ... after it" if "size" in extra else ""
+        return noun + unit + bounds(plain) + suffix
     if isinstance(plain, inspect.StrType):
         return "text" + (f" of at most {plain.max_length} characters" if plain.max_length else "")
     if isinstance(plain, inspect.BoolType):
         return "true or false"
     if isinstance(plain, inspect.StructType):
+        if plain.cls is Secret:
+            return "where a secret is, as in {file: PATH} or {env: NAME}"
         return f"a mapping with {oneOf(field.encode_name for field in plain.fields)}"
     if isinstance(plain, (inspect.VarTupleType, inspect.ListType)):
-        return f"a list of {shape(plain.item_type)}"
+        item = shape(plain.item_type)
+        return f"{item}, or a list of such" if "one" in extra else f"a list of {item}"
     return "a mapping" if isinstance(plain, inspect.DictType) else "something else"
 
 

@@ -20,12 +20,13 @@ import yaml
 from ugate.tenancy.config.mistakes import Mistake
 from ugate.tenancy.config.tree import Place, Scalar, Series, Source, Table, Unread, Written
 
-MAX_DEPTH: Final = 32
+MAX_DEPTH: Final = 64
 """How deep tables and series may stand in each other."""
 
 MAX_VALUES: Final = 250_000
 """How many values one text may have, tables and series among them."""
 
+_TOO_DEEP: Final = f"more than {MAX_DEPTH} mappings and lists in each other"
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -81,6 +82,7 @@ class YAMLTree:
             for event in yaml.parse(text, Loader=_LOADER):
                 self._take(event)
         except yaml.MarkedYAMLError as error:
+            self.isTooMuch = "nesting depth" in str(error.problem)
             self.fault = self._explained(error)
         except yaml.YAMLError as error:
             self.fault = Mistake(self._placeAt(0, 0), f"this is not YAML: {error}")
@@ -110,7 +112,7 @@ class YAMLTree:
             self._tagged(event)
             place = self._place(event)
             if len(self._open) == MAX_DEPTH:
-                raise TooMuch(Mistake(place, f"more than {MAX_DEPTH} mappings and lists in each other"))
+                raise TooMuch(Mistake(place, _TOO_DEEP))
             self._open.append(_Open(place, isinstance(event, yaml.MappingStartEvent), bool(event.flow_style)))
         elif isinstance(event, yaml.CollectionEndEvent):
             closed = self._open.pop()
@@ -161,6 +163,8 @@ class YAMLTree:
         if error.context_mark is not None and "end of stream" in problem:
             mark = error.context_mark
         place = self._placeAt(mark.line, mark.column) if mark is not None else self._placeAt(0, 0)
+        if self.isTooMuch:
+            return Mistake(place, _TOO_DEEP)
         flows = [opened.place for opened in self._open if opened.isFlow]
         if flows and self._isEnd(place):
             return Mistake(flows[-1], "a [ or { without its end; wanted ] or } after what is in it")

@@ -30,6 +30,7 @@ import ugate
 
 HOST = "127.0.0.1"
 LOOPBACK = f"interface={HOST}"
+
 DEADLINE = 15.0
 """Seconds that one thing may take on a busy machine."""
 

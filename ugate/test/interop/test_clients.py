@@ -97,7 +97,7 @@ class NetcatTests(InteropTestCase):
         gateway = self.ugate(
             config=f"""
 listen: {{main: "auto:tcp:0:interface=0.0.0.0"}}
-policy: {{users: "{users}"}}
+policy: {{users: "{users}", rules: [{{action: allow}}]}}
 """
         )
         for kind in ("socks5", "http"):
@@ -171,7 +171,7 @@ class EnvironmentTests(InteropTestCase):
         login = ""
         if password:
             users = self.write("users", passwordLine(password=password))
-            config += f'policy: {{users: "{users}"}}\n'
+            config += f'policy: {{users: "{users}", rules: [{{action: allow}}]}}\n'
             login = f"{USER}:{password}"
         gateway = self.ugate(config=config)
         certificate = Certificate(self.directory)

@@ -120,7 +120,8 @@ class ClientTests(InteropTestCase):
         users = self.write("users", passwordLine())
         password = self.write("password", PASSWORD)
         two = self.ugate(
-            config=f'listen: {{main: "auto:tcp:0:interface=0.0.0.0"}}\npolicy: {{users: "{users}"}}\n'
+            config='listen: {main: "auto:tcp:0:interface=0.0.0.0"}\n'
+            f'policy: {{users: "{users}", rules: [{{action: allow}}]}}\n'
         )
         strings = [
             f"socks:{HOST}:{one.port} -> connect:{HOST}:{one.port} -> tcp:{HOST}:{server.port}",

@@ -29,7 +29,7 @@ class PasswordFileTests(InteropTestCase):
         self.gateway = self.ugate(
             config=f"""
 listen: {{main: "auto:tcp:0:{EVERYWHERE}"}}
-policy: {{users: "{self.users}"}}
+policy: {{users: "{self.users}", rules: [{{action: allow}}]}}
 """
         )
         self.server = webServer(self)
@@ -162,6 +162,7 @@ class StartTests(InteropTestCase):
         """
         gateway = self.ugate(
             config=f'listen: {{main: {{endpoint: "auto:tcp:0:{EVERYWHERE}", open: true}}}}\n'
+            "policy: {rules: [{action: allow}]}\n"
         )
         server = webServer(self)
         answer = curl(self, "-x", gateway.url("socks5h"), f"http://{HOST}:{server.port}/who")
@@ -180,7 +181,7 @@ class StartTests(InteropTestCase):
         A password file that everybody may read.
         """
         users = self.write("users", passwordLine(), 0o644)
-        config = self.write("gate.yaml", f'policy: {{users: "{users}"}}\n')
+        config = self.write("gate.yaml", f'policy: {{users: "{users}", rules: [{{action: allow}}]}}\n')
         self.assertIn("chmod o-rwx", self._refused("--config", str(config)))
 
     def test_portTaken(self) -> None:

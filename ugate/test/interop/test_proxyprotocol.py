@@ -28,6 +28,7 @@ class FromHAProxyTests(InteropTestCase):
     def _gateway(self) -> Gateway:
         return self.ugate(
             config=f'listen: {{main: {{endpoint: "auto:proxyproto:tcp:0:interface={HOST}", open: true}}}}\n'
+            "policy: {rules: [{action: allow}]}\n"
         )
 
     def test_headers(self) -> None:
@@ -156,6 +157,7 @@ class ToTargetTests(InteropTestCase):
         server = webServer(self)
         last = self.ugate(
             config=f'listen: {{main: {{endpoint: "socks:proxyproto:tcp:0:interface={HOST}", open: true}}}}\n'
+            "policy: {rules: [{action: allow}]}\n"
         )
         first = self.ugate(
             config=f"""

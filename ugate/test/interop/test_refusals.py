@@ -119,6 +119,7 @@ node: {{connect: 0.5}}
         """
         gateway = self.ugate(
             config='listen: {main: {endpoint: "auto:tcp:0:interface=0.0.0.0", open: true}}\n'
+            "policy: {rules: [{action: allow}]}\n"
         )
         for host in (HOST, "127.0.0.2", "0.0.0.0", "localhost"):
             self._check(gateway, host, gateway.port, 2, 403, "http_request_denied")

@@ -39,7 +39,7 @@ class TLSTests(InteropTestCase):
     def _listening(self) -> Gateway:
         keys = f"privateKey={self.directory}/key.pem:certKey={self.certificate.path}"
         listener = f'{{endpoint: "auto:ssl:0:{keys}:interface={HOST}", open: true}}'
-        return self.ugate(config=f"listen: {{main: {listener}}}\n")
+        return self.ugate(config=f"listen: {{main: {listener}}}\npolicy: {{rules: [{{action: allow}}]}}\n")
 
     def _trusting(self, hop: str) -> Gateway:
         return self.ugate("--route", f"*={hop}", env={"SSL_CERT_FILE": str(self.certificate.path)})

@@ -1,0 +1,5 @@
+from ugate.modules.lazy import LazyModule
+
+hello = LazyModule(
+    "hello", "ugate_hello.module:HelloModule", "says hello to whoever asks", "ugate_hello:Hello"
+)

@@ -1,0 +1,49 @@
+# -*- test-case-name: ugate.test.test_node_tenant,ugate.test.test_tenants -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+What would become of a stream, in words.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+
+from ugate.errors import Refused
+from ugate.interfaces import ITenant
+from ugate.listeners import OPERATOR
+from ugate.stream import Principal, StreamInfo, Target
+from ugate.tenancy.config.sections import ROOT
+
+
+def explain(tenant: ITenant, target: Target, who: Principal = OPERATOR) -> list[str]:
+    """
+    Whose rules hold for a stream to a target, which rule decides, and which hops it
+    would take.
+    """
+    here = IPv4Address("TCP", "127.0.0.1", 0)
+    info = StreamInfo(here, here, target, who)
+    lines = []
+    try:
+        owner = tenant.tenantFor(info)
+        if owner.name != ROOT:
+            lines.append(f"tenant: {owner.name}")
+        policy: Any = owner.policy
+        try:
+            policy.check(info)
+        except Refused as refused:
+            return [*lines, *_rule(policy, info), str(refused)]
+        return [
+            *lines,
+            *(_rule(policy, info) or [f"policy: {who} ({who.method}) may"]),
+            *owner.dialer.explain(info),
+        ]
+    except Refused as refused:
+        return [*lines, str(refused)]
+
+
+def _rule(policy: Any, info: StreamInfo) -> list[str]:
+    return [policy.explain(info)] if hasattr(policy, "explain") else []

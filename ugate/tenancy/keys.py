@@ -1,0 +1,181 @@
+# -*- test-case-name: ugate.test.test_keys -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+SSH keys of people, in a file like C{authorized_keys} of OpenSSH, where the comment is the name.
+
+Of the options C{expiry-time} holds.  Those that forbid what is not there anyway (C{no-pty} and the like) may
+stand there.  A line with any other is a mistake, since without it the line would allow more than it says:
+C{from}, C{permitopen} and the like are matters of C{policy.rules}.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from ugate.errors import StringError
+from ugate.tenancy.credentialfiles import Reread, checked, checkName, readLines
+from ugate.tenancy.sshsignatures import isSigned, keyFromBlob
+
+_TYPES: Final = frozenset(
+    ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
+)
+_HARMLESS: Final = frozenset(("no-agent-forwarding", "no-pty", "no-user-rc", "no-x11-forwarding"))
+_OPTION: Final = re.compile(r'([A-Za-z0-9-]+)(?:="((?:[^"\\]|\\.)*)")?')
+_EXPIRY: Final = re.compile(r"(\d{8})(\d{4})?(\d{2})?(Z?)")
+_WANTED: Final = "wanted KEY-TYPE BASE64 NAME, as in the .pub file that ssh-keygen writes"
+
+
+@dataclass(frozen=True, slots=True)
+class SSHKey:
+    """
+    Somebody's public key.
+
+    @since: ugate NEXT
+    """
+
+    name: str
+    """Whose it is."""
+
+    blob: bytes
+    """The key as SSH sends it."""
+
+    expires: float | None = None
+    """From when on it is good no more, in seconds since 1970."""
+
+    @classmethod
+    def fromLine(cls, line: bytes) -> SSHKey:
+        """
+        Read a line of C{authorized_keys}.
+
+        @raise StringError: it is wrong, and why.
+        """
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            raise StringError("not UTF-8; wanted the file saved as UTF-8") from error
+        expires = None
+        if text.partition(" ")[0] not in _TYPES:
+            expires, text = _options(text)
+        parts = text.split(None, 2)
+        if not parts or parts[0] not in _TYPES:
+            kind = parts[0][:40] if parts else ""
+            raise StringError(f"{kind!r} is no type of key that is known here ({', '.join(sorted(_TYPES))})")
+        if len(parts) < 3:
+            raise StringError(f"no name after the key: its comment says whose it is; {_WANTED}")
+        try:
+            blob = b64decode(parts[1], validate=True)
+        except (Base64Error, ValueError) as error:
+            raise StringError(f"the key is not base64; {_WANTED}") from error
+        keyFromBlob(parts[0].encode(), blob)
+        return cls(checkName(parts[2].strip().encode(), colons=True), blob, expires)
+
+
+def _options(text: str) -> tuple[float | None, str]:
+    """
+    Read the options in front of a key.
+
+    @return: when it expires, and the rest of the line.
+    @raise StringError: there is one that has no effect here.
+    """
+    expires = None
+    position = 0
+    while True:
+        match = _OPTION.match(text, position)
+        if match is None:
+            raise StringError(
+                f"neither a type of key nor an option at {text[position : position + 20]!r}; {_WANTED}"
+            )
+        name, value = match[1].lower(), match[2]
+        if name == "expiry-time" and value is not None:
+            until = _expiry(value)
+            expires = until if expires is None else min(until, expires)
+        elif name not in _HARMLESS or value is not None:
+            raise StringError(
+                f"the option {match[1]!r} has no effect here: take it out; policy.rules say who may go where"
+            )
+        position = match.end()
+        if text[position : position + 1] != ",":
+            break
+        position += 1
+    return expires, text[position:]
+
+
+def _expiry(text: str) -> float:
+    """
+    C{YYYYMMDD[HHMM[SS]][Z]}, in local time without the C{Z}.
+
+    @raise StringError: it is no such time.
+    """
+    from calendar import timegm
+
+    match = _EXPIRY.fullmatch(text) if text.isascii() else None
+    if match is not None and (match[2] or not match[3]):
+        try:
+            wanted = time.strptime(match[1] + (match[2] or "0000") + (match[3] or "00"), "%Y%m%d%H%M%S")
+            return float(timegm(wanted)) if match[4] else time.mktime(wanted)
+        except (ValueError, OverflowError):
+            pass
+    raise StringError(f"expiry-time={text[:20]!r}; wanted YYYYMMDD or YYYYMMDDHHMM[SS], with a Z for UTC")
+
+
+def readKeys(path: str) -> dict[bytes, SSHKey]:
+    """
+    Read a file of keys.
+
+    @return: by what SSH sends of them.
+    @raise ConfigError: it cannot be used; with every mistake.
+    @since: ugate NEXT
+    """
+    keys: dict[bytes, SSHKey] = {}
+    lines: dict[bytes, int] = {}
+
+    def take(line: bytes, number: int) -> None:
+        key = SSHKey.fromLine(line)
+        if key.blob in keys:
+            raise StringError(f"the same key as on line {lines[key.blob]}; wanted each once")
+        keys[key.blob] = key
+        lines[key.blob] = number
+
+    readLines(path, "file of SSH keys", take)
+    return keys
+
+
+checkKeys = checked(readKeys)
+"""A check for the C{keys} of a policy."""
+
+
+class KeyFile:
+    """
+    Whose keys are whose, by a file that is read again when it changes.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, path: str, now: Callable[[], float] = time.time) -> None:
+        """
+        @param now: the time of day.
+        @raise ConfigError: the file cannot be used.
+        """
+        self._now = now
+        self._file = Reread(path, readKeys, "SSH keys")
+
+    def nameFor(self, blob: bytes, signed: bytes, signature: bytes | None) -> str | None:
+        """
+        Whose key that is; L{None} if it is of nobody here, has expired, or did not sign.
+
+        @param signed: what was to be signed.
+        @param signature: of that; L{None} to ask only whether the key is known.
+        """
+        self._file.refresh()
+        key = self._file.value.get(blob)
+        if key is None or (key.expires is not None and self._now() >= key.expires):
+            return None
+        return key.name if signature is None or isSigned(blob, signed, signature) else None

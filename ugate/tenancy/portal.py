@@ -1,0 +1,257 @@
+# -*- test-case-name: ugate.test.test_portal -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Who has which credentials: the portal of a tenant, which knows those of the tenants below it by their portals.
+
+Who logs in as C{bob@alice} asks the portal of the tenant C{alice} below this one for C{bob}; a token says so
+as C{alice~TOKEN}.  Somebody or some tenant that is not there costs as much as a wrong password.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from zope.interface import implementer
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import ISSHPrivateKey, IUsernamePassword, SSHPrivateKey, UsernamePassword
+from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.portal import IRealm, Portal
+from twisted.internet.defer import Deferred, succeed
+
+from ugate.interfaces import IPrincipal
+from ugate.protocols.credentials import BearerToken, IBearerToken, ICertificate, PeerCertificate
+from ugate.stream import ROOT, Principal
+from ugate.tenancy.certificates import CertificateFile
+from ugate.tenancy.config.sections import MAX_DEPTH, childPath, isName
+from ugate.tenancy.keys import KeyFile
+from ugate.tenancy.passwords import Defer, PasswordFile
+from ugate.tenancy.tokens import TokenFile, isToken
+
+ANY_USER: Final = b"token"
+"""The user name with which a token is good as a password, whoever it was made for."""
+
+Children = Callable[[str], Portal | None]
+"""The portal of the tenant with a path, if there is one."""
+
+
+class CredentialFiles(Protocol):
+    """
+    What the config says of credentials: the paths of files.
+    """
+
+    @property
+    def users(self) -> str | None:
+        """
+        See L{ugate.tenancy.passwordhashes}.
+        """
+
+    @property
+    def tokens(self) -> str | None:
+        """
+        See L{ugate.tenancy.tokens}.
+        """
+
+    @property
+    def keys(self) -> str | None:
+        """
+        See L{ugate.tenancy.keys}.
+        """
+
+    @property
+    def certificates(self) -> str | None:
+        """
+        See L{ugate.tenancy.certificates}.
+        """
+
+
+def hasCredentials(files: CredentialFiles) -> bool:
+    """
+    Whether somebody could log in.
+    """
+    return any((files.users, files.tokens, files.keys, files.certificates))
+
+
+def _nobody(path: str) -> None:
+    return None
+
+
+@implementer(ICredentialsChecker)
+class Logins:
+    """
+    Checks the credentials of one tenant, and hands on those of the tenants below it.
+
+    What it answers, as an avatar's id, is a L{Principal}.
+
+    @ivar path: of the tenant.
+    @since: ugate NEXT
+    """
+
+    credentialInterfaces = (IUsernamePassword, IBearerToken, ISSHPrivateKey, ICertificate)
+
+    def __init__(
+        self,
+        reactor: Any,
+        files: CredentialFiles,
+        path: str = ROOT,
+        children: Children = _nobody,
+        *,
+        defer: Defer | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """
+        @param reactor: the clock, and the threads unless C{defer} is given.
+        @param files: where the credentials are.
+        @param path: whose they are.
+        @param children: see L{Children}; asked for tenants below this one only.
+        @param defer: see L{PasswordFile}; see L{ugate.tenancy.turns.Turns} for what many tenants share.
+        @param now: the time of day.
+        @raise ConfigError: a file cannot be used, and why.
+        """
+        self.path = path
+        self._children = children
+        self._passwords = PasswordFile(files.users, reactor, defer)
+        self._tokens = TokenFile(files.tokens, now)
+        self._keys = None if files.keys is None else KeyFile(files.keys, now)
+        self._certificates = None if files.certificates is None else CertificateFile(files.certificates, now)
+
+    def requestAvatarId(self, credentials: Any) -> Any:
+        """
+        Who has these credentials.
+
+        @return: a L{Principal}, or a Deferred of one.
+        @raise UnauthorizedLogin: nobody; the Deferred may fail so, too.
+        """
+        if IUsernamePassword.providedBy(credentials):
+            return self._password(credentials)
+        if IBearerToken.providedBy(credentials):
+            return self._token(credentials)
+        if ISSHPrivateKey.providedBy(credentials):
+            return self._key(credentials)
+        return self._certificate(credentials)
+
+    def _password(self, credentials: Any) -> Deferred[Principal]:
+        name, password = credentials.username, credentials.password
+        user, at, tenant = name.rpartition(b"@")
+        # Who is in our own file may have an @ in the name.
+        if at and not self._passwords.knows(name):
+            child = self._child(tenant)
+            if child is not None:
+                return _login(child, UsernamePassword(user, password))
+        if isToken(password):
+            owner = self._tokens.nameFor(password)
+            if owner is not None and name in (ANY_USER, owner.encode()):
+                return succeed(Principal(owner, "token", self.path))
+        checked: Deferred[Any] = self._passwords.requestAvatarId(credentials)
+        return checked.addCallback(lambda known: Principal(known.decode(), "password", self.path))
+
+    def _token(self, credentials: Any) -> Principal | Deferred[Principal]:
+        tenant, tilde, token = credentials.token.rpartition(b"~")
+        if tilde:
+            child = self._child(tenant)
+            if child is not None:
+                return _login(child, BearerToken(token))
+        return self._proven("" if tilde else self._tokens.nameFor(token), "token")
+
+    def _key(self, credentials: Any) -> Principal | Deferred[Principal]:
+        # The key says who it is; its user name matters only for the tenant.
+        user, at, tenant = credentials.username.rpartition(b"@")
+        signed, signature = credentials.sigData, credentials.signature
+        if at:
+            child = self._child(tenant)
+            if child is None:
+                raise UnauthorizedLogin
+            key = SSHPrivateKey(user, credentials.algName, credentials.blob, signed, signature)
+            return _login(child, key)
+        name = None if self._keys is None else self._keys.nameFor(credentials.blob, signed, signature)
+        if name is not None and signature is None:
+            from twisted.conch.error import ValidPublicKey
+
+            raise ValidPublicKey
+        return self._proven(name, "key")
+
+    def _certificate(self, credentials: Any) -> Principal | Deferred[Principal]:
+        if credentials.tenant:
+            child = self._child(credentials.tenant.encode())
+            if child is None:
+                raise UnauthorizedLogin
+            return _login(child, PeerCertificate(credentials.der))
+        name = None if self._certificates is None else self._certificates.nameFor(credentials.der)
+        return self._proven(name, "certificate")
+
+    def _proven(self, name: str | None, method: str) -> Principal:
+        if not name:
+            raise UnauthorizedLogin
+        return Principal(name, method, self.path)
+
+    def _child(self, below: bytes) -> Portal | None:
+        """
+        The portal of a tenant below this one.
+
+        @param below: its path from here, from the network.
+        """
+        try:
+            names = below.decode("ascii").split("/", MAX_DEPTH)
+        except UnicodeDecodeError:
+            return None
+        if len(names) > MAX_DEPTH or not all(map(isName, names)):
+            return None
+        path = self.path
+        for name in names:
+            path = childPath(path, name)
+            if path == ROOT:
+                # Nobody is above itself, whatever it is called.
+                return None
+        return self._children(path)
+
+
+def _login(portal: Portal, credentials: Any) -> Deferred[Principal]:
+    loggedIn: Deferred[Any] = portal.login(credentials, None, IPrincipal)
+    return loggedIn.addCallback(lambda result: result[1])
+
+
+@implementer(IRealm)
+class _Realm:
+    """
+    Whoever was found is who it is.
+    """
+
+    def requestAvatar(self, avatarId: Any, mind: object, *interfaces: Any) -> Any:
+        if IPrincipal not in interfaces:
+            raise LookupError("a portal of principals is asked for an IPrincipal")
+        return IPrincipal, avatarId, _leave
+
+
+def _leave() -> None:
+    """
+    Nothing is kept of who has logged in.
+    """
+
+
+def portalFrom(
+    reactor: Any,
+    files: CredentialFiles,
+    path: str = ROOT,
+    children: Children = _nobody,
+    *,
+    always: bool = False,
+    defer: Defer | None = None,
+    now: Callable[[], float] = time.time,
+) -> Portal | None:
+    """
+    What checks the credentials of a tenant: its C{login(credentials, None, IPrincipal)} gives a L{Principal}.
+
+    @param files: the policy of the config.
+    @param always: whether there is one although the tenant has no credentials, since one below it has.
+    @param children: see L{Logins}, as the others.
+    @return: L{None} if nobody could log in.
+    @raise ConfigError: a file cannot be used, and why.
+    @since: ugate NEXT
+    """
+    if not (always or hasCredentials(files)):
+        return None
+    return Portal(_Realm(), [Logins(reactor, files, path, children, defer=defer, now=now)])

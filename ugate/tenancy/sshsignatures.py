@@ -1,0 +1,103 @@
+# -*- test-case-name: ugate.test.test_keys -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Public keys of SSH and what they signed (RFC 4253, 6.6; RFC 5656, 3.1; RFC 8332; RFC 8709).
+
+Not by C{twisted.conch.ssh.keys}, which wants bcrypt, for what is not needed here, and takes SHA-1.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Any, Final
+
+from ugate.errors import StringError
+
+_MIN_RSA: Final = 2048
+_RSA: Final = {b"rsa-sha2-256": "SHA256", b"rsa-sha2-512": "SHA512"}
+_CURVES: Final = {
+    b"ecdsa-sha2-nistp256": "SHA256",
+    b"ecdsa-sha2-nistp384": "SHA384",
+    b"ecdsa-sha2-nistp521": "SHA512",
+}
+
+
+def _string(data: bytes) -> tuple[bytes, bytes]:
+    """
+    A string of SSH, and what is behind it.
+
+    @raise ValueError: there is none.
+    """
+    end = 4 + int.from_bytes(data[:4], "big")
+    if len(data) < max(4, end):
+        raise ValueError("cut off")
+    return data[4:end], data[end:]
+
+
+def keyFromBlob(kind: bytes, blob: bytes) -> Any:
+    """
+    The key that SSH sends so.
+
+    @raise StringError: it is none of that kind, or too weak.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+
+    try:
+        if _string(blob)[0] != kind:
+            raise ValueError("another kind")
+        key: Any = load_ssh_public_key(kind + b" " + b64encode(blob))
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise StringError(f"the key is broken, or not of the type {kind.decode()}") from error
+    if kind == b"ssh-rsa" and key.key_size < _MIN_RSA:
+        raise StringError(f"an RSA key of {key.key_size} bits; wanted {_MIN_RSA}, or an ed25519 key")
+    return key
+
+
+def isSigned(blob: bytes, signed: bytes, signature: bytes) -> bool:
+    """
+    Whether a key signed something.  A signature with SHA-1 is none.
+
+    @param blob: the key, which is good.
+    @param signature: as SSH sends it.
+    """
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        kind = _string(blob)[0]
+        algorithm, rest = _string(signature)
+        raw, rest = _string(rest)
+        if rest:
+            return False
+        _verify(keyFromBlob(kind, blob), kind, algorithm, raw, signed)
+    except (ValueError, InvalidSignature):
+        return False
+    return True
+
+
+def _verify(key: Any, kind: bytes, algorithm: bytes, raw: bytes, signed: bytes) -> None:
+    """
+    @raise InvalidSignature: it did not sign that.
+    @raise ValueError: that is no signature of such a key.
+    """
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec, padding
+    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+    if kind == b"ssh-rsa" and algorithm in _RSA:
+        key.verify(raw, signed, padding.PKCS1v15(), getattr(hashes, _RSA[algorithm])())
+    elif algorithm != kind:
+        raise ValueError("another algorithm")
+    elif kind in _CURVES:
+        r, rest = _string(raw)
+        s, rest = _string(rest)
+        if rest:
+            raise ValueError("more than two numbers")
+        numbers = (int.from_bytes(each, "big", signed=True) for each in (r, s))
+        key.verify(encode_dss_signature(*numbers), signed, ec.ECDSA(getattr(hashes, _CURVES[kind])()))
+    elif kind == b"ssh-ed25519":
+        key.verify(raw, signed)
+    else:
+        raise ValueError("another kind of key")

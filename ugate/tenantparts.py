@@ -1,0 +1,183 @@
+# -*- test-case-name: ugate.test.test_tenants,ugate.test.test_node_tenant -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+What a tenant consists of, from its configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from twisted.cred.portal import Portal
+
+from ugate.endpoints.dialers import Deny, Retry
+from ugate.endpoints.dialing import dialerFromText, dialersFromTexts
+from ugate.endpoints.direct import Direct
+from ugate.errors import StringError
+from ugate.interfaces import IDialer, ILimits, IPolicy
+from ugate.tenancy.config.schema import Delegation, Node
+from ugate.tenancy.config.sections import ROOT, parentPath
+from ugate.tenancy.config.whole import DENY, DIRECT, Config
+from ugate.tenancy.limits import TenantLimits
+from ugate.tenancy.match import parseMatch
+from ugate.tenancy.passwords import inThreadsOf
+from ugate.tenancy.policy import RulesPolicy
+from ugate.tenancy.policyrules import rulesFrom
+from ugate.tenancy.portal import portalFrom
+from ugate.tenancy.routes import Routes, Rule
+from ugate.tenancy.tenant import Around, Tenant
+from ugate.tenancy.turns import Turns
+from ugate.tenancy.usage import Usage
+
+_WHOLE: Final = Delegation()
+_ANY: Final = parseMatch("*")
+
+
+class TenantParts:
+    """
+    Makes the parts of tenants when they ask for them: see L{ugate.tenancy.tenant.Parts}.
+
+    @ivar configs: what each is configured to do, by path; parents before children.
+    @ivar tenants: the same of the tenants themselves.
+    @ivar logins: the paths of those that somebody could log in to, be it for one below.
+    @ivar usage: what each has used in this month.
+    @since: ugate NEXT
+    """
+
+    def __init__(
+        self,
+        around: Around,
+        usage: Usage | None = None,
+        usedUp: Callable[[str], object] = lambda path: None,
+    ) -> None:
+        """
+        @param around: what all of them have around them.
+        @param usage: see there; forgotten at the end unless given.
+        @param usedUp: called with the path of a tenant that has used up its month.
+        """
+        self.around = around
+        self.usage = Usage() if usage is None else usage
+        self.logins: frozenset[str] = frozenset()
+        self._usedUp = lambda limits: usedUp(limits.path)
+        self._turns: Turns | None = None
+        self.configs: Mapping[str, Config] = {}
+        self.tenants: dict[str, Tenant] = {}
+
+    @property
+    def settings(self) -> Node:
+        """
+        What holds for the whole process.
+        """
+        return self.configs[ROOT].node
+
+    def delegation(self, path: str) -> Delegation:
+        """
+        What a tenant has of its parent.
+        """
+        return delegated(self.configs, path)
+
+    def policyFor(self, tenant: Tenant) -> IPolicy:
+        """
+        See L{ugate.tenancy.tenant.Parts}.
+        """
+        return RulesPolicy(rulesFrom(self.configs[tenant.name].policy.rules), tenant.name)
+
+    def portalFor(self, tenant: Tenant) -> Portal | None:
+        """
+        See L{ugate.tenancy.tenant.Parts}.
+
+        @raise ConfigError: a file cannot be used, and why.
+        """
+        path = tenant.name
+        if path not in self.logins:
+            return None
+        if self._turns is None:
+            self._turns = Turns(inThreadsOf(self.around.reactor))
+        policy = self.configs[path].policy
+        return portalFrom(self.around.reactor, policy, path, self._portalOf, always=True, defer=self._turns)
+
+    def _portalOf(self, path: str) -> Portal | None:
+        tenant = self.tenants.get(path)
+        return None if tenant is None else tenant.portal
+
+    def dialsFor(self, tenant: Tenant, kept: Mapping[str, IDialer] | None = None) -> Mapping[str, IDialer]:
+        """
+        See L{ugate.tenancy.tenant.Parts}.
+
+        @param kept: those that are there already.
+        @raise StringError: a hop cannot be made; the message says which, and where it is.
+        """
+        config = self.configs[tenant.name]
+        if not config.dial:
+            return {}
+        try:
+            texts = {name: dial.hops for name, dial in config.dial.items()}
+            return dialersFromTexts(tenant.hopReactor, texts, kept or {})
+        except StringError as error:
+            # It begins with the name.
+            place = config.origins.get(("dial", str(error).partition(":")[0]))
+            raise error if place is None else StringError(f"{place}: dial.{error}") from error
+
+    def hopsFor(self, tenant: Tenant, kept: Mapping[str, IDialer] | None = None) -> Mapping[str, IDialer]:
+        """
+        See L{ugate.tenancy.tenant.Parts}.
+        """
+        reactor, kept = self.around.reactor, kept or {}
+        config = self.configs[tenant.name].dial
+        return {
+            name: kept.get(name)
+            or Retry(reactor, dialer, config[name].retries + 1, timeout=config[name].timeout)
+            for name, dialer in tenant.dials.items()
+        }
+
+    def dialerFor(self, tenant: Tenant) -> IDialer:
+        """
+        See L{ugate.tenancy.tenant.Parts}.
+
+        @raise StringError: a route cannot be made; the message says where it is.
+        """
+        config = self.configs[tenant.name]
+        direct = Direct(tenant.reactor, self.settings.connect)
+        rules = []
+        for number, route in enumerate(config.routes):
+            try:
+                dialer = _way(tenant, route.via, route.reason, direct)
+            except StringError as error:
+                place = config.origins.get(("routes", str(number)), f"route {number + 1}")
+                raise StringError(f"{place}: routes.via: {error}") from error
+            rules += [Rule(parseMatch(match), dialer, ", ".join(route.via)) for match in route.match]
+        if not any(rule.match == _ANY for rule in rules):
+            rules.append(Rule(_ANY, direct, DIRECT, "since no route says otherwise"))
+        return Routes(rules)
+
+    def limitsFor(self, tenant: Tenant) -> ILimits | None:
+        """
+        See L{ugate.tenancy.tenant.Parts}: the root has those of the node alone.
+        """
+        parent = tenant.parent
+        if parent is None:
+            return None
+        above: Any = parent.limits
+        section = self.delegation(tenant.name).limits
+        limits: Any = TenantLimits(
+            self.around.reactor, section, above, path=tenant.name, usage=self.usage, usedUp=self._usedUp
+        )
+        return limits  # type: ignore[no-any-return]
+
+
+def _way(tenant: Tenant, via: Sequence[str], reason: str, direct: Direct) -> IDialer:
+    if DENY in via:
+        return Deny(reason) if reason else Deny()
+    if via == (DIRECT,):
+        return direct
+    return dialerFromText(tenant.hopReactor, list(via), {**tenant.hops, DIRECT: direct})
+
+
+def delegated(configs: Mapping[str, Config], path: str) -> Delegation:
+    above = parentPath(path)
+    if above is None:
+        return _WHOLE
+    return configs[above].tenants.get(path.rpartition("/")[2], _WHOLE)

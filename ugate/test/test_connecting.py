@@ -1,0 +1,313 @@
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Tests for L{ugate.endpoints.connecting}.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import Any
+
+from zope.interface.verify import verifyObject
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionLost, NoProtocol
+from twisted.internet.interfaces import IProtocol, IWriteDescriptor
+from twisted.internet.protocol import Factory, Protocol
+from twisted.python.failure import Failure
+
+from ugate.deadlines import Deadlines
+from ugate.endpoints.connecting import Connecting, Sockets
+from ugate.errors import Cause, Denied, Refused
+from ugate.interfaces import IDetachable
+from ugate.stream import Target
+from ugate.test.dialfakes import Recorders
+from ugate.test.socketfakes import Peer, SocketTestCase
+from ugate.test.test_reactor import FakeEgress
+
+HOST = "127.0.0.1"
+
+
+class SlowSocket(socket.socket):
+    """
+    One whose connection is up, or refused, only in a later turn, as between machines.
+    """
+
+    _begun = False
+
+    def connect_ex(self, address: Any) -> int:
+        if self._begun:
+            return errno.EALREADY
+        self._begun = True
+        return super().connect_ex(address)
+
+
+class NoSocket:
+    """
+    There is none left.
+    """
+
+    def __init__(self, *args: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+class ConnectingTestCase(SocketTestCase):
+    """
+    Has a place to connect to, and what does so.
+    """
+
+    family: Any = socket.AF_INET
+    host = HOST
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.listener = socket.create_server((self.host, 0), family=self.family)
+        self.target = Target(self.host, self.listener.getsockname()[1])
+        self.factory = Recorders()
+        self.deadlines: Deadlines[Connecting] = Deadlines(self.reactor, 7.0, Connecting.overdue)
+
+    def stop(self) -> None:
+        self.listener.close()
+        for recorder in self.factory.made:
+            transport: Any = recorder.transport
+            if transport.connected:
+                transport.abortConnection()
+        self.reactor.advance(0)
+        self.deadlines.close()
+        self.assertEqual((self.reactor.getReaders(), self.reactor.getWriters()), ([], []))
+
+    def begin(self, kind: Any = socket.socket, factory: Any = None) -> Deferred[IProtocol]:
+        """
+        Begin to connect.
+
+        @param kind: what makes the socket.
+        """
+        self.connecting = Connecting(self.reactor, self.target, factory or self.factory, self.deadlines)
+        patched = self.patch(socket, "socket", kind)
+        try:
+            return self.connecting.begin()
+        finally:
+            patched.restore()
+
+    def refused(self, opened: Deferred[IProtocol]) -> Refused:
+        """
+        The refusal that it failed with.
+        """
+        refused = self.failureResultOf(opened, Refused).value
+        assert isinstance(refused, Refused)
+        self.assertEqual(refused.hop, str(self.target))
+        self.assertEqual(len(self.deadlines), 0)
+        return refused
+
+    def up(self, opened: Deferred[IProtocol]) -> None:
+        """
+        It is up, and carries bytes both ways.
+        """
+        self.assertEqual(self.factory.made, [self.successResultOf(opened)])
+        self.assertEqual(len(self.deadlines), 0)
+        accepted, _ = self.listener.accept()
+        self.peers.append(Peer(accepted))
+        recorder, peer = self.factory.made[0], self.peers[0]
+        recorder.transport.write(b"question")  # type: ignore[union-attr]
+        self.until(lambda: peer.got == b"question", "the question")
+        peer.give(b"answer")
+        self.until(lambda: recorder.got == b"answer", "the answer")
+
+
+class AtOnceTests(ConnectingTestCase):
+    """
+    Connections within this machine.
+    """
+
+    def test_up(self) -> None:
+        """
+        One is up without a turn of the reactor.
+        """
+        opened = self.begin()
+        self.assertEqual(self.reactor.getWriters(), [])
+        self.up(opened)
+
+    def test_addresses(self) -> None:
+        """
+        It knows its two addresses, and its socket blocks nobody.
+        """
+        self.successResultOf(self.begin())
+        transport: Any = self.factory.made[0].transport
+        _, client = self.listener.accept()
+        kind = IPv6Address if self.family == socket.AF_INET6 else IPv4Address
+        self.assertEqual(transport.getHost(), kind("TCP", client[0], client[1]))
+        self.assertEqual(transport.getPeer(), kind("TCP", self.target.host, self.target.port))
+        self.assertFalse(transport.socket.getblocking())
+
+    def test_refused(self) -> None:
+        """
+        One that nobody listens for is refused as soon.
+        """
+        self.listener.close()
+        self.assertIs(self.refused(self.begin()).cause, Cause.CONNECTION_REFUSED)
+        self.assertEqual(self.connecting.fileno(), -1)
+
+    def test_noDescriptors(self) -> None:
+        """
+        Without descriptors there is no connection.
+        """
+        self.assertIs(self.refused(self.begin(NoSocket)).cause, Cause.OVERLOADED)
+
+    def test_factoryFails(self) -> None:
+        """
+        A factory that raises, or builds nothing, fails the connection and closes it.
+        """
+
+        class Broken(Factory):
+            def buildProtocol(self, addr: object) -> Protocol:
+                raise ZeroDivisionError("a fault")
+
+        class Empty(Factory):
+            def buildProtocol(self, addr: object) -> None:
+                return None
+
+        for factory, error in ((Broken(), ZeroDivisionError), (Empty(), NoProtocol)):
+            self.failureResultOf(self.begin(factory=factory), error)
+            accepted, _ = self.listener.accept()
+            self.peers.append(Peer(accepted))
+            self.until(lambda: self.peers[-1].ended, "the end")
+
+    def test_givenAway(self) -> None:
+        """
+        A socket that its protocol gives away as soon as it has it never waits in the
+        reactor.
+        """
+        taken: list[socket.socket] = []
+
+        class Giving(Protocol):
+            def connectionMade(self) -> None:
+                taken.append(IDetachable(self.transport).detach().socket)
+
+        self.successResultOf(self.begin(factory=Factory.forProtocol(Giving)))
+        self.assertEqual((self.reactor.getReaders(), self.reactor.getWriters()), ([], []))
+        taken[0].close()
+
+
+class SixTests(AtOnceTests):
+    """
+    By IPv6.
+    """
+
+    family = socket.AF_INET6
+    host = "::1"
+
+
+class LaterTests(ConnectingTestCase):
+    """
+    Connections that take their time.
+    """
+
+    def test_interface(self) -> None:
+        """
+        It waits to write.
+        """
+        verifyObject(IWriteDescriptor, Connecting(self.reactor, self.target, self.factory, None))
+
+    def test_up(self) -> None:
+        """
+        The reactor says when it is up.
+        """
+        opened = self.begin(SlowSocket)
+        self.assertNoResult(opened)
+        self.assertEqual((self.reactor.getWriters(), len(self.deadlines)), ([self.connecting], 1))
+        self.until(lambda: opened.called, "the connection")
+        self.up(opened)
+
+    def test_refused(self) -> None:
+        """
+        Or that it is refused.
+        """
+        self.listener.close()
+        opened = self.begin(SlowSocket)
+        self.until(lambda: opened.called, "the refusal")
+        self.assertIs(self.refused(opened).cause, Cause.CONNECTION_REFUSED)
+
+    def test_seenByTheReactor(self) -> None:
+        """
+        A reactor that itself sees the connection fail is told nothing new, once or twice.
+        """
+        self.listener.close()
+        opened = self.begin(SlowSocket)
+        for _ in range(2):
+            self.connecting.connectionLost(Failure(ConnectionLost()))
+        self.assertIs(self.refused(opened).cause, Cause.CONNECTION_REFUSED)
+        self.connecting.doWrite()
+
+    def test_overdue(self) -> None:
+        """
+        It has so many seconds.
+        """
+        opened = self.begin(SlowSocket)
+        self.reactor.advance(6.9)
+        self.assertNoResult(opened)
+        self.reactor.advance(0.2)
+        self.assertIs(self.refused(opened).cause, Cause.TIMED_OUT)
+
+    def test_cancelled(self) -> None:
+        """
+        It can be cancelled.
+        """
+        opened = self.begin(SlowSocket)
+        opened.cancel()
+        self.failureResultOf(opened, CancelledError)
+        self.assertEqual((self.reactor.getWriters(), len(self.deadlines)), ([], 0))
+        self.assertEqual(self.connecting.fileno(), -1)
+
+    def test_forever(self) -> None:
+        """
+        Without a limit it waits until it is cancelled.
+        """
+        connecting = Connecting(self.reactor, self.target, self.factory, None)
+        patched = self.patch(socket, "socket", SlowSocket)
+        opened = connecting.begin()
+        patched.restore()
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        opened.cancel()
+        self.failureResultOf(opened, CancelledError)
+
+
+class SocketsTests(ConnectingTestCase):
+    """
+    L{Sockets}.
+    """
+
+    def test_connect(self) -> None:
+        """
+        Each connection has the same limit.
+        """
+        self.up(Sockets(self.reactor, 7.0).connect(self.target, self.factory))
+
+    def test_limit(self) -> None:
+        """
+        It is the one that was given; without it no timer runs.
+        """
+        for timeout, calls in ((7.0, 1), (None, 0)):
+            sockets = Sockets(self.reactor, timeout)
+            patched = self.patch(socket, "socket", SlowSocket)
+            opened = sockets.connect(self.target, self.factory)
+            patched.restore()
+            self.assertEqual(len(self.reactor.getDelayedCalls()), calls)
+            opened.cancel()
+            self.failureResultOf(opened, CancelledError)
+            self.reactor.advance(7.0)
+
+    def test_egress(self) -> None:
+        """
+        The egress rules of the reactor are asked about each, before it begins.
+        """
+        egress = FakeEgress()
+        self.reactor.__conform__ = lambda interface: egress  # type: ignore[attr-defined]
+        sockets = Sockets(self.reactor, None)
+        self.failureResultOf(sockets.connect(Target("192.0.2.66", 80), self.factory), Denied)
+        self.up(sockets.connect(self.target, self.factory))
+        self.assertEqual(egress.asked, [("192.0.2.66", 80), (HOST, self.target.port)])
