@@ -110,7 +110,8 @@ class Reloading:
         self.bad = 0
         self._running = False
         self._next: _Asked | None = None
-        self._failed: frozenset[str] = frozenset()
+        self._failed: frozenset[str] | None = frozenset()
+        """What could not be read as it is now: as C{tenants} of L{reload}."""
 
     def reload(self, trigger: str, tenants: frozenset[str] | None = None) -> Deferred[Outcome]:
         """
@@ -181,16 +182,14 @@ class Reloading:
         Change what is asked for, with what could not be before; if that still cannot,
         the mistakes of one tenant are no matter of the others.
         """
-        if tenants is None or not self._failed:
-            ending = self._change(trigger, tenants)
-        else:
-            ending = self._change(trigger, tenants | self._failed)
-            if not self.last.good and not tenants >= self._failed:
-                failed = self._failed
-                ending += self._change(trigger, tenants)
-                self._failed = failed if self.last.good else failed | tenants
-                return ending
-        self._failed = frozenset() if self.last.good else self._failed | (tenants or frozenset())
+        failed = self._failed
+        both = None if tenants is None or failed is None else tenants | failed
+        ending = self._change(trigger, both)
+        self._failed = frozenset() if self.last.good else both
+        if not self.last.good and both != tenants:
+            ending += self._change(trigger, tenants)
+            if self.last.good:
+                self._failed = failed
         return ending
 
     def _change(self, trigger: str, tenants: frozenset[str] | None) -> list[Deferred[Any]]:

@@ -513,6 +513,30 @@ class RefusedTests(ReloadCase):
         self.successResultOf(node.reload("store", frozenset("b")))
         self.assertEqual(self.asked[3:], [frozenset("ab"), frozenset("b")])
 
+    def test_unknownMistakes(self) -> None:
+        """
+        When nobody knows what is wrong, all is looked at the next time, too; still others can change.
+        """
+        node = self.run_(config(tenants={"a": Delegation()}), a=config())
+        self.wrong = StringError("somewhere")
+        self.successResultOf(node.reload("SIGHUP"))
+
+        def read(previous: Any, changed: Any) -> Any:
+            self.asked.append(changed)
+            if changed is None:
+                raise StringError("somewhere")
+            return {**previous, "a": config(rules=())}
+
+        node.reloading._read = read
+        self.assertTrue(self.successResultOf(node.reload("store", frozenset("a"))).good)
+        self.assertEqual(self.asked, [None, None, frozenset("a")])
+        node.reloading._read = self.read
+        self.wrong = None
+        self.configs["a"] = config(rules=())
+        self.successResultOf(node.reload("store", frozenset("a")))
+        self.successResultOf(node.reload("store", frozenset("a")))
+        self.assertEqual(self.asked[3:], [None, frozenset("a")])
+
 
 class OrderTests(ReloadCase):
     """
