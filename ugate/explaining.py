@@ -19,13 +19,13 @@ from ugate.stream import Principal, StreamInfo, Target
 from ugate.tenancy.config.sections import ROOT
 
 
-def explain(tenant: ITenant, target: Target, who: Principal = OPERATOR) -> list[str]:
+def explain(tenant: ITenant, target: Target, who: Principal = OPERATOR, protocol: str = "") -> list[str]:
     """
     Whose rules hold for a stream to a target, which rule decides, and which hops it
     would take.
     """
     here = IPv4Address("TCP", "127.0.0.1", 0)
-    info = StreamInfo(here, here, target, who)
+    info = StreamInfo(here, here, target, who, protocol)
     lines = []
     try:
         owner = tenant.tenantFor(info)

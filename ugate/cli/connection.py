@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_cli -*-
+# -*- test-case-name: ugate.test.test_cli,ugate.test.test_cli_options -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

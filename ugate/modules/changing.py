@@ -163,19 +163,21 @@ class Changing:
                 # By its place: one that was added has one of its own.
                 new = [name for name in self.node.store.names(asked.tenant, kind) if name not in before]
                 for name in new:
-                    store.delete(asked.tenant, kind, name)
+                    self._write(store, asked, None, name)
                 if new:
                     return
             else:
-                store.delete(asked.tenant, kind, asked.given["name"])
+                self._write(store, asked, None)
                 # What is in a store below that one is seen again.
                 if self._looking.section(asked) == current:
                     return
         if current is not None:
             self._write(store, asked, current)
 
-    def _write(self, store: Any, asked: Asked, section: Mapping[str, Any] | None) -> None:
-        kind, name = asked.given["kind"], asked.given["name"]
+    def _write(
+        self, store: Any, asked: Asked, section: Mapping[str, Any] | None, name: str | None = None
+    ) -> None:
+        kind, name = asked.given["kind"], asked.given["name"] if name is None else name
         try:
             if section is None:
                 store.delete(asked.tenant, kind, name)

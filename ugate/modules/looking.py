@@ -9,13 +9,13 @@ What the admin API shows, of the tenants that somebody looks after.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
-from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IAddress
 
 from ugate import __version__
-from ugate.errors import Refused, StringError
+from ugate.errors import StringError
+from ugate.explaining import explain
 from ugate.flows import LiveStream, Totals
 from ugate.interfaces import INode
 from ugate.modules import answers
@@ -24,8 +24,6 @@ from ugate.modules.problems import Trouble
 from ugate.stream import ROOT, Principal, StreamInfo, Target
 from ugate.tenancy.config.sections import NAME_SHAPE, Order, isName, isWithin
 from ugate.tenancy.who import Who, parseWho
-
-_NOWHERE: Final = IPv4Address("TCP", "127.0.0.1", 0)
 
 
 class Looking:
@@ -217,16 +215,7 @@ class Looking:
         except StringError as error:
             raise Trouble(400, str(error)) from error
         who = Principal(name, method if colon else "password", asked.tenant)
-        info = StreamInfo(_NOWHERE, _NOWHERE, target, who, given["protocol"])
-        lines = []
-        tenant = tenant.tenantFor(info)
-        try:
-            lines.append(tenant.policy.explain(info))
-            tenant.policy.check(info)
-            lines += tenant.dialer.explain(info)
-        except Refused as refused:
-            lines.append(str(refused))
-        return answers.Explanation(tuple(lines))
+        return answers.Explanation(tuple(explain(tenant, target, who, given["protocol"])))
 
 
 def appliedFrom(outcome: Any) -> answers.Applied:

@@ -70,11 +70,12 @@ class Ask:
     change: Callable[[Any], object] = lambda port: None
     """Gives an open one what it has in this one."""
 
-    def isSame(self, other: Ask) -> bool:
+    @property
+    def key(self) -> tuple[Any, ...]:
         """
-        Whether a socket of the other is one of this.
+        What those have in common that may have the same socket.
         """
-        return (self.kind, self.address) == (other.kind, other.address)
+        return (self.kind, *self.address)
 
 
 class Place:
@@ -150,10 +151,11 @@ class Sockets:
         @param own: is told of all of them.
         """
         self._own = own
-        self._places: list[Place] = []
+        self._places: dict[tuple[Any, ...], list[Place]] = {}
         self._owner: Owner = NOBODY
         self._retiring: Callable[[Owner], bool] | None = None
-        self._opened: list[Place] = []
+        self._opened: dict[Place, None] = {}
+        self._promised: dict[Place, None] = {}
 
     @contextmanager
     def owned(self, owner: Owner) -> Iterator[None]:
@@ -173,14 +175,15 @@ class Sockets:
         @param retiring: whose sockets may be taken over.
         """
         self._retiring = retiring
-        self._opened = []
+        self._opened.clear()
+        self._promised.clear()
 
     def commit(self) -> None:
         """
         The change is good: whoever took a socket over has it.
         """
         self._retiring = None
-        for place in self._places:
+        for place in self._promised:
             taker, before = place.next, place.held
             if taker is None:
                 continue
@@ -192,7 +195,8 @@ class Sockets:
             taker.ask.change(port)
             if before is not None:
                 before.factory.doStop()
-        self._opened = []
+        self._promised.clear()
+        self._opened.clear()
 
     def rollback(self) -> list[Deferred[Any]]:
         """
@@ -201,10 +205,11 @@ class Sockets:
         @return: what to wait for until that is so.
         """
         self._retiring = None
-        for place in self._places:
+        for place in self._promised:
             place.next = None
-        opened, self._opened = self._opened, []
-        return [self._close(place) for place in opened if place in self._places]
+        self._promised.clear()
+        opened, self._opened = self._opened, {}
+        return [self._close(place) for place in opened if self._isOpen(place)]
 
     def listen(self, ask: Ask) -> Held:
         """
@@ -217,11 +222,12 @@ class Sockets:
             self._checkFree(ask)
             place = Place(ask, self._owner, self._open(ask))
             place.held = held = Held(self, place, ask, self._owner)
-            self._places.append(place)
+            self._places.setdefault(ask.key, []).append(place)
             self._tell(place, self._own.add)
             if self._retiring is not None:
-                self._opened.append(place)
+                self._opened[place] = None
             return held
+        self._promised[place] = None
         place.next = held = Held(self, place, ask, self._owner)
         return held
 
@@ -232,12 +238,18 @@ class Sockets:
         place = held.place
         if place.next is held:
             place.next = None
-        if place.held is not held or place not in self._places:
+        if place.held is not held or not self._isOpen(place):
             return None
         return self._close(place)
 
+    def _isOpen(self, place: Place) -> bool:
+        return place in self._places.get(place.ask.key, ())
+
     def _close(self, place: Place) -> Deferred[Any]:
-        self._places.remove(place)
+        key = place.ask.key
+        self._places[key].remove(place)
+        if not self._places[key]:
+            del self._places[key]
         self._tell(place, self._own.remove)
         return maybeDeferred(place.port.stopListening)
 
@@ -245,22 +257,23 @@ class Sockets:
         """
         The socket to take over: best that of the same listener.
         """
-        retiring = self._retiring
-        if retiring is None:
-            return None
         fit = [
-            place
-            for place in self._places
-            if place.next is None and place.ask.isSame(ask) and retiring(place.owner)
+            place for place in self._places.get(ask.key, ()) if place.next is None and self._retires(place)
         ]
         return min(fit, key=lambda place: place.owner != self._owner, default=None)
+
+    def _retires(self, place: Place) -> bool:
+        """
+        Whether whoever has a socket is about to go.
+        """
+        # What was opened in this change is of those that come.
+        return self._retiring is not None and place not in self._opened and self._retiring(place.owner)
 
     def _checkFree(self, ask: Ask) -> None:
         if ask.kind == "tcp" and ask.address[0] == 0:
             return
-        for place in self._places:
-            if place.ask.isSame(ask):
-                raise self._taken(ask, place)
+        for place in self._places.get(ask.key, ()):
+            raise self._taken(ask, place)
 
     def _taken(self, ask: Ask, place: Place) -> Taken:
         path, kind, name = place.owner if place.next is None else place.next.owner
@@ -285,10 +298,10 @@ class Sockets:
         about to go, both can be there for the moment.
         """
         number = ask.address[0]
-        beside = [place for place in self._places if place.ask.kind == "tcp" and _portOf(place) == number]
-        retiring = self._retiring
+        places = (place for each in self._places.values() for place in each)
+        beside = [place for place in places if place.ask.kind == "tcp" and _portOf(place) == number]
         for place in beside:
-            if retiring is None or not retiring(place.owner):
+            if not self._retires(place):
                 raise self._taken(ask, place) from error
         if not beside:
             raise error

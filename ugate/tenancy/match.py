@@ -147,7 +147,7 @@ def parseMatch(text: str) -> Match:
         name = normalHost(host[2:] if kind is Kind.SUFFIX else host)
         if "*" in name:
             raise StringError("a star stands alone, or as *. at the front")
-        if name.startswith(".") or ".." in name:
+        if name.startswith(".") or name.endswith(".") or ".." in name:
             raise StringError("two dots with nothing between, or one at the front")
         return Match(kind, Target.checked(name, lo).host, lo=lo, hi=hi)
     except StringError as e:

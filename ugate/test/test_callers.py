@@ -27,7 +27,8 @@ from ugate.modules.sections import AdminSection
 from ugate.protocols.credentials import BearerToken
 from ugate.stream import Principal
 from ugate.tenancy.passwords import TooManyLogins
-from ugate.test.adminfakes import FakeNode, Realm
+from ugate.test.adminfakes import FakeNode
+from ugate.test.admintenants import Realm
 
 
 class CredentialsTests(SynchronousTestCase):

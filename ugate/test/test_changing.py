@@ -8,9 +8,14 @@ Tests for L{ugate.modules.changing}, as a client sees it.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from zope.interface import implementer
 
 from twisted.internet.defer import Deferred
 
+from ugate.interfaces import IConfigStore
 from ugate.test.adminfakes import AdminCase, Client, FakeOutcome
 from ugate.test.test_pages import basic
 
@@ -19,6 +24,16 @@ BAD = {"hops": "socks:bad:1"}
 """What the fake node does not take."""
 
 CAROL = {"Authorization": basic("carol"), "Host": "alice.example"}
+
+
+@implementer(IConfigStore)
+class ReadOnly:
+    """
+    A store that can only be read.
+    """
+
+    def __init__(self, store: Any) -> None:
+        self.names, self.section, self.changed = store.names, store.section, store.changed
 
 
 class EditTests(AdminCase):
@@ -83,6 +98,39 @@ class EditTests(AdminCase):
         self.assertTrue(self.node.last.good)
         self.trouble(422, self.ask("PUT", "config/dial/new", BAD))
         self.assertNotIn(("root", "dial", "new"), self.node.store.sections)
+
+    def test_lists(self) -> None:
+        """
+        What is in a list is named by its place; a new one is put without a name.
+        """
+        route = {"match": "*.lab", "via": "direct"}
+        bad = {"match": "*.bad", "via": "direct"}
+        self.assertEqual(201, self.ask("PUT", "config/routes", route).status)
+        (row,) = [row for row in self.ask("GET", "config").json if row["kind"] == "routes"]
+        place = f"config/routes/{quote(row['name'], safe='')}"
+        self.assertEqual(route, self.ask("GET", place).json)
+        for path in ("config/routes", place):
+            self.trouble(422, self.ask("PUT", path, bad))
+            self.assertEqual([row["name"]], self.node.store.names("root", "routes"))
+            self.assertEqual(route, self.ask("GET", place).json)
+        self.assertEqual(200, self.ask("PUT", place, {"match": "*.home", "via": "direct"}).status)
+        self.assertEqual(200, self.ask("DELETE", place).status)
+        self.assertEqual([], self.node.store.names("root", "routes"))
+
+    def test_removed(self) -> None:
+        """
+        What cannot be done without is there again.
+        """
+        self.node.store.sections["root", "dial", "other"] = BAD
+        self.trouble(422, self.ask("DELETE", "config/dial/office"))
+        self.assertEqual({"hops": "socks:proxy.root:1080"}, self.node.store.section("root", "dial", "office"))
+
+    def test_noStore(self) -> None:
+        """
+        Where no store can be written that is said.
+        """
+        self.node.store = ReadOnly(self.node.store)
+        self.assertIn("no store", self.trouble(409, self.ask("PUT", "config/dial/x", HOPS)))
 
     def test_foreseen(self) -> None:
         """

@@ -105,6 +105,15 @@ class SocketsTests(SynchronousTestCase):
         self.listen(A)
         self.sockets.commit()
 
+    def test_opened(self) -> None:
+        """
+        What was opened in the same change is nobody's to take over.
+        """
+        self.listen(A)
+        self.retire(A, B)
+        self.listen(A, 81)
+        self.assertRaises(Taken, self.listen, B, 81)
+
     def test_abandoned(self) -> None:
         """
         Who was to take a socket over may think better of it.

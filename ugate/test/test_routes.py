@@ -157,6 +157,8 @@ class MatchTests(SynchronousTestCase):
             ("*a", "a star stands alone"),
             ("*.", "0 characters"),
             ("..a", "two dots"),
+            ("0..", "two dots"),
+            ("*.a..", "two dots"),
             (".a", "at the front"),
             ("a:0", "port '0'"),
             ("a:65536", "port '65536'"),

@@ -8,6 +8,8 @@ Tests for L{ugate.modules.serving}.
 from __future__ import annotations
 
 import msgspec
+from hypothesis import given, settings
+from hypothesis.strategies import binary, integers
 
 from twisted.web.server import NOT_DONE_YET
 
@@ -137,6 +139,24 @@ class LimitsTests(AdminCase):
         idle = Client(self.site)
         self.site.stopFactory()
         self.assertTrue(idle.transport.disconnecting)
+
+    @given(binary(max_size=40), integers(0, 400), integers(0, 30))
+    @settings(max_examples=200, deadline=None)
+    def test_any(self, data: bytes, place: int, left: int) -> None:
+        """
+        Whatever comes in the place of a part of a request, it is answered or not, and nothing breaks.
+        """
+        body = b'{"hops": "socks:a:1"}'
+        request = (
+            b"PUT /api/v1/config/dial/x?tenant=alice HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\n"
+            b"Authorization: Basic YW5uOnNlY3JldA==\r\nIf-None-Match: *\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+        )
+        client = Client(self.site)
+        client.say(request[:place] + data + request[place + left :])
+        client.leave()
+        self.assertEqual([], self.flushLoggedErrors())
+        self.node.store.sections.pop(("alice", "dial", "x"), None)
 
     def test_split(self) -> None:
         """

@@ -16,7 +16,7 @@ from typing import Any
 
 from ugate.test.interop.asking import Answer, connected, curl, isCut, socks5
 from ugate.test.interop.processes import CHECKOUT, HOST, Gateway, InteropTestCase, freePort, waitUntil
-from ugate.test.interop.targets import StreamServer, echo, readExactly
+from ugate.test.interop.targets import Certificate, StreamServer, echo, readExactly
 
 CONFIG = """\
 listen:
@@ -185,6 +185,38 @@ class CurlTests(AdminCase):
         body = (*body[:-1], '{"hops": "socks:b:1"}')
         self.assertEqual(200, self.ask("config/dial/x", *body, "-H", f"If-Match: {tag}").status)
         self.assertEqual(412, self.ask("config/dial/x", *body, "-H", f"If-Match: {tag}").status)
+
+
+class TLSTests(AdminCase):
+    """
+    A port that others reach.
+    """
+
+    def test_login(self) -> None:
+        """
+        Over TLS a token opens it, for C{ucli} too; without one nobody comes in.
+        """
+        Certificate(self.directory)
+        endpoint = (
+            f"ssl:{{port}}:privateKey={self.directory}/key.pem:certKey={self.directory}/certificate.pem"
+        )
+        self.start(CONFIG.replace("tcp:{port}:interface=127.0.0.1", endpoint))
+        url = f"https://localhost:{self.http}"
+        trust = ("--cacert", self.directory / "certificate.pem")
+        login = ("-H", f"Authorization: Bearer {self.tokens['ops']}")
+        for status, arguments in (
+            (401, ()),
+            (200, login),
+            (200, (*login, "-H", f"Origin: {url}")),
+            (403, (*login, "-H", f"Origin: http://localhost:{self.http}")),
+        ):
+            answer = curl(self, *trust, *arguments, f"{url}/api/v1/status")
+            self.assertEqual(status, answer.status, answer.body)
+        token = str(self.write("ops", self.tokens["ops"]))
+        trusting = {"SSL_CERT_FILE": str(trust[1]), "UGATE_URL": url}
+        self.assertIn("token:ops@root", self.ucli("--token-file", token, "status", env=trusting))
+        self.assertIn("log in", self.ucli("status", status=4, env=trusting))
+        self.assertIn("no answer", self.ucli("status", status=3, env={"UGATE_URL": url}))
 
 
 class CommandTests(AdminCase):
