@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_gateway,ugate.test.test_gateway_flows -*-
+# -*- test-case-name: ugate.test.test_gateway_limits,ugate.test.test_gateway,ugate.test.test_gateway_flows -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -21,6 +21,7 @@ from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.flows import AGAIN, STOPPING, Flows
 from ugate.interfaces import ILimits, IPending, ITenant
 from ugate.leg import Leg
+from ugate.metering import Meters
 from ugate.relay import Carried
 from ugate.stream import Principal, StreamInfo, Target
 
@@ -124,6 +125,8 @@ class Inbound(Leg):
     _limits: ILimits | None = None
     """Where it is counted, as long as it is."""
 
+    _meters: Meters | None = None
+
     _up: Carried | None = None
     _given = ""
     """Why we gave up dialing, if we did."""
@@ -149,6 +152,9 @@ class Inbound(Leg):
             if limits is not None:
                 limits.admit()
                 self._limits = limits
+                self._meters = meters = limits.meters
+                if meters is not None and meters.buffers is not None:
+                    self.count(meters.buffers)
             dialer = tenant.dialer
             routed = getattr(dialer, "ruleFor", None)
             if routed is not None:
@@ -257,11 +263,7 @@ class Inbound(Leg):
             transport: Any = self.transport
             if IPending.providedBy(transport):
                 transport.accept()
-            meters = None if self._limits is None else self._limits.meters
-            if meters is None:
-                self._up = flows.relay.join(self, outward, self._carried)
-            else:
-                self._up = flows.relay.join(self, outward, self._carried, meters)
+            self._up = flows.relay.join(self, outward, self._carried, self._meters)
         except Exception:
             # The Deferred of a dialer is not where anybody would look for it.
             self._broken(outward, Failure())
@@ -274,6 +276,7 @@ class Inbound(Leg):
         flows.log.failure("{info} cannot be carried", failure, info=self.info)
         where = str(self.info.target)
         self._release()
+        self.takeEarly()
         flows.refused(self, Refused(Cause.GENERAL, Phase.REMOTE, where, failure.getErrorMessage()))
         for leg in (self, outward):
             transport: Any = leg.transport
@@ -324,11 +327,11 @@ class Inbound(Leg):
 
     def _refuse(self, reason: Refused) -> None:
         self._release()
+        self.takeEarly()
         self.gateway.flows.refused(self, reason)
         if self.gone is not None:
             return
         self.deliver = _ignore
-        self.early = b""
         transport: Any = self.transport
         if self.paused:
             transport.resumeProducing()

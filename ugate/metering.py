@@ -203,10 +203,16 @@ class Meter:
 
     def stop(self) -> None:
         """
-        Stop the timer, which is one with all meters above and below: nothing is to
-        pass any more.
+        Stop the timer, which is one with all meters above and below, unless somebody waits.
         """
         self.rounds.stop()
+
+    @property
+    def hasWaiters(self) -> bool:
+        """
+        Whether somebody waits here or below.
+        """
+        return any(not isinstance(each, Meter) or each.hasWaiters for each in self._queue)
 
     @property
     def isWaiting(self) -> bool:
@@ -278,9 +284,9 @@ class Rounds:
 
     def stop(self) -> None:
         """
-        Nobody will be served until there is somebody else who waits.
+        Forget the timer, if nobody waits.
         """
-        if self._timer is not None:
+        if self._timer is not None and not self._top.hasWaiters:
             self._timer.cancel()
             self._timer = None
 

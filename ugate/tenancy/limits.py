@@ -15,10 +15,13 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import Final, Protocol
 
+from zope.interface import implementer
+
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ugate.buffers import Buffers
 from ugate.errors import Cause, Phase, Refused
+from ugate.interfaces import ILimits
 from ugate.metering import Meter, Meters
 from ugate.tenancy.usage import Usage, Used
 
@@ -59,6 +62,7 @@ class Limits(Protocol):
         """Bytes of memory."""
 
 
+@implementer(ILimits)
 class TenantLimits:
     """
     The limits of one tenant, and what it uses of them.
@@ -270,7 +274,7 @@ class TenantLimits:
 
     def stop(self) -> None:
         """
-        Forget all timers; nothing is to pass any more.
+        Forget all timers.  Streams that still wait for their part will get it.
         """
         if self._cutting is not None:
             self._cutting.cancel()

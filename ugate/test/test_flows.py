@@ -13,6 +13,7 @@ from ugate import flows as flowsModule
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.flows import Refusal, Totals
 from ugate.gateway import Gateway
+from ugate.metering import Meters
 from ugate.stream import Principal
 from ugate.test.gatewayfakes import ALICE, INFO, TARGET, FakeTenant, GatewayCase, Rules
 
@@ -312,7 +313,7 @@ class LimitsTests(GatewayCase):
         self.patch(self.relay, "join", lambda *args: given.append(args[3:]))
         self.ask()
         self.rules.dials[-1].up()
-        self.limits.meters = meters = object()
+        self.limits.meters = meters = Meters()
         self.ask()
         self.rules.dials[-1].up()
-        self.assertEqual(given, [(), (meters,)])
+        self.assertEqual(given, [(None,), (meters,)])

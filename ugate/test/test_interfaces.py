@@ -54,11 +54,13 @@ from ugate.stream import StreamInfo, Target
 from ugate.tenancy.config.commandline import CommandLineStore
 from ugate.tenancy.config.environment import EnvironmentStore
 from ugate.tenancy.config.files import FileStore
+from ugate.tenancy.config.schema import Limits
 from ugate.tenancy.config.sqlite import SQLiteStore
 from ugate.tenancy.config.stack import Stack
 from ugate.tenancy.config.whatif import WhatIf
 from ugate.tenancy.config.whole import Config
 from ugate.tenancy.egress import Egress, OwnListeners
+from ugate.tenancy.limits import TenantLimits
 from ugate.tenancy.policy import KnownPrincipals, RulesPolicy
 from ugate.tenancy.routes import Routes
 from ugate.tenancy.tenant import Tenant
@@ -163,6 +165,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.tenancy.portal.Logins": BY_CLASS,
     "ugate.tenancy.portal._Realm": BY_CLASS,
     "ugate.tenancy.routes.Routes": lambda: Routes([]),
+    "ugate.tenancy.limits.TenantLimits": lambda: TenantLimits(REACTOR, Limits()),
     "ugate.tenancy.tenant.Tenant": tenant,
     "ugate.testing.conversation.Conversation": BY_CLASS,
     "ugate.testing.names.Lookup": BY_CLASS,

@@ -360,7 +360,8 @@ class ShareTests(MeterTestCase):
 
     def test_timer(self) -> None:
         """
-        There is one timer, however many wait, and none when nobody does; it can be stopped.
+        There is one timer, however many wait, and none when nobody does; it can be stopped
+        before it finds that out.
         """
         root = Meter(self.clock, None)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -370,10 +371,18 @@ class ShareTests(MeterTestCase):
         self.run_(2)
         self.assertEqual({source.waiting for source in sources}, {0})
         self.quiet()
-        self.source(meters[0])
+        last = self.source(meters[0])
+        meters[3].stop()
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        last.share.stop()
         meters[3].stop()
         meters[3].stop()
-        self.quiet()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        # It begins again.
+        again = self.source(meters[0])
+        before = again.sum
+        self.run_(1)
+        self.assertGreater(again.sum, before)
 
 
 class ChangeTests(MeterTestCase):

@@ -255,6 +255,8 @@ class BytesTests(LimitsTestCase):
         self.assertTrue(abs(total - 10_000_000) < 500_000, total)
         self.assertEqual(alice.snapshot()["up"], {"used": total, "allowed": 1_000_000})
         self.assertEqual(alice.snapshot()["down"], {"used": None, "allowed": None})
+        for source in sources:
+            source.share.stop()
         self.root.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
