@@ -74,7 +74,11 @@ class Child:
         Obey.
         """
         while True:
-            order, descriptors, _, _ = socket.recv_fds(self._channel, ORDER.size, 2)
+            try:
+                order, descriptors, _, _ = socket.recv_fds(self._channel, ORDER.size, 2)
+            except ConnectionResetError:
+                # It is gone, and has not read all that was reported.
+                break
             if not order:
                 break
             kind, place = ORDER.unpack(order)

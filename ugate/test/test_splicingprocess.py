@@ -418,6 +418,18 @@ class ChildTests(SynchronousTestCase):
         self.assertEqual(reports, [(4, 0, errno.EAGAIN, 0)])
         self.assertEqual(descriptors() - before, set())
 
+    def test_lenderGone(self) -> None:
+        """
+        A lender that is gone without having read all reports is gone like any other.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, mmap.mmap(-1, SIZE) as memory:
+            numbers = Slots(memory)
+            theirs.send(REPORT.pack(0, 0, 0, 0))
+            ours.close()
+            Child(theirs, numbers, 1).run()
+            numbers.close()
+
     def test_crossed(self) -> None:
         """
         To want back what is on its way back is no mistake.
