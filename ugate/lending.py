@@ -15,14 +15,14 @@ from typing import Any, Final, TypeAlias
 
 from twisted.logger import Logger
 
-from ugate import splicing, splicingprocess
+from ugate import splice, splicing, splicingprocess
 from ugate.poll import SocketReactor
 from ugate.slots import UNLIMITED
 
-Bulk: TypeAlias = splicing.Direction | splicingprocess.Lent
+Bulk: TypeAlias = splice.Direction | splicingprocess.Lent
 """A direction while others move it."""
 
-COPY_ONLY: Final = (errno.EINVAL, splicing.NO_ROOM)
+COPY_ONLY: Final = (errno.EINVAL, splice.NO_ROOM)
 """Why a direction comes back that has moved nothing: it cannot be spliced, or there is no pipe for it."""
 
 LOST: Final = errno.EOWNERDEAD
@@ -53,7 +53,7 @@ class Lender:
         self._process = process and splicingprocess.available
         self._returned = returned
         self._splicers: splicing.Splicers | splicingprocess.SplicingProcess | None = None
-        self.lends = bool(threads) and splicing.available
+        self.lends = bool(threads) and splice.available
         """Whether anything is lent at all."""
 
     def lend(self, source: socket, sink: socket, allowed: int = UNLIMITED) -> Bulk:

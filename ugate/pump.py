@@ -30,7 +30,7 @@ from ugate.metering import Meters
 from ugate.poll import Poll, SocketReactor
 from ugate.protocols.sockets import isClosed, sendAtOnce
 from ugate.slots import UNLIMITED
-from ugate.splicing import PIPE_SIZE
+from ugate.splice import PIPE_SIZE
 
 CHUNK: Final = 65536
 """Bytes received at once."""

@@ -21,11 +21,11 @@ import time
 from collections.abc import Sequence
 from threading import Lock
 
-from ugate import splicing
+from ugate import splice, splicing
 from ugate.slots import LEND, ORDER, REPORT, SIZE, Slots
 
 
-class SharedDirection(splicing.Direction):
+class SharedDirection(splice.Direction):
     """
     A direction whose numbers the lender sees while it is moved.
     """
@@ -40,14 +40,14 @@ class SharedDirection(splicing.Direction):
 
     def note(self, now: float) -> None:
         """
-        See L{splicing.Direction.note}.
+        See L{splice.Direction.note}.
         """
         self.active = now
         self.allowed = self._slots.exchange(self.place, self.count, now)
 
     def renew(self) -> None:
         """
-        See L{splicing.Direction.renew}.
+        See L{splice.Direction.renew}.
         """
         self.allowed = self._slots.allowed(self.place)
 
@@ -91,13 +91,13 @@ class Child:
         try:
             if len(descriptors) != len(("source", "sink")):
                 # The kernel drops what this process has no room for.
-                raise OSError(splicing.NO_ROOM, os.strerror(splicing.NO_ROOM))
+                raise OSError(splice.NO_ROOM, os.strerror(splice.NO_ROOM))
             source, sink = (socket.socket(fileno=each) for each in descriptors)
             direction = SharedDirection(source, sink, self._slots, place)
         except OSError as error:
             for each in descriptors:
                 os.close(each)
-            self._report(place, 0, error.errno or splicing.NO_ROOM, False)
+            self._report(place, 0, error.errno or splice.NO_ROOM, False)
             return
         with self._lock:
             self._here[place] = direction
@@ -115,7 +115,7 @@ class Child:
             if direction is not None:
                 self._splicers.recall(direction)
 
-    def _returned(self, direction: splicing.Direction) -> None:
+    def _returned(self, direction: splice.Direction) -> None:
         """
         A thread is done with a direction.
         """
@@ -130,7 +130,7 @@ class Child:
         direction.source.close()
         direction.sink.close()
         error = direction.error
-        number = 0 if error is None else error.errno or splicing.NO_ROOM
+        number = 0 if error is None else error.errno or splice.NO_ROOM
         self._report(direction.place, direction.queued, number, direction.eof)
 
     def _report(self, place: int, queued: int, error: int, eof: bool) -> None:

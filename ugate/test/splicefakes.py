@@ -11,8 +11,9 @@ import random
 import socket
 from collections.abc import Callable
 
-from ugate import splicing
-from ugate.splicing import Direction, Splicers
+from ugate import splice, splicing
+from ugate.splice import Direction
+from ugate.splicing import Splicers
 from ugate.test.socketfakes import Peer, SocketTestCase, tcpPair
 
 QUIET = 0.05
@@ -34,7 +35,7 @@ class SpliceTestCase(SocketTestCase):
     """
 
     threads = 2
-    skip = None if splicing.available else "this system has no splice(2)"
+    skip = None if splice.available else "this system has no splice(2)"
 
     def setUp(self) -> None:
         super().setUp()

@@ -17,7 +17,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.testing import MemoryReactorClock
 
-from ugate import copying, flows, leg, metering, pump, splicing
+from ugate import copying, flows, leg, metering, pace, pump, splice, splicing
 from ugate.endpoints import addresses, chain, hops, names, servers
 from ugate.endpoints.chain import parseChain
 from ugate.endpoints.clients import ChainEndpoint
@@ -251,9 +251,12 @@ class NumbersTests(Pages):
         wanted = [
             kib(pump.CHUNK),
             kib(pump.BULK),
-            kib(splicing.PIPE_SIZE),
+            kib(splice.PIPE_SIZE),
             f"{splicing._IDLE:g} s",
-            f"{splicing._SLICE * 1000:g} ms",
+            f"{splice.SLICE * 1000:g} ms",
+            f"{pace.FAST // 1_000_000} MB/s",
+            kib(pace.LOT),
+            f"{pace._LONGEST} ms",
         ]
         self.assertEqual(wanted, [row[1] for row in table(page("performance"), "relay")])
 

@@ -7,11 +7,11 @@ Tests for L{ugate.pump} and L{ugate.metered}: joined sockets that may not do all
 
 from __future__ import annotations
 
-from ugate import splicing, splicingprocess
+from ugate import splice, splicingprocess
 from ugate.buffers import Buffers
 from ugate.metering import TICK, Meter, Meters
 from ugate.pump import BULK
-from ugate.splicing import PIPE_SIZE
+from ugate.splice import PIPE_SIZE
 from ugate.test.pumpfakes import MEGABYTE, PumpTestCase, Stream
 from ugate.test.splicefakes import QUIET, noise
 
@@ -241,7 +241,7 @@ class LentTests(MeteredTestCase):
     RATE = 10_000_000
     FIRST = 2_000_000
     ROUND = 250_000
-    skip = None if splicing.available else "this system has no splice(2)"
+    skip = None if splice.available else "this system has no splice(2)"
 
     def begin(self, size: int) -> Stream:
         """
@@ -317,7 +317,7 @@ class LentTests(MeteredTestCase):
         Those that threads move have what those have that are moved here.
         """
         lent = [self.begin(8 * MEGABYTE) for _ in range(2)]
-        self.patch(splicing, "available", False)
+        self.patch(splice, "available", False)
         self.pump._lender.lends = False
         here = [self.join(meters=Meters(up=self.meter)) for _ in range(2)]
         for stream in here:
@@ -445,7 +445,7 @@ class PipeTests(BuffersTests):
     Pipes count with their size.
     """
 
-    skip = None if splicing.available else "this system has no splice(2)"
+    skip = None if splice.available else "this system has no splice(2)"
 
     def test_pipes(self) -> None:
         """

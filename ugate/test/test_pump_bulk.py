@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 
-from ugate import splicing
+from ugate import splice, splicing
 from ugate.pump import BULK
 from ugate.test.pumpfakes import MEGABYTE, PumpTestCase
 from ugate.test.socketfakes import unixPair
@@ -28,7 +28,7 @@ class BulkTestCase(PumpTestCase):
     Where there is splice(2).
     """
 
-    skip = None if splicing.available else "this system has no splice(2)"
+    skip = None if splice.available else "this system has no splice(2)"
 
 
 class LendTests(BulkTestCase):
@@ -213,7 +213,7 @@ class WithoutTests(BulkTestCase):
         self.over(stream, "done")
         self.assertEqual(stream.counts, (len(data), 0))
 
-    def lacking(self, what: str) -> None:
+    def lacking(self, where: Any, what: str) -> None:
         """
         There are no descriptors for this.
         """
@@ -221,14 +221,14 @@ class WithoutTests(BulkTestCase):
         def refuse(*args: Any) -> Any:
             raise OSError(errno.EMFILE, "no descriptors are left")
 
-        self.patch(splicing, what, refuse)
+        self.patch(where, what, refuse)
 
     def test_noPipe(self) -> None:
         """
         Without descriptors for a pipe, all goes on, only slower; that is logged once a
         direction.
         """
-        self.lacking("openPipe")
+        self.lacking(splice, "openPipe")
         events = self.logged()
         self.copied()
         self.assertEqual(len(events), 1)
@@ -238,7 +238,7 @@ class WithoutTests(BulkTestCase):
         """
         Without a thread, too, and the pipe is given back.
         """
-        self.lacking("Splicer")
+        self.lacking(splicing, "Splicer")
         events = self.logged()
         self.copied()
         self.assertEqual(len(events), 1)

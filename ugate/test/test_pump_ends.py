@@ -11,13 +11,13 @@ import errno
 import socket
 from typing import Any
 
-from ugate import splicing
+from ugate import splice
 from ugate.test.pumpfakes import MEGABYTE, PumpTestCase, Stream
 from ugate.test.socketfakes import Peer
 from ugate.test.splicefakes import noise
 
 ALL = ("fresh", "talking", "lent", "lent back", "lent both", "stalled", "stalled in a thread")
-STATES = [state for state in ALL if splicing.available or state in ("fresh", "talking", "stalled")]
+STATES = [state for state in ALL if splice.available or state in ("fresh", "talking", "stalled")]
 
 
 class EndTestCase(PumpTestCase):

@@ -12,8 +12,8 @@ import fcntl
 import os
 from typing import Any
 
-from ugate import splicing
-from ugate.splicing import Direction, openPipe
+from ugate import splice, splicing
+from ugate.splice import Direction, openPipe
 from ugate.test.socketfakes import SocketTestCase, descriptors, tcpPair, unixPair
 from ugate.test.splicefakes import QUIET, SpliceTestCase, noise
 
@@ -54,7 +54,7 @@ class PipeTests(SocketTestCase):
         """
         It is as large as wanted, if the kernel grants that.
         """
-        self.assertEqual(self.size(), splicing.PIPE_SIZE)
+        self.assertEqual(self.size(), splice.PIPE_SIZE)
 
     def test_smaller(self) -> None:
         """
@@ -194,7 +194,7 @@ class AloneTests(SpliceTestCase):
         source.give(bytes(8 * MEGABYTE))
         self.until(lambda: direction.queued and len(sink.got) == 100_000, "a queue")
         self.rest()
-        self.assertLess(source.sent - len(sink.got), splicing.PIPE_SIZE + MEGABYTE // 2)
+        self.assertLess(source.sent - len(sink.got), splice.PIPE_SIZE + MEGABYTE // 2)
 
     def test_sourceReset(self) -> None:
         """

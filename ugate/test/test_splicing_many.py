@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ugate.splicing import Direction, Splicers
+from ugate.splice import Direction
+from ugate.splicing import Splicers
 from ugate.test.socketfakes import Peer, descriptors
 from ugate.test.splicefakes import QUIET, SpliceTestCase, noise
 

@@ -23,7 +23,7 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from ugate import slots, splicing, splicingprocess
+from ugate import slots, splice, splicing, splicingprocess
 from ugate.slots import ORDER, PLACES, REPORT, SIZE, UNLIMITED, Slots
 from ugate.splicingchild import Child
 from ugate.splicingprocess import SplicingProcess
@@ -42,7 +42,7 @@ class ProcessTestCase(PumpTestCase):
     process = True
     skip = (
         None
-        if splicing.available and splicingprocess.available
+        if splice.available and splicingprocess.available
         else "this system cannot lend to another process"
     )
 
@@ -379,9 +379,9 @@ class ChildTests(SynchronousTestCase):
         """
         order = ORDER.pack(slots.LEND, 3)
         before = descriptors()
-        self.assertEqual(self.obey((order, [])), [(3, 0, splicing.NO_ROOM, 0)])
+        self.assertEqual(self.obey((order, [])), [(3, 0, splice.NO_ROOM, 0)])
         with open(os.devnull) as one:
-            self.assertEqual(self.obey((order, [one.fileno()])), [(3, 0, splicing.NO_ROOM, 0)])
+            self.assertEqual(self.obey((order, [one.fileno()])), [(3, 0, splice.NO_ROOM, 0)])
         self.assertEqual(descriptors() - before, set())
 
     def test_noPipe(self) -> None:
@@ -392,7 +392,7 @@ class ChildTests(SynchronousTestCase):
         def refuse() -> Any:
             raise OSError(errno.EMFILE, "no descriptors")
 
-        self.patch(splicing, "openPipe", refuse)
+        self.patch(splice, "openPipe", refuse)
         before = descriptors()
         one, two = tcpPair()
         reports = self.obey((ORDER.pack(slots.LEND, 4), [one.fileno(), two.fileno()]))
