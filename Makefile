@@ -16,12 +16,13 @@ LIMIT ?= 900
 
 # Two installs into one environment would trip over each other.
 .NOTPARALLEL:
-.PHONY: help run test bench docs lint types packaging develop clean
+.PHONY: help run test bench soak docs lint types packaging develop clean
 
 help:
 	@echo "make run        the gateway; make run ARGS='--help' says what it takes"
 	@echo "make test       all tests; make test TESTS=ugate.test.test_layers for some, JOBS=1 for one process"
 	@echo "make bench      side by side with other proxies; ARGS go to it"
+	@echo "make soak       many tenants, reloads and limits under load; ARGS go to it"
 	@echo "make docs       doc/_build/html"
 	@echo "make lint       style"
 	@echo "make types      types"
@@ -37,6 +38,9 @@ test: $(VENV)/.test
 
 bench: $(VENV)/.bench
 	@$(BIN)/python -m bench $(ARGS)
+
+soak: $(VENV)/.core
+	@$(BIN)/python -m bench.soak $(ARGS)
 
 docs: $(VENV)/.dev
 	@$(BIN)/python -m sphinx -q -E -W --keep-going -b html doc doc/_build/html

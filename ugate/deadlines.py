@@ -64,6 +64,15 @@ class Deadlines(Generic[T]):
         """
         self._due.pop(thing, None)
 
+    @property
+    def oldest(self) -> T:
+        """
+        What has been under way for longest.
+
+        @raise StopIteration: nothing is.
+        """
+        return next(iter(self._due))
+
     def close(self) -> None:
         """
         Forget everything and stop the timer.

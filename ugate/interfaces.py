@@ -389,6 +389,26 @@ class IModule(IPlugin):
         """
 
 
+class IStoreModule(IPlugin):
+    """
+    A kind of config stores, found as a Twisted plugin: a package that puts one into its
+    C{twisted/plugins} adds what C{--config NAME:...} may name.
+    """
+
+    name = Attribute("L{str}: what C{--config} has before the first colon.")
+    summary = Attribute("L{str}: what it reads, in one line.")
+
+    def open(rest: str, kinds: Mapping[str, Any]) -> IConfigStore:
+        """
+        A store.  One that has to wait for what it reads is empty at first, and calls what
+        C{changed()} was given when it is not: then all of it applies as a change.
+
+        @param rest: what C{--config} has behind the first colon.
+        @param kinds: the kinds of sections that there are: C{ugate.tenancy.config.sections.Kind} by name.
+        @raise ugate.errors.UgateError: there can be none of that, and why.
+        """
+
+
 class IServesHTTP(Interface):
     """
     What the service of a module may provide: something to show below C{/modules/KIND/NAME/}.

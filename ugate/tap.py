@@ -23,7 +23,7 @@ from twisted.plugin import getPlugins
 from twisted.python import usage
 
 from ugate.errors import ListenRefused, StringError, UgateError
-from ugate.interfaces import IModule
+from ugate.interfaces import IModule, IStoreModule
 from ugate.stream import ROOT, Target
 from ugate.tenancy.config.kinds import kindsOf
 from ugate.tenancy.config.mistakes import suggestion
@@ -107,7 +107,8 @@ class Options(usage.Options):
 
         self["modules"] = modules = list(getPlugins(IModule))
         kinds = kindsOf(modules)
-        self["store"] = store = openStores(self["config"], self["listen"], self["route"], kinds)
+        stores = getPlugins(IStoreModule)
+        self["store"] = store = openStores(self["config"], self["listen"], self["route"], kinds, stores)
         self["reading"] = partial(readConfigs, store, stringChecks(reactor), kinds)
         configs: Mapping[str, Config] = self["reading"]()
         self["configs"] = configs

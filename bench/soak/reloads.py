@@ -9,6 +9,7 @@ Many reloads while streams run at full speed: nothing is lost, cut or leaked.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -92,5 +93,8 @@ def reloads(directory: Path, count: int, streams: int) -> list[Figure]:
     ]
 
 
-_SPLICER = 2
-"""The process that moves bulk stays, with a channel here; it has its own, which are counted, too."""
+_SPLICER = 8 + 2 * max(2, os.cpu_count() or 2)
+"""
+The process that moves bulk stays: its channel has two ends, its memory is open three times, it has three standard
+streams, and each of its threads waits for two things.
+"""

@@ -3,13 +3,15 @@
 # See LICENSE for details.
 
 """
-What Twisted finds of ugate: C{twistd ugate}, the prefixes of endpoint strings, and the modules.
+What Twisted finds of ugate: C{twistd ugate}, the prefixes of endpoint strings, the stores of
+configuration, and the modules.
 """
 
 from twisted.application.service import ServiceMaker
 
 from ugate.endpoints.parsers import HopParser, ServerParser
 from ugate.modules.lazy import LazyModule
+from ugate.tenancy.config.lazystore import LazyStore
 
 service = ServiceMaker("ugate", "ugate.tap", "A gateway between protocols.", "ugate")
 
@@ -23,6 +25,12 @@ autoServer = ServerParser("auto")
 socksClient = HopParser("socks")
 socks4Client = HopParser("socks4")
 connectClient = HopParser("connect")
+
+sqliteStore = LazyStore("sqlite", "ugate.tenancy.config.sqlite:SQLiteStore", "an SQLite database")
+environmentStore = LazyStore(
+    "env", "ugate.tenancy.config.environment:EnvironmentStore", "environment variables that begin alike"
+)
+fileStore = LazyStore("path", "ugate.tenancy.config.files:FileStore", "a file, or a folder of files")
 
 adminModule = LazyModule(
     "admin",

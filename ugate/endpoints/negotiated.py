@@ -9,7 +9,7 @@ Endpoints that put a negotiation between a transport and a protocol.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from zope.interface import implementer
 
@@ -34,10 +34,17 @@ from ugate.deadlines import Deadlines
 from ugate.endpoints.reach import isHaproxy, onlyLocal
 from ugate.errors import Cause, Phase, ProtocolError, Refused
 from ugate.interfaces import Auth, INegotiation, IPrincipal, IStreamInfo, ITenant, Step
-from ugate.protocols.negotiate import LINGER, Negotiating, Owner
+from ugate.protocols.negotiate import LINGER, Negotiating
+from ugate.protocols.owner import Owner
 from ugate.stream import Principal, StreamInfo
 
 ServerNegotiation = Callable[[StreamInfo, Auth], INegotiation]
+
+PENDING: Final = 2000
+"""How many clients of one listener may be in the middle of their negotiations."""
+
+_CALM: Final = PENDING // 2
+"""With no more than these, it is worth a line in the log when there are too many again."""
 
 
 class _ServerFactory(Factory, Owner):
@@ -61,6 +68,7 @@ class _ServerFactory(Factory, Owner):
         self._silence: Deadlines[Negotiating] | None = None
         if endpoint.patience is not None:
             self._silence = Deadlines(clock, endpoint.patience, Negotiating.silent)
+        self._crowded = False
         tenant = ITenant(endpoint.reactor, None)
         self._portal = None if tenant is None else tenant.portal
 
@@ -90,18 +98,36 @@ class _ServerFactory(Factory, Owner):
         return Negotiating(self, addr)  # type: ignore[arg-type]
 
     def negotiationFor(self, host: Negotiating) -> INegotiation:
+        if len(self.deadlines) > PENDING:
+            self._crowdOut()
+        elif self._crowded and len(self.deadlines) <= _CALM:
+            self._crowded = False
         peer = host.peer
         info = peer if IStreamInfo.providedBy(peer) else StreamInfo(peer, host.getHost())
         if self._silence is not None:
             self._silence.start(host)
         return self._make(info, self.auth)  # type: ignore[arg-type]
 
+    def _crowdOut(self) -> None:
+        """
+        End the client that has been at it for longest: one that means it is done long before.
+        """
+        oldest = self.deadlines.oldest
+        many = f"{PENDING} clients are in the middle of their handshakes"
+        step = "let a firewall limit connections, or lower node.handshake"
+        oldest.crowdedOut(Refused(Cause.OVERLOADED, Phase.NEGOTIATE, str(_where(oldest.peer)), many, step))
+        self._crowded = True
+
     def buildInner(self, host: Negotiating, step: Step) -> IProtocol | None:
         return self.wrappedFactory.buildProtocol(host.peer)
 
     def failed(self, host: Negotiating, error: Exception) -> None:
-        if isinstance(error, Refused) and error.cause is Cause.PEER_CLOSED:
-            return
+        if isinstance(error, Refused):
+            if error.cause is Cause.PEER_CLOSED:
+                return
+            if error.cause is Cause.OVERLOADED and self._crowded:
+                # A flood of clients need not be one of the log.
+                return
         self._log.info("{peer}: {error}", peer=str(_where(host.peer)), error=str(error))
 
     def login(self, credentials: ICredentials) -> Principal | Deferred[Principal]:

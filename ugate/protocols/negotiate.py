@@ -9,7 +9,6 @@ credentials and the replay of unread bytes, written once.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -31,63 +30,15 @@ from twisted.logger import Logger
 from twisted.python.components import registerAdapter
 from twisted.python.failure import Failure
 
-from ugate.deadlines import Deadlines
 from ugate.errors import Cause, Phase, ProtocolError, Refused
-from ugate.interfaces import Detached, IDetachable, IHalfCloseableTransport, INegotiation, IPending, Step
+from ugate.interfaces import Detached, IDetachable, IHalfCloseableTransport, IPending, Step
+from ugate.protocols.owner import Owner
 from ugate.protocols.passing import Passing
 from ugate.protocols.sockets import detachable, endWriting, writeNow
 from ugate.stream import Principal
 
-DEFAULT_CAP: Final = 16384
-"""Bytes that a peer may send before its negotiation is done."""
-
 LINGER: Final = 2.0
 """Seconds that a refused peer has to read why, before the connection is cut."""
-
-
-class Owner(ABC):
-    """
-    What stands behind a host: it makes the negotiation and the inner protocol,
-    and hears of failures.  One owner serves many connections.
-    """
-
-    cap = DEFAULT_CAP
-    eager = False
-    """Whether the negotiation may be done before its peer says anything."""
-    deadlines: Deadlines[Negotiating]
-    lingering: Deadlines[Negotiating]
-
-    @abstractmethod
-    def negotiationFor(self, host: Negotiating) -> INegotiation:
-        """
-        The negotiation of a new connection, whose transport the host has.
-
-        @raise Refused: there can be none.
-        """
-
-    @abstractmethod
-    def buildInner(self, host: Negotiating, step: Step) -> IProtocol | None:
-        """
-        The protocol that the stream is for; L{None} to close it.
-        """
-
-    def opened(self, inner: IProtocol) -> None:  # noqa: B027 (not every owner cares)
-        """
-        The inner protocol has its transport.
-        """
-
-    def failed(self, host: Negotiating, error: Exception) -> None:  # noqa: B027 (not every owner cares)
-        """
-        The negotiation came to nothing.
-        """
-
-    def login(self, credentials: ICredentials) -> Principal | Deferred[Principal]:
-        """
-        Who that is.
-
-        @raise UnauthorizedLogin: nobody; the Deferred may fail so as well.
-        """
-        raise UnauthorizedLogin
 
 
 # Twisted's TLS provides the last of what its transport does: so it passes on the answer to what is below it.
@@ -296,7 +247,17 @@ class Negotiating(Passing):
         if self._closing:
             self.abortConnection()
             return
-        self.owner.failed(self, Refused(Cause.TIMED_OUT, Phase.NEGOTIATE, "peer", "no end of the handshake"))
+        self._cut(Refused(Cause.TIMED_OUT, Phase.NEGOTIATE, "peer", "no end of the handshake"))
+
+    def crowdedOut(self, reason: Refused) -> None:
+        """
+        Too many are in the middle of their handshakes, and this one has been for longest.
+        """
+        self._cut(reason)
+
+    def _cut(self, reason: Refused) -> None:
+        self.owner.deadlines.stop(self)
+        self.owner.failed(self, reason)
         self._closing = True
         self.abortConnection()
 

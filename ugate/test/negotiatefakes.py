@@ -34,7 +34,8 @@ from ugate.interfaces import (
     ISilence,
     Step,
 )
-from ugate.protocols.negotiate import LINGER, Negotiating, Owner
+from ugate.protocols.negotiate import LINGER, Negotiating
+from ugate.protocols.owner import Owner
 from ugate.stream import Principal, StreamInfo, Target
 from ugate.test.dialfakes import CLIENT, LISTENER
 

@@ -12,6 +12,9 @@ import sqlite3
 import time
 from pathlib import Path
 
+from twisted.plugin import getPlugins
+
+from ugate.interfaces import IStoreModule
 from ugate.tenancy.config.files import FileStore
 from ugate.tenancy.config.sections import ONLY, ROOT
 from ugate.tenancy.config.sqlite import SQLiteStore
@@ -126,7 +129,8 @@ class DatabaseTests(WatchCase):
         """
         A stack starts and stops those that watch.
         """
-        stack = openStores([f"sqlite:{self.directory / 'u.db'}", self.write("u.yaml", ""), "env:NONE_SUCH"])
+        texts = [f"sqlite:{self.directory / 'u.db'}", self.write("u.yaml", ""), "env:NONE_SUCH"]
+        stack = openStores(texts, modules=getPlugins(IStoreModule))
         self.watched(stack)
         Path(self.directory / "u.yaml").write_text("node: {idle: 1}", encoding="utf-8")
         stack.reload()

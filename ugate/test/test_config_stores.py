@@ -17,15 +17,17 @@ from pathlib import Path
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 
 import ugate
-from ugate.errors import UgateError
-from ugate.interfaces import IConfigStore
+from ugate.errors import StringError, UgateError
+from ugate.interfaces import IConfigStore, IStoreModule
 from ugate.tenancy.config.commandline import DEFAULT_LISTEN, CommandLineStore
 from ugate.tenancy.config.files import FileStore
+from ugate.tenancy.config.lazystore import LazyStore
 from ugate.tenancy.config.mistakes import ConfigError
-from ugate.tenancy.config.sections import ONLY, ROOT, IDiagnosed, Section
+from ugate.tenancy.config.sections import KINDS, ONLY, ROOT, IDiagnosed, Section
 from ugate.tenancy.config.stack import Stack, openStores
 from ugate.tenancy.config.whatif import WhatIf
 from ugate.tenancy.config.whole import readConfigs
@@ -243,12 +245,67 @@ class StackTests(StoreCase):
         """
         self.patch(os, "environ", {**os.environ, "TRY__dial__c": "socks:c:1"})
         database = f"sqlite:{self.directory / 'u.db'}"
-        stack = openStores([self.write("u.yaml", "dial: {a: 'socks:a:1'}"), database, "env:TRY"])
+        texts = [self.write("u.yaml", "dial: {a: 'socks:a:1'}"), database, "env:TRY"]
+        stack = openStores(texts, modules=getPlugins(IStoreModule))
         stack.put(ROOT, "dial", "b", {"hops": "socks:b:1"})
         self.assertEqual(["a", "b", "c"], stack.names(ROOT, "dial"))
         self.assertEqual([], told(stack))
         self.assertEqual({ROOT}, set(stack.tenants()))
         stack.stop()
+
+    def test_ofAnotherPackage(self) -> None:
+        """
+        What a package has added is opened by its name, with the rest and the kinds.
+        """
+        asked: list[tuple[str, object]] = []
+
+        @implementer(IStoreModule)
+        class Vault:
+            name = "vault"
+            summary = "sections that are somewhere else"
+
+            def open(self, rest: str, kinds: Mapping[str, object]) -> IConfigStore:
+                asked.append((rest, kinds))
+                return ValueStore(dial={"a": "socks:a:1"})
+
+        vault = Vault()
+        self.assertTrue(verifyObject(IStoreModule, vault))
+        stack = openStores(["vault:a:b"], kinds=KINDS, modules=[vault])
+        self.assertEqual((asked, ["a"]), ([("a:b", KINDS)], stack.names(ROOT, "dial")))
+
+    def test_late(self) -> None:
+        """
+        A store that has to wait for its sections begins with none, and tells when it has them.
+        """
+        late = ValueStore()
+        stack = Stack([late])
+        self.assertEqual(0, len(readConfigs(stack)[ROOT].dial))
+        told: list[object] = []
+        stack.changed(told.append)
+        late.put(ROOT, "dial", "a", {"hops": "socks:a:1"})
+        self.assertEqual([frozenset({ROOT})], told)
+        self.assertEqual(["a"], list(readConfigs(stack)[ROOT].dial))
+
+    def test_noSuchStore(self) -> None:
+        """
+        A store that nobody has is told with those that there are, and a path is a path.
+        """
+        error = self.assertRaises(
+            StringError, openStores, ["sqlit:u.db"], modules=list(getPlugins(IStoreModule))
+        )
+        for part in ("sqlit:u.db", "no store is named 'sqlit'", "sqlite:", "env:", "did you mean"):
+            self.assertIn(part, str(error))
+        path = self.write("odd:u.yaml", "dial: {a: 'socks:a:1'}")
+        self.assertEqual(["a"], openStores([path]).names(ROOT, "dial"))
+
+    def test_found(self) -> None:
+        """
+        Twisted finds each of ours, once.
+        """
+        found = [module for module in getPlugins(IStoreModule) if isinstance(module, LazyStore)]
+        self.assertEqual(["env", "path", "sqlite"], sorted(module.name for module in found))
+        for module in found:
+            self.assertTrue(verifyObject(IStoreModule, module))
 
     def test_lazy(self) -> None:
         """

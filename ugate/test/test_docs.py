@@ -18,12 +18,12 @@ from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.testing import MemoryReactorClock
 
 from ugate import copying, flows, leg, metering, pace, pump, splice, splicing
-from ugate.endpoints import addresses, chain, hops, names, servers
+from ugate.endpoints import addresses, chain, hops, names, negotiated, servers
 from ugate.endpoints.chain import parseChain
 from ugate.endpoints.clients import ChainEndpoint
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import Auth
-from ugate.protocols import clienthello, httpconnect, httpforward, httphead, negotiate, proxyproto2
+from ugate.protocols import clienthello, httpconnect, httpforward, httphead, negotiate, owner, proxyproto2
 from ugate.protocols.httpreply import refusal
 from ugate.protocols.socks4 import Socks4
 from ugate.protocols.socks5 import Socks5
@@ -223,7 +223,8 @@ class NumbersTests(Pages):
         node = Node()
         wanted = [
             f"{node.handshake:g} s",
-            kib(negotiate.DEFAULT_CAP),
+            f"{negotiated.PENDING}",
+            kib(owner.DEFAULT_CAP),
             kib(servers._HTTP_CAP),
             kib(httphead.MAX_HEAD),
             kib(clienthello.MAX_HELLO),

@@ -54,6 +54,7 @@ from ugate.stream import StreamInfo, Target
 from ugate.tenancy.config.commandline import CommandLineStore
 from ugate.tenancy.config.environment import EnvironmentStore
 from ugate.tenancy.config.files import FileStore
+from ugate.tenancy.config.lazystore import LazyStore
 from ugate.tenancy.config.schema import Limits
 from ugate.tenancy.config.sqlite import SQLiteStore
 from ugate.tenancy.config.stack import Stack
@@ -153,6 +154,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.stream.StreamInfo": lambda: INFO,
     "ugate.tenancy.config.commandline.CommandLineStore": CommandLineStore,
     "ugate.tenancy.config.environment.EnvironmentStore": lambda: EnvironmentStore(environment={}),
+    "ugate.tenancy.config.lazystore.LazyStore": lambda: LazyStore("vault", "nowhere:Store"),
     "ugate.tenancy.config.files.FileStore": lambda: FileStore("/nowhere.yaml"),
     "ugate.tenancy.config.sqlite.SQLiteStore": lambda: SQLiteStore("/nowhere/nowhere.db"),
     "ugate.tenancy.config.stack.Stack": lambda: Stack([]),

@@ -17,6 +17,7 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 
+from ugate.endpoints import negotiated
 from ugate.endpoints.negotiated import NegotiatedServerEndpoint, ServerNegotiation
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import Auth, ISilence, Step
@@ -170,6 +171,35 @@ class LimitTests(ListenerCase):
         factory = self.listen(endpoint)
         self.connect(factory)
         self.assertEqual(str(self.stream().info.target), "mail:25")
+
+    def test_crowded(self) -> None:
+        """
+        When too many are in the middle, whoever has been for longest is cut, and there is one
+        line of it until there are fewer.
+        """
+        self.patch(negotiated, "PENDING", 4)
+        self.patch(negotiated, "_CALM", 2)
+        factory = self.socks(self.tenant(), deadline=3)
+        clients = []
+        with capturedLogs() as events:
+            for _ in range(7):
+                clients.append(self.connect(factory))
+                clients[-1][0].dataReceived(HELLO[:1])
+        cut = [line.disconnected for _, line in clients]
+        self.assertEqual(cut, [True] * 3 + [False] * 4)
+        (said,) = [formatEvent(event) for event in events]
+        self.assertIn("4 clients are in the middle of their handshakes", said)
+        self.assertIn("192.0.2.7:40000", said)
+        for server, line in clients:
+            if not line.disconnected:
+                server.dataReceived(HELLO[1:])
+                server.dataReceived(REQUEST)
+        self.assertEqual(len(self.streams.made), 4)
+        with capturedLogs() as events:
+            for _ in range(5):
+                self.connect(factory)
+        self.assertEqual(len(events), 1)
+        self.real.advance(3)
 
     def test_manyAtOnce(self) -> None:
         """

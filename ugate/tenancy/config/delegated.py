@@ -97,7 +97,8 @@ def _overlaps(given: Mapping[str, Delegation], sections: Mapping[str, Section]) 
     suffixes: dict[str, str] = {}
     listed = [
         (name, index, parseHost(text))
-        for name, delegation in given.items()
+        # In an order that is the same however they were read, so that the same one is told.
+        for name, delegation in sorted(given.items())
         for index, text in enumerate(delegation.hosts)
     ]
     for name, index, match in listed:

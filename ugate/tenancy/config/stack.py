@@ -8,15 +8,17 @@ Several stores as one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from zope.interface import implementer
 
-from ugate.errors import UgateError
-from ugate.interfaces import IConfigStore, IWatching, IWritableStore
+from ugate.errors import StringError, UgateError
+from ugate.interfaces import IConfigStore, IStoreModule, IWatching, IWritableStore
 from ugate.tenancy.config.commandline import DEFAULT_LISTEN, CommandLineStore
-from ugate.tenancy.config.mistakes import Mistake
+from ugate.tenancy.config.lazystore import LazyStore
+from ugate.tenancy.config.mistakes import Mistake, suggestion
 from ugate.tenancy.config.sections import (
     KINDS,
     ROOT,
@@ -26,6 +28,7 @@ from ugate.tenancy.config.sections import (
     Order,
     Section,
     asSection,
+    isName,
     parentPath,
 )
 from ugate.tenancy.config.tree import Place
@@ -220,39 +223,46 @@ class Stack:
         return all(store.isWhole(tenant, kind) for store in diagnosed)
 
 
+_FILES: Final = LazyStore("path", "ugate.tenancy.config.files:FileStore")
+"""What a path is that names no store."""
+
+
 def openStores(
     config: Sequence[str] = (),
     listen: Sequence[str] = (),
     routes: Sequence[str] = (),
     kinds: Mapping[str, Kind] = KINDS,
+    modules: Iterable[IStoreModule] = (),
 ) -> Stack:
     """
     The stores that a command line asks for.  If none has a listener or a tenant, there is L{DEFAULT_LISTEN}.
 
     What a store needs is imported only when it is asked for.
 
-    @param config: the values of C{--config}: the path of a file or a directory, C{sqlite:PATH}, or
-        C{env:PREFIX}.
+    @param config: the values of C{--config}: the path of a file or a directory, or the name of a
+        store, a colon and what that wants, as in C{sqlite:PATH}.
     @param listen: the values of C{--listen}.
     @param routes: the values of C{--route}.
     @param kinds: the kinds that there are.
+    @param modules: the stores that there are, beside files: what Twisted finds of L{IStoreModule}.
+    @raise StringError: no store has that name.
+    @raise UgateError: a store cannot be opened, and why.
     @since: ugate NEXT
     """
-    stores = [_opened(each, kinds) for each in config]
+    named = {module.name: module for module in modules}
+    stores = [_opened(each, kinds, named) for each in config]
     stores.append(CommandLineStore(listen, routes))
     return Stack(stores, kinds, CommandLineStore([DEFAULT_LISTEN]))
 
 
-def _opened(text: str, kinds: Mapping[str, Kind]) -> IConfigStore:
-    scheme, colon, rest = text.partition(":")
-    if colon and scheme == "sqlite":
-        from ugate.tenancy.config.sqlite import SQLiteStore
-
-        return SQLiteStore(rest, kinds)
-    if colon and scheme == "env":
-        from ugate.tenancy.config.environment import EnvironmentStore
-
-        return EnvironmentStore(rest, kinds=kinds)
-    from ugate.tenancy.config.files import FileStore
-
-    return FileStore(text, kinds)
+def _opened(text: str, kinds: Mapping[str, Kind], named: Mapping[str, IStoreModule]) -> IConfigStore:
+    name, colon, rest = text.partition(":")
+    if colon and name in named:
+        return named[name].open(rest, kinds)
+    if colon and isName(name) and not os.path.exists(text):
+        known = ", ".join(f"{each}:" for each in sorted(named))
+        raise StringError(
+            f"--config {text}: there is no such file, and no store is named {name!r}; wanted the path of a"
+            f" file or a folder, or one of {known}{suggestion(name, named)}"
+        )
+    return _FILES.open(text, kinds)
