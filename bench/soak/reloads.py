@@ -95,6 +95,6 @@ def reloads(directory: Path, count: int, streams: int) -> list[Figure]:
 
 _SPLICER = 8 + 2 * max(2, os.cpu_count() or 2)
 """
-The process that moves bulk stays: its channel has two ends, its memory is open three times, it has three standard
-streams, and each of its threads waits for two things.
+The process that moves bulk stays: its channel has two ends, its memory is open three times, it has three
+standard streams, and each of its threads waits for two things.
 """
