@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 from twisted.application.service import IService
@@ -66,6 +66,9 @@ class Outcome:
 
     trigger: str
     """Who wanted it: C{start}, C{SIGHUP}, C{store}, C{admin}."""
+
+    others: str = ""
+    """What is still wrong with earlier changes, of other tenants, that wait for it to be mended."""
 
 
 class Reloading:
@@ -186,10 +189,13 @@ class Reloading:
         both = None if tenants is None or failed is None else tenants | failed
         ending = self._change(trigger, both)
         self._failed = frozenset() if self.last.good else both
-        if not self.last.good and both != tenants:
+        first = self.last
+        # A tenant that is not there yet comes by what its parent has, which is what could not be.
+        if not first.good and both != tenants and not self._tenants.configs.keys().isdisjoint(tenants or ()):
             ending += self._change(trigger, tenants)
             if self.last.good:
                 self._failed = failed
+                self.last = replace(self.last, others=first.error)
         return ending
 
     def _change(self, trigger: str, tenants: frozenset[str] | None) -> list[Deferred[Any]]:

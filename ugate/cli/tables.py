@@ -63,7 +63,10 @@ def _fields(information: inspect.StructType, value: Mapping[str, Any]) -> Iterat
             yield f"{name}:"
             yield from (f"  {line}" for line in _fields(inner, value[name]))
         else:
-            yield f"{name:<{width}}  {shown(field.type, value[name])}"
+            # A text of several lines, as mistakes are, goes on below where it begins.
+            lines = value[name].splitlines() if isinstance(value[name], str) else [value[name]]
+            yield f"{name:<{width}}  {shown(field.type, lines[0])}"
+            yield from (f"{'':{width}}  {shown(field.type, line)}" for line in lines[1:])
 
 
 def _rows(

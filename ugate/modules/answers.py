@@ -39,6 +39,9 @@ class Applied(Struct, frozen=True):
     error: Annotated[str, Meta(description="Why it is not in force, a line for each mistake.")]
     trigger: Annotated[str, Meta(description="Who asked for it.")]
     wall: Time
+    others: Annotated[
+        str, Meta(description="What is still wrong with earlier changes of others, which are not in force.")
+    ] = ""
 
 
 class Status(Struct, frozen=True):

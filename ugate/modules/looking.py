@@ -223,7 +223,13 @@ def appliedFrom(outcome: Any) -> answers.Applied:
     What a reload came to.
     """
     return answers.Applied(
-        outcome.good, outcome.generation, tuple(outcome.changed), outcome.error, outcome.trigger, outcome.wall
+        outcome.good,
+        outcome.generation,
+        tuple(outcome.changed),
+        outcome.error,
+        outcome.trigger,
+        outcome.wall,
+        outcome.others,
     )
 
 

@@ -121,8 +121,8 @@ class _Collector:
         if last is not None:
             yield GaugeMetricFamily(
                 "ugate_config_good",
-                "Whether the last configuration that was read is in force.",
-                int(last.good),
+                "Whether all of the configuration that was read is in force.",
+                int(last.good and not last.others),
             )
             yield GaugeMetricFamily("ugate_config_time_seconds", "When it was read.", last.wall)
             reloads = CounterMetricFamily("ugate_reloads", "How many there were.", labels=["result"])

@@ -193,7 +193,7 @@ OPERATIONS: Final = (
         "the last streams that were refused, newest first, and why",
         list[answers.RefusedStream],
         (_WITHIN, Parameter("limit", _COUNT, "at most so many", 20)),
-        columns=("wall", "tenant", "listener", "stream", "principal", "phase", "hop", "cause", "nextStep"),
+        columns=("wall", "tenant", "listener", "stream", "principal", "phase", "cause", "detail", "nextStep"),
     ),
     Operation("limits", "GET", "/limits", "what limits tenants", list[answers.LimitState], (_WITHIN,)),
     Operation("config", "GET", "/config", "which sections there are", list[answers.SectionName], (_WITHIN,)),

@@ -54,6 +54,7 @@ class FakeOutcome:
     error: str = ""
     trigger: str = "start"
     wall: float = 1000.0
+    others: str = ""
 
 
 @dataclass

@@ -21,7 +21,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.cli import connection
 from ugate.cli.main import main
+from ugate.cli.tables import render
 from ugate.flows import Totals
+from ugate.modules.answers import Applied
+from ugate.modules.operations import BY_NAME
 from ugate.test.adminfakes import AdminCase, Client
 
 
@@ -99,6 +102,18 @@ class CommandTests(CommandCase):
         self.assertRegex(said, r"caller +local:operator@root\n")
         self.assertRegex(said, r"sent +2\.0 KiB\n")
         self.assertIn("\napplied:\n  good ", said)
+
+    def test_lines(self) -> None:
+        """
+        Mistakes stand below each other, and cannot move the cursor.
+        """
+        wrong = "u.yaml:1:1: unknown key\n  lisen: \x1b{}\n  ^^^^^"
+        applied = Applied(False, 1, (), wrong, "store", 0.0)
+        fields = msgspec.to_builtins(applied)
+        said = render(BY_NAME["reload"], fields)
+        self.assertIn(
+            "error       u.yaml:1:1: unknown key\n              lisen: ?{}\n              ^^^^^\n", said
+        )
 
     def test_table(self) -> None:
         """

@@ -19,6 +19,7 @@ from ugate.interfaces import IEgress
 from ugate.listenerstrings import filesOf
 from ugate.reload import PATIENCE
 from ugate.tenancy.config.schema import Delegation, Limits, Listener, PolicyRule
+from ugate.tenancy.config.sections import ROOT
 from ugate.tenancy.config.whole import Route
 from ugate.test.nodefakes import HELLO, REQUEST, inUse
 from ugate.test.reloadfakes import (
@@ -504,14 +505,36 @@ class RefusedTests(ReloadCase):
 
         node.reloading._read = read
         outcome = self.successResultOf(node.reload("store", frozenset("b")))
-        self.assertEqual(outcome.changed, ("policy b",))
+        self.assertEqual((outcome.good, outcome.changed), (True, ("policy b",)))
+        # What is left is not forgotten for that.
+        self.assertEqual(outcome.others, "a is wrong")
         self.assertEqual(self.asked, [frozenset("a"), frozenset("ab"), frozenset("b")])
         # That is tried again.
         node.reloading._read = self.read
         self.wrong = None
-        self.successResultOf(node.reload("store", frozenset("b")))
+        self.assertEqual(self.successResultOf(node.reload("store", frozenset("b"))).others, "")
         self.successResultOf(node.reload("store", frozenset("b")))
         self.assertEqual(self.asked[3:], [frozenset("ab"), frozenset("b")])
+
+    def test_stillWrong(self) -> None:
+        """
+        A tenant that could not be, and still cannot, is not told as good because there is nothing
+        of it yet that could be different.
+        """
+        node = self.run_(config())
+
+        def read(previous: Any, changed: Any) -> Any:
+            self.asked.append(changed)
+            if ROOT in changed:
+                raise StringError("a is wrong")
+            return previous
+
+        node.reloading._read = read
+        self.assertFalse(self.successResultOf(node.reload("store", frozenset([ROOT, "a"]))).good)
+        outcome = self.successResultOf(node.reload("store", frozenset("a")))
+        self.assertEqual((outcome.good, outcome.error), (False, "a is wrong"))
+        self.assertEqual(self.asked, [frozenset([ROOT, "a"])] * 2)
+        self.assertEqual((node.reloading.good, node.reloading.bad), (0, 2))
 
     def test_unknownMistakes(self) -> None:
         """
