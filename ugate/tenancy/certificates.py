@@ -14,7 +14,7 @@ from collections.abc import Callable
 from hashlib import sha256
 
 from ugate.errors import StringError
-from ugate.tenancy.credentialfiles import Reread, checked, checkName, digestFromHex, readLines
+from ugate.tenancy.credentialfiles import Reread, checked, checkName, digestFromHex, readEach
 
 
 def readCertificates(path: str) -> dict[bytes, str]:
@@ -25,23 +25,16 @@ def readCertificates(path: str) -> dict[bytes, str]:
     @raise ConfigError: it cannot be used; with every mistake.
     @since: ugate NEXT
     """
-    names: dict[bytes, str] = {}
-    lines: dict[bytes, int] = {}
 
-    def take(line: bytes, number: int) -> None:
+    def readLine(line: bytes) -> tuple[bytes, str]:
         name, _, rest = line.partition(b":")
         known = checkName(name)
         kind, _, text = rest.decode(errors="replace").partition(":")
         if kind != "sha256":
             raise StringError("no sha256: after the name; wanted NAME:sha256:FINGERPRINT")
-        digest = digestFromHex(text)
-        if digest in names:
-            raise StringError(f"the same fingerprint as on line {lines[digest]}; wanted each once")
-        names[digest] = known
-        lines[digest] = number
+        return digestFromHex(text), known
 
-    readLines(path, "file of fingerprints", take)
-    return names
+    return readEach(path, "file of fingerprints", "fingerprint", readLine)
 
 
 checkCertificates = checked(readCertificates)

@@ -73,6 +73,30 @@ def readLines(
         raise ConfigError(mistakes)
 
 
+def readEach(path: str, what: str, noun: str, readLine: Callable[[bytes], tuple[bytes, T]]) -> dict[bytes, T]:
+    """
+    Read a file whose lines are each of another one.
+
+    @param what: what the file is, for mistakes.
+    @param noun: what a line has of which each may be there once.
+    @param readLine: reads a line: what must be there once, and what it stands for; raises L{StringError}.
+    @return: the one by the other.
+    @raise ConfigError: it cannot be used; with every mistake.
+    """
+    found: dict[bytes, T] = {}
+    lines: dict[bytes, int] = {}
+
+    def take(line: bytes, number: int) -> None:
+        key, value = readLine(line)
+        if key in found:
+            raise StringError(f"the same {noun} as on line {lines[key]}; wanted each once")
+        found[key] = value
+        lines[key] = number
+
+    readLines(path, what, take)
+    return found
+
+
 def checkName(name: bytes, colons: bool = False) -> str:
     """
     Whether somebody may have this name.

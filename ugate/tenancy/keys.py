@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ugate.errors import StringError
-from ugate.tenancy.credentialfiles import Reread, checked, checkName, readLines
+from ugate.tenancy.credentialfiles import Reread, checked, checkName, readEach
 from ugate.tenancy.sshsignatures import isSigned, keyFromBlob
 
 _TYPES: Final = frozenset(
@@ -134,18 +134,12 @@ def readKeys(path: str) -> dict[bytes, SSHKey]:
     @raise ConfigError: it cannot be used; with every mistake.
     @since: ugate NEXT
     """
-    keys: dict[bytes, SSHKey] = {}
-    lines: dict[bytes, int] = {}
 
-    def take(line: bytes, number: int) -> None:
+    def readLine(line: bytes) -> tuple[bytes, SSHKey]:
         key = SSHKey.fromLine(line)
-        if key.blob in keys:
-            raise StringError(f"the same key as on line {lines[key.blob]}; wanted each once")
-        keys[key.blob] = key
-        lines[key.blob] = number
+        return key.blob, key
 
-    readLines(path, "file of SSH keys", take)
-    return keys
+    return readEach(path, "file of SSH keys", "key", readLine)
 
 
 checkKeys = checked(readKeys)

@@ -28,7 +28,7 @@ from ugate.tenancy.credentialfiles import (
     checked,
     checkName,
     digestFromHex,
-    readLines,
+    readEach,
     timeFromText,
     timeToText,
 )
@@ -106,18 +106,12 @@ def readTokens(path: str) -> dict[bytes, Token]:
     @raise ConfigError: it cannot be used; with every mistake.
     @since: ugate NEXT
     """
-    tokens: dict[bytes, Token] = {}
-    lines: dict[bytes, int] = {}
 
-    def take(line: bytes, number: int) -> None:
+    def readLine(line: bytes) -> tuple[bytes, Token]:
         token = Token.fromLine(line)
-        if token.digest in tokens:
-            raise StringError(f"the same token as on line {lines[token.digest]}; wanted each once")
-        tokens[token.digest] = token
-        lines[token.digest] = number
+        return token.digest, token
 
-    readLines(path, "file of tokens", take)
-    return tokens
+    return readEach(path, "file of tokens", "token", readLine)
 
 
 checkTokens = checked(readTokens)
