@@ -8,14 +8,17 @@ What would become of a stream, in words.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.endpoints import serverFromString
 
 from ugate.errors import Refused
 from ugate.interfaces import ITenant
-from ugate.listeners import OPERATOR
+from ugate.listeners import OPERATOR, anonymousAt
 from ugate.stream import Principal, StreamInfo, Target
+from ugate.tenancy.config.schema import Listener
 from ugate.tenancy.config.sections import ROOT
 
 
@@ -47,3 +50,23 @@ def explain(tenant: ITenant, target: Target, who: Principal = OPERATOR, protocol
 
 def _rule(policy: Any, info: StreamInfo) -> list[str]:
     return [policy.explain(info)] if hasattr(policy, "explain") else []
+
+
+def explainListed(tenant: ITenant, target: Target, listeners: Mapping[str, Listener]) -> Iterator[str]:
+    """
+    For each listener that lists its targets: whether it lists this one, and what
+    would become of a stream to it of who has not logged in.
+    """
+    for name, listener in listeners.items():
+        endpoint: Any = serverFromString(tenant.reactor, listener.endpoint)
+        listed = getattr(endpoint, "listed", None)
+        if listed is None:
+            continue
+        entry = listed.entryFor(target)
+        if not entry:
+            yield f"listener {name}: its names= do not list {target}"
+            continue
+        yield f"listener {name}: its names= list {target}, by {entry}"
+        who = anonymousAt(endpoint, listener)
+        if who is not None:
+            yield from (f"  {line}" for line in explain(tenant, target, who, "sni"))

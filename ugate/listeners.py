@@ -24,7 +24,7 @@ from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ugate.endpoints.reach import innermost, onlyLocal
+from ugate.endpoints.reach import innermost, listedTargets, onlyLocal
 from ugate.endpoints.standardio import serveOnce
 from ugate.errors import ListenRefused, UgateError
 from ugate.flows import Flows
@@ -227,7 +227,7 @@ class Listeners:
                 tenant,
                 self._flows,
                 listener=name,
-                anonymous=OPERATOR if onlyLocal(endpoint) else ANYONE if listener.open else None,
+                anonymous=anonymousAt(endpoint, listener),
                 to=None if listener.to is None else Target.fromText(listener.to),
                 entry=None if before is None else before.gateway.entry,
             )
@@ -308,6 +308,15 @@ class Listeners:
             self.log.critical("{sentence}", sentence=sentence)
         else:
             self._troubles.append(sentence)
+
+
+def anonymousAt(endpoint: IStreamServerEndpoint, listener: Listener) -> Principal | None:
+    """
+    Who connects to a listener without a login; L{None} for nobody.
+    """
+    if onlyLocal(endpoint):
+        return OPERATOR
+    return ANYONE if listener.open or listedTargets(endpoint) else None
 
 
 def _leave(descriptor: int) -> None:

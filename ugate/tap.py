@@ -139,12 +139,15 @@ def explanation(reactor: Any, configs: Mapping[str, Config], target: str, tenant
     @param tenant: the path of the tenant whose listener the stream comes in by.
     @raise StringError: C{target} is not HOST:PORT, or there is no such tenant.
     """
+    from ugate.explaining import explainListed
     from ugate.node import Node, explain
 
     known = Node(reactor, configs).tenants
     if tenant not in known:
         raise StringError(f"there is no tenant {tenant!r}{suggestion(tenant, known)}")
-    return explain(known[tenant], Target.fromText(target))
+    wanted = Target.fromText(target)
+    listeners = configs[tenant].listen
+    return [*explain(known[tenant], wanted), *explainListed(known[tenant], wanted, listeners)]
 
 
 def speaksOnStdio(reactor: Any, config: Config) -> bool:

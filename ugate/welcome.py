@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.endpoints import serverFromString
 
-from ugate.endpoints.reach import isLoopback
+from ugate.endpoints.reach import isLoopback, listedTargets, onlyLocal
 from ugate.node import Node
 from ugate.stream import Target
 
@@ -45,6 +46,7 @@ def lines(node: Node, which: Callable[[str], str | None] = shutil.which) -> Iter
             continue
         if isinstance(address, (IPv4Address, IPv6Address)):
             yield f"{name}: listening on {_where(address)}"
+            yield from _listed(node, name)
             at = Target(_WILDCARDS.get(address.host, address.host), address.port)
             yield from _clients(
                 node.config.listen[name].endpoint, at, _login(node, name, address.host), which
@@ -68,6 +70,18 @@ def _login(node: Node, name: str, host: str) -> bool:
     Whether nobody passes a listener without a login.
     """
     return node.tenant.portal is not None and not node.config.listen[name].open and not isLoopback(host)
+
+
+def _listed(node: Node, name: str) -> Iterator[str]:
+    """
+    What a listener leads to without a login, if it lists that.
+    """
+    listener = node.config.listen[name]
+    endpoint = serverFromString(node.tenant.reactor, listener.endpoint)
+    names = listedTargets(endpoint)
+    if names:
+        who = "programs of this machine" if onlyLocal(endpoint) else "anybody, whom a rule allows,"
+        yield f"  {who} may reach by TLS: {names}"
 
 
 def _clients(endpoint: str, at: Target, login: bool, which: Callable[[str], str | None]) -> Iterator[str]:

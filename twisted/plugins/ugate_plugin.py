@@ -21,6 +21,7 @@ connectServer = ServerParser("connect")
 proxyprotoServer = ServerParser("proxyproto")
 forwardServer = ServerParser("forward")
 autoServer = ServerParser("auto")
+sniServer = ServerParser("sni")
 
 socksClient = HopParser("socks")
 socks4Client = HopParser("socks4")

@@ -36,6 +36,7 @@ from ugate.errors import Cause, Phase, ProtocolError, Refused
 from ugate.interfaces import Auth, INegotiation, IPrincipal, IStreamInfo, ITenant, Step
 from ugate.protocols.negotiate import LINGER, Negotiating
 from ugate.protocols.owner import Owner
+from ugate.protocols.servernames import ServerNames
 from ugate.stream import Principal, StreamInfo
 
 ServerNegotiation = Callable[[StreamInfo, Auth], INegotiation]
@@ -167,6 +168,7 @@ class NegotiatedServerEndpoint:
     @ivar inner: how to listen.
     @ivar asks: whether the negotiation asks who it is and where to.
     @ivar logins: whether its protocol has logins.
+    @ivar listed: the only targets that it has, whoever asks; L{None} if these are not all listed.
     @ivar open: whether those may pass who have not logged in, wherever they come from.
     @since: ugate NEXT
     """
@@ -185,6 +187,7 @@ class NegotiatedServerEndpoint:
         proves: bool = True,
         logins: bool = True,
         eager: bool = False,
+        listed: ServerNames | None = None,
         wrap: Callable[[IProtocolFactory, Any], IProtocolFactory] | None = None,
     ) -> None:
         """
@@ -199,6 +202,7 @@ class NegotiatedServerEndpoint:
             header only says whence, so that even on loopback others come through it.
         @param logins: whether somebody could say who it is, in this protocol.
         @param eager: whether it may be done before the peer says anything.
+        @param listed: the only targets that it has, if they are written down in its string.
         @param wrap: puts a factory in front of the one that is listened with; its
             second argument has C{auth} and C{login(credentials)} of this listener.
         """
@@ -210,6 +214,7 @@ class NegotiatedServerEndpoint:
         self.cap = cap
         self.wrap = wrap
         self.eager = eager
+        self.listed = listed
         self.asks = proves
         self.logins = proves and logins
 

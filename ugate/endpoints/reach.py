@@ -82,6 +82,14 @@ def takesLogins(endpoint: IStreamServerEndpoint) -> bool:
     return bool(getattr(endpoint, "logins", False)) or (inner is not None and takesLogins(inner))
 
 
+def listedTargets(endpoint: IStreamServerEndpoint) -> str:
+    """
+    The only targets that streams can have, as its string lists them, or empty.  What
+    is wrapped in another negotiation or in a PROXY header does not count.
+    """
+    return str(getattr(endpoint, "listed", None) or "")
+
+
 def onlyLocal(endpoint: IStreamServerEndpoint) -> bool:
     """
     Whether only programs of this machine can connect to it, for themselves: not

@@ -240,6 +240,48 @@ def forwardServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> 
     )
 
 
+def sniServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
+    """
+    TLS, unopened, to the server that it names.
+    """
+    from ugate.protocols.servernames import ServerNames
+    from ugate.protocols.sni import DEFAULT_PORT, Listed, Sni
+
+    text = own.get("names", "")
+    if not text:
+        raise StringError("to which servers? add names=HOST,*.SUFFIX")
+    port = _port(own, DEFAULT_PORT)
+    names = ServerNames(text, port)
+    listed = Listed(names, port, _target("default", own), _alpn(own))
+    return NegotiatedServerEndpoint(
+        reactor,
+        inner,
+        partial(Sni, listed=listed),
+        deadline=_handshake(reactor, own),
+        logins=False,
+        listed=names,
+    )
+
+
+def _alpn(own: Keywords) -> tuple[bytes, ...]:
+    text = own.get("alpn")
+    if text is None:
+        return ()
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(0 < len(name) < 256 and name.isascii() for name in names):
+        raise StringError(f"alpn={text}: wanted protocols with commas between, as in alpn=h2,http/1.1")
+    return tuple(name.encode("ascii") for name in names)
+
+
+def _port(own: Keywords, default: int) -> int:
+    text = own.get("port")
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65536):
+        raise StringError(f"port={text}: wanted the port that names stand for, from 1 to 65535")
+    return int(text)
+
+
 @dataclass(frozen=True, slots=True)
 class ServerKind:
     """
@@ -259,6 +301,7 @@ SERVERS: Final[Mapping[str, ServerKind]] = {
     "connect": ServerKind(connectServer, frozenset(("handshake", "http"))),
     "proxyproto": ServerKind(proxyprotoServer),
     "forward": ServerKind(forwardServer, frozenset(("handshake", "to"))),
+    "sni": ServerKind(sniServer, frozenset(("handshake", "names", "default", "port", "alpn"))),
     "auto": ServerKind(autoServer, frozenset(("handshake", "wait", "http", *_FIXED))),
 }
 """The prefixes.  A new one has a line here, and an instance in the plugin file."""

@@ -15,9 +15,9 @@ from typing import Final
 
 from zope.interface import implementer
 
-from ugate.errors import Cause, ProtocolError, Refused
+from ugate.errors import ProtocolError, Refused
 from ugate.interfaces import Auth, INegotiation, ISilence, Step
-from ugate.protocols.clienthello import Alert, ClientHelloReader, alertRecord
+from ugate.protocols.clienthello import Alert, ClientHelloReader, alertFor, alertRecord
 from ugate.protocols.sniff import UNKNOWN, sniff
 from ugate.stream import Principal, StreamInfo, Target
 
@@ -50,12 +50,6 @@ _NOT_SERVED: Final = {
     "ssh": b"SSH is not served here.\r\n",
     # Empty SETTINGS, then GOAWAY with HTTP_1_1_REQUIRED (RFC 9113, 3.4 and 6.8).
     "h2c": bytes.fromhex("000000 04 00 00000000  000008 07 00 00000000 00000000 0000000d"),
-}
-
-_ALERTS: Final = {
-    Cause.DENIED: Alert.ACCESS_DENIED,
-    Cause.AUTHENTICATION: Alert.ACCESS_DENIED,
-    Cause.NAME_UNKNOWN: Alert.UNRECOGNIZED_NAME,
 }
 
 
@@ -227,7 +221,7 @@ class Fixed:
         A TLS alert, a line that an SSH client shows, a GOAWAY; else nothing.
         """
         if self._protocol == "tls":
-            return alertRecord(_ALERTS.get(reason.cause, Alert.INTERNAL_ERROR))
+            return alertFor(reason)
         if self._protocol == "ssh":
             return f"{reason.cause.value}\r\n".encode("ascii")
         return _NOT_SERVED["h2c"] if self._protocol == "h2c" else b""

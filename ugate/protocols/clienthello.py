@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from ugate.errors import ProtocolError
+from ugate.errors import Cause, ProtocolError, Refused
 
 MAX_HELLO: Final = 16384
 """The most bytes, record headers counted, within which a ClientHello must end."""
@@ -52,6 +52,7 @@ class Alert(IntEnum):
     PROTOCOL_VERSION = 70
     INTERNAL_ERROR = 80
     UNRECOGNIZED_NAME = 112
+    NO_APPLICATION_PROTOCOL = 120
 
 
 def alertRecord(alert: Alert) -> bytes:
@@ -61,6 +62,22 @@ def alertRecord(alert: Alert) -> bytes:
     @since: ugate NEXT
     """
     return bytes((21, 3, 3, 0, 2, 2, alert))
+
+
+_ALERTS: Final = {
+    Cause.DENIED: Alert.ACCESS_DENIED,
+    Cause.AUTHENTICATION: Alert.ACCESS_DENIED,
+    Cause.NAME_UNKNOWN: Alert.UNRECOGNIZED_NAME,
+}
+
+
+def alertFor(reason: Refused) -> bytes:
+    """
+    What a client is told whose stream is refused, after its ClientHello.
+
+    @since: ugate NEXT
+    """
+    return alertRecord(_ALERTS.get(reason.cause, Alert.INTERNAL_ERROR))
 
 
 def _broken(what: str, alert: Alert = Alert.DECODE_ERROR) -> ProtocolError:

@@ -27,8 +27,10 @@ from twisted.logger import capturedLogs
 from twisted.web.client import URI
 
 from ugate.errors import Cause, Denied, Refused
+from ugate.protocols.clienthello import Alert, alertRecord
 from ugate.tenancy.passwordhashes import PasswordHash
 from ugate.tenancy.tokens import Token, makeToken
+from ugate.test import test_clienthello as offers
 from ugate.test.docpages import LISTINGS, USERS, Pages, listing
 from ugate.testing import Client, Conversation, Conversations, MemoryMesh, Refuse
 
@@ -204,6 +206,41 @@ class ConfigurationTests(HowtoTests):
         stream = other.connect("tcp:here:15432")
         self.mesh.flush()
         self.assertIsNotNone(stream.failure)
+
+    def test_sni(self) -> None:
+        """
+        TLS gets to the server that it names, if that is listed and a rule allows it, by the way of its route.
+        """
+        for number, name in enumerate(("www.example", "a.apps.example", "db.example", "fallback.example")):
+            self.mesh.host(name, f"93.184.216.{number + 10}")
+        office = self.proxy("gate.corp.example", "socks:tcp:1080")
+        web, app = self.service("www.example", 443), self.service("a.apps.example", 443)
+        database, fallback = self.service("db.example", 5432), self.service("fallback.example", 443)
+        self.gateway("sni.yaml")
+        other = self.mesh.client("other")
+        for name, served in (
+            ("www.example", web),
+            ("a.apps.example", app),
+            ("outbound_.5432_._.db.example", database),
+        ):
+            said = clientHello(name)
+            self.ask("tcp:here:8443", other, said)
+            self.assertEqual(said, served.last.received)
+        self.assertEqual(office, self.whoAsked(app))
+        for name in ("db.example", "apps.example", "fallback.example"):
+            stream = other.connect("tcp:here:8443", clientHello(name))
+            self.mesh.flush()
+            self.assertEqual(alertRecord(Alert.UNRECOGNIZED_NAME), stream.received, name)
+            self.assertTrue(stream.isClean)
+        stream = self.here.connect("tcp:127.0.0.1:9443", clientHello("www.example"))
+        self.mesh.flush()
+        self.assertEqual(alertRecord(Alert.NO_APPLICATION_PROTOCOL), stream.received)
+        for said, served in (
+            (offers.hello(offers.sni(b"www.example"), offers.alpn(b"h2")), web),
+            (offers.hello(offers.alpn(b"http/1.1")), fallback),
+        ):
+            self.ask("tcp:127.0.0.1:9443", hello=said)
+            self.assertEqual(said, served.last.received)
 
     def test_lan(self) -> None:
         """

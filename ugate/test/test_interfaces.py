@@ -45,6 +45,8 @@ from ugate.protocols.credentials import BearerToken, PeerCertificate
 from ugate.protocols.httpconnect import HttpProxy
 from ugate.protocols.httpconnectclient import ConnectClient
 from ugate.protocols.proxyproto import ProxyHeader
+from ugate.protocols.servernames import ServerNames
+from ugate.protocols.sni import Listed, Sni
 from ugate.protocols.socks4 import Socks4
 from ugate.protocols.socks4client import Socks4Client
 from ugate.protocols.socks5 import Socks5
@@ -131,6 +133,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.modules.remotes.RemotesModule": RemotesModule,
     "ugate.protocols.auto.Auto": lambda: Auto(INFO, Auth.NONE, {}),
     "ugate.protocols.auto.Fixed": lambda: Fixed(INFO, Auth.NONE, TARGET, "tls"),
+    "ugate.protocols.sni.Sni": lambda: Sni(INFO, Auth.NONE, Listed(ServerNames("a", 443))),
     "ugate.protocols.credentials.BearerToken": lambda: BearerToken(b""),
     "ugate.protocols.credentials.PeerCertificate": lambda: PeerCertificate(b""),
     "ugate.protocols.httpchannel.HttpForward": BY_CLASS,

@@ -187,6 +187,22 @@ class OpenRelayTests(NodeCase):
             self.assertIn("would carry the streams of anybody", said)
             self.start(self.config({"main": Listener(listener.endpoint, listener.to, True)}, users=True))
 
+    def test_listed(self) -> None:
+        """
+        A listener that lists all that can be reached by it may start anywhere, and whoever
+        reaches it is anybody; but not with something around it that has other targets.
+        """
+        for users in (False, True):
+            node = self.start(self.config({"main": "sni:tcp:443:names=www.example"}, users=users))
+            self.assertEqual(self.anonymous(node), ANYONE)
+            node = self.start(self.config({"main": f"sni:{LOCAL}:names=www.example"}, users=users))
+            self.assertEqual(self.anonymous(node), OPERATOR)
+            proxied = "sni:proxyproto:tcp:443:interface=127.0.0.1:names=a"
+            self.assertEqual(self.anonymous(self.start(self.config({"main": proxied}, users=users))), ANYONE)
+        for endpoint in ("auto:sni:tcp:443:names=a", "haproxy:sni:tcp:443:names=a"):
+            (said,) = self.cannotStart(self.config({"main": endpoint}))
+            self.assertIn("would carry the streams of anybody", said)
+
     def test_local(self) -> None:
         """
         Whoever is on this machine is the operator.

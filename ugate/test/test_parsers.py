@@ -71,7 +71,7 @@ class ServerParserTests(SynchronousTestCase):
         """
         The rest of the string is the listener below, with its keywords.
         """
-        for prefix in SERVERS.keys() - {"forward"}:
+        for prefix in SERVERS.keys() - {"forward", "sni"}:
             endpoint = self.parse(f"{prefix}:tcp:1080:interface=127.0.0.1:backlog=9")
             self.assertTrue(verifyObject(IStreamServerEndpoint, endpoint))
             self.assertIsInstance(endpoint, NegotiatedServerEndpoint)

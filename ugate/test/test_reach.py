@@ -34,6 +34,7 @@ from ugate.endpoints.reach import (
     innermost,
     isHaproxy,
     isLoopback,
+    listedTargets,
     onlyLocal,
     takesLogins,
     within,
@@ -199,6 +200,7 @@ class EndpointTests(SynchronousTestCase):
             ("tcp:80", False),
             ("proxyproto:tcp:80", False),
             ("forward:tcp:80:to=localhost\\:22", False),
+            ("sni:tcp:80:names=a", False),
             ("socks4:tcp:80", False),
             ("socks:tcp:80", True),
             ("auto:tcp:80", True),
@@ -206,6 +208,16 @@ class EndpointTests(SynchronousTestCase):
             ("socks:proxyproto:tcp:80", True),
         ):
             self.assertEqual(takesLogins(self.parse(text)), takes, text)
+
+    def test_listedTargets(self) -> None:
+        """
+        What is written down of targets, unless something around it has targets of its own.
+        """
+        sni = "sni:tcp:443:names=a,*.b"
+        self.assertEqual("a,*.b", listedTargets(self.parse(sni)))
+        self.assertEqual("a,*.b", listedTargets(self.parse("sni:proxyproto:tcp:443:names=a,*.b")))
+        for text in (f"auto:{sni}", f"haproxy:{sni}", f"proxyproto:{sni}", "socks:tcp:80", "tcp:80"):
+            self.assertEqual("", listedTargets(self.parse(text)), text)
 
     def test_innermost(self) -> None:
         """

@@ -24,8 +24,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate.endpoints.servers import HANDSHAKE, PATIENCE, SERVERS, HttpFactory
 from ugate.errors import StringError
 from ugate.interfaces import Auth
+from ugate.protocols.clienthello import Alert, alertRecord
 from ugate.stream import Principal, StreamInfo, Target
 from ugate.test.dialfakes import CLIENT, LISTENER, Net, Recorder, Recorders
+from ugate.test.test_clienthello import alpn, hello, sni
 from ugate.test.test_dialing import FakeTenant
 
 SOCKS5 = b"\x05\x01\x00" + b"\x05\x01\x00\x03\x07db.corp\x15\x38"
@@ -142,6 +144,37 @@ class ServerTests(SynchronousTestCase):
         self.assertStream("forward", Target("::1", 22))
         error = self.assertRaises(StringError, self.listen, "forward")
         self.assertIn("to=HOST\\:PORT", str(error))
+
+    def test_sni(self) -> None:
+        """
+        TLS goes where its name says, if that is listed, also behind a PROXY header.
+        """
+        data = hello(sni(b"wiki.corp"), alpn(b"h2"))
+        self.listen("sni", names="*.corp", alpn="h2, http/1.1", port="8443")
+        self.accept(data[:20], data[20:])
+        self.assertStream("sni", Target("wiki.corp", 8443))
+        self.assertEqual(data, self.factory.made[-1].got)
+        self.assertEqual(alertRecord(Alert.UNRECOGNIZED_NAME), self.accept(hello(sni(b"x"))).value())
+        self.listen("sni", names="a", default="[::1]:22")
+        self.accept(hello())
+        self.assertStream("sni", Target("::1", 22))
+
+    def test_sniMistakes(self) -> None:
+        """
+        What is missing or cannot be is said.
+        """
+        for own, what in (
+            ({}, "names=HOST"),
+            ({"names": "*"}, "proves nothing"),
+            ({"names": "a", "port": "0"}, "from 1 to 65535"),
+            ({"names": "a", "port": "x"}, "from 1 to 65535"),
+            ({"names": "a", "port": "70000"}, "from 1 to 65535"),
+            ({"names": "a", "alpn": ""}, "alpn=h2,http/1.1"),
+            ({"names": "a", "alpn": "h2,"}, "alpn=h2,http/1.1"),
+            ({"names": "a", "alpn": "h\xe42"}, "alpn=h2,http/1.1"),
+            ({"names": "a", "default": "b"}, "default=localhost"),
+        ):
+            self.assertIn(what, str(self.assertRaises(StringError, self.listen, "sni", **own)))
 
     def test_fixed(self) -> None:
         """

@@ -290,6 +290,31 @@ class CheckTests(TapCase):
         self.assertEqual(self.ends("--config", path, "--explain", "x:1", "--tenant", "alise"), 1)
         self.assertIn("there is no tenant 'alise'; did you mean 'alice'?", self.err.getvalue())
 
+    def test_explainListed(self) -> None:
+        """
+        For each listener that lists its targets: whether it lists this one, and what would become
+        of the stream of anybody.
+        """
+        path = self.write(
+            "listen:\n  web: sni:tcp:443:names=www.example,*.corp\n"
+            "  here: sni:tcp:8443:interface=127.0.0.1:names=www.example\n"
+            "policy: {rules: [{action: allow, who: 'open:*', protocol: sni, target: 'www.example:443'}]}\n"
+        )
+        self.assertEqual(self.ends("--config", path, "--explain", "www.example:443"), 0)
+        lines = self.out.getvalue().split("\n")
+        self.assertIn("listener web: its names= list www.example:443, by www.example", lines)
+        self.assertIn("listener here: its names= list www.example:443, by www.example", lines)
+        at = lines.index("listener web: its names= list www.example:443, by www.example")
+        self.assertIn("  policy: anyone (open) may, by rule 1 of 1", lines[at + 1])
+        self.assertIn("  route 1 of 1", lines[at + 2])
+        self.out.truncate(0)
+        self.out.seek(0)
+        self.assertEqual(self.ends("--config", path, "--explain", "a.corp:443"), 0)
+        text = self.out.getvalue()
+        self.assertIn("listener here: its names= do not list a.corp:443\n", text)
+        self.assertIn("  policy: anyone (open) may not", text)
+        self.assertIn('add to policy.rules: {action: allow, who: "open:anyone", target: "a.corp:443"}', text)
+
     def test_explainForbidden(self) -> None:
         """
         What the egress rules forbid is told, too.

@@ -74,6 +74,16 @@ class LinesTests(NodeCase):
             (line,) = self.lines(endpoint)
             self.assertIn(":8080", line)
 
+    def test_listed(self) -> None:
+        """
+        One that is open for what it lists says so.
+        """
+        self.assertEqual(
+            ["main: listening on 0.0.0.0:443", "  anybody, whom a rule allows, may reach by TLS: a,*.b"],
+            self.lines("sni:tcp:443:names=a,*.b"),
+        )
+        self.assertIn("programs of this machine", self.lines("sni:tcp:443:interface=127.0.0.1:names=a")[1])
+
     def test_wildcard(self) -> None:
         """
         A listener on all addresses is reached on this machine by its own.
