@@ -124,6 +124,20 @@ class ServerNames:
             dot = host.find(".", dot + 1)
         return found
 
+    def portOf(self, host: str, port: int) -> int:
+        """
+        The port that a name stands for: C{port}, unless the name itself is listed with another one alone.
+
+        @param host: the name, in small letters.
+        @param port: the one that names stand for which are listed without.
+        """
+        entries = self._hosts.get(host, ())
+        if len(entries) == 1:
+            lo, hi, _ = entries[0]
+            if lo == hi:
+                return lo
+        return port
+
 
 def _entry(entries: list[tuple[int, int, str]] | None, port: int) -> str:
     return next((entry for lo, hi, entry in entries or () if lo <= port <= hi), "")

@@ -107,7 +107,8 @@ class Sni:
         Where a name leads, and the subset of servers there that is asked for.
         """
         try:
-            target, subset = requested(hello.serverName, self._listed.port)
+            names, name = self._listed.names, hello.serverName
+            target, subset = requested(name, names.portOf(name, self._listed.port))
         except StringError as e:
             raise _unrecognized(f"TLS by name: {e}; let the client ask for a name that is listed") from e
         if not self._listed.names.entryFor(target):

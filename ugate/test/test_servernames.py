@@ -122,6 +122,15 @@ class ServerNamesTests(SynchronousTestCase):
             self.assertEqual(entry, names.entryFor(Target.fromText(target)), target)
         self.assertEqual(r"Web.Example, *.corp,*.corp:22,db.corp:5000-5432,a.:80", str(names))
 
+    def test_port(self) -> None:
+        """
+        A name stands for the one port that it is listed with alone; for any other, who asks has to say it.
+        """
+        names = ServerNames("a,b:5432,c:443,c:22,d:1-9,*.e:25,f:22,*.f", 443)
+        for host, port in (("a", 443), ("b", 5432), ("c", 443), ("d", 443), ("x.e", 443), ("f", 22)):
+            self.assertEqual(port, names.portOf(host, 443), host)
+        self.assertEqual(8443, ServerNames("b:8443", 8443).portOf("b", 8443))
+
     def test_many(self) -> None:
         """
         However many there are, each is found.

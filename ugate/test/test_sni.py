@@ -184,6 +184,16 @@ class SniTests(SynchronousTestCase):
         error = self.refused(hello(sni(b"outbound_.22_._.wiki.corp")))
         self.assertIn("add wiki.corp\\:22 to its names=", str(error))
 
+    def test_otherPort(self) -> None:
+        """
+        A name that is listed with another port alone stands for that one.
+        """
+        listed = Listed(ServerNames("db.corp:5432,*.corp", 443))
+        for name, target in ((b"db.corp", "db.corp:5432"), (b"web.corp", "web.corp:443")):
+            step = negotiation(listed).receive(hello(sni(name)))
+            assert step.info is not None
+            self.assertEqual(target, str(step.info.target))
+
     def test_notListed(self) -> None:
         """
         Anything else is refused by an alert that says so, and the log says what to add.
