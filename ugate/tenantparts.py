@@ -16,8 +16,8 @@ from twisted.cred.portal import Portal
 from ugate.endpoints.dialers import Deny, Retry
 from ugate.endpoints.dialing import dialerFromText, dialersFromTexts
 from ugate.endpoints.direct import Direct
-from ugate.errors import StringError
-from ugate.interfaces import IDialer, ILimits, IPolicy
+from ugate.errors import Denied, StringError
+from ugate.interfaces import IDialer, IIdentity, ILimits, IPolicy, ITrust
 from ugate.tenancy.config.schema import Delegation, Node
 from ugate.tenancy.config.sections import ROOT, parentPath
 from ugate.tenancy.config.whole import DENY, DIRECT, Config
@@ -166,6 +166,18 @@ class TenantParts:
             self.around.reactor, section, above, path=tenant.name, usage=self.usage, usedUp=self._usedUp
         )
         return limits  # type: ignore[no-any-return]
+
+    def identityFor(self, tenant: Tenant) -> IIdentity:
+        """
+        See L{ugate.tenancy.tenant.Parts}.
+        """
+        raise Denied(tenant.name, "it has no identity")
+
+    def trustFor(self, tenant: Tenant) -> ITrust:
+        """
+        See L{ugate.tenancy.tenant.Parts}.
+        """
+        raise Denied(tenant.name, "it trusts nobody")
 
 
 def _way(tenant: Tenant, via: Sequence[str], reason: str, direct: Direct) -> IDialer:

@@ -19,7 +19,7 @@ from zope.interface import implementer
 from twisted.cred.portal import Portal
 
 from ugate.errors import Denied
-from ugate.interfaces import IDialer, ILimits, INode, IPolicy, ITenant
+from ugate.interfaces import IDialer, IIdentity, ILimits, INode, IPolicy, ITenant, ITrust
 from ugate.poll import Poll
 from ugate.stream import Principal, StreamInfo
 from ugate.tenancy.config.sections import ROOT, childPath
@@ -96,6 +96,16 @@ class Parts(Protocol):
         How much it may have.
         """
 
+    def identityFor(self, tenant: Tenant) -> IIdentity:
+        """
+        Who it is.
+        """
+
+    def trustFor(self, tenant: Tenant) -> ITrust:
+        """
+        Whom it believes.
+        """
+
 
 class _Given:
     """
@@ -119,6 +129,12 @@ class _Given:
 
     def limitsFor(self, tenant: Tenant) -> ILimits | None:
         return None
+
+    def identityFor(self, tenant: Tenant) -> IIdentity:
+        raise Denied(tenant.name, "it has no identity")
+
+    def trustFor(self, tenant: Tenant) -> ITrust:
+        raise Denied(tenant.name, "it trusts nobody")
 
 
 @implementer(ITenant)
@@ -223,6 +239,20 @@ class Tenant:
         See L{ITenant}.
         """
         return self._parts.limitsFor(self)
+
+    @cached_property
+    def identity(self) -> IIdentity:
+        """
+        See L{ITenant}.
+        """
+        return self._parts.identityFor(self)
+
+    @cached_property
+    def trust(self) -> ITrust:
+        """
+        See L{ITenant}.
+        """
+        return self._parts.trustFor(self)
 
     @cached_property
     def egress(self) -> Egress:

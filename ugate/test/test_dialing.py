@@ -47,6 +47,8 @@ class FakeTenant:
     handshake = 10.0
     parent = None
     limits = None
+    identity: Any = None
+    trust: Any = None
     children: Mapping[str, ITenant] = {}
 
     def __init__(self, reactor: Any, hops: Mapping[str, IDialer]) -> None:
