@@ -15,7 +15,7 @@ from twisted.internet.endpoints import AdoptedStreamServerEndpoint, StandardIOEn
 from twisted.internet.interfaces import IStreamServerEndpoint
 
 from ugate.endpoints.negotiated import NegotiatedServerEndpoint
-from ugate.endpoints.reach import asksForTarget, innermost, onlyLocal, takesLogins, within
+from ugate.endpoints.reach import asksForTarget, certifies, innermost, onlyLocal, takesLogins, within
 from ugate.errors import ListenRefused
 from ugate.interfaces import ITenant
 from ugate.tenancy.config.schema import Listener
@@ -40,7 +40,7 @@ def listenerEndpoint(tenant: ITenant, name: str, listener: Listener) -> IStreamS
             f"listener {name} ({listener.endpoint}) cannot know where a stream wants to go: "
             f"put auto: or socks: in front, or write {name}: {{endpoint: ..., to: HOST:PORT}}"
         )
-    if not (onlyLocal(endpoint) or listener.open):
+    if not (onlyLocal(endpoint) or listener.open or certifies(endpoint)):
         _checkClosed(tenant, name, listener, endpoint)
     if listener.open:
         _open(endpoint)

@@ -19,12 +19,14 @@ socksServer = ServerParser("socks")
 socks4Server = ServerParser("socks4")
 connectServer = ServerParser("connect")
 proxyprotoServer = ServerParser("proxyproto")
+mtlsServer = ServerParser("mtls")
 forwardServer = ServerParser("forward")
 autoServer = ServerParser("auto")
 
 socksClient = HopParser("socks")
 socks4Client = HopParser("socks4")
 connectClient = HopParser("connect")
+mtlsClient = HopParser("mtls")
 
 sqliteStore = LazyStore("sqlite", "ugate.tenancy.config.sqlite:SQLiteStore", "an SQLite database")
 environmentStore = LazyStore(

@@ -26,8 +26,8 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 
-from ugate.endpoints.hops import MAX_TIMEOUT
-from ugate.endpoints.negotiated import NegotiatedServerEndpoint
+from ugate.endpoints.hops import MAX_TIMEOUT, readALPN
+from ugate.endpoints.negotiated import NegotiatedServerEndpoint, authOf
 from ugate.errors import StringError
 from ugate.interfaces import Auth, INegotiation, ITenant
 from ugate.stream import Principal, StreamInfo, Target
@@ -91,7 +91,8 @@ class HttpFactory:
 
         # Made for each client, since the mode is known only when the port listens.
         listener = self._listener
-        forwarding = HttpForwardFactory(self._inner, self._clock, listener.auth, listener.login)
+        auth = authOf(listener.auth, addr)
+        forwarding = HttpForwardFactory(self._inner, self._clock, auth, listener.login)
         return forwarding.buildProtocol(addr)
 
     def doStart(self) -> None:
@@ -240,6 +241,28 @@ def forwardServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> 
     )
 
 
+def mtlsServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
+    """
+    TLS, with the certificates of both sides.
+    """
+    from ugate.endpoints.mtls import MutualServerEndpoint
+
+    return MutualServerEndpoint(
+        reactor,
+        inner,
+        alpn=readALPN(own["alpn"]) if "alpn" in own else (),
+        anonymous=_yesNo("anonymous", own),
+        deadline=_handshake(reactor, own),
+    )
+
+
+def _yesNo(name: str, own: Keywords) -> bool:
+    text = own.get(name, "no")
+    if text not in ("yes", "no"):
+        raise StringError(f"{name}={text}: wanted yes or no")
+    return text == "yes"
+
+
 @dataclass(frozen=True, slots=True)
 class ServerKind:
     """
@@ -258,6 +281,7 @@ SERVERS: Final[Mapping[str, ServerKind]] = {
     "socks4": ServerKind(socks4Server),
     "connect": ServerKind(connectServer, frozenset(("handshake", "http"))),
     "proxyproto": ServerKind(proxyprotoServer),
+    "mtls": ServerKind(mtlsServer, frozenset(("handshake", "alpn", "anonymous"))),
     "forward": ServerKind(forwardServer, frozenset(("handshake", "to"))),
     "auto": ServerKind(autoServer, frozenset(("handshake", "wait", "http", *_FIXED))),
 }

@@ -26,6 +26,8 @@ from ugate.endpoints.addresses import AddressEndpoint
 from ugate.endpoints.connecting import Connecting
 from ugate.endpoints.dialers import Deny, Fallback, Retry
 from ugate.endpoints.direct import Direct
+from ugate.endpoints.hops import Hop
+from ugate.endpoints.mutual import Mutual
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.negotiated import NegotiatedClientEndpoint, NegotiatedServerEndpoint
 from ugate.endpoints.parsers import HopParser, ServerParser
@@ -49,6 +51,8 @@ from ugate.protocols.socks4 import Socks4
 from ugate.protocols.socks4client import Socks4Client
 from ugate.protocols.socks5 import Socks5
 from ugate.protocols.socks5client import Socks5Client
+from ugate.protocols.tlsserver import TLSHandshake
+from ugate.protocols.tlsstream import _Ready
 from ugate.relay import Relay
 from ugate.stream import StreamInfo, Target
 from ugate.tenancy.config.commandline import CommandLineStore
@@ -90,6 +94,10 @@ def gateway() -> Gateway:
     return Gateway(tenant(), Flows(REACTOR, Relay(REACTOR)))
 
 
+def _noSide(hello: object, info: object) -> Any:
+    raise LookupError
+
+
 BY_CLASS = None
 """Without an instance: for those whose making needs more than their interfaces are about."""
 
@@ -105,6 +113,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.dialers.Retry": lambda: Retry(REACTOR, Deny()),
     "ugate.endpoints.dialers._Way": BY_CLASS,
     "ugate.endpoints.direct.Direct": lambda: Direct(REACTOR),
+    "ugate.endpoints.mutual.Mutual": lambda: Mutual(REACTOR, Hop("mtls", "gw", 1), Deny()),
     "ugate.endpoints.names.NameEndpoint": lambda: NameEndpoint(REACTOR, TARGET),
     "ugate.endpoints.names._Race": BY_CLASS,
     "ugate.endpoints.negotiated.NegotiatedClientEndpoint": lambda: NegotiatedClientEndpoint(
@@ -117,6 +126,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.parsers.ServerParser": lambda: ServerParser("socks"),
     "ugate.endpoints.servers.HttpFactory": BY_CLASS,
     "ugate.endpoints.tlsclient.TLSClientEndpoint": BY_CLASS,
+    "ugate.endpoints.tlsclient._Checked": BY_CLASS,
     "ugate.endpoints.tlsclient._Handshake": BY_CLASS,
     "ugate.endpoints.upstream.Announced": BY_CLASS,
     "ugate.endpoints.upstream.Upstream": BY_CLASS,
@@ -150,6 +160,10 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.protocols.socks4client.Socks4Client": lambda: Socks4Client(TARGET),
     "ugate.protocols.socks5.Socks5": lambda: Socks5(INFO, Auth.NONE),
     "ugate.protocols.socks5client.Socks5Client": lambda: Socks5Client(TARGET),
+    "ugate.protocols.tlsserver.TLSHandshake": lambda: TLSHandshake(INFO, _noSide),
+    "ugate.protocols.tlsstream.ServedStream": BY_CLASS,
+    "ugate.protocols.tlsstream.TLSStream": BY_CLASS,
+    "ugate.protocols.tlsstream._Ready": _Ready,
     "ugate.tenancy.listening.Held": BY_CLASS,
     "ugate.node.Node": lambda: Node(REACTOR, Config()),
     "ugate.splicingprocess.SplicingProcess": BY_CLASS,
