@@ -38,7 +38,7 @@ EXPIRED: Final = 10
 REVOKED: Final = 23
 """C{certificate_revoked}."""
 
-WRONG_NAME: Final = 62
+BAD: Final = 62
 """C{bad_certificate}."""
 
 _OURS: Final = frozenset((2, NOT_YET, EXPIRED, 18, 19, UNTRUSTED, 21, 24, 26, 79, 92, 94))
@@ -47,7 +47,7 @@ What OpenSSL has against certificates that are for the check to decide on: roots
 was not told, dates, and what issuers and purposes have to say.
 """
 
-_DETAILS: Final = (("revoke", REVOKED), ("expire", EXPIRED), ("not yet", NOT_YET), ("name", WRONG_NAME))
+_UNKNOWN: Final = ("root", "itself")
 
 
 def errorFor(refused: Refused, chain: Sequence[Certificate], now: float) -> int:
@@ -57,13 +57,15 @@ def errorFor(refused: Refused, chain: Sequence[Certificate], now: float) -> int:
     @param now: the time of day.
     """
     said = refused.detail.lower()
-    for word, number in _DETAILS[:3]:
-        if word in said:
-            return number
+    if "revoked" in said:
+        return REVOKED
     for certificate in chain:
         if certificate.not_valid_after_utc.timestamp() < now:
             return EXPIRED
-    return WRONG_NAME if "name" in said else UNTRUSTED
+        if certificate.not_valid_before_utc.timestamp() > now:
+            return NOT_YET
+    # That nobody whom we know certifies it; else it is not good for this.
+    return UNTRUSTED if any(word in said for word in _UNKNOWN) else BAD
 
 
 class PeerCheck:
