@@ -286,7 +286,7 @@ class IIdentity(Interface):
 
     def sign(data: bytes) -> bytes:
         """
-        A signature by our key: ECDSA with SHA-256 in DER for P-256, else Ed25519.
+        A signature by our key: ECDSA with SHA-256 in DER for P-256; Ed25519; for RSA PKCS #1 with SHA-256.
         """
 
     def changed(callback: Callable[[], object]) -> Callable[[], None]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from base64 import b32encode
-from hashlib import sha256
+from hashlib import sha1, sha256
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,24 +31,30 @@ ACCOUNT: Final = "default"
 _KEYID: Final = re.compile(r"[A-Z2-7]{51}[AQ]")
 _NETWORK: Final = int(IPv6Address("fd00::"))
 _VIP_BYTES: Final = 8
+_POINT_BYTES: Final = 65
+_RSA_BITS: Final = 2048
 
 
 def pointOf(key: CertificatePublicKeyTypes | Any) -> bytes:
     """
-    The bytes that a key is known by: C{04 || X || Y} of P-256, the 32 bytes of Ed25519.
+    The bytes that a key is known by: C{04 || X || Y} of P-256, the 32 bytes of Ed25519; of RSA, which is what
+    Istio gives out unless told otherwise, PKCS #1 in DER.
 
     @raise StringError: it is of another type.
     @since: ugate NEXT
     """
     from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
         return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     if isinstance(key, Ed25519PublicKey):
         return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
-    raise StringError("a key of a type that names nobody; wanted P-256 or Ed25519")
+    if isinstance(key, RSAPublicKey) and key.key_size >= _RSA_BITS:
+        return key.public_bytes(Encoding.DER, PublicFormat.PKCS1)
+    raise StringError("a key of a type that names nobody; wanted P-256 or Ed25519, or RSA of 2048 bits")
 
 
 def keyidOf(key: CertificatePublicKeyTypes | Any) -> str:
@@ -64,12 +70,17 @@ def keyidOf(key: CertificatePublicKeyTypes | Any) -> str:
 
 def vip6Of(key: CertificatePublicKeyTypes | Any) -> str:
     """
-    The address of a public key: C{fd00::} with the last 8 bytes of it.
+    The address of a public key: C{fd00::} with the last 8 bytes of it; of RSA, with those of its SHA-1, since
+    all of these keys end the same.
 
     @raise StringError: it is of a type that names nobody.
     @since: ugate NEXT
     """
-    return str(IPv6Address(_NETWORK | int.from_bytes(pointOf(key)[-_VIP_BYTES:], "big")))
+    point = pointOf(key)
+    if len(point) > _POINT_BYTES:
+        # An address proves nothing: this is no use of SHA-1 for security.
+        point = sha1(point, usedforsecurity=False).digest()
+    return str(IPv6Address(_NETWORK | int.from_bytes(point[-_VIP_BYTES:], "big")))
 
 
 def keyidIn(name: str) -> str | None:

@@ -47,6 +47,9 @@ TEXTS: Final = {
     "tokens": "path",
     "keys": "path",
     "certificates": "path",
+    "roots": "path",
+    "known": "path",
+    "revoked": "path",
     "host": "host or \\*.suffix",
     "range": "address or range",
     "who": "text, or a list",
@@ -123,6 +126,8 @@ def keyRow(name: str, field: inspect.Field) -> list[str]:
         default = "none"
     elif default == ():
         default = "any" if "rules" in name else "none"
+    elif isinstance(default, tuple):
+        default = ", ".join(default)
     elif isinstance(default, float):
         default = f"{default:g}"
     return [name, sort, str(extra.get("unit", "")), str(default) or "empty", limits]

@@ -58,6 +58,7 @@ from ugate.stream import StreamInfo, Target
 from ugate.tenancy.config.commandline import CommandLineStore
 from ugate.tenancy.config.environment import EnvironmentStore
 from ugate.tenancy.config.files import FileStore
+from ugate.tenancy.config.identityschema import Trust as TrustSection
 from ugate.tenancy.config.lazystore import LazyStore
 from ugate.tenancy.config.schema import Limits
 from ugate.tenancy.config.sqlite import SQLiteStore
@@ -65,15 +66,18 @@ from ugate.tenancy.config.stack import Stack
 from ugate.tenancy.config.whatif import WhatIf
 from ugate.tenancy.config.whole import Config
 from ugate.tenancy.egress import Egress, OwnListeners
+from ugate.tenancy.identitytls import ClientConnections, ServerConnections
 from ugate.tenancy.limits import TenantLimits
 from ugate.tenancy.policy import KnownPrincipals, RulesPolicy
 from ugate.tenancy.routes import Routes
 from ugate.tenancy.tenant import Tenant
+from ugate.tenancy.trust import Trust
 
 PEER = IPv4Address("TCP", "192.0.2.7", 40000)
 INFO = StreamInfo(PEER, PEER)
 TARGET = Target("192.0.2.1", 80)
 REACTOR: Any = MemoryReactorClock()
+CONTEXT: Any = None
 
 
 def tenant() -> Tenant:
@@ -183,8 +187,12 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.tenancy.portal.Logins": BY_CLASS,
     "ugate.tenancy.portal._Realm": BY_CLASS,
     "ugate.tenancy.routes.Routes": lambda: Routes([]),
+    "ugate.tenancy.identity.Identity": BY_CLASS,
+    "ugate.tenancy.identitytls.ClientConnections": lambda: ClientConnections(CONTEXT, "x"),
+    "ugate.tenancy.identitytls.ServerConnections": lambda: ServerConnections(CONTEXT),
     "ugate.tenancy.limits.TenantLimits": lambda: TenantLimits(REACTOR, Limits()),
     "ugate.tenancy.tenant.Tenant": tenant,
+    "ugate.tenancy.trust.Trust": lambda: Trust(TrustSection()),
     "ugate.testing.conversation.Conversation": BY_CLASS,
     "ugate.testing.names.Lookup": BY_CLASS,
     "ugate.testing.names.MeshResolver": BY_CLASS,

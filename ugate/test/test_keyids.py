@@ -54,9 +54,17 @@ class KeyidTests(SynchronousTestCase):
         """
         for key in (
             ec.generate_private_key(ec.SECP384R1()).public_key(),
-            rsa.generate_private_key(65537, 2048).public_key(),
+            rsa.generate_private_key(65537, 1024).public_key(),
         ):
             self.assertIn("P-256 or Ed25519", str(self.assertRaises(StringError, keyidOf, key)))
+
+    def test_rsa(self) -> None:
+        """
+        RSA keys have names too, by their PKCS #1, and not all the same address.
+        """
+        one, other = (rsa.generate_private_key(65537, 2048).public_key() for _ in range(2))
+        self.assertEqual(52, len(keyidOf(one)))
+        self.assertNotEqual(vip6Of(one), vip6Of(other))
 
     def test_inNames(self) -> None:
         """
