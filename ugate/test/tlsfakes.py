@@ -59,12 +59,13 @@ class Issuer:
             .add_extension(x509.BasicConstraints(ca=isIssuer, path_length=None), True)
         )
         if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName(map(x509.DNSName, names)), False)
+            both = (x509.UniformResourceIdentifier(n) if "/" in n else x509.DNSName(n) for n in names)
+            builder = builder.add_extension(x509.SubjectAlternativeName(both), False)
         return builder.sign(self.key, hashes.SHA256())
 
     def identity(self, *names: str, ends: Any = NOW + DAY) -> FakeIdentity:
         """
-        Somebody with a certificate.
+        Somebody with a certificate, for DNS names and URIs.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
