@@ -23,7 +23,16 @@ from ugate.endpoints.chain import parseChain
 from ugate.endpoints.clients import ChainEndpoint
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import Auth
-from ugate.protocols import clienthello, httpconnect, httpforward, httphead, negotiate, owner, proxyproto2
+from ugate.protocols import (
+    clienthello,
+    httpconnect,
+    httpforward,
+    httphead,
+    negotiate,
+    owner,
+    proxyproto2,
+    tlsserver,
+)
 from ugate.protocols.httpreply import refusal
 from ugate.protocols.socks4 import Socks4
 from ugate.protocols.socks5 import Socks5
@@ -231,6 +240,7 @@ class NumbersTests(Pages):
             f"{negotiated.PENDING}",
             kib(owner.DEFAULT_CAP),
             kib(servers._HTTP_CAP),
+            kib(tlsserver.CAP),
             kib(httphead.MAX_HEAD),
             kib(clienthello.MAX_HELLO),
             kib(proxyproto2.MAX_V2),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from cryptography import x509
@@ -62,6 +63,24 @@ class Issuer:
             both = (x509.UniformResourceIdentifier(n) if "/" in n else x509.DNSName(n) for n in names)
             builder = builder.add_extension(x509.SubjectAlternativeName(both), False)
         return builder.sign(self.key, hashes.SHA256())
+
+    def pem(self) -> bytes:
+        """
+        The certificate.
+        """
+        text: bytes = self.certificate.public_bytes(serialization.Encoding.PEM)
+        return text
+
+    def write(self, folder: Path, *names: str) -> None:
+        """
+        Make a folder with a key, its certificate and the root, as Istio mounts it.
+        """
+        folder.mkdir()
+        key, mark, chain = self.identity(*names).pem().partition(b"-----END PRIVATE KEY-----\n")
+        for name, text in (("key", key + mark), ("cert-chain", chain), ("root-cert", self.pem())):
+            path = folder / f"{name}.pem"
+            path.touch(0o600)
+            path.write_bytes(text)
 
     def identity(self, *names: str, ends: Any = NOW + DAY) -> FakeIdentity:
         """

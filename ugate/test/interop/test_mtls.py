@@ -44,9 +44,6 @@ class MutualTestCase(InteropTestCase):
         """
         Write a file with certificates, and with the key unless they are roots.
         """
-        if isinstance(whose, Issuer):
-            whose = FakeIdentity(whose.key, (whose.certificate,), (name,))
-            return self.write(f"{name}.pem", whose.pem().decode().partition("-----END PRIVATE KEY-----\n")[2])
         return self.write(f"{name}.pem", whose.pem().decode())
 
     def gate(self, identity: FakeIdentity, endpoint: str, more: str, **options: Any) -> Gateway:
@@ -210,8 +207,15 @@ class HopTests(MutualTestCase):
         """
         port = freePort()
         path = self.keep("server", identity)
-        verify = ["-Verify", "3", "-verify_return_error", "-CAfile", self.roots]
-        command = [program("openssl"), "s_server", "-accept", f"{HOST}:{port}", "-www", *verify]
+        verify: list[str | Path] = ["-Verify", "3", "-verify_return_error", "-CAfile", self.roots]
+        command: list[str | Path] = [
+            program("openssl"),
+            "s_server",
+            "-accept",
+            f"{HOST}:{port}",
+            "-www",
+            *verify,
+        ]
         self.serve([*command, "-cert", path, "-key", path, "-naccept", "100"], port)
         return port
 
