@@ -47,7 +47,8 @@ def contextOf(held: Keypair, alpn: Sequence[bytes], *, isServer: bool, ask: bool
         # A resumed session has no chain that could be checked, and would outlive a revocation.
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         context.set_options(SSL.OP_NO_TICKET)
-    if alpn and isServer:
+    if isServer:
+        # Also with none: Twisted has put its own there.
         context.set_alpn_select_callback(_selecting(tuple(alpn)))
     elif alpn:
         context.set_alpn_protos(list(alpn))
