@@ -41,7 +41,7 @@ REVOKED: Final = 23
 BAD: Final = 62
 """C{bad_certificate}."""
 
-_OURS: Final = frozenset((2, NOT_YET, EXPIRED, 18, 19, UNTRUSTED, 21, 24, 26, 79, 92, 94))
+_OURS: Final = frozenset((2, NOT_YET, EXPIRED, 18, 19, UNTRUSTED, 21, 24, 26, 79))
 """
 What OpenSSL has against certificates that are for the check to decide on: roots that it
 was not told, dates, and what issuers and purposes have to say.
@@ -106,11 +106,20 @@ class PeerCheck:
         @param connection: an C{OpenSSL.SSL.Connection} before its handshake.
         """
         from OpenSSL import SSL
-        from OpenSSL._util import ffi, lib
 
         mode = SSL.VERIFY_PEER
         if not self._optional:
             mode |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+        try:
+            self._ask(connection, mode)
+        except (ImportError, AttributeError):
+            # A pyOpenSSL that is otherwise inside: then the check is made behind the
+            # handshake, and who is refused is cut off instead of told so.
+            connection.set_verify(mode, _anybody)
+
+    def _ask(self, connection: Any, mode: int) -> None:
+        from OpenSSL._util import ffi, lib
+
         self._callback = ffi.callback("int (*)(int, X509_STORE_CTX *)", self._verify)
         # OpenSSL holds no reference to it.
         connection._verify_helper = self
@@ -180,6 +189,10 @@ class PeerCheck:
             f"its certificate: {words}",
             "let it get another certificate",
         )
+
+
+def _anybody(*arguments: object) -> bool:
+    return True
 
 
 def ignoreALPN(connection: Any) -> None:
