@@ -14,20 +14,13 @@ from weakref import ref
 from hypothesis import given
 from hypothesis import strategies as st
 from OpenSSL import SSL
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
-    IHalfCloseableProtocol,
-    IListeningPort,
-    IProtocolFactory,
-    IPushProducer,
     IStreamServerEndpoint,
 )
 from twisted.internet.ssl import TLSVersion
-from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -35,95 +28,12 @@ from ugate.endpoints.mtls import MutualServerEndpoint
 from ugate.endpoints.reach import certifies, onlyLocal, takesLogins
 from ugate.endpoints.servers import SERVERS
 from ugate.errors import Cause, ListenRefused, Phase, Refused, StringError
-from ugate.interfaces import IIdentity, IPending, ITenant, ITrust
+from ugate.interfaces import IIdentity, ITenant, ITrust
 from ugate.protocols.tlsverify import PeerCheck, errorFor
 from ugate.stream import Principal, StreamInfo
-from ugate.test.dialfakes import CLIENT, LISTENER, Net, Recorder, Recorders
-from ugate.test.tlsfakes import DAY, NOW, FakeIdentity, FakeTenant, FakeTrust, Issuer, Logged
-
-ROOT = Issuer("root")
-OTHER = Issuer("other")
-SERVER = ROOT.identity("gw.corp")
-ALICE = ROOT.identity("alice.corp")
-
-
-@implementer(IStreamServerEndpoint)
-class Below:
-    """
-    Listens in memory.
-    """
-
-    factory: Any = None
-
-    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
-        self.factory = protocolFactory
-        return succeed(None)  # type: ignore[arg-type]
-
-
-class Client:
-    """
-    A TLS client in memory, and the server that it talks to.
-    """
-
-    def __init__(self, below: Below, context: SSL.Context, sni: str = "gw.corp", session: Any = None) -> None:
-        self.connection = SSL.Connection(context, None)
-        self.connection.set_connect_state()
-        if sni:
-            self.connection.set_tlsext_host_name(sni.encode())
-        if session is not None:
-            self.connection.set_session(session)
-        wire: Any = StringTransport(LISTENER, CLIENT)
-        self.wire = wire
-        wire.abortConnection = wire.loseConnection
-        self.server = below.factory.buildProtocol(CLIENT)
-        self.server.makeConnection(self.wire)
-        self.error = ""
-        self.received = b""
-        self.ended = False
-
-    def _out(self) -> bytes:
-        sent = b""
-        try:
-            while True:
-                sent += self.connection.bio_read(65536)
-        except SSL.WantReadError:
-            return sent
-
-    def pump(self, step: int = 65536) -> Client:
-        """
-        Let both talk until they have said all.
-        """
-        for _ in range(20):
-            for call in (self.connection.do_handshake, self._receive):
-                try:
-                    call()
-                except SSL.WantReadError:
-                    pass
-                except SSL.ZeroReturnError:
-                    self.ended = True
-                except SSL.Error as e:
-                    self.error = self.error or str(e)
-            sent = self._out()
-            for at in range(0, len(sent), step):
-                self.server.dataReceived(sent[at : at + step])
-            came = self.wire.value()
-            self.wire.clear()
-            if came:
-                self.connection.bio_write(came)
-            elif not sent:
-                break
-        return self
-
-    def _receive(self) -> None:
-        while True:
-            self.received += self.connection.recv(65536)
-
-    def send(self, data: bytes) -> Client:
-        """
-        Say something.
-        """
-        self.connection.send(data)
-        return self.pump()
+from ugate.test.dialfakes import CLIENT, LISTENER, Net, Recorders
+from ugate.test.mtlsfakes import ALICE, OTHER, ROOT, SERVER, Below, Client
+from ugate.test.tlsfakes import DAY, NOW, FakeIdentity, FakeTenant, FakeTrust, Logged
 
 
 class MutualTests(SynchronousTestCase):
@@ -440,146 +350,6 @@ class OtherwiseTests(MutualTests):
 
         self.patch(PeerCheck, "_ask", missing)
         super().setUp()
-
-
-@implementer(IHalfCloseableProtocol)
-class Half(Recorder):
-    """
-    Goes on when its peer has ended.
-    """
-
-    ended = 0
-
-    def readConnectionLost(self) -> None:
-        self.ended += 1
-
-    def writeConnectionLost(self) -> None:
-        pass
-
-
-class Halves(Recorders):
-    """
-    Makes those.
-    """
-
-    def buildProtocol(self, addr: Any) -> Half:
-        self.made.append(Half())
-        made = self.made[-1]
-        assert isinstance(made, Half)
-        return made
-
-
-@implementer(IPushProducer)
-class Producer:
-    """
-    Does nothing.
-    """
-
-    def pauseProducing(self) -> None:
-        pass
-
-    def resumeProducing(self) -> None:
-        pass
-
-    def stopProducing(self) -> None:
-        pass
-
-
-class EndedTests(SynchronousTestCase):
-    """
-    How streams end.
-    """
-
-    def setUp(self) -> None:
-        self.tenant = FakeTenant(SERVER, FakeTrust(ROOT))
-
-    def begin(self, streams: Recorders) -> Any:
-        """
-        A client that has asked something.
-        """
-        below = Below()
-        self.successResultOf(MutualServerEndpoint(self.tenant.clock, below).listen(streams))
-        self.client = Client(below, ALICE.context()).pump().send(b"question")
-        return streams.made[0]
-
-    def test_halfClose(self) -> None:
-        """
-        A client that has said all gets its answer, also if it has ended the connection below, too.
-        """
-        for below in (False, True):
-            stream = self.begin(Halves())
-            client = self.client
-            client.connection.shutdown()
-            client.pump()
-            if below:
-                client.server.readConnectionLost()
-            self.assertEqual((stream.got, stream.ended, client.wire.disconnecting), (b"question", 1, False))
-            stream.transport.write(b"answer" * 9000)
-            stream.transport.loseConnection()
-            client.pump()
-            self.assertEqual((client.received, client.ended), (b"answer" * 9000, True))
-            self.assertTrue(client.wire.disconnecting)
-
-    def test_pending(self) -> None:
-        """
-        One that ends while a producer still writes gets all of it.
-        """
-        stream = self.begin(Recorders())
-        producer = Producer()
-        stream.transport.registerProducer(producer, True)
-        stream.transport.loseConnection()
-        self.client.connection.shutdown()
-        self.client.pump()
-        stream.transport.write(b"answer")
-        stream.transport.unregisterProducer()
-        self.client.pump()
-        self.assertEqual((self.client.received, self.client.ended), (b"answer", True))
-
-    def test_whole(self) -> None:
-        """
-        A protocol that knows no half-close is ended both ways, as Twisted has it.
-        """
-        self.begin(Recorders())
-        self.client.connection.shutdown()
-        self.client.pump()
-        self.assertEqual((self.client.ended, self.client.wire.disconnecting), (True, True))
-
-    def test_truncated(self) -> None:
-        """
-        An end below, without one in TLS, is none: nobody knows whether that was all.
-        """
-        stream = self.begin(Halves())
-        self.client.server.readConnectionLost()
-        self.assertTrue(self.client.wire.disconnecting)
-        self.client.server.connectionLost(Failure(ConnectionDone()))
-        (reason,) = stream.lost
-        self.assertIsInstance(reason.value, ConnectionLost)
-        self.assertEqual(stream.ended, 0)
-
-    def test_ourEnd(self) -> None:
-        """
-        We end first: the client is heard until it ends, too.
-        """
-        stream = self.begin(Halves())
-        stream.transport.loseWriteConnection()
-        self.client.pump()
-        self.assertEqual((self.client.ended, self.client.wire.disconnecting), (True, False))
-        self.client.send(b"s")
-        self.assertEqual(stream.got, b"questions")
-        self.client.connection.shutdown()
-        self.client.pump()
-        self.assertTrue(self.client.wire.disconnecting)
-
-    def test_answers(self) -> None:
-        """
-        Whoever asked is told nothing when it goes well, and is cut off when not.
-        """
-        stream = self.begin(Halves())
-        self.assertTrue(IPending.providedBy(stream.transport))
-        stream.transport.accept()
-        self.assertFalse(self.client.wire.disconnecting)
-        stream.transport.refuse(Refused(Cause.DENIED, Phase.POLICY, "x"))
-        self.assertTrue(self.client.wire.disconnecting)
 
 
 class StringTests(SynchronousTestCase):

@@ -23,7 +23,7 @@ from ugate.endpoints.mutual import Mutual
 from ugate.errors import Cause, Phase, Refused, StringError
 from ugate.stream import Principal
 from ugate.test.dialfakes import CLIENT, FakeEndpoint, Net, Recorders, streamTo
-from ugate.test.test_mtls import Below, Halves
+from ugate.test.mtlsfakes import Below, Halves
 from ugate.test.tlsfakes import DAY, NOW, FakeIdentity, FakeTenant, FakeTrust, Issuer
 
 ROOT = Issuer("root")
