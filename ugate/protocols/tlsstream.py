@@ -75,6 +75,8 @@ class TLSStream(BufferingTLSTransport):
         The peer has said in TLS that it sends no more.
         """
         inner: Any = self.wrappedProtocol
+        # What was written in this turn goes out first.
+        self._aggregator.flush()
         pending = self._producer is not None or bool(self._appSendBuffer)
         # Asked of its class: Twisted's TLS claims to provide what its transport does.
         half = IHalfCloseableProtocol.implementedBy(type(inner))

@@ -145,9 +145,13 @@ class PeerCheck:
     def _decide(self, chain: Sequence[Certificate]) -> None:
         self._decided = True
         try:
-            self.principal = self._check(chain)
+            principal = self._check(chain)
+            if not principal.name.isprintable():
+                detail = "its name has characters that cannot be printed"
+                raise Refused(Cause.AUTHENTICATION, Phase.TLS, self._hop, detail, "have it certified again")
+            self.principal = principal
         except Refused as refused:
-            self.refused = refused
+            self.refused = _printable(refused)
         except Exception as error:
             # An error in a callback from OpenSSL is seen by nobody.
             self.refused = Refused(
@@ -189,6 +193,21 @@ class PeerCheck:
             f"its certificate: {words}",
             "let it get another certificate",
         )
+
+
+def _printable(refused: Refused) -> Refused:
+    """
+    The same without what would begin another line in the log: a certificate may have anything in it.
+    """
+    hop, detail, step = (
+        "".join(each if each.isprintable() else "?" for each in text)
+        for text in (refused.hop, refused.detail, refused.nextStep)
+    )
+    if (hop, detail, step) == (refused.hop, refused.detail, refused.nextStep):
+        return refused
+    plain = Refused(refused.cause, refused.phase, hop, detail, step)
+    plain.__cause__ = refused
+    return plain
 
 
 def _anybody(*arguments: object) -> bool:

@@ -36,6 +36,21 @@ from ugate.test.mtlsfakes import ALICE, OTHER, ROOT, SERVER, Below, Client
 from ugate.test.tlsfakes import DAY, NOW, FakeIdentity, FakeTenant, FakeTrust, Logged
 
 
+class Saying:
+    """
+    A check that finds that.
+    """
+
+    def __init__(self, name: str, wrong: str) -> None:
+        self.name = name
+        self.wrong = wrong
+
+    def __call__(self, chain: object, name: object) -> Principal:
+        if self.wrong:
+            raise Refused(Cause.AUTHENTICATION, Phase.TLS, "peer", self.wrong)
+        return Principal(self.name, "certificate")
+
+
 class MutualTests(SynchronousTestCase):
     """
     A listener, and clients of OpenSSL.
@@ -157,6 +172,15 @@ class MutualTests(SynchronousTestCase):
             "certificate expired",
             "has expired); renew it",
         )
+
+    def test_unprintable(self) -> None:
+        """
+        What is in a certificate cannot write lines of the log.
+        """
+        self.refused(self.client(OTHER.identity("alice.corp")), "unknown ca", "peer")
+        for name, said in (("a\nb", "cannot be printed"), ("alice.corp", "no ?root")):
+            self.patch(self.trust, "check", Saying(name, "no \nroot" if said == "no ?root" else ""))
+            self.refused(self.client(), "", said)
 
     def test_noCertificate(self) -> None:
         """

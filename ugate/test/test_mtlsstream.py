@@ -94,12 +94,14 @@ class EndedTests(SynchronousTestCase):
 
     def test_whole(self) -> None:
         """
-        A protocol that knows no half-close is ended both ways, as Twisted has it.
+        A protocol that knows no half-close is ended both ways, as Twisted has it; after what it has written.
         """
-        self.begin(Recorders())
+        stream = self.begin(Recorders())
+        stream.transport.write(b"all")
         self.client.connection.shutdown()
         self.client.pump()
         self.assertEqual((self.client.ended, self.client.wire.disconnecting), (True, True))
+        self.assertEqual(self.client.received, b"all")
 
     def test_truncated(self) -> None:
         """
