@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1
+from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generateCurveKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 from zope.interface.verify import verifyObject
 
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import Cause, Phase, Refused, UgateError
@@ -252,6 +256,60 @@ class RootTests(TrustCase):
         self.refused(self.trust(rooted=True), [peer] * (MAX_CHAIN + 1), None, "11 certificates", "at most 10")
         self.refused(self.trust(rooted=True), [], None, "sent no certificate")
 
+    def test_noKeyid(self) -> None:
+        """
+        With a key of a type that names nobody, a SPIFFE id is needed, but for a server that was asked for.
+        """
+        trust = self.trust(rooted=True)
+        key = generateCurveKey(SECP384R1())
+        peer = certified(["web.example"], self.root, key=key)
+        self.refused(trust, [peer], None, "neither a SPIFFE id nor", "P-256")
+        self.assertEqual("web.example", self.believed(trust, [peer], "web.example"))
+        self.refused(trust, [peer], alone().keyid, "its key is of another type")
+        self.assertEqual(WEB, self.believed(trust, [certified([WEB], self.root, key=key)]))
+        self.refused(trust, [certified(["web.example"], key=key)], "web.example", "of an unknown type")
+
+    def test_case(self) -> None:
+        """
+        A SPIFFE id is one principal, however its trust domain is written.
+        """
+        peer = certified(["SPIFFE://TD.Example/ns/prod/sa/web"], self.root)
+        self.assertEqual(WEB, self.believed(self.trust(rooted=True, domain="TD.example"), [peer]))
+
+    def test_nobody(self) -> None:
+        """
+        A client that asks for nobody in particular does not get anybody.
+        """
+        self.refused(self.trust(rooted=True), [certified([WEB], self.root)], "", "nobody in particular")
+
+    def test_unreadable(self) -> None:
+        """
+        A certificate of which anything is broken is refused as that, and never believed.
+        """
+        peer = certified([WEB], self.root)
+        der = peer.certificate.public_bytes(Encoding.DER)
+        trust = self.trust(rooted=True)
+        for at in range(len(der)):
+            data = bytearray(der)
+            data[at] ^= 0x41
+            try:
+                certificate = x509.load_der_x509_certificate(bytes(data))
+            except (ValueError, x509.InvalidVersion):
+                continue
+            for name in (None, "web.example", peer.keyid):
+                self.assertRaises(Refused, trust.check, [certificate], name)
+
+    def test_ownBroken(self) -> None:
+        """
+        If our own identity cannot be read, that is why nobody is believed.
+        """
+
+        def own() -> Identity:
+            raise UgateError("key.pem: gone")
+
+        trust = Trust(Section(), own=own, now=lambda: NOW)
+        self.refused(trust, [certified([WEB], self.root)], None, "nothing to check it by: key.pem: gone")
+
     def test_reread(self) -> None:
         """
         Another root in the file is believed at once; a broken file changes nothing.
@@ -416,6 +474,20 @@ class RevokedTests(TrustCase):
         self.assertEqual(WEB, self.believed(trust, [peer]))
         self.file("revoked", listOf(authority("other"), [77]) + listOf(self.root, [76, 77, 78]))
         self.refused(trust, [peer], None, "revoked", "4d, by CN=root")
+
+    def test_stale(self) -> None:
+        """
+        That a CRL is too old is told once, until there is another.
+        """
+        peer = certified([WEB], self.root, ends=NOW + 9 * DAY)
+        path = self.file("revoked", listOf(self.root, [76]))
+        section = Section(roots=self.file("roots.pem", self.root.pem()), revoked=path)
+        trust = Trust(section, now=lambda: NOW + DAY + 1)
+        with capturedLogs() as events:
+            for _ in range(3):
+                self.believed(trust, [peer])
+        told = [event for event in events if "was to be replaced" in event["log_format"]]
+        self.assertEqual(1, len(told))
 
     def test_forged(self) -> None:
         """
