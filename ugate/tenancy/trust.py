@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_trust -*-
+# -*- test-case-name: ugate.test.test_trust,ugate.test.test_trustkeys -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
