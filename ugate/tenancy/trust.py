@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_trust -*-
+# -*- test-case-name: ugate.test.test_trust,ugate.test.test_trustkeys -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.x509 import DuplicateExtension, InvalidVersion, UnsupportedGeneralNameType
 from zope.interface import implementer
 
 from twisted.logger import Logger
@@ -43,6 +45,12 @@ from ugate.tenancy.trustfiles import KnownFile, Revoked, readRevoked
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
+_UNREADABLE: Final = (
+    *(ValueError, TypeError, LookupError, UnsupportedAlgorithm),
+    *(DuplicateExtension, InvalidVersion, UnsupportedGeneralNameType),
+)
+"""What cryptography raises, at whatever is asked of a certificate that is broken."""
+
 
 def _roots(path: str) -> tuple[Certificate, ...]:
     try:
@@ -57,9 +65,12 @@ class _Files:
     The files that a section names.
     """
 
+    log = Logger()
+
     def __init__(self, section: Section) -> None:
         self._roots = None if section.roots is None else Reread(section.roots, _roots, "roots")
         self.known = None if section.known is None else KnownFile(section.known)
+        self._isTold = False
         self._revoked: Reread[Revoked] | None = None
         if section.revoked is not None:
             self._revoked = Reread(section.revoked, self._readRevoked, "revocations")
@@ -82,8 +93,27 @@ class _Files:
         """
         if self._revoked is None:
             return Revoked()
-        self._revoked.refresh()
+        if self._revoked.refresh():
+            self._isTold = False
         return self._revoked.value
+
+    def tellStale(self, now: float) -> None:
+        """
+        Say in the log, once, that a CRL is older than it says that it may be.
+        """
+        if self._isTold or self._revoked is None:
+            return
+        for each in self._revoked.value.lists:
+            ends = each.next_update_utc
+            if ends is not None and ends.timestamp() < now:
+                self._isTold = True
+                self.log.warn(
+                    "{path}: the CRL of {issuer} was to be replaced at {at}; whom it revoked since then is "
+                    "believed",
+                    path=self._revoked.path,
+                    issuer=each.issuer.rfc4514_string(),
+                    at=ends.isoformat(),
+                )
 
 
 @implementer(ITrust)
@@ -133,10 +163,22 @@ class Trust:
         See L{ITrust}.
         """
         try:
-            return Principal(self._who(chain, name or None), METHOD, self.path)
+            if name == "":
+                raise Unbelieved("nobody in particular was asked for", "ask for it by a name")
+            return Principal(self._who(chain, name), METHOD, self.path)
         except Unbelieved as error:
-            hop = name or _claimed(chain) or "a client"
-            raise Refused(Cause.AUTHENTICATION, Phase.TLS, hop, error.detail, f"{error.nextStep}") from error
+            raise self._refused(chain, name, error.detail, error.nextStep) from error
+        except _UNREADABLE as error:
+            raise self._refused(
+                chain, name, "its certificate cannot be read", "have it certified again"
+            ) from error
+        except UgateError as error:
+            step = "see the sections identity and trust"
+            raise self._refused(chain, name, f"there is nothing to check it by: {error}", step) from error
+
+    def _refused(self, chain: Sequence[Certificate], name: str | None, detail: str, step: str) -> Refused:
+        hop = name or _claimed(chain) or "a client"
+        return Refused(Cause.AUTHENTICATION, Phase.TLS, hop, detail, step)
 
     def _who(self, chain: Sequence[Certificate], name: str | None) -> str:
         if not chain:
@@ -147,6 +189,7 @@ class Trust:
         extensionsOf(leaf)
         keyid = _keyidOf(leaf)
         revoked = self._files.revoked()
+        self._files.tellStale(self._now())
         _checkRevoked(revoked, leaf, keyid)
         wanted = None if name is None else keyidIn(name)
         if wanted is not None and keyid != wanted:
@@ -200,9 +243,13 @@ class Trust:
             _wrongName(leaf)
         if spiffe is not None:
             return spiffe.text
-        found = keyid or next(iter(certifiedNames(leaf)), "")
+        # Among clients a name of a host could be anybody's that a password or a fingerprint proves.
+        found = keyid or name
         if not found:
-            raise Unbelieved("its certificate has no name", "have it certified with one")
+            raise Unbelieved(
+                "it has neither a SPIFFE id nor a key that has a KEYID",
+                "have it certified with one, or for a P-256, Ed25519 or RSA key",
+            )
         return found
 
     def _byKey(

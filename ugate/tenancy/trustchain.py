@@ -127,7 +127,9 @@ def spiffeIn(certificate: x509.Certificate) -> Spiffe | None:
         )
     parts = path.split("/")
     isOurs = len(parts) == 4 and parts[0] == "ns" and parts[2] == "sa" and all(parts)
-    return Spiffe(found[0], domain.lower(), parts[1] if isOurs else "")
+    domain = domain.lower()
+    # What is the same to who certifies is the same to rules.
+    return Spiffe(f"{_SPIFFE}{domain}/{path}", domain, parts[1] if isOurs else "")
 
 
 def isNamed(certificate: x509.Certificate, name: str) -> bool:
