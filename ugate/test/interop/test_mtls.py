@@ -28,6 +28,9 @@ class MutualTestCase(InteropTestCase):
     What these have in common: an authority that is believed, and one that is not.
     """
 
+    trust = ""
+    """What else is in the section of that name."""
+
     def setUp(self) -> None:
         super().setUp()
         self.root, self.other = Issuer("root"), Issuer("other")
@@ -56,7 +59,7 @@ class MutualTestCase(InteropTestCase):
         self.write(f"{name}.crt", certificates)
         config = (
             f"identity: {{key: {self.directory}/{name}.key, cert: {self.directory}/{name}.crt}}\n"
-            f"trust: {{roots: {self.roots}}}\n"
+            f"trust: {{roots: {self.roots}{self.trust}}}\n"
             f'listen: {{main: {{endpoint: "{endpoint}"{more}}}}}\n'
         )
         return self.ugate(config=config + options.pop("config", ""), **options)
@@ -110,6 +113,24 @@ class ServerTests(MutualTestCase):
         self.gateway.waitFor("denied by policy")
         self.assertEqual(self.ask(good, self.others).exit, 60)
         self.gateway.waitFor("it does not believe us")
+
+    def test_trust(self) -> None:
+        """
+        Who is revoked, and who is of another trust domain.
+        """
+        revoked = self.alice()
+        path = self.write("revoked", f"{revoked.certificate.serial_number:x}\n")
+        self.trust = f", domain: corp, revoked: {path}"
+        self.listening(webServer(self).port)
+        self.assertEqual(self.ask(self.alice()).status, 200)
+        for identity, alert, log in (
+            (revoked, "certificate revoked", "it is revoked"),
+            (self.root.identity("x", "spiffe://else/ns/a/sa/b"), "bad certificate", "trust domain else"),
+        ):
+            answer = self.ask(identity)
+            self.assertEqual(answer.status, 0)
+            self.assertIn(alert, answer.errors)
+            self.gateway.waitFor(log)
 
     def client(self, *options: str, data: bytes = b"") -> str:
         """
