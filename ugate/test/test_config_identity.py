@@ -92,9 +92,11 @@ class SectionTests(SynchronousTestCase):
         self.wrong("wanted both", identity={"key": "/y"})
         self.wrong("identity.kind", identity={"kind": "rsa"})
         for name in ("", "a b", "a/b", "-a", "x" * 200):
-            self.wrong("domain", identity={"domain": name})
+            self.wrong("wanted a name as of a host", identity={"domain": name})
             self.wrong("trust.domain", trust={"domain": name})
-        self.wrong("pins", trust={"pins": ["AB"]})
+        for name in ("a.b", "", "a b", "-a", "x" * 64):
+            self.wrong("wanted a name without dots", identity={"namespace": name})
+        self.wrong("wanted a KEYID: 52 letters", trust={"pins": ["AB"]})
         self.wrong("skew", trust={"skew": -1})
         self.wrong("namespaces", trust={"namespaces": ["a b"]})
 

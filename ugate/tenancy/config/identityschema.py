@@ -47,12 +47,13 @@ class Identity(Struct, frozen=True, forbid_unknown_fields=True):
     )
     domain: Annotated[DomainName, Meta(description="The trust domain, in our own certificate.")] = DOMAIN
     namespace: Annotated[Label, Meta(description="The namespace, in our own certificate.")] = NAMESPACE
-    account: Annotated[Label, Meta(description="The service account, in our own certificate.")] = ACCOUNT
+    account: Annotated[DomainName, Meta(description="The service account, in our own certificate.")] = ACCOUNT
     pod: Annotated[
         str,
         Meta(
             pattern=f"^({DOMAIN_NAME})?$",
             max_length=253,
+            extra={"wanted": "a name as of a host"},
             description="The name of the pod, in our own certificate too.",
         ),
     ] = ""
@@ -89,7 +90,17 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True):
     ) = None
     domain: Annotated[DomainName, Meta(description="The trust domain that they have to be of.")] | None = None
     namespaces: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^(\*|[A-Za-z0-9_.-]{1,63})$", examples=["prod"])], ...],
+        tuple[
+            Annotated[
+                str,
+                Meta(
+                    pattern=r"^(\*|[A-Za-z0-9_.-]{1,63})$",
+                    examples=["prod"],
+                    extra={"wanted": "the name of a namespace, or * alone"},
+                ),
+            ],
+            ...,
+        ],
         Meta(
             min_length=1,
             description="The namespaces that they have to be of; * is any.",
@@ -100,7 +111,12 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True):
     pins: Annotated[
         tuple[
             Annotated[
-                str, Meta(pattern="^([A-Z2-7]{51}[AQ]|[a-z2-7]{51}[aq])$", description="A KEYID of a peer.")
+                str,
+                Meta(
+                    pattern="^([A-Z2-7]{51}[AQ]|[a-z2-7]{51}[aq])$",
+                    description="A KEYID of a peer.",
+                    extra={"wanted": "a KEYID: 52 letters and digits, as ucli identity shows it"},
+                ),
             ],
             ...,
         ],

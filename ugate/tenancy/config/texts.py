@@ -116,8 +116,23 @@ ProtocolName = Annotated[
 ]
 
 
-DomainName = Annotated[str, Meta(pattern=f"^{DOMAIN_NAME}$", max_length=191, examples=["cluster.local"])]
-Label = Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]{1,63}$", examples=["prod"])]
+DomainName = Annotated[
+    str,
+    Meta(
+        pattern=f"^{DOMAIN_NAME}$",
+        max_length=191,
+        examples=["cluster.local"],
+        extra={"wanted": "a name as of a host, at most 191 characters"},
+    ),
+]
+Label = Annotated[
+    str,
+    Meta(
+        pattern="^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$",
+        examples=["prod"],
+        extra={"wanted": "a name without dots, at most 63 characters"},
+    ),
+]
 
 
 Rate = Annotated[
