@@ -17,10 +17,12 @@ from ugate.endpoints.chain import parseChain
 from ugate.errors import StringError
 from ugate.stream import Target
 from ugate.tenancy.certificates import checkCertificates
+from ugate.tenancy.identityfiles import checkRoots
 from ugate.tenancy.keys import checkKeys
 from ugate.tenancy.match import parseMatch
 from ugate.tenancy.passwordhashes import checkUsers
 from ugate.tenancy.tokens import checkTokens
+from ugate.tenancy.trustfiles import checkKnown, checkRevoked
 from ugate.tenancy.who import checkPattern, parseWho
 
 
@@ -50,6 +52,9 @@ def stringChecks(reactor: Any) -> Mapping[str, Callable[[str], object]]:
         "tokens": checkTokens,
         "keys": checkKeys,
         "certificates": checkCertificates,
+        "roots": checkRoots,
+        "known": checkKnown,
+        "revoked": checkRevoked,
         "who": parseWho,
         "pattern": checkPattern,
     }

@@ -21,11 +21,13 @@ from twisted.plugin import IPlugin
 if TYPE_CHECKING:
     from socket import socket
 
+    from cryptography.x509 import Certificate
     from msgspec import Struct
 
     from twisted.application.service import IService
     from twisted.cred.credentials import ICredentials
     from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
     from twisted.web.resource import IResource
 
     from ugate.errors import Refused
@@ -251,6 +253,67 @@ class ILimits(Interface):
         """
 
 
+class IIdentity(Interface):
+    """
+    Who we are: a key and what certifies it.  When its files change it is another one from
+    then on, also what its connections are made of; those that are up go on.
+    """
+
+    keyid = Attribute("L{str}: the hash of the public key, 52 characters in upper case.")
+    vip6 = Attribute("L{str}: the IPv6 address that follows from the public key.")
+    principal = Attribute("L{ugate.stream.Principal}: who peers see.")
+    names = Attribute("Tuple of L{str}: what the certificate says: DNS names, then URIs.")
+    certificate = Attribute("L{cryptography.x509.Certificate}: that of the key.")
+    chain = Attribute("Tuple of L{cryptography.x509.Certificate}: it, and those that certify it.")
+
+    def serverTLS(alpn: Sequence[bytes] = (), askClient: bool = True) -> IOpenSSLServerConnectionCreator:
+        """
+        What makes us a TLS server.  OpenSSL lets any certificate of a client pass: who it is
+        is for L{ITrust.check}, after the handshake.
+
+        @param alpn: the protocols, best first; a client that offers none of them gets none.
+        @param askClient: whether a client is asked for a certificate; one that has none gets in too.
+        """
+
+    def clientTLS(name: str, alpn: Sequence[bytes] = ()) -> IOpenSSLClientConnectionCreator:
+        """
+        What makes us a TLS client.  OpenSSL lets any certificate of a server pass: who it is
+        is for L{ITrust.check}, after the handshake.
+
+        @param name: for SNI; empty, or an address, for none.
+        @param alpn: the protocols, best first.
+        """
+
+    def sign(data: bytes) -> bytes:
+        """
+        A signature by our key: ECDSA with SHA-256 in DER for P-256; Ed25519; for RSA PKCS #1 with SHA-256.
+        """
+
+    def changed(callback: Callable[[], object]) -> Callable[[], None]:
+        """
+        Call back whenever the certificate or the key is another one.
+
+        @return: a callable that stops it.
+        """
+
+
+class ITrust(Interface):
+    """
+    Whose certificates are believed.
+    """
+
+    def check(chain: Sequence[Certificate], name: str | None) -> Principal:
+        """
+        Who a peer is.
+
+        @param chain: what it sent, its own first; empty if it sent none.
+        @param name: who it has to be: a KEYID, a DNS name or a SPIFFE id; L{None} for anybody
+            who is trusted, as servers want it.
+        @return: with the method C{certificate}.
+        @raise ugate.errors.Refused: it is not believed, and why.
+        """
+
+
 class ITenant(Interface):
     """
     Whose keys, rules, routes, limits and names.
@@ -266,6 +329,10 @@ class ITenant(Interface):
     dialer = Attribute("L{IDialer}: the routes of this tenant.")
     handshake = Attribute("L{float}: seconds that a client has to say what it wants.")
     hops = Attribute("Mapping of L{str} to L{IDialer}: the hops that C{dial:} names.")
+    identity = Attribute(
+        "L{IIdentity}: made when it is first asked for, which may raise L{ugate.errors.UgateError}."
+    )
+    trust = Attribute("L{ITrust}: the same.")
 
     def tenantFor(info: StreamInfo) -> ITenant:
         """

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from ugate.endpoints.negotiated import NegotiatedServerEndpoint
 from ugate.endpoints.reach import (
     asksForTarget,
+    certifies,
     innermost,
     listedTargets,
     onlyLocal,
@@ -48,7 +49,8 @@ def listenerEndpoint(tenant: ITenant, name: str, listener: Listener) -> IStreamS
             f"put auto: or socks: in front, or write {name}: {{endpoint: ..., to: HOST:PORT}}"
         )
     # To list all that can be reached is to say that it is open for that.
-    if not (onlyLocal(endpoint) or listener.open or listedTargets(endpoint)):
+    closed = onlyLocal(endpoint) or listedTargets(endpoint) or certifies(endpoint)
+    if not (closed or listener.open):
         _checkClosed(tenant, name, listener, endpoint)
     if listener.open:
         _open(endpoint)

@@ -329,7 +329,7 @@ def _sections(
     for path in touched:
         old, new = before.get(path, nothing), after.get(path, nothing)
         of = "" if path == ROOT else f"{path}/"
-        for kind in ("node", "policy", "routes"):
+        for kind in ("node", "policy", "identity", "trust", "routes"):
             if getattr(old, kind) != getattr(new, kind):
                 yield f"{kind} {path}" if of else kind
         for kind in ("listen", "dial", "tenants"):

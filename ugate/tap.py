@@ -49,6 +49,7 @@ class Options(usage.Options):
     ]
     optParameters: ClassVar = [
         ["explain", None, None, "Say which rule and which hops a stream to HOST:PORT would take, and end."],
+        ["state", None, "", "A folder for what outlives the process, such as the node's key: node.state."],
         ["tenant", None, ROOT, "The path of the tenant that --explain is about."],
     ]
 
@@ -108,7 +109,14 @@ class Options(usage.Options):
         self["modules"] = modules = list(getPlugins(IModule))
         kinds = kindsOf(modules)
         stores = getPlugins(IStoreModule)
-        self["store"] = store = openStores(self["config"], self["listen"], self["route"], kinds, stores)
+        self["store"] = store = openStores(
+            self["config"],
+            self["listen"],
+            self["route"],
+            kinds,
+            stores,
+            os.path.abspath(self["state"]) if self["state"] else "",
+        )
         self["reading"] = partial(readConfigs, store, stringChecks(reactor), kinds)
         configs: Mapping[str, Config] = self["reading"]()
         self["configs"] = configs

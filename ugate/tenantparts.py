@@ -9,7 +9,7 @@ What a tenant consists of, from its configuration.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.cred.portal import Portal
 
@@ -17,7 +17,7 @@ from ugate.endpoints.dialers import Deny, Retry
 from ugate.endpoints.dialing import dialerFromText, dialersFromTexts
 from ugate.endpoints.direct import Direct
 from ugate.errors import StringError
-from ugate.interfaces import IDialer, ILimits, IPolicy
+from ugate.interfaces import IDialer, IIdentity, ILimits, IPolicy, ITrust
 from ugate.tenancy.config.schema import Delegation, Node
 from ugate.tenancy.config.sections import ROOT, parentPath
 from ugate.tenancy.config.whole import DENY, DIRECT, Config
@@ -31,6 +31,10 @@ from ugate.tenancy.routes import Routes, Rule
 from ugate.tenancy.tenant import Around, Tenant
 from ugate.tenancy.turns import Turns
 from ugate.tenancy.usage import Usage
+
+if TYPE_CHECKING:
+    from ugate.tenancy.identityfiles import Files
+    from ugate.tenancy.identityown import Own
 
 _WHOLE: Final = Delegation()
 _ANY: Final = parseMatch("*")
@@ -166,6 +170,43 @@ class TenantParts:
             self.around.reactor, section, above, path=tenant.name, usage=self.usage, usedUp=self._usedUp
         )
         return limits  # type: ignore[no-any-return]
+
+    def identityFor(self, tenant: Tenant) -> IIdentity:
+        """
+        See L{ugate.tenancy.tenant.Parts}.
+        """
+        from ugate.tenancy.identity import Identity
+
+        return Identity(self.sourceFor(tenant.name), self.around.reactor, tenant.name)
+
+    def sourceFor(self, path: str) -> Files | Own:
+        """
+        Where the identity of a tenant comes from.
+        """
+        section = self.configs[path].identity
+        if section.isGiven:
+            from ugate.tenancy.identityfiles import Files
+
+            return Files(section)
+        from ugate.tenancy.identityown import Own
+        from ugate.tenancy.statefolder import folderOf, stateFolder
+
+        return Own(folderOf(stateFolder(self.settings.state), path), section)
+
+    def rootsFor(self, tenant: Tenant) -> Callable[[], Any] | None:
+        """
+        The identity of a tenant, if it may come with roots; nothing is made just to see that it has none.
+        """
+        section = self.configs[tenant.name].identity
+        return (lambda: tenant.identity) if section.isGiven or section.roots is not None else None
+
+    def trustFor(self, tenant: Tenant) -> ITrust:
+        """
+        See L{ugate.tenancy.tenant.Parts}.
+        """
+        from ugate.tenancy.trust import Trust
+
+        return Trust(self.configs[tenant.name].trust, tenant.name, self.rootsFor(tenant))
 
 
 def _way(tenant: Tenant, via: Sequence[str], reason: str, direct: Direct) -> IDialer:

@@ -114,6 +114,9 @@ class Tenants(TenantParts):
         That one is no more.
         """
         del self.tenants[tenant.name]
+        identity: Any = vars(tenant).get("identity")
+        if identity is not None:
+            identity.stop()
         if tenant.parent is not None:
             tenant.parent.remove(tenant)
 
@@ -122,9 +125,10 @@ class Tenants(TenantParts):
         Forget all timers.
         """
         for tenant in self.tenants.values():
-            limits: Any = vars(tenant).get("limits")
-            if limits is not None:
-                limits.stop()
+            for name in ("limits", "identity"):
+                part: Any = vars(tenant).get(name)
+                if part is not None:
+                    part.stop()
 
     def _added(self, path: str, config: Config, journal: Journal) -> None:
         above = parentPath(path)
@@ -151,6 +155,8 @@ class Tenants(TenantParts):
             assert tenant.policy is not None
         if config.dial or config.routes or not forget:
             assert tenant.dialer is not None and tenant.hops is not None
+        if config.identity.isGiven:
+            self.sourceFor(tenant.name).load()
         if hasCredentials(config.policy):
             assert tenant.portal is not None
         if forget:
@@ -191,6 +197,8 @@ class Tenants(TenantParts):
             self._anew(tenant, ("portal",), journal)
         if (old.dial, old.routes, node.connect) != (config.dial, config.routes, settings.connect):
             self._reroute(tenant, old, config, journal)
+        if (old.identity, old.trust) != (config.identity, config.trust):
+            self._identify(tenant, old, config, journal)
         if had.limits != has.limits:
             self._limit(tenant, has, journal)
 
@@ -227,6 +235,20 @@ class Tenants(TenantParts):
             journal.set(tenant, "dials", self.dialsFor(tenant, keptDials))
             journal.set(tenant, "hops", self.hopsFor(tenant, keptHops))
         self._anew(tenant, ("dialer",), journal)
+
+    def _identify(self, tenant: Tenant, old: Config, config: Config, journal: Journal) -> None:
+        """
+        Another key, or others to believe; whoever has these goes on with the same objects.
+        """
+        made: Mapping[str, Any] = vars(tenant)
+        identity, trust = made.get("identity"), made.get("trust")
+        if old.identity != config.identity:
+            if identity is not None:
+                journal.did(identity.change(self.sourceFor(tenant.name)))
+            elif config.identity.isGiven:
+                self.sourceFor(tenant.name).load()
+        if trust is not None:
+            journal.did(trust.change(config.trust, self.rootsFor(tenant)))
 
     def _limit(self, tenant: Tenant, has: Delegation, journal: Journal) -> None:
         """

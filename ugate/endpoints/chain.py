@@ -68,6 +68,16 @@ class Chain:
             raise StringError(f"{len(hops)} hops: wanted at most {MAX_HOPS}")
         return cls(tuple(hops), target, base)
 
+    @property
+    def end(self) -> Target | None:
+        """
+        Where a stream ends that has no target of its own: C{target}, or where the last
+        hop leads if nothing goes on from there.
+        """
+        if self.target is None and self.hops and KINDS[self.hops[-1].prefix].leads:
+            return self.hops[-1].target
+        return self.target
+
     def hop(self) -> Hop:
         """
         The same way as one hop: the last, with C{via} the ones before and C{to}
@@ -110,6 +120,9 @@ class Chain:
 def _explained(hop: Hop) -> str:
     if not hop.host:
         line = "straight from here"
+    elif KINDS[hop.prefix].leads:
+        name = f", which has to be {hop.name}" if hop.name else ""
+        line = f"to {hop.target} itself in TLS, with our certificate{name}"
     else:
         line = (
             f"the proxy {hop.target}, spoken to in {KINDS[hop.prefix].speaks}{' over TLS' if hop.tls else ''}"
@@ -206,6 +219,8 @@ def _readTarget(piece: str, hops: list[Hop], base: str) -> Target:
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"
     target = Target.fromText(f"{host}:{parts[2]}")
+    if hops and KINDS[hops[-1].prefix].leads:
+        raise StringError(f"{hops[-1].place} is where streams end: nothing goes on from there")
     if given:
         version = readProxyproto(given["proxyproto"])
         if base and not hops:

@@ -44,11 +44,12 @@ class ChainEndpoint:
         @param chain: what it was made from.
         @raise StringError: the chain has no target.
         """
-        if chain.target is None:
+        target = chain.end
+        if target is None:
             raise StringError(f"{chain}: a client needs a target: write {chain} {ARROW} tcp:HOST:PORT")
         self._dialer = dialer
         self._chain = chain
-        self._info = StreamInfo(OURSELVES, OURSELVES, chain.target)
+        self._info = StreamInfo(OURSELVES, OURSELVES, target)
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
         """
@@ -117,6 +118,7 @@ def clientFromParts(
             " ugate.endpoints.clients.clientFromChain(reactor, text); if not, escape it in there too"
         )
     hop = Hop.fromText(text)
-    if hop.to is None:
+    chain = Chain.fromHop(hop)
+    if chain.end is None:
         raise StringError(f"{hop.place}: where to? write {hop.place}:to=HOST\\:PORT")
-    return _client(reactor, Chain.fromHop(hop))
+    return _client(reactor, chain)

@@ -20,7 +20,7 @@ from ugate.endpoints.addresses import DEFAULT_TIMEOUT
 from ugate.endpoints.chain import Chain, parseChain
 from ugate.endpoints.dialers import Deny, Fallback, Retry
 from ugate.endpoints.direct import Direct
-from ugate.endpoints.hops import Hop, isName
+from ugate.endpoints.hops import KINDS, Hop, isName
 from ugate.endpoints.upstream import Announced, ClientNegotiation, Upstream
 from ugate.errors import StringError
 from ugate.interfaces import IDialer, ITenant
@@ -64,10 +64,17 @@ def _direct(reactor: Any, hop: Hop, via: IDialer | IStreamClientEndpoint) -> IDi
     return Direct(reactor, _timeout(hop))
 
 
+def _mtls(reactor: Any, hop: Hop, via: IDialer | IStreamClientEndpoint) -> IDialer:
+    from ugate.endpoints.mutual import Mutual
+
+    return Mutual(reactor, hop, via)
+
+
 MAKERS: Final[Mapping[str, Maker]] = {
     "socks": _proxy(_socks),
     "socks4": _proxy(_socks4),
     "connect": _proxy(_connect),
+    "mtls": _mtls,
     "direct": _direct,
 }
 """What makes the dialer of each of C{ugate.endpoints.hops.KINDS}."""
@@ -97,7 +104,13 @@ def dialerFromChain(
         dialer = _named(chain.base, names)
     else:
         dialer = Direct(reactor if hops else targets, _timeout(hops[0]) if hops else DEFAULT_TIMEOUT)
+    before: Hop | None = None
     for hop in hops:
+        if before is not None and KINDS[before.prefix].leads and hop.target != before.target:
+            raise StringError(
+                f"{before.place} leads to {before.target} itself: the hop behind it has to be there, too"
+            )
+        before = hop
         via = _endpoint(reactor, hop.via) if isinstance(hop.via, str) else dialer
         connecting = targets if not hop.host and hop is hops[-1] else reactor
         dialer = MAKERS[hop.prefix](connecting, hop, via)

@@ -26,6 +26,9 @@ MAX_ATTEMPTS: Final = 10
 MAX_NESTED: Final = 8
 
 _PORT_DIGITS: Final = 5
+_LONGEST_ALPN: Final = 255
+_MOST_ALPN: Final = 16
+_LONGEST_NAME: Final = 255
 _ALWAYS: Final = frozenset(("to", "timeout", "attempts", "proxyproto"))
 _PROXY: Final = _ALWAYS | {"via", "tls", "user"}
 _PASSWORD: Final = frozenset(("passwordFile", "passwordEnv"))
@@ -49,6 +52,9 @@ class HopKind:
     addressed: bool = True
     """Whether C{HOST:PORT} follows."""
 
+    leads: bool = False
+    """Whether streams go to C{HOST:PORT} itself, and not on from there."""
+
 
 _SOCKS: Final = HopKind("socks", _PROXY | _PASSWORD, "SOCKS5")
 
@@ -57,6 +63,9 @@ KINDS: Final[Mapping[str, HopKind]] = {
     "socks5": _SOCKS,
     "socks4": HopKind("socks4", _PROXY, "SOCKS4A"),
     "connect": HopKind("connect", _PROXY | _PASSWORD, "HTTP CONNECT"),
+    "mtls": HopKind(
+        "mtls", frozenset(("name", "alpn", "via", "timeout", "attempts", "proxyproto")), "TLS", leads=True
+    ),
     "direct": HopKind("direct", _ALWAYS, addressed=False),
 }
 """
@@ -93,6 +102,12 @@ class Hop:
 
     tls: bool = False
     """Whether the proxy is spoken to in TLS; its certificate must be good for C{host}."""
+
+    name: str = ""
+    """Who it has to be, by its certificate, if that is not C{host}: a KEYID, a DNS name or a SPIFFE id."""
+
+    alpn: tuple[bytes, ...] = ()
+    """The protocols to offer inside of TLS, best first."""
 
     timeout: float | None = None
     """Seconds for the connection, and again for each handshake; L{None} for the default."""
@@ -274,6 +289,32 @@ def _readYesNo(text: str) -> bool:
     return text == "yes"
 
 
+def readALPN(text: str) -> tuple[bytes, ...]:
+    """
+    The names of protocols inside of TLS, with commas between.
+
+    @raise StringError: they are none.
+    """
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if not (0 < len(name) <= _LONGEST_ALPN and name.isascii() and name.isprintable() and " " not in name):
+            raise StringError(f"alpn={text[:80]}: wanted names with commas between, as in h2,http/1.1")
+    if len(names) > _MOST_ALPN or len(set(names)) < len(names):
+        raise StringError(f"alpn={text[:80]}: wanted at most {_MOST_ALPN} names, each once")
+    return tuple(name.encode("ascii") for name in names)
+
+
+def _readName(text: str) -> str:
+    host = text.removeprefix("spiffe://").replace("/", "")
+    try:
+        Target.checked(host, 1)
+    except StringError as e:
+        raise StringError(f"{text[:80]!r}: wanted a KEYID, a DNS name or spiffe://...") from e
+    if len(text) > _LONGEST_NAME:
+        raise StringError(f"{len(text)} characters: wanted at most {_LONGEST_NAME}")
+    return text
+
+
 def readProxyproto(text: str) -> int:
     """
     The version of a PROXY header.
@@ -303,6 +344,8 @@ _KEYWORDS: Final[Mapping[str, _Keyword]] = {
     "passwordFile": _Keyword(),
     "passwordEnv": _Keyword(),
     "tls": _Keyword(_readYesNo, lambda _: "yes"),
+    "name": _Keyword(_readName),
+    "alpn": _Keyword(readALPN, lambda names: b",".join(names).decode()),
     "timeout": _Keyword(_readTimeout, lambda seconds: repr(seconds).removesuffix(".0")),
     "attempts": _Keyword(_readAttempts),
     "proxyproto": _Keyword(readProxyproto, lambda version: f"v{version}"),

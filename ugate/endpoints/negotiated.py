@@ -48,7 +48,16 @@ _CALM: Final = PENDING // 2
 """With no more than these, it is worth a line in the log when there are too many again."""
 
 
-class _ServerFactory(Factory, Owner):
+def authOf(auth: Auth, info: object) -> Auth:
+    """
+    What is demanded of one peer: who has proven already who it is need not log in.
+    """
+    if auth is Auth.REQUIRED and getattr(info, "principal", None) is not None:
+        return Auth.OPTIONAL
+    return auth
+
+
+class ServerFactory(Factory, Owner):
     """
     Accepted connections, each with its negotiation.
     """
@@ -63,6 +72,7 @@ class _ServerFactory(Factory, Owner):
         self.wrappedFactory = wrapped if endpoint.wrap is None else endpoint.wrap(wrapped, self)
         self.cap = endpoint.cap
         self.eager = endpoint.eager
+        self._late = isHaproxy(endpoint.inner)
         clock = endpoint.reactor
         self.deadlines = Deadlines(clock, endpoint.deadline, Negotiating.overdue)
         self.lingering = Deadlines(clock, LINGER, Negotiating.overdue)
@@ -107,7 +117,7 @@ class _ServerFactory(Factory, Owner):
         info = peer if IStreamInfo.providedBy(peer) else StreamInfo(peer, host.getHost())
         if self._silence is not None:
             self._silence.start(host)
-        return self._make(info, self.auth)  # type: ignore[arg-type]
+        return self._make(info, authOf(self.auth, info))  # type: ignore[arg-type]
 
     def _crowdOut(self) -> None:
         """
@@ -120,6 +130,17 @@ class _ServerFactory(Factory, Owner):
         self._crowded = True
 
     def buildInner(self, host: Negotiating, step: Step) -> IProtocol | None:
+        info = host.peer
+        if self._late and isinstance(info, StreamInfo):
+            # Twisted's haproxy: builds its protocols before it has read the header: only now
+            # does the transport know who connects.
+            host.peer = info.but(peer=host.transport.getPeer(), host=host.getHost())
+        return self.protocolFor(host)
+
+    def protocolFor(self, host: Negotiating) -> IProtocol | None:
+        """
+        What the stream is for, now that all is known.
+        """
         return self.wrappedFactory.buildProtocol(host.peer)
 
     def failed(self, host: Negotiating, error: Exception) -> None:
@@ -140,19 +161,6 @@ class _ServerFactory(Factory, Owner):
         return loggedIn.addCallback(lambda result: result[1])
 
 
-class _LateFactory(_ServerFactory):
-    """
-    Connections through Twisted's C{haproxy:}, which builds its protocols before it
-    has read the header: only now does the transport know who connects.
-    """
-
-    def buildInner(self, host: Negotiating, step: Step) -> IProtocol | None:
-        info = host.peer
-        if isinstance(info, StreamInfo):
-            host.peer = info.but(peer=host.transport.getPeer(), host=host.getHost())
-        return super().buildInner(host, step)
-
-
 def _where(peer: IAddress) -> object:
     if isinstance(peer, (IPv4Address, IPv6Address)):
         return f"{peer.host}:{peer.port}"
@@ -169,11 +177,16 @@ class NegotiatedServerEndpoint:
     @ivar asks: whether the negotiation asks who it is and where to.
     @ivar logins: whether its protocol has logins.
     @ivar listed: the only targets that it has, whoever asks; L{None} if these are not all listed.
+    @ivar forOthers: whether those who connect may do so for others.
+    @ivar certifies: whether nobody passes who has not proven who it is.
     @ivar open: whether those may pass who have not logged in, wherever they come from.
+    @cvar factory: makes what it listens with, from itself and what the streams are for.
     @since: ugate NEXT
     """
 
     open = False
+    certifies = False
+    factory = ServerFactory
 
     def __init__(
         self,
@@ -216,6 +229,7 @@ class NegotiatedServerEndpoint:
         self.eager = eager
         self.listed = listed
         self.asks = proves
+        self.forOthers = not proves
         self.logins = proves and logins
 
     @property
@@ -234,8 +248,7 @@ class NegotiatedServerEndpoint:
         """
         See L{IStreamServerEndpoint.listen}.
         """
-        made = _LateFactory if isHaproxy(self.inner) else _ServerFactory
-        listening: Deferred[IListeningPort] = self.inner.listen(made(self, factory))
+        listening: Deferred[IListeningPort] = self.inner.listen(self.factory(self, factory))
         return listening
 
 

@@ -90,6 +90,14 @@ def listedTargets(endpoint: IStreamServerEndpoint) -> str:
     return str(getattr(endpoint, "listed", None) or "")
 
 
+def certifies(endpoint: IStreamServerEndpoint) -> bool:
+    """
+    Whether nobody passes it who has not proven by a certificate who it is.
+    """
+    inner = within(endpoint)
+    return bool(getattr(endpoint, "certifies", False)) or (inner is not None and certifies(inner))
+
+
 def onlyLocal(endpoint: IStreamServerEndpoint) -> bool:
     """
     Whether only programs of this machine can connect to it, for themselves: not
@@ -97,7 +105,7 @@ def onlyLocal(endpoint: IStreamServerEndpoint) -> bool:
     """
     inner = within(endpoint)
     if inner is not None:
-        others = not getattr(endpoint, "asks", True) or isHaproxy(endpoint)
+        others = getattr(endpoint, "forOthers", False) or isHaproxy(endpoint)
         return not others and onlyLocal(inner)
     if isinstance(endpoint, (TCP4ServerEndpoint, TCP6ServerEndpoint, SSL4ServerEndpoint)):
         return isLoopback(endpoint._interface)

@@ -26,8 +26,8 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 
-from ugate.endpoints.hops import MAX_TIMEOUT
-from ugate.endpoints.negotiated import NegotiatedServerEndpoint
+from ugate.endpoints.hops import MAX_TIMEOUT, readALPN
+from ugate.endpoints.negotiated import NegotiatedServerEndpoint, authOf
 from ugate.errors import StringError
 from ugate.interfaces import Auth, INegotiation, ITenant
 from ugate.stream import Principal, StreamInfo, Target
@@ -91,7 +91,8 @@ class HttpFactory:
 
         # Made for each client, since the mode is known only when the port listens.
         listener = self._listener
-        forwarding = HttpForwardFactory(self._inner, self._clock, listener.auth, listener.login)
+        auth = authOf(listener.auth, addr)
+        forwarding = HttpForwardFactory(self._inner, self._clock, auth, listener.login)
         return forwarding.buildProtocol(addr)
 
     def doStart(self) -> None:
@@ -252,7 +253,9 @@ def sniServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStr
         raise StringError("to which servers? add names=HOST,*.SUFFIX")
     port = _port(own, DEFAULT_PORT)
     names = ServerNames(text, port)
-    listed = Listed(names, port, _target("default", own), _alpn(own))
+    listed = Listed(
+        names, port, _target("default", own), tuple(readALPN(own["alpn"])) if "alpn" in own else ()
+    )
     return NegotiatedServerEndpoint(
         reactor,
         inner,
@@ -263,16 +266,6 @@ def sniServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStr
     )
 
 
-def _alpn(own: Keywords) -> tuple[bytes, ...]:
-    text = own.get("alpn")
-    if text is None:
-        return ()
-    names = tuple(name.strip() for name in text.split(","))
-    if not all(0 < len(name) < 256 and name.isascii() for name in names):
-        raise StringError(f"alpn={text}: wanted protocols with commas between, as in alpn=h2,http/1.1")
-    return tuple(name.encode("ascii") for name in names)
-
-
 def _port(own: Keywords, default: int) -> int:
     text = own.get("port")
     if text is None:
@@ -280,6 +273,32 @@ def _port(own: Keywords, default: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65536):
         raise StringError(f"port={text}: wanted the port that names stand for, from 1 to 65535")
     return int(text)
+
+
+def mtlsServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
+    """
+    TLS, with the certificates of both sides.
+    """
+    from ugate.endpoints.mtls import MutualServerEndpoint
+
+    return MutualServerEndpoint(
+        reactor,
+        inner,
+        alpn=_alpn(own),
+        anonymous=_yesNo("anonymous", own),
+        deadline=_handshake(reactor, own),
+    )
+
+
+def _alpn(own: Keywords) -> tuple[bytes, ...]:
+    return readALPN(own["alpn"]) if "alpn" in own else ()
+
+
+def _yesNo(name: str, own: Keywords) -> bool:
+    text = own.get(name, "no")
+    if text not in ("yes", "no"):
+        raise StringError(f"{name}={text}: wanted yes or no")
+    return text == "yes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +319,7 @@ SERVERS: Final[Mapping[str, ServerKind]] = {
     "socks4": ServerKind(socks4Server),
     "connect": ServerKind(connectServer, frozenset(("handshake", "http"))),
     "proxyproto": ServerKind(proxyprotoServer),
+    "mtls": ServerKind(mtlsServer, frozenset(("handshake", "alpn", "anonymous"))),
     "forward": ServerKind(forwardServer, frozenset(("handshake", "to"))),
     "sni": ServerKind(sniServer, frozenset(("handshake", "names", "default", "port", "alpn"))),
     "auto": ServerKind(autoServer, frozenset(("handshake", "wait", "http", *_FIXED))),

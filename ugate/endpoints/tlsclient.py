@@ -12,6 +12,7 @@ a refusal that says so.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from zope.interface import implementer
@@ -21,6 +22,7 @@ from twisted.internet.error import ConnectionClosed, NoProtocol
 from twisted.internet.interfaces import (
     IAddress,
     IHandshakeListener,
+    IOpenSSLClientConnectionCreator,
     IProtocol,
     IProtocolFactory,
     IReactorTime,
@@ -31,6 +33,7 @@ from twisted.python.failure import Failure
 
 from ugate.endpoints.addresses import DEFAULT_TIMEOUT
 from ugate.errors import Cause, Phase, Refused
+from ugate.protocols.tlsverify import PeerCheck
 
 if TYPE_CHECKING:
     from twisted.protocols.tls import TLSMemoryBIOProtocol
@@ -73,7 +76,10 @@ class _Handshake(Protocol):
     its place.
     """
 
-    def __init__(self, factory: IProtocolFactory, address: IAddress | None, hop: str) -> None:
+    def __init__(
+        self, factory: IProtocolFactory, address: IAddress | None, hop: str, check: PeerCheck | None
+    ) -> None:
+        self._check = check
         self._factory = factory
         self._address = address
         self._hop = hop
@@ -94,6 +100,8 @@ class _Handshake(Protocol):
         if self._over or self._tls.disconnecting:
             return
         try:
+            if self._check is not None:
+                self._check.finish(self._tls.getHandle())
             inner = self._factory.buildProtocol(self._address)  # type: ignore[arg-type]
             if inner is None:
                 raise NoProtocol()
@@ -116,7 +124,10 @@ class _Handshake(Protocol):
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         error = None if reason is None else reason.value
-        if error is None or isinstance(error, ConnectionClosed):
+        if self._check is not None and self._check.refused is not None and not self._over:
+            self._abort()
+            self.done.errback(self._check.refused)
+        elif error is None or isinstance(error, ConnectionClosed):
             self.refuse(Cause.PEER_CLOSED, "in the middle of the handshake")
         else:
             self.refuse(
@@ -134,13 +145,14 @@ class _Handshakes(Factory):
 
     noisy = False
 
-    def __init__(self, factory: IProtocolFactory, hop: str) -> None:
+    def __init__(self, factory: IProtocolFactory, hop: str, check: PeerCheck | None) -> None:
         self._factory = factory
         self._hop = hop
+        self._check = check
         self.made: _Handshake | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> _Handshake:
-        self.made = _Handshake(self._factory, addr, self._hop)
+        self.made = _Handshake(self._factory, addr, self._hop, self._check)
         return self.made
 
     def doStart(self) -> None:
@@ -148,6 +160,22 @@ class _Handshakes(Factory):
 
     def doStop(self) -> None:
         self._factory.doStop()
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _Checked:
+    """
+    Connections whose peer is checked by us.
+    """
+
+    def __init__(self, options: Any, check: PeerCheck) -> None:
+        self._options = options
+        self._check = check
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> Any:
+        connection = self._options.clientConnectionForTLS(tlsProtocol)
+        self._check.install(connection)
+        return connection
 
 
 @implementer(IStreamClientEndpoint)
@@ -167,13 +195,16 @@ class TLSClientEndpoint:
         *,
         hop: str,
         deadline: float = DEFAULT_TIMEOUT,
+        check: Callable[[], PeerCheck] | None = None,
     ) -> None:
         """
         @param inner: what connects to the server.
         @param options: as L{clientOptions} makes them; they serve many connections.
         @param hop: what L{Refused} names.
         @param deadline: seconds for the handshake, from when C{inner} is connected.
+        @param check: makes what says whether the server is the right one, if C{options} do not.
         """
+        self._check = check
         self._clock = clock
         self._inner = inner
         self._options = options
@@ -186,8 +217,13 @@ class TLSClientEndpoint:
         """
         from twisted.protocols.tls import TLSMemoryBIOFactory
 
-        handshakes = _Handshakes(factory, self._hop)
-        wrapping = TLSMemoryBIOFactory(self._options, True, handshakes, clock=self._clock)
+        from ugate.protocols.tlsstream import TLSStream
+
+        check = None if self._check is None else self._check()
+        handshakes = _Handshakes(factory, self._hop, check)
+        options = self._options if check is None else _Checked(self._options, check)
+        wrapping = TLSMemoryBIOFactory(options, True, handshakes, clock=self._clock)
+        wrapping.protocol = TLSStream
         return self._inner.connect(wrapping).addCallback(self._shaken, handshakes)
 
     def _shaken(self, connected: object, handshakes: _Handshakes) -> Deferred[IProtocol]:

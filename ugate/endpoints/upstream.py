@@ -97,6 +97,25 @@ class _Through:
         return renamed(refusedAt(failure, self._place), self._address, self._place)
 
 
+def carrierOf(hop: Hop, via: IDialer | IStreamClientEndpoint, info: StreamInfo) -> IStreamClientEndpoint:
+    """
+    What connects to a hop itself.
+
+    @param via: a dialer, which is asked for C{hop.target}, or an endpoint that leads there already.
+    @raise Refused: there is no way there.
+    """
+    address = str(hop.target)
+    if not IDialer.providedBy(via):
+        return _Through(via, address, hop.place)
+    try:
+        endpoint = via.endpointFor(info.but(target=hop.target))
+    except Refused as e:
+        error = renamed(Failure(e), address, hop.place).value
+        assert error is not None
+        raise error from e
+    return _Through(endpoint, address, hop.place)
+
+
 @implementer(IDialer)
 class Upstream:
     """
@@ -140,7 +159,7 @@ class Upstream:
         login = loginOf(hop)
         # Made before anything is dialed: it may find that the target cannot be said.
         first = [client(target, login, hop.place)]
-        inner: IStreamClientEndpoint = _Through(self._carrier(info), str(hop.target), hop.place)
+        inner: IStreamClientEndpoint = carrierOf(hop, self._via, info)
         if self._options is not None:
             inner = TLSClientEndpoint(
                 self._reactor, inner, self._options, hop=hop.place, deadline=self._deadline
@@ -152,17 +171,6 @@ class Upstream:
             hop=hop.place,
             deadline=self._deadline,
         )
-
-    def _carrier(self, info: StreamInfo) -> IStreamClientEndpoint:
-        via = self._via
-        if not IDialer.providedBy(via):
-            return via
-        try:
-            return via.endpointFor(info.but(target=self._hop.target))
-        except Refused as e:
-            error = renamed(Failure(e), str(self._hop.target), self._hop.place).value
-            assert error is not None
-            raise error from e
 
     def explain(self, info: StreamInfo) -> list[str]:
         """

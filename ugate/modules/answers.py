@@ -138,6 +138,31 @@ class LimitState(Struct, frozen=True):
     allowed: Annotated[float | None, Meta(description="How much there may be; nothing for no limit.")]
 
 
+class IdentityState(Struct, frozen=True):
+    """
+    Who a tenant is; nothing here is secret.
+    """
+
+    tenant: Annotated[str, Meta(description="Whose it is.")]
+    keyid: Annotated[str, Meta(description="The hash of the public key: the name that peers may pin.")]
+    vip6: Annotated[str, Meta(description="The IPv6 address that follows from the public key.")]
+    principal: Annotated[str, Meta(description="Who it is to peers.")]
+    names: Annotated[tuple[str, ...], Meta(description="The names in its certificate.")]
+    issuer: Annotated[str, Meta(description="Who certified it; empty for itself.")]
+    begins: Time
+    ends: Time
+    certificate: Annotated[
+        str, Meta(description="The fingerprint of the certificate: SHA-256 in hexadecimal.")
+    ]
+    key: Annotated[
+        str,
+        Meta(
+            description="The fingerprint of the public key: SHA-256 of its SubjectPublicKeyInfo, in base64."
+        ),
+    ]
+    ssh: Annotated[str, Meta(description="The fingerprint of the public key, as OpenSSH shows it.")]
+
+
 class SectionName(Struct, frozen=True):
     """
     Where a section is.

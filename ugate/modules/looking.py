@@ -14,12 +14,13 @@ from typing import Any
 from twisted.internet.interfaces import IAddress
 
 from ugate import __version__
-from ugate.errors import StringError
+from ugate.errors import StringError, UgateError
 from ugate.explaining import explain
 from ugate.flows import LiveStream, Totals
 from ugate.interfaces import INode
 from ugate.modules import answers
 from ugate.modules.api import Asked, Tagged, tagOf
+from ugate.modules.identities import stateOf
 from ugate.modules.problems import Trouble
 from ugate.stream import ROOT, Principal, StreamInfo, Target
 from ugate.tenancy.config.sections import NAME_SHAPE, Order, isName, isWithin
@@ -162,6 +163,18 @@ class Looking:
                 if used is not None or allowed is not None:
                     found.append(answers.LimitState(path, name, used, allowed))
         return found
+
+    def identity(self, asked: Asked) -> answers.IdentityState:
+        """
+        Who a tenant is; its key is made if it has none yet.
+
+        @raise Trouble: it cannot be.
+        """
+        path = self.tenantsOf(asked)[0]
+        try:
+            return stateOf(path, self.node.tenants[path].identity)
+        except UgateError as error:
+            raise Trouble(503, f"the identity of {path} cannot be used: {error}") from error
 
     def config(self, asked: Asked) -> list[answers.SectionName]:
         """

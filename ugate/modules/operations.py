@@ -196,6 +196,14 @@ OPERATIONS: Final = (
         columns=("wall", "tenant", "listener", "stream", "principal", "phase", "cause", "detail", "nextStep"),
     ),
     Operation("limits", "GET", "/limits", "what limits tenants", list[answers.LimitState], (_WITHIN,)),
+    Operation(
+        "identity",
+        "GET",
+        "/identity",
+        "the key of a tenant, and the names that it has by it",
+        answers.IdentityState,
+        (_TENANT,),
+    ),
     Operation("config", "GET", "/config", "which sections there are", list[answers.SectionName], (_WITHIN,)),
     Operation("get", "GET", "/config/{kind}/{name}", "show a section", AnySection, _WHERE, tagged=True),
     Operation(

@@ -12,21 +12,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from zope.interface import implementer
 
 from twisted.cred.portal import Portal
 
 from ugate.errors import Denied
-from ugate.interfaces import IDialer, ILimits, INode, IPolicy, ITenant
+from ugate.interfaces import IDialer, IIdentity, ILimits, INode, IPolicy, ITenant, ITrust
 from ugate.poll import Poll
 from ugate.stream import Principal, StreamInfo
 from ugate.tenancy.config.sections import ROOT, childPath
 from ugate.tenancy.egress import Egress, OwnListeners
 from ugate.tenancy.listening import Sockets
 from ugate.tenancy.match import normalHost
-from ugate.tenancy.policy import RulesPolicy
+from ugate.tenancy.parts import Given, Parts
 from ugate.tenancy.reactor import TenantReactor
 
 __all__ = ["ROOT", "Around", "Parts", "Tenant"]
@@ -59,66 +59,6 @@ class Around:
 
     node: Any = None
     """What C{INode(tenant)} gives."""
-
-
-class Parts(Protocol):
-    """
-    What makes the parts of a tenant when they are first wanted.
-    """
-
-    def policyFor(self, tenant: Tenant) -> IPolicy:
-        """
-        Who may do what.
-        """
-
-    def portalFor(self, tenant: Tenant) -> Portal | None:
-        """
-        Who checks credentials.
-        """
-
-    def dialsFor(self, tenant: Tenant) -> Mapping[str, IDialer]:
-        """
-        The hops that C{dial:} names, each for one attempt.
-        """
-
-    def hopsFor(self, tenant: Tenant) -> Mapping[str, IDialer]:
-        """
-        The same with all attempts.
-        """
-
-    def dialerFor(self, tenant: Tenant) -> IDialer:
-        """
-        The routes.
-        """
-
-    def limitsFor(self, tenant: Tenant) -> ILimits | None:
-        """
-        How much it may have.
-        """
-
-
-class _Given:
-    """
-    For a tenant that is told all of its parts.
-    """
-
-    def policyFor(self, tenant: Tenant) -> IPolicy:
-        return RulesPolicy()
-
-    def portalFor(self, tenant: Tenant) -> Portal | None:
-        return None
-
-    def dialsFor(self, tenant: Tenant) -> Mapping[str, IDialer]:
-        return {}
-
-    def hopsFor(self, tenant: Tenant) -> Mapping[str, IDialer]:
-        return {}
-
-    def dialerFor(self, tenant: Tenant) -> IDialer:
-        raise Denied(tenant.name, "it has no routes")
-
-    def limitsFor(self, tenant: Tenant) -> ILimits | None:
-        return None
 
 
 @implementer(ITenant)
@@ -166,7 +106,7 @@ class Tenant:
         if around is None:
             around = Around(reactor, OwnListeners() if own is None else own)
         self._around = around
-        self._parts: Parts = _Given() if parts is None else parts
+        self._parts: Parts = Given() if parts is None else parts
         self._private = private
         self._ranges: Sequence[IPv4Network | IPv6Network] = ()
         self._byHost: dict[str, Tenant] = {}
@@ -223,6 +163,20 @@ class Tenant:
         See L{ITenant}.
         """
         return self._parts.limitsFor(self)
+
+    @cached_property
+    def identity(self) -> IIdentity:
+        """
+        See L{ITenant}.
+        """
+        return self._parts.identityFor(self)
+
+    @cached_property
+    def trust(self) -> ITrust:
+        """
+        See L{ITenant}.
+        """
+        return self._parts.trustFor(self)
 
     @cached_property
     def egress(self) -> Egress:

@@ -21,6 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import ugate
 from ugate.tap import Options
+from ugate.test.tlsfakes import Issuer
 
 CHECKOUT: Final = Path(ugate.__file__).resolve().parent.parent
 DOC: Final = CHECKOUT / "doc"
@@ -31,6 +32,8 @@ USERS: Final = "/etc/ugate/users"
 """The password file that the pages name."""
 FILES: Final = (USERS, "/etc/ugate/tokens", "/etc/ugate/authorized_keys", "/etc/ugate/certificates")
 """The files of credentials that the pages name."""
+CERTS: Final = "/etc/certs"
+"""The folder with a key and certificates that they name."""
 
 
 def page(name: str) -> str:
@@ -143,6 +146,10 @@ class Pages(SynchronousTestCase):
             there = folder / Path(each).name
             there.touch(0o600)
             text = text.replace(each, str(there.resolve()))
+        if CERTS in text:
+            certs = folder / "certs"
+            Issuer().write(certs, "gate.corp.example")
+            text = text.replace(CERTS, str(certs.resolve()))
         path = folder / name
         path.write_text(text, encoding="utf-8")
         return str(path)

@@ -204,6 +204,8 @@ class FakeTenant:
     handshake = 10.0
     parent: ITenant | None = None
     limits: Any = None
+    identity: Any = None
+    trust: Any = None
 
     def __init__(self, reactor: Any, rules: Rules) -> None:
         self.reactor = reactor

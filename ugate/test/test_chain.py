@@ -33,6 +33,9 @@ def chains(draw: st.DrawFn) -> Chain:
     first = [] if base else [draw(plain)]
     rest = draw(st.lists(proxies, max_size=MAX_HOPS - len(first)))
     target = draw(st.none() | TARGETS)
+    if (rest and rest[-1].prefix == "mtls") or (not rest and first and first[-1].prefix == "mtls"):
+        # Nothing goes on from there.
+        target = None
     if first and first[0].host and draw(st.booleans()):
         first[0] = replace(first[0], via=draw(ENDPOINTS))
     if first == [Hop("direct")] and not rest and target is not None:

@@ -44,7 +44,7 @@ class ChainClientTests(SynchronousTestCase):
         """
         The text of the endpoint is the normal form, and makes the same endpoint.
         """
-        if chain.target is None:
+        if chain.end is None:
             self.assertRaises(StringError, ChainEndpoint, FakeDialer(), chain)
         else:
             self.assertEqual(str(ChainEndpoint(FakeDialer(), chain)), str(chain))

@@ -92,6 +92,12 @@ class CommandLineTests(SynchronousTestCase):
         self.assertEqual([], store.names("alice", "listen"))
         self.assertRaises(KeyError, store.section, "alice", "listen", "main")
 
+    def test_state(self) -> None:
+        """
+        C{--state} is C{node.state}.
+        """
+        self.assertEqual({"node": {"": {"state": "/s"}}}, everything(CommandLineStore(state="/s")))
+
     def test_mistakes(self) -> None:
         """
         Each option that is not of its shape is shown with it.

@@ -47,6 +47,8 @@ class FakeTenant:
     handshake = 10.0
     parent = None
     limits = None
+    identity: Any = None
+    trust: Any = None
     children: Mapping[str, ITenant] = {}
 
     def __init__(self, reactor: Any, hops: Mapping[str, IDialer]) -> None:
@@ -96,6 +98,9 @@ class DialingTests(SynchronousTestCase):
             hop = Hop(name, "10.0.0.1", 1080)
             dialer: Any = maker(self.net, hop, FakeDialer())
             self.assertTrue(verifyObject(IDialer, dialer))
+            if KINDS[name].leads:
+                # Nobody is asked for anything there.
+                continue
             negotiation = dialer._client(Target("db.corp", 80), None, "hop")
             self.assertTrue(verifyObject(INegotiation, negotiation))
 
@@ -315,7 +320,7 @@ class NamedTests(SynchronousTestCase):
         """
         self.assertBad(
             {"a": "b", "b": "sock:p:1"},
-            "b: hop 1: 'sock' is no kind of hop: wanted one of socks, socks5, socks4, connect, direct",
+            "b: hop 1: 'sock' is no kind of hop: wanted one of socks, socks5, socks4, connect, mtls, direct",
         )
         for name in ("socks", "direct", "deny", "a b", ""):
             error = self.assertRaises(StringError, dialersFromTexts, self.net, {name: "socks:p:1"})

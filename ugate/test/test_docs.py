@@ -23,7 +23,16 @@ from ugate.endpoints.chain import parseChain
 from ugate.endpoints.clients import ChainEndpoint
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import Auth
-from ugate.protocols import clienthello, httpconnect, httpforward, httphead, negotiate, owner, proxyproto2
+from ugate.protocols import (
+    clienthello,
+    httpconnect,
+    httpforward,
+    httphead,
+    negotiate,
+    owner,
+    proxyproto2,
+    tlsserver,
+)
 from ugate.protocols.httpreply import refusal
 from ugate.protocols.socks4 import Socks4
 from ugate.protocols.socks5 import Socks5
@@ -47,6 +56,9 @@ TEXTS: Final = {
     "tokens": "path",
     "keys": "path",
     "certificates": "path",
+    "roots": "path",
+    "known": "path",
+    "revoked": "path",
     "host": "host or \\*.suffix",
     "range": "address or range",
     "who": "text, or a list",
@@ -123,6 +135,8 @@ def keyRow(name: str, field: inspect.Field) -> list[str]:
         default = "none"
     elif default == ():
         default = "any" if "rules" in name else "none"
+    elif isinstance(default, tuple):
+        default = ", ".join(default)
     elif isinstance(default, float):
         default = f"{default:g}"
     return [name, sort, str(extra.get("unit", "")), str(default) or "empty", limits]
@@ -226,6 +240,7 @@ class NumbersTests(Pages):
             f"{negotiated.PENDING}",
             kib(owner.DEFAULT_CAP),
             kib(servers._HTTP_CAP),
+            kib(tlsserver.CAP),
             kib(httphead.MAX_HEAD),
             kib(clienthello.MAX_HELLO),
             kib(proxyproto2.MAX_V2),

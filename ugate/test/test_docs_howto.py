@@ -31,7 +31,8 @@ from ugate.protocols.clienthello import Alert, alertRecord
 from ugate.tenancy.passwordhashes import PasswordHash
 from ugate.tenancy.tokens import Token, makeToken
 from ugate.test import test_clienthello as offers
-from ugate.test.docpages import LISTINGS, USERS, Pages, listing
+from ugate.test.docpages import CERTS, LISTINGS, USERS, Pages, listing
+from ugate.test.tlsfakes import Issuer
 from ugate.testing import Client, Conversation, Conversations, MemoryMesh, Refuse
 
 OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -222,12 +223,13 @@ class ConfigurationTests(HowtoTests):
             ("www.example", web),
             ("a.apps.example", app),
             ("outbound_.5432_._.db.example", database),
+            ("db.example", database),
         ):
             said = clientHello(name)
             self.ask("tcp:here:8443", other, said)
             self.assertEqual(said, served.last.received)
         self.assertEqual(office, self.whoAsked(app))
-        for name in ("db.example", "apps.example", "fallback.example"):
+        for name in ("outbound_.443_._.db.example", "apps.example", "fallback.example"):
             stream = other.connect("tcp:here:8443", clientHello(name))
             self.mesh.flush()
             self.assertEqual(alertRecord(Alert.UNRECOGNIZED_NAME), stream.received, name)
@@ -305,6 +307,39 @@ class ConfigurationTests(HowtoTests):
             bearer = f"{head}Proxy-Authorization: Bearer {token}\r\n\r\n".encode()
             stream = self.ask("tcp:here:1080", other, bearer)
             self.assertEqual(answer, stream.received.split()[1])
+
+    def certified(self, issuer: Issuer, *names: str) -> str:
+        """
+        A folder with a key, its certificate and the root, as Istio mounts it.
+        """
+        folder = Path(self.mktemp())
+        issuer.write(folder, *names)
+        return str(folder)
+
+    def test_mutual(self) -> None:
+        """
+        Who has the right certificate gets where the rule leads; nobody else does, and no other gate will do.
+        """
+        self.service("db.corp.example", 5432)
+        root, other = Issuer("root"), Issuer("other")
+        spiffe = "spiffe://corp.example/ns/"
+        gate = self.certified(root, "gate.corp.example", f"{spiffe}edge/sa/gate")
+        self.mesh.gateway("gate.corp.example", **yaml.safe_load(listing("mutual.yaml").replace(CERTS, gate)))
+        asked = r"socks:127.0.0.1:1080:to=db.corp.example\:"
+        for host, issuer, account, may in (
+            ("web", root, "shop/sa/web", True),
+            ("mail", root, "shop/sa/mail", False),
+            ("stranger", other, "shop/sa/web", False),
+        ):
+            here = self.mesh.client(host)
+            folder = self.certified(issuer, host, spiffe + account)
+            text = listing("sidecar.yaml").replace(CERTS, folder)
+            self.mesh.gateway(host, **yaml.safe_load(text))
+            if may:
+                self.ask(asked + "5432", here)
+                self.refused(asked + "22", here)
+            else:
+                self.refused(asked + "5432", here)
 
     def test_behind(self) -> None:
         """

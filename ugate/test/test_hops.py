@@ -54,6 +54,8 @@ def hops(draw: st.DrawFn, via: bool = True, to: bool = True) -> Hop:
     if "user" in fields:
         maybe(draw(st.sampled_from(["passwordFile", "passwordEnv"])), VALUES)
     maybe("tls", st.just(True))
+    maybe("name", st.one_of(NAMES, st.just("spiffe://corp/ns/x/sa/y")))
+    maybe("alpn", st.sampled_from([(b"h2",), (b"h2", b"http/1.1"), (b"a:b", b"c\\=d")]))
     maybe("timeout", st.floats(0.001, MAX_TIMEOUT))
     maybe("attempts", st.integers(1, MAX_ATTEMPTS))
     maybe("proxyproto", st.sampled_from([1, 2]))
@@ -219,7 +221,7 @@ class HopTests(SynchronousTestCase):
         """
         A prefix that is none, or that stands elsewhere, is named with the known ones.
         """
-        self.assertBad("sock:proxy:1080", "'sock'", "socks, socks5, socks4, connect, direct")
+        self.assertBad("sock:proxy:1080", "'sock'", "socks, socks5, socks4, connect, mtls, direct")
         self.assertBad("", "''", "socks")
         self.assertBad("tcp:db:5432", "where a chain ends")
         self.assertBad("a=b", "no kind of hop")

@@ -26,6 +26,8 @@ from ugate.endpoints.addresses import AddressEndpoint
 from ugate.endpoints.connecting import Connecting
 from ugate.endpoints.dialers import Deny, Fallback, Retry
 from ugate.endpoints.direct import Direct
+from ugate.endpoints.hops import Hop
+from ugate.endpoints.mutual import Mutual
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.negotiated import NegotiatedClientEndpoint, NegotiatedServerEndpoint
 from ugate.endpoints.parsers import HopParser, ServerParser
@@ -51,11 +53,14 @@ from ugate.protocols.socks4 import Socks4
 from ugate.protocols.socks4client import Socks4Client
 from ugate.protocols.socks5 import Socks5
 from ugate.protocols.socks5client import Socks5Client
+from ugate.protocols.tlsserver import TLSHandshake
+from ugate.protocols.tlsstream import _Ready
 from ugate.relay import Relay
 from ugate.stream import StreamInfo, Target
 from ugate.tenancy.config.commandline import CommandLineStore
 from ugate.tenancy.config.environment import EnvironmentStore
 from ugate.tenancy.config.files import FileStore
+from ugate.tenancy.config.identityschema import Trust as TrustSection
 from ugate.tenancy.config.lazystore import LazyStore
 from ugate.tenancy.config.schema import Limits
 from ugate.tenancy.config.sqlite import SQLiteStore
@@ -63,15 +68,18 @@ from ugate.tenancy.config.stack import Stack
 from ugate.tenancy.config.whatif import WhatIf
 from ugate.tenancy.config.whole import Config
 from ugate.tenancy.egress import Egress, OwnListeners
+from ugate.tenancy.identitytls import ClientConnections, ServerConnections
 from ugate.tenancy.limits import TenantLimits
 from ugate.tenancy.policy import KnownPrincipals, RulesPolicy
 from ugate.tenancy.routes import Routes
 from ugate.tenancy.tenant import Tenant
+from ugate.tenancy.trust import Trust
 
 PEER = IPv4Address("TCP", "192.0.2.7", 40000)
 INFO = StreamInfo(PEER, PEER)
 TARGET = Target("192.0.2.1", 80)
 REACTOR: Any = MemoryReactorClock()
+CONTEXT: Any = None
 
 
 def tenant() -> Tenant:
@@ -80,6 +88,8 @@ def tenant() -> Tenant:
     """
     made = Tenant(REACTOR, KnownPrincipals())
     made.dialer = Deny()
+    # Making these needs a folder: their own tests do.
+    vars(made).update(identity=None, trust=None)
     return made
 
 
@@ -88,6 +98,10 @@ def gateway() -> Gateway:
     A gateway for nobody.
     """
     return Gateway(tenant(), Flows(REACTOR, Relay(REACTOR)))
+
+
+def _noSide(hello: object, info: object) -> Any:
+    raise LookupError
 
 
 BY_CLASS = None
@@ -105,6 +119,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.dialers.Retry": lambda: Retry(REACTOR, Deny()),
     "ugate.endpoints.dialers._Way": BY_CLASS,
     "ugate.endpoints.direct.Direct": lambda: Direct(REACTOR),
+    "ugate.endpoints.mutual.Mutual": lambda: Mutual(REACTOR, Hop("mtls", "gw", 1), Deny()),
     "ugate.endpoints.names.NameEndpoint": lambda: NameEndpoint(REACTOR, TARGET),
     "ugate.endpoints.names._Race": BY_CLASS,
     "ugate.endpoints.negotiated.NegotiatedClientEndpoint": lambda: NegotiatedClientEndpoint(
@@ -117,6 +132,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.parsers.ServerParser": lambda: ServerParser("socks"),
     "ugate.endpoints.servers.HttpFactory": BY_CLASS,
     "ugate.endpoints.tlsclient.TLSClientEndpoint": BY_CLASS,
+    "ugate.endpoints.tlsclient._Checked": BY_CLASS,
     "ugate.endpoints.tlsclient._Handshake": BY_CLASS,
     "ugate.endpoints.upstream.Announced": BY_CLASS,
     "ugate.endpoints.upstream.Upstream": BY_CLASS,
@@ -151,6 +167,10 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.protocols.socks4client.Socks4Client": lambda: Socks4Client(TARGET),
     "ugate.protocols.socks5.Socks5": lambda: Socks5(INFO, Auth.NONE),
     "ugate.protocols.socks5client.Socks5Client": lambda: Socks5Client(TARGET),
+    "ugate.protocols.tlsserver.TLSHandshake": lambda: TLSHandshake(INFO, _noSide),
+    "ugate.protocols.tlsstream.ServedStream": BY_CLASS,
+    "ugate.protocols.tlsstream.TLSStream": BY_CLASS,
+    "ugate.protocols.tlsstream._Ready": _Ready,
     "ugate.tenancy.listening.Held": BY_CLASS,
     "ugate.node.Node": lambda: Node(REACTOR, Config()),
     "ugate.splicingprocess.SplicingProcess": BY_CLASS,
@@ -170,8 +190,12 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.tenancy.portal.Logins": BY_CLASS,
     "ugate.tenancy.portal._Realm": BY_CLASS,
     "ugate.tenancy.routes.Routes": lambda: Routes([]),
+    "ugate.tenancy.identity.Identity": BY_CLASS,
+    "ugate.tenancy.identitytls.ClientConnections": lambda: ClientConnections(CONTEXT, "x"),
+    "ugate.tenancy.identitytls.ServerConnections": lambda: ServerConnections(CONTEXT),
     "ugate.tenancy.limits.TenantLimits": lambda: TenantLimits(REACTOR, Limits()),
     "ugate.tenancy.tenant.Tenant": tenant,
+    "ugate.tenancy.trust.Trust": lambda: Trust(TrustSection()),
     "ugate.testing.conversation.Conversation": BY_CLASS,
     "ugate.testing.names.Lookup": BY_CLASS,
     "ugate.testing.names.MeshResolver": BY_CLASS,

@@ -169,9 +169,9 @@ class ServerTests(SynchronousTestCase):
             ({"names": "a", "port": "0"}, "from 1 to 65535"),
             ({"names": "a", "port": "x"}, "from 1 to 65535"),
             ({"names": "a", "port": "70000"}, "from 1 to 65535"),
-            ({"names": "a", "alpn": ""}, "alpn=h2,http/1.1"),
-            ({"names": "a", "alpn": "h2,"}, "alpn=h2,http/1.1"),
-            ({"names": "a", "alpn": "h\xe42"}, "alpn=h2,http/1.1"),
+            ({"names": "a", "alpn": ""}, "as in h2,http/1.1"),
+            ({"names": "a", "alpn": "h2,"}, "as in h2,http/1.1"),
+            ({"names": "a", "alpn": "h\xe42"}, "as in h2,http/1.1"),
             ({"names": "a", "default": "b"}, "default=localhost"),
         ):
             self.assertIn(what, str(self.assertRaises(StringError, self.listen, "sni", **own)))

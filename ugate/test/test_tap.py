@@ -120,6 +120,16 @@ class OptionsTests(TapCase):
         self.assertEqual((config.dial, config.routes), ({}, ()))
         self.assertEqual((self.out.getvalue(), self.err.getvalue()), ("", ""))
 
+    def test_state(self) -> None:
+        """
+        C{--state} wins over C{node.state}, and what else a file has of the node stays; from where ugate is
+        started it is the same folder all the time.
+        """
+        path = self.write("node: {idle: 5, state: /elsewhere}\n")
+        node = self.config("--config", path, "--state", "here").node
+        self.assertEqual((os.path.abspath("here"), 5.0), (node.state, node.idle))
+        self.assertEqual("/elsewhere", self.config("--config", path).node.state)
+
     def test_listenAndRoute(self) -> None:
         """
         Both may be repeated, and their order is kept.

@@ -35,10 +35,11 @@ class TenantTests(SynchronousTestCase):
 
     def test_interface(self) -> None:
         """
-        With a dialer it is whole.
+        With a dialer, an identity and a trust it is whole.
         """
         tenant = Tenant(self.real, self.policy)
         tenant.dialer = Deny()
+        vars(tenant).update(identity=None, trust=None)
         verifyObject(ITenant, tenant)
 
     def test_root(self) -> None:

@@ -174,6 +174,8 @@ class MemoryMesh:
         policy: Mapping[str, object] = _EVERYBODY,
         node: Mapping[str, object] = _NOTHING,
         tenants: Mapping[str, Mapping[str, object]] = _NOBODY,
+        identity: Mapping[str, object] = _NOTHING,
+        trust: Mapping[str, object] = _NOTHING,
     ) -> Node:
         """
         Start a gateway on a host, with what a configuration file would hold.
@@ -188,7 +190,7 @@ class MemoryMesh:
         if name in self.gateways:
             raise MeshError(f"host {name} has a gateway already: one gateway can have many listeners")
         reactor = self.host(name).reactor
-        store = ValueStore(listen, dial, routes, policy, node, tenants)
+        store = ValueStore(listen, dial, routes, policy, node, tenants, identity=identity, trust=trust)
         read = partial(readConfigs, Stack([store]), stringChecks(reactor), BUILTIN)
         configs = read()
         checkWhole(reactor, configs)

@@ -46,6 +46,8 @@ class ValueStore:
         node: Mapping[str, object] = {},
         tenants: Mapping[str, Mapping[str, object]] = {},
         modules: Mapping[str, Mapping[str, object]] = {},
+        identity: Mapping[str, object] = {},
+        trust: Mapping[str, object] = {},
     ) -> None:
         """
         See C{ugate.tenancy.config.schema} for what each may hold.
@@ -56,6 +58,7 @@ class ValueStore:
         self._sections: dict[str, dict[str, dict[str, Mapping[str, object]]]] = {}
         self._callbacks = Callbacks()
         own = {"listen": listen, "dial": dial, "routes": routes, "policy": policy, "node": node}
+        own |= {"identity": identity, "trust": trust}
         self._fill(ROOT, {**own, "tenants": tenants, **modules})
 
     def _fill(self, tenant: str, document: Mapping[str, object]) -> None:

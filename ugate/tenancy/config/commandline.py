@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from ugate.interfaces import IConfigStore
 from ugate.tenancy.config.mistakes import Mistake
-from ugate.tenancy.config.sections import KINDS, ROOT, IDiagnosed, Section, isName
+from ugate.tenancy.config.sections import KINDS, ONLY, ROOT, IDiagnosed, Section, isName
 from ugate.tenancy.config.tree import Place, Scalar, Source, Table
 
 DEFAULT_LISTEN: Final = "main=auto:tcp:1080:interface=127.0.0.1"
@@ -31,10 +31,11 @@ class CommandLineStore:
     @since: ugate NEXT
     """
 
-    def __init__(self, listen: Sequence[str] = (), routes: Sequence[str] = ()) -> None:
+    def __init__(self, listen: Sequence[str] = (), routes: Sequence[str] = (), state: str = "") -> None:
         """
         @param listen: the values of C{--listen}, each C{NAME=STRING}.
         @param routes: the values of C{--route}, each C{PATTERN=HOPS}; the first that matches wins.
+        @param state: the value of C{--state}: C{node.state}.
         """
         self._sections: dict[str, dict[str, Section]] = {kind: {} for kind in KINDS}
         self._mistakes: list[Mistake] = []
@@ -42,6 +43,10 @@ class CommandLineStore:
             self._listener(value)
         for number, value in enumerate(routes, 1):
             self._route(value, f"--route {number}")
+        if state:
+            place = Place(_source("--state", state), 1, 1, len(state))
+            entries = ((Scalar(place, "state"), Scalar(place, state, True)),)
+            self._sections["node"][ONLY] = Section(Table(place, entries))
 
     def _listener(self, value: str) -> None:
         source = _source("--listen", value)

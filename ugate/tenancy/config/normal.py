@@ -13,6 +13,7 @@ from typing import Any
 
 from msgspec import Struct, to_builtins
 
+from ugate.tenancy.config.identityschema import Identity, Trust
 from ugate.tenancy.config.schema import Policy
 from ugate.tenancy.config.sections import ROOT, childPath
 from ugate.tenancy.config.whole import Config, Route
@@ -55,6 +56,10 @@ def _document(configs: Mapping[str, Config], path: str) -> dict[str, object]:
         document[kind] = {name: sectionValue(named[name]) for name in sorted(named)}
     document["routes"] = [sectionValue(route) for route in config.routes]
     document["policy"] = sectionValue(config.policy)
+    if config.identity != Identity():
+        document["identity"] = sectionValue(config.identity)
+    if config.trust != Trust():
+        document["trust"] = sectionValue(config.trust)
     if path == ROOT:
         document["node"] = sectionValue(config.node)
     for kind, name in sorted(config.modules):

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Final, Literal
 from msgspec import Meta, Struct, inspect
 
 from ugate.errors import UgateError
+from ugate.tenancy.config.identityschema import Identity, Trust
 from ugate.tenancy.config.texts import (
     ONE_OR_LIST,
     SECONDS,
@@ -305,6 +306,8 @@ FORMS: Final[Mapping[str, Any]] = MappingProxyType(
         "dial": Hops | Dial,
         "routes": RouteSection,
         "policy": Policy,
+        "identity": Identity,
+        "trust": Trust,
         "node": Node,
         "tenants": Delegation,
     }
@@ -317,6 +320,8 @@ TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "dial": Dial,
         "routes": RouteSection,
         "policy": Policy,
+        "identity": Identity,
+        "trust": Trust,
         "node": Node,
         "tenants": Delegation,
     }

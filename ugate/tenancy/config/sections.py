@@ -76,6 +76,8 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "dial": Kind(Order.NAMED, "hops"),
         "routes": Kind(Order.LISTED),
         "policy": Kind(Order.SINGLE, isMerged=True),
+        "identity": Kind(Order.SINGLE),
+        "trust": Kind(Order.SINGLE, isMerged=True),
         "node": Kind(Order.SINGLE, isMerged=True),
         "tenants": Kind(Order.NAMED, isMerged=True),
     }

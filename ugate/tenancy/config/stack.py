@@ -233,6 +233,7 @@ def openStores(
     routes: Sequence[str] = (),
     kinds: Mapping[str, Kind] = KINDS,
     modules: Iterable[IStoreModule] = (),
+    state: str = "",
 ) -> Stack:
     """
     The stores that a command line asks for.  If none has a listener or a tenant, there is L{DEFAULT_LISTEN}.
@@ -245,13 +246,14 @@ def openStores(
     @param routes: the values of C{--route}.
     @param kinds: the kinds that there are.
     @param modules: the stores that there are, beside files: what Twisted finds of L{IStoreModule}.
+    @param state: the value of C{--state}.
     @raise StringError: no store has that name.
     @raise UgateError: a store cannot be opened, and why.
     @since: ugate NEXT
     """
     named = {module.name: module for module in modules}
     stores = [_opened(each, kinds, named) for each in config]
-    stores.append(CommandLineStore(listen, routes))
+    stores.append(CommandLineStore(listen, routes, state))
     return Stack(stores, kinds, CommandLineStore([DEFAULT_LISTEN]))
 
 

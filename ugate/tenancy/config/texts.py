@@ -19,6 +19,8 @@ MOST: Final = 10**18
 ONE_OR_LIST: Final = {"x-type": ["array", "string"]}
 SIZE: Final = {"x-type": ["integer", "string"], "pattern": "^[0-9]+(\\.[0-9]+)?([KkMGTP]i?)?B?$"}
 
+DOMAIN_NAME: Final = r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?"
+
 Name = Annotated[
     str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_.-]{0,63}$", description="A name that others refer to.")
 ]
@@ -111,6 +113,25 @@ TenantPath = Annotated[
 ]
 ProtocolName = Annotated[
     str, Meta(min_length=1, extra={"check": "pattern", "wanted": "the name of a protocol, as in socks5"})
+]
+
+
+DomainName = Annotated[
+    str,
+    Meta(
+        pattern=f"^{DOMAIN_NAME}$",
+        max_length=191,
+        examples=["cluster.local"],
+        extra={"wanted": "a name as of a host, at most 191 characters"},
+    ),
+]
+Label = Annotated[
+    str,
+    Meta(
+        pattern="^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$",
+        examples=["prod"],
+        extra={"wanted": "a name without dots, at most 63 characters"},
+    ),
 ]
 
 

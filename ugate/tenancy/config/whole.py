@@ -20,9 +20,18 @@ from ugate.interfaces import IConfigStore
 from ugate.stream import Target
 from ugate.tenancy.config.check import BAD, Checks, Reading
 from ugate.tenancy.config.delegated import delegationMistakes, parseHost, parseRange
+from ugate.tenancy.config.identityschema import Identity, Trust
 from ugate.tenancy.config.kinds import BUILTIN, Kinds
 from ugate.tenancy.config.mistakes import ConfigError, Mistake, suggestion
-from ugate.tenancy.config.schema import Delegation, Dial, Listener, Node, Policy, secretFile, secretVariable
+from ugate.tenancy.config.schema import (
+    Delegation,
+    Dial,
+    Listener,
+    Node,
+    Policy,
+    secretFile,
+    secretVariable,
+)
 from ugate.tenancy.config.sections import (
     MAX_DEPTH,
     NAME_SHAPE,
@@ -61,6 +70,8 @@ OWN_CHECKS: Final[Checks] = MappingProxyType(
 _EMPTY: Final[Mapping[Any, Any]] = MappingProxyType({})
 _POLICY: Final = Policy()
 _NODE: Final = Node()
+_IDENTITY: Final = Identity()
+_TRUST: Final = Trust()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +135,12 @@ class Config:
     Where each section is written, as C{FILE:LINE:COLUMN} or the option of the command line, by kind and name;
     routes by their index, C{("routes", "0")}.  For people: it takes no part in comparing.
     """
+
+    identity: Identity = _IDENTITY
+    """Who it is."""
+
+    trust: Trust = _TRUST
+    """Whom it believes."""
 
 
 def readConfig(
@@ -262,6 +279,8 @@ class _Whole(Reading):
             _frozen(modules),
             _frozen(self._given),
             _frozen(self._origins),
+            sections["identity"].get(ONLY, _IDENTITY),
+            sections["trust"].get(ONLY, _TRUST),
         )
 
     def _sections(self, kind: str) -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,153 @@
+# -*- test-case-name: ugate.test.test_config_identity -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+The shape of C{identity} and C{trust}: see L{ugate.tenancy.config.schema}, which has them too.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from ugate.tenancy.config.texts import DOMAIN_NAME, ONE_OR_LIST, SECONDS, DomainName, Label
+from ugate.tenancy.keyids import ACCOUNT, DOMAIN, NAMESPACE
+
+
+class Identity(Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    Who we are: a key, and what certifies it.  Without files it is one of our own.
+    """
+
+    dir: (
+        Annotated[
+            str, Meta(min_length=1, description="A folder with them, as Istio or Kubernetes mounts it.")
+        ]
+        | None
+    ) = None
+    key: Annotated[str, Meta(min_length=1, description="The private key: its path.")] | None = None
+    cert: (
+        Annotated[str, Meta(min_length=1, description="Its certificate, and those above: the path.")] | None
+    ) = None
+    roots: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                description="The certificates of those to believe: the path.",
+                extra={"check": "roots", "wanted": "the path of a PEM file of certificates"},
+            ),
+        ]
+        | None
+    ) = None
+    kind: Annotated[Literal["p256", "ed25519"], Meta(description="What key is made, if there is none.")] = (
+        "p256"
+    )
+    domain: Annotated[DomainName, Meta(description="The trust domain, in our own certificate.")] = DOMAIN
+    namespace: Annotated[Label, Meta(description="The namespace, in our own certificate.")] = NAMESPACE
+    account: Annotated[DomainName, Meta(description="The service account, in our own certificate.")] = ACCOUNT
+    pod: Annotated[
+        str,
+        Meta(
+            pattern=f"^({DOMAIN_NAME})?$",
+            max_length=253,
+            extra={"wanted": "a name as of a host"},
+            description="The name of the pod, in our own certificate too.",
+        ),
+    ] = ""
+
+    def __post_init__(self) -> None:
+        if self.dir is not None and (self.key is not None or self.cert is not None):
+            raise ValueError("it has dir beside key or cert; wanted the one or the others")
+        if (self.key is None) != (self.cert is None):
+            raise ValueError("it has one of key and cert; wanted both")
+
+    @property
+    def isGiven(self) -> bool:
+        """
+        Whether others made it.
+        """
+        return self.dir is not None or self.key is not None
+
+
+class Trust(Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    Whom we believe to be who they say.
+    """
+
+    roots: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                description="The certificates of those who certify peers: the path.",
+                extra={"check": "roots", "wanted": "the path of a PEM file of certificates"},
+            ),
+        ]
+        | None
+    ) = None
+    domain: Annotated[DomainName, Meta(description="The trust domain that they have to be of.")] | None = None
+    namespaces: Annotated[
+        tuple[
+            Annotated[
+                str,
+                Meta(
+                    pattern=r"^(\*|[A-Za-z0-9_.-]{1,63})$",
+                    examples=["prod"],
+                    extra={"wanted": "the name of a namespace, or * alone"},
+                ),
+            ],
+            ...,
+        ],
+        Meta(
+            min_length=1,
+            description="The namespaces that they have to be of; * is any.",
+            extra={"one": True},
+            extra_json_schema=ONE_OR_LIST,
+        ),
+    ] = ("*",)
+    pins: Annotated[
+        tuple[
+            Annotated[
+                str,
+                Meta(
+                    pattern="^([A-Z2-7]{51}[AQ]|[a-z2-7]{51}[aq])$",
+                    description="A KEYID of a peer.",
+                    extra={"wanted": "a KEYID: 52 letters and digits, as ucli identity shows it"},
+                ),
+            ],
+            ...,
+        ],
+        Meta(
+            description="Whose keys are believed whoever certifies them: KEYIDs.",
+            extra={"one": True},
+            extra_json_schema=ONE_OR_LIST,
+        ),
+    ] = ()
+    known: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                description="Servers and their keys, learned when they are first met: the path.",
+                extra={"check": "known", "wanted": "the path of a file of known peers"},
+            ),
+        ]
+        | None
+    ) = None
+    revoked: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                description="Who is believed no more: the path of a CRL, or of serial numbers and KEYIDs.",
+                extra={"check": "revoked", "wanted": "the path of a CRL in PEM, or of serial numbers"},
+            ),
+        ]
+        | None
+    ) = None
+    skew: Annotated[
+        float, Meta(ge=0, le=86400, description="Seconds that clocks may differ.", extra=SECONDS)
+    ] = 60.0

@@ -1,0 +1,325 @@
+# -*- test-case-name: ugate.test.test_identity -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Who a tenant is: one key, whose hash is its name.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from weakref import ref
+
+from zope.interface import implementer
+
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IOpenSSLClientConnectionCreator,
+    IOpenSSLServerConnectionCreator,
+    IReactorTime,
+)
+from twisted.logger import Logger
+
+from ugate.errors import UgateError
+from ugate.interfaces import IIdentity
+from ugate.stream import ROOT, Principal
+from ugate.tenancy.identityfiles import Keypair
+from ugate.tenancy.identityown import certifiedNames, isSelfSigned
+from ugate.tenancy.keyids import keyidOf, vip6Of
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+METHOD: Final = "certificate"
+"""The method of principals that a certificate proved."""
+
+POLL: Final = 10.0
+"""Seconds between looks at the files."""
+
+_FRESH: Final = 1.0
+"""Seconds that a look is good for, when a connection is made."""
+
+_AGAIN: Final = 600.0
+"""Seconds after which a renewal is tried again that could not be."""
+
+_WARNED: Final = (0.25, 0.1, 0.0)
+"""What parts of the life of a certificate are left when a warning is logged."""
+
+
+class Source(Protocol):
+    """
+    Where an identity comes from.
+    """
+
+    def signature(self) -> object:
+        """
+        What is different when there is another one.
+        """
+
+    def load(self) -> Keypair:
+        """
+        Read it, and make it if it can be made.
+        """
+
+    def isDue(self, held: Keypair) -> bool:
+        """
+        Whether L{load} would renew it.
+        """
+
+
+@implementer(IIdentity)
+class Identity:
+    """
+    Who a tenant is.  It stays the same object when its files, or even its section, change.
+
+    @ivar source: where it comes from.
+    @since: ugate NEXT
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        source: Source,
+        clock: IReactorTime,
+        path: str = ROOT,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """
+        @param path: the tenant.
+        @param now: the time of day.
+        @raise UgateError: it cannot be, and why.
+        """
+        self.path = path
+        self._clock = clock
+        self._now = now
+        self._callbacks: list[Callable[[], object]] = []
+        self._contexts: dict[tuple[tuple[bytes, ...], bool, bool], Any] = {}
+        self._timer: IDelayedCall | None = None
+        self._warned = -1
+        self._notBefore = 0.0
+        self.source = source
+        self._seen: object = None
+        self._take(source)
+        self._wait()
+
+    def __repr__(self) -> str:
+        return f"<Identity of {self.path}: {self.keyid}>"
+
+    def _take(self, source: Source) -> None:
+        seen = source.signature()
+        held = source.load()
+        self.source, self._seen, self._looked = source, seen, self._clock.seconds()
+        self._use(held)
+
+    def _use(self, held: Keypair) -> None:
+        public = held.certificate.public_key()
+        self._held = held
+        self.keyid = keyidOf(public)
+        self.vip6 = vip6Of(public)
+        self.names = certifiedNames(held.certificate)
+        self.principal = Principal(self._nameOf(held), METHOD, self.path)
+        self._contexts.clear()
+        self._warned = -1
+        self._warn()
+
+    def _nameOf(self, held: Keypair) -> str:
+        if not isSelfSigned(held.certificate):
+            for name in self.names:
+                if name.startswith("spiffe://"):
+                    return name
+        return self.keyid
+
+    @property
+    def certificate(self) -> Certificate:
+        """
+        See L{IIdentity}.
+        """
+        return self._held.certificate
+
+    @property
+    def chain(self) -> tuple[Certificate, ...]:
+        """
+        See L{IIdentity}.
+        """
+        return self._held.chain
+
+    @property
+    def roots(self) -> tuple[Certificate, ...]:
+        """
+        Whom those believe who gave it to us.
+        """
+        return self._held.roots
+
+    def change(self, source: Source) -> Callable[[], None]:
+        """
+        Have it come from elsewhere.
+
+        @return: what takes that back.
+        @raise UgateError: it cannot; then all stays as it is.
+        """
+        before, held, seen = self.source, self._held, self._seen
+        self._take(source)
+        self._tell(held)
+
+        def undo() -> None:
+            other = self._held
+            self.source, self._seen = before, seen
+            self._use(held)
+            self._tell(other)
+
+        return undo
+
+    def look(self) -> bool:
+        """
+        See whether the files changed, or the certificate has to be renewed.  What cannot be read is told in
+        the log, and what was there before stays.
+
+        @return: whether it is another one now.
+        """
+        now = self._looked = self._clock.seconds()
+        seen = self.source.signature()
+        isDue = now >= self._notBefore and self.source.isDue(self._held)
+        if seen == self._seen and not isDue:
+            self._warn()
+            return False
+        self._seen = seen
+        before = self._held
+        try:
+            held = self.source.load()
+            if _isSame(held, before):
+                self._warn()
+                return False
+            self._use(held)
+        except UgateError as error:
+            self._notBefore = now + _AGAIN
+            self.log.error(
+                "The identity of {tenant} stays what it was: {error}", tenant=self.path, error=error
+            )
+            return False
+        self.log.info(
+            "The identity of {tenant} was read again: {keyid}, good until {ends}",
+            tenant=self.path,
+            keyid=self.keyid,
+            ends=self.certificate.not_valid_after_utc.isoformat(),
+        )
+        self._tell(before)
+        return True
+
+    def _tell(self, before: Keypair) -> None:
+        if _isSame(before, self._held):
+            return
+        for callback in tuple(self._callbacks):
+            try:
+                callback()
+            except Exception:
+                self.log.failure("while telling that an identity changed")
+
+    def _warn(self) -> None:
+        """
+        Say, once for each part of its life, that a certificate is about to end.
+        """
+        certificate = self.certificate
+        begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        life = (ends - begins).total_seconds()
+        left = ends.timestamp() - self._now()
+        step = sum(left <= life * part for part in _WARNED) - 1
+        if step <= self._warned:
+            return
+        self._warned = step
+        say = self.log.warn if left > 0 else self.log.error
+        say(
+            "The certificate of {tenant} {ends} at {at}; see that whoever certifies it renews it",
+            tenant=self.path,
+            ends="ends" if left > 0 else "ended",
+            at=ends.isoformat(),
+        )
+
+    def _wait(self) -> None:
+        # The timer does not keep it: when nobody has it any more, there is nothing to look for.
+        self._timer = self._clock.callLater(POLL, _poll, ref(self))
+
+    def stop(self) -> None:
+        """
+        Look no more.
+        """
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    def changed(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """
+        See L{IIdentity}.
+        """
+        self._callbacks.append(callback)
+
+        def stop() -> None:
+            if callback in self._callbacks:
+                self._callbacks.remove(callback)
+
+        return stop
+
+    def serverTLS(
+        self, alpn: Sequence[bytes] = (), askClient: bool = True
+    ) -> IOpenSSLServerConnectionCreator:
+        """
+        See L{IIdentity}.
+        """
+        from ugate.tenancy.identitytls import ServerConnections
+
+        protocols = tuple(alpn)
+        return ServerConnections(lambda: self._context(protocols, True, askClient))
+
+    def clientTLS(self, name: str, alpn: Sequence[bytes] = ()) -> IOpenSSLClientConnectionCreator:
+        """
+        See L{IIdentity}.
+        """
+        from ugate.tenancy.identitytls import ClientConnections
+
+        protocols = tuple(alpn)
+        return ClientConnections(lambda: self._context(protocols, False, True), name)
+
+    def _context(self, alpn: tuple[bytes, ...], isServer: bool, ask: bool) -> Any:
+        from ugate.tenancy.identitytls import contextOf
+
+        if self._clock.seconds() - self._looked >= _FRESH:
+            self.look()
+        key = alpn, isServer, ask
+        context = self._contexts.get(key)
+        if context is None:
+            context = self._contexts[key] = contextOf(self._held, alpn, isServer=isServer, ask=ask)
+        return context
+
+    def sign(self, data: bytes) -> bytes:
+        """
+        See L{IIdentity}.
+        """
+        from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
+        from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+        from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+        from cryptography.hazmat.primitives.hashes import SHA256
+
+        key = self._held.key
+        if isinstance(key, EllipticCurvePrivateKey):
+            return key.sign(data, ECDSA(SHA256()))
+        if isinstance(key, RSAPrivateKey):
+            return key.sign(data, PKCS1v15(), SHA256())
+        signature: bytes = key.sign(data)
+        return signature
+
+
+def _isSame(one: Keypair, other: Keypair) -> bool:
+    return one.chain == other.chain and one.roots == other.roots
+
+
+def _poll(weak: ref[Identity]) -> None:
+    identity = weak()
+    if identity is not None:
+        try:
+            identity.look()
+        except Exception:
+            identity.log.failure("while looking for another identity")
+        identity._wait()

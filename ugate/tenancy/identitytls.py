@@ -1,0 +1,135 @@
+# -*- test-case-name: ugate.test.test_identitytls -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+What makes TLS connections of an identity.  OpenSSL sees that a peer has the key of its certificate; whether
+that certificate is believed is said by C{ITrust}, after the handshake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, Final
+
+from OpenSSL import SSL
+from OpenSSL.crypto import X509, PKey
+from zope.interface import implementer
+
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
+from twisted.internet.ssl import CertificateOptions, TLSVersion
+
+if TYPE_CHECKING:
+    from twisted.protocols.tls import TLSMemoryBIOProtocol
+
+    from ugate.tenancy.identityfiles import Keypair
+
+_MAX_SNI: Final = 253
+
+
+def contextOf(held: Keypair, alpn: Sequence[bytes], *, isServer: bool, ask: bool) -> SSL.Context:
+    """
+    A context of OpenSSL.
+
+    @param alpn: the protocols, best first.
+    @param ask: whether the peer is asked for a certificate.
+    """
+    options = CertificateOptions(
+        privateKey=PKey.from_cryptography_key(held.key),
+        certificate=X509.from_cryptography(held.certificate),
+        extraCertChain=[X509.from_cryptography(each) for each in held.chain[1:]],
+        raiseMinimumTo=TLSVersion.TLSv1_2,
+    )
+    context: SSL.Context = options.getContext()
+    context.set_verify(SSL.VERIFY_PEER if ask else SSL.VERIFY_NONE, _anybody)
+    if ask:
+        # A resumed session has no chain that could be checked, and would outlive a revocation.
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        context.set_options(SSL.OP_NO_TICKET)
+    if isServer:
+        # Also with none: Twisted has put its own there.
+        context.set_alpn_select_callback(_selecting(tuple(alpn)))
+    elif alpn:
+        context.set_alpn_protos(list(alpn))
+    return context
+
+
+def _anybody(*arguments: object) -> bool:
+    return True
+
+
+def _selecting(ours: tuple[bytes, ...]) -> Callable[[SSL.Connection, list[bytes]], Any]:
+    def select(connection: SSL.Connection, theirs: list[bytes]) -> Any:
+        for each in ours:
+            if each in theirs:
+                return each
+        # By Twisted's own callback, which says b"", the handshake would fail.
+        return SSL.NO_OVERLAPPING_PROTOCOLS
+
+    return select
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class ServerConnections:
+    """
+    Makes server connections, by what is the identity at that moment.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, context: Callable[[], SSL.Context]) -> None:
+        """
+        @param context: what is in force now.
+        """
+        self._context = context
+
+    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        """
+        See L{IOpenSSLServerConnectionCreator}.
+        """
+        return SSL.Connection(self._context(), None)
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class ClientConnections:
+    """
+    Makes client connections, by what is the identity at that moment.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, context: Callable[[], SSL.Context], name: str) -> None:
+        """
+        @param name: for SNI, if it can be there.
+        """
+        self._context = context
+        self._name = sniOf(name)
+
+    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        """
+        See L{IOpenSSLClientConnectionCreator}.
+        """
+        connection = SSL.Connection(self._context(), None)
+        if self._name:
+            connection.set_tlsext_host_name(self._name)
+        return connection
+
+
+def sniOf(name: str) -> bytes:
+    """
+    A name as it is in SNI; nothing for what cannot be there: addresses, SPIFFE ids (RFC 6066, 3).
+    """
+    name = name.rstrip(".").lower()
+    if not name or len(name) > _MAX_SNI or "/" in name or ":" in name:
+        return b""
+    try:
+        ip_address(name)
+    except ValueError:
+        pass
+    else:
+        return b""
+    try:
+        return name.encode("ascii") if name.isascii() else name.encode("idna")
+    except UnicodeError:
+        return b""
