@@ -107,6 +107,15 @@ def accepts(port: int, host: str = HOST) -> bool:
     return True
 
 
+def localName() -> str:
+    """
+    A name for L{HOST} and nothing else: C{localhost}, but where that is another address as
+    well, as Debian has it, the address itself.
+    """
+    found = {each[4][0] for each in socket.getaddrinfo("localhost", None)}
+    return "localhost" if found == {HOST} else HOST
+
+
 def hasIPv6() -> bool:
     """
     Whether this machine has C{::1}.

@@ -12,7 +12,7 @@ import time
 from contextlib import ExitStack
 
 from ugate.test.interop.asking import connect, connected, curl, socks4, socks5
-from ugate.test.interop.processes import HOST, Gateway, InteropTestCase, freePort, hasIPv6
+from ugate.test.interop.processes import HOST, Gateway, InteropTestCase, freePort, hasIPv6, localName
 from ugate.test.interop.targets import StreamServer, echo
 
 UNKNOWN = "no-such-host.invalid"
@@ -110,7 +110,7 @@ node: {{connect: 0.5}}
         The gateway itself, however it is called.
         """
         gateway = self.ugate()
-        for host in (HOST, "localhost"):
+        for host in {HOST, localName()}:
             self._check(gateway, host, gateway.port, 2, 403, "http_request_denied")
 
     def test_ownListenerOnEveryAddress(self) -> None:
@@ -121,7 +121,7 @@ node: {{connect: 0.5}}
             config='listen: {main: {endpoint: "auto:tcp:0:interface=0.0.0.0", open: true}}\n'
             "policy: {rules: [{action: allow}]}\n"
         )
-        for host in (HOST, "127.0.0.2", "0.0.0.0", "localhost"):
+        for host in {HOST, "127.0.0.2", "0.0.0.0", localName()}:
             self._check(gateway, host, gateway.port, 2, 403, "http_request_denied")
 
     def test_private(self) -> None:
