@@ -121,6 +121,13 @@ class Node:
         return cost.rss([self.child.pid]) / 1024
 
     @property
+    def processes(self) -> int:
+        """
+        How many it is: two once the one that moves bulk has been started.
+        """
+        return len(list(cost.family(self.child.pid)))
+
+    @property
     def descriptors(self) -> int:
         """
         Open files.

@@ -21,6 +21,12 @@ from bench.dial import HOST
 from bench.soak.figures import Figure
 from bench.soak.node import PATIENCE, Node, running
 
+_SPLICER = 8 + 2 * max(2, os.cpu_count() or 2)
+"""
+What the process that moves bulk keeps, once there was any: its channel has two ends, its memory is open three
+times, it has three standard streams, and each of its threads waits for two things.
+"""
+
 
 def sections(port: int, number: int) -> dict[str, Any]:
     """
@@ -81,6 +87,7 @@ def reloads(directory: Path, count: int, streams: int) -> list[Figure]:
             checked.kill()
         result = json.loads(said)
         left = _settled(node) - before
+        splicer = node.processes > 1
         wrong = result["wrong"]
         for each in sorted(set(wrong))[:5]:
             print(f"wrong: {each}")
@@ -89,12 +96,5 @@ def reloads(directory: Path, count: int, streams: int) -> list[Figure]:
         Figure("a reload, on the average", seconds / count * 1000, "ms"),
         Figure(f"bytes on {result['streams']} streams meanwhile", result["bytes"], "B", least=1 << 20),
         Figure("streams cut, or with a byte lost or changed", len(wrong), "", most=0),
-        Figure("descriptors left", left, "", most=_SPLICER),
+        Figure("descriptors left", left, "", most=_SPLICER if splicer else 0),
     ]
-
-
-_SPLICER = 8 + 2 * max(2, os.cpu_count() or 2)
-"""
-The process that moves bulk stays: its channel has two ends, its memory is open three times, it has three
-standard streams, and each of its threads waits for two things.
-"""
