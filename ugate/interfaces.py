@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
 
-from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
+from twisted.internet.interfaces import IAddress, IStreamClientEndpoint, IStreamServerEndpoint
 from twisted.plugin import IPlugin
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from twisted.web.resource import IResource
 
     from ugate.errors import Refused
-    from ugate.stream import Principal, StreamInfo
+    from ugate.stream import Principal, StreamInfo, Target
 
 
 class Auth(Enum):
@@ -188,6 +188,88 @@ class ISilence(INegotiation):
         """
 
 
+class IChannel(Interface):
+    """
+    One stream of a link, as the protocol of that link moves it.  What is above it is a
+    C{ugate.protocols.mux.MuxStream}, which it tells of what comes: C{received(data)}, C{ended()},
+    C{drained()} and C{closed(reason)}.
+    """
+
+    unsent = Attribute("L{int}: bytes that were written and wait for a window or for the link.")
+
+    def write(data: bytes) -> None:
+        """
+        Send it as far as windows let; the rest is kept, and C{drained()} is called when it is gone.
+        """
+
+    def finish() -> None:
+        """
+        After what was written, nothing more comes.
+        """
+
+    def consumed(count: int) -> None:
+        """
+        The reader has taken so many bytes: the peer may send as many again.
+        """
+
+    def reset() -> None:
+        """
+        End both directions at once; what is unsent is dropped.
+        """
+
+    def accept() -> None:
+        """
+        Of a stream that the peer opened: tell it that it is up.
+        """
+
+    def refuse(reason: Refused) -> None:
+        """
+        Of a stream that the peer opened: tell it why not, and close.
+        """
+
+
+class ILink(Interface):
+    """
+    One connection that carries many streams, once its handshake is over: what each multiplexing
+    protocol writes for itself.  Whoever holds it sets C{incoming}.
+    """
+
+    incoming = Attribute(
+        "Callable or L{None}: called with the C{MuxStream} of each stream that the peer opens, which is an "
+        "L{IPending}; all are refused while it is L{None}."
+    )
+    streams = Attribute("L{int}: how many are up or being opened.")
+    room = Attribute("L{int}: how many more the peer lets us open now; 0 once it is going away.")
+
+    def open(info: StreamInfo) -> Deferred[Any]:
+        """
+        Ask the peer for a stream to C{info.target}.
+
+        @return: fires with its C{MuxStream} when the peer has accepted it; fails with
+            L{ugate.errors.Refused}.  Cancelling it gives the stream up.
+        """
+
+    def ping() -> Deferred[None]:
+        """
+        Fires when the peer has answered.
+        """
+
+    def drain() -> None:
+        """
+        Let no more streams begin, here or there; the link closes when the last has ended.
+        """
+
+    def abort(reason: str) -> None:
+        """
+        Cut the link with all its streams.
+        """
+
+    def whenClosed() -> Deferred[Any]:
+        """
+        A new Deferred that fires with why when the link is gone; it never fails.
+        """
+
+
 class IDialer(Interface):
     """
     Where a stream goes.
@@ -204,6 +286,35 @@ class IDialer(Interface):
     def explain(info: StreamInfo) -> list[str]:
         """
         The same way in words, a line a decision or hop, without going it.
+        """
+
+
+class ISession(IDialer):
+    """
+    A link to one peer: its streams are dialed by L{IDialer.endpointFor}, and those that the peer
+    opens are listened for.
+    """
+
+    principal = Attribute("L{ugate.stream.Principal} or L{None}: who the peer has proven to be.")
+    link = Attribute("L{ILink}: what carries it.")
+
+    def listener(target: Target | None = None) -> IStreamServerEndpoint:
+        """
+        The endpoint of the streams that the peer opens.
+
+        @param target: only those to there; L{None} for all that nobody else listens for.
+        """
+
+    def whenClosed() -> Deferred[Any]:
+        """
+        A new Deferred that fires with why when it is gone; it never fails.
+        """
+
+    def close() -> Deferred[Any]:
+        """
+        Let no more streams begin, and close when the last has ended.
+
+        @return: as L{whenClosed} gives it.
         """
 
 
@@ -311,6 +422,74 @@ class ITrust(Interface):
             who is trusted, as servers want it.
         @return: with the method C{certificate}.
         @raise ugate.errors.Refused: it is not believed, and why.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class MeshAddress:
+    """
+    One way to a node of the mesh.
+    """
+
+    transport: str
+    """How to speak there: a name that C{ugate.endpoints.mesh.TRANSPORTS} has."""
+
+    host: str
+    """An address literal or a DNS name."""
+
+    port: int
+    """1 to 65535."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeshNode:
+    """
+    A node of the mesh, as far as it is known here.
+    """
+
+    keyid: str
+    """The hash of its key, 52 characters in upper case."""
+
+    addresses: tuple[MeshAddress, ...]
+    """The ways there, best first."""
+
+    names: tuple[str, ...] = ()
+    """Other names that it has, in lower case; only those of the config are believed without a certificate."""
+
+    source: str = "config"
+    """Who says so: C{config}, C{discovery}, C{registration}, or what another module calls itself."""
+
+    expires: float | None = None
+    """When that is forgotten, by the reactor's clock; L{None} for never."""
+
+
+class INodes(Interface):
+    """
+    The nodes of the mesh that a tenant knows.
+    """
+
+    def find(name: str) -> MeshNode | None:
+        """
+        The node of a KEYID, a host that begins with one, a VIP6, or another name of it; with the
+        addresses of all sources, those of the config first.
+        """
+
+    def all() -> Sequence[MeshNode]:
+        """
+        All that are known, one for each KEYID and source, in the order of their KEYIDs.
+        """
+
+    def learn(node: MeshNode) -> None:
+        """
+        Put it in place of what the same source said of that KEYID before.
+
+        @raise ugate.errors.Refused: there are too many, it has too many addresses, or a name of it is that
+            of another node already.
+        """
+
+    def forget(keyid: str, source: str) -> None:
+        """
+        Drop what that source said of it, if it did.
         """
 
 
