@@ -35,6 +35,7 @@ from ugate.tenancy.usage import Usage
 if TYPE_CHECKING:
     from ugate.tenancy.identityfiles import Files
     from ugate.tenancy.identityown import Own
+    from ugate.tenancy.servercertificates import ServerCertificates
 
 _WHOLE: Final = Delegation()
 _ANY: Final = parseMatch("*")
@@ -177,7 +178,21 @@ class TenantParts:
         """
         from ugate.tenancy.identity import Identity
 
-        return Identity(self.sourceFor(tenant.name), self.around.reactor, tenant.name)
+        path = tenant.name
+        return Identity(self.sourceFor(path), self.around.reactor, path, servers=self.serversFor(path, None))
+
+    def serversFor(self, path: str, kept: ServerCertificates | None) -> ServerCertificates | None:
+        """
+        The certificates that a tenant has for the names of servers.
+
+        @param kept: those that it has now.
+        """
+        folder = self.configs[path].identity.servers
+        if folder is None or (kept is not None and kept.folder == folder):
+            return None if folder is None else kept
+        from ugate.tenancy.servercertificates import ServerCertificates
+
+        return ServerCertificates(folder, path)
 
     def sourceFor(self, path: str) -> Files | Own:
         """

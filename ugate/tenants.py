@@ -244,7 +244,8 @@ class Tenants(TenantParts):
         identity, trust = made.get("identity"), made.get("trust")
         if old.identity != config.identity:
             if identity is not None:
-                journal.did(identity.change(self.sourceFor(tenant.name)))
+                servers = self.serversFor(tenant.name, identity.servers)
+                journal.did(identity.change(self.sourceFor(tenant.name), servers))
             elif config.identity.isGiven:
                 self.sourceFor(tenant.name).load()
         if trust is not None:

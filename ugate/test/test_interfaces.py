@@ -47,8 +47,8 @@ from ugate.protocols.credentials import BearerToken, PeerCertificate
 from ugate.protocols.httpconnect import HttpProxy
 from ugate.protocols.httpconnectclient import ConnectClient
 from ugate.protocols.proxyproto import ProxyHeader
-from ugate.protocols.servernames import ServerNames
-from ugate.protocols.sni import Listed, Sni
+from ugate.protocols.servernames import Listed, ServerNames
+from ugate.protocols.sni import Sni
 from ugate.protocols.socks4 import Socks4
 from ugate.protocols.socks4client import Socks4Client
 from ugate.protocols.socks5 import Socks5

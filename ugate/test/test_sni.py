@@ -27,8 +27,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate.errors import Cause, Denied, Phase, ProtocolError, Refused
 from ugate.interfaces import Auth, INegotiation, Step
 from ugate.protocols.clienthello import Alert, alertRecord
-from ugate.protocols.servernames import ServerNames
-from ugate.protocols.sni import Listed, Sni
+from ugate.protocols.servernames import Listed, ServerNames
+from ugate.protocols.sni import Sni
 from ugate.stream import StreamInfo, Target
 from ugate.test.dialfakes import CLIENT, LISTENER, Net, Recorders
 from ugate.test.test_clienthello import (
