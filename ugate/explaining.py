@@ -14,9 +14,9 @@ from typing import Any
 from twisted.internet.address import IPv4Address
 from twisted.internet.endpoints import serverFromString
 
-from ugate.errors import Refused
+from ugate.errors import Refused, UgateError
 from ugate.interfaces import ITenant
-from ugate.listeners import OPERATOR, anonymousAt
+from ugate.listeners import ANYONE, OPERATOR, anonymousAt
 from ugate.stream import Principal, StreamInfo, Target
 from ugate.tenancy.config.schema import Listener
 from ugate.tenancy.config.sections import ROOT
@@ -48,6 +48,24 @@ def explain(tenant: ITenant, target: Target, who: Principal = OPERATOR, protocol
         return [*lines, str(refused)]
 
 
+def _ending(tenant: ITenant, target: Target) -> str:
+    """
+    By which certificate TLS for a name ends here, or why it does not.
+    """
+    here = IPv4Address("TCP", "127.0.0.1", 0)
+    owner: Any = tenant.tenantFor(StreamInfo(here, here, target, ANYONE))
+    try:
+        found = owner.certifying(target.host.lower())
+    except UgateError as error:
+        return f"TLS cannot end here: {error}"
+    if not found:
+        return (
+            f"TLS ends here only with a certificate of {owner.name} for that name, and none is known: put one"
+            " into the folder identity.servers"
+        )
+    return f"TLS ends here, with the certificate {found}"
+
+
 def _rule(policy: Any, info: StreamInfo) -> list[str]:
     return [policy.explain(info)] if hasattr(policy, "explain") else []
 
@@ -64,9 +82,15 @@ def explainListed(tenant: ITenant, target: Target, listeners: Mapping[str, Liste
             continue
         entry = listed.entryFor(target)
         if not entry:
-            yield f"listener {name}: its names= do not list {target}"
+            lists = "its names= do not" if listed.ends is None else "neither its names= nor its ends="
+            yield f"listener {name}: {lists} list {target}"
             continue
-        yield f"listener {name}: its names= list {target}, by {entry}"
         who = anonymousAt(endpoint, listener)
+        if endpoint.listed.find(target)[1]:
+            yield f"listener {name}: its ends= list {target}, by {entry}"
+            yield f"  {_ending(tenant, target)}"
+        else:
+            yield f"listener {name}: its names= list {target}, by {entry}"
+            yield "  TLS passes through unopened"
         if who is not None:
             yield from (f"  {line}" for line in explain(tenant, target, who, "sni"))

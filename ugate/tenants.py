@@ -328,7 +328,7 @@ def tenantsFrom(
 
     @raise UgateError: one of them cannot be made; the message says why, and where it is.
     """
-    tenants = Tenants(around, usage, usedUp)
+    tenants = Tenants(around, usage, usedUp, configs[ROOT].node.state)
     for path, error in tenants.change(configs, list(configs), Journal()):
         if path == ROOT:
             raise error

@@ -260,27 +260,27 @@ class Identity:
         See L{IIdentity}.
         """
         self._lookAgain()
-        return self._served(name) is not None or self._isNamed(name)
+        return bool(self.certifying(name))
 
-    def _isNamed(self, name: str) -> bool:
+    def certifying(self, name: str) -> str:
         """
-        Whether our own certificate has a name.
+        Which certificate answers for a name, in words; empty if none has it.
+
+        @param name: in small letters.
         """
         from ugate.tenancy.trustchain import isNamed
 
-        return isNamed(self.certificate, name)
+        served = self._served(name)
+        if served is not None:
+            return str(served)
+        return f"that of {self.keyid}" if isNamed(self.certificate, name) else ""
 
     def _served(self, name: str) -> Served | None:
         """
         The certificate for a name, if it is another one than our own: that with the name itself, or
         else one with a wildcard.
         """
-        if self.servers is None or not name:
-            return None
-        found = self.servers.exactly(name)
-        if found is None and name not in map(str.lower, self.names):
-            found = self.servers.wildcard(name)
-        return found
+        return None if self.servers is None or not name else self.servers.find(name, self.names)
 
     def serverTLS(
         self, alpn: Sequence[bytes] = (), askClient: bool = True, name: str = ""

@@ -48,6 +48,10 @@ class Served:
         self.contexts: dict[Any, Any] = {}
         self.expiry = Expiry(str(pair), log)
 
+    def __str__(self) -> str:
+        ends = self.keypair.certificate.not_valid_after_utc.isoformat()
+        return f"{self.pair}, for {', '.join(self.names)}, good until {ends}"
+
 
 class ServerCertificates:
     """
@@ -87,19 +91,17 @@ class ServerCertificates:
         """
         return tuple(self._served.values())
 
-    def exactly(self, name: str) -> Served | None:
+    def find(self, name: str, own: Sequence[str] = ()) -> Served | None:
         """
-        The one that has this very name.
+        The one that has a name, or else the one whose wildcard means it.
 
         @param name: in small letters.
+        @param own: names of another certificate, which comes before a wildcard.
         """
-        return self._byName.get(name)
-
-    def wildcard(self, name: str) -> Served | None:
-        """
-        The one whose wildcard means a name.
-        """
-        return self._byName.get(wildcardOf(name))
+        found = self._byName.get(name)
+        if found is None and name not in map(str.lower, own):
+            found = self._byName.get(wildcardOf(name))
+        return found
 
     def look(self) -> None:
         """
@@ -161,10 +163,8 @@ class ServerCertificates:
         self._served[pair] = served
         if isChange:
             self.log.info(
-                "{path}: read, for {names}, good until {ends}",
-                path=str(pair),
-                names=", ".join(names),
-                ends=keypair.certificate.not_valid_after_utc.isoformat(),
+                "The certificate of a server was read: {served}",
+                served=str(served),
             )
         return True
 

@@ -55,6 +55,7 @@ class FakeOutcome:
     trigger: str = "start"
     wall: float = 1000.0
     others: str = ""
+    later: tuple[str, ...] = ()
 
 
 @dataclass
@@ -129,7 +130,6 @@ class FakeNode:
         self.started = 900.0
         self.store = WritableStore()
         self.kinds = KINDS
-        self.configs: dict[str, Config] = {}
         self.flows = FakeFlows()
         self.last = FakeOutcome()
         self.trouble = ""
@@ -145,6 +145,7 @@ class FakeNode:
             "alice/dev": FakeTenant(reactor, "alice/dev", ("dev.alice.example",)),
             "bob": FakeTenant(reactor, "bob", ("bob.example",), bob="secret"),
         }
+        self.configs = {path: Config() for path in self.tenants}
         self.modules: dict[tuple[str, str, str], Any] = {
             ("root", "admin", "ops"): Admin(AdminSection(("ann",))),
             ("alice", "admin", "own"): Admin(AdminSection(("carol",))),
