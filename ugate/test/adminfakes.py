@@ -129,6 +129,7 @@ class FakeNode:
         self.reactor = reactor
         self.started = 900.0
         self.store = WritableStore()
+        self.configs: dict[str, Config] = {}
         self.kinds = KINDS
         self.flows = FakeFlows()
         self.last = FakeOutcome()
@@ -145,7 +146,6 @@ class FakeNode:
             "alice/dev": FakeTenant(reactor, "alice/dev", ("dev.alice.example",)),
             "bob": FakeTenant(reactor, "bob", ("bob.example",), bob="secret"),
         }
-        self.configs = {path: Config() for path in self.tenants}
         self.modules: dict[tuple[str, str, str], Any] = {
             ("root", "admin", "ops"): Admin(AdminSection(("ann",))),
             ("alice", "admin", "own"): Admin(AdminSection(("carol",))),

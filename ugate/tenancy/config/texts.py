@@ -72,7 +72,7 @@ Way = Annotated[
 ALPN = Annotated[
     str,
     Meta(
-        pattern="^[!-+--~]{1,255}$",
+        pattern="^[!-+.-~-]{1,255}$",
         examples=["h2"],
         extra={"wanted": "the name of a protocol inside of TLS, as in h2 or http/1.1"},
     ),
