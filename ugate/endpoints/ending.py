@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_ending -*-
+# -*- test-case-name: ugate.test.test_ending,ugate.test.test_endingstrings -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from twisted.cred.error import UnauthorizedLogin, UnhandledCredentials
-from twisted.internet.defer import Deferred
+from twisted.cred.error import LoginFailed, UnhandledCredentials
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from ugate.interfaces import IPrincipal, ITenant
@@ -52,7 +52,7 @@ def _userOf(owner: ITenant, chain: Sequence[Certificate]) -> Principal | None:
     found: list[Principal] = []
 
     def nobody(failure: Failure) -> None:
-        failure.trap(UnauthorizedLogin, UnhandledCredentials)
+        failure.trap(LoginFailed, UnhandledCredentials, CancelledError)
 
     def known(result: tuple[object, Principal, object]) -> None:
         found.append(result[1])

@@ -235,7 +235,8 @@ def _certificate(path: str, block: _Block) -> Certificate:
         # What is broken in these is found only when they are asked for.
         assert certificate.extensions is not None and certificate.public_key() is not None
     except Exception as error:
-        raise UgateError(f"{path}:{block.line}: this certificate cannot be read: {error}") from error
+        said = str(error).partition(". See ")[0]
+        raise UgateError(f"{path}:{block.line}: this certificate cannot be read: {said}") from error
     return certificate
 
 

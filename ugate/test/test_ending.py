@@ -11,22 +11,19 @@ from typing import Any
 
 from OpenSSL import SSL
 
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.endpoints.ending import Certificates, EndingServerEndpoint
-from ugate.endpoints.reach import certifies, listedTargets
-from ugate.endpoints.servers import SERVERS
-from ugate.errors import Cause, ListenRefused, Phase, ProtocolError, Refused, StringError
+from ugate.errors import Cause, Phase, ProtocolError, Refused, StringError
 from ugate.interfaces import Auth, IDetachable
 from ugate.protocols.clienthello import Alert, alertRecord
 from ugate.protocols.servernames import Listed, ServerNames
 from ugate.protocols.sni import Sni
 from ugate.stream import Principal, StreamInfo, Target
-from ugate.test.dialfakes import CLIENT, LISTENER, Net, Recorders
+from ugate.test.dialfakes import CLIENT, LISTENER, Recorders
 from ugate.test.mtlsfakes import ALICE, OTHER, ROOT, Below, Client
 from ugate.test.test_clienthello import alpn, extension, hello, realHello, sni
 from ugate.test.test_sni import MANGLED, mangled
@@ -170,8 +167,8 @@ class EndingTests(SynchronousTestCase):
         for name, ends in (("www.corp", True), ("a.corp", False), ("a.b.corp", True), ("x.b.corp", False)):
             self.assertEqual(ends, both.find(Target(name, 443))[1], name)
         self.assertEqual(("", False), both.find(Target("www.corp", 80)))
-        for ends, names in (("a.corp", "b.corp,A.corp"), ("*.corp", "*.corp"), ("a:1-9", "a:9-10")):
-            error = self.assertRaises(StringError, listed, ends, names)
+        for own, others in (("a.corp", "b.corp,A.corp"), ("*.corp", "*.corp"), ("a:1-9", "a:9-10")):
+            error = self.assertRaises(StringError, listed, own, others)
             self.assertIn("in ends= and in names=", str(error))
         self.assertEqual("*.corp:1", listed("*.corp:1", "*.corp:2").entryFor(Target("a.corp", 1)))
         self.assertEqual(8080, listed("www.corp:8080").portOf("www.corp"))
@@ -188,7 +185,7 @@ class EndingTests(SynchronousTestCase):
         self.assertIn("unrecognized name", client.error)
         client = self.client("none.corp")
         said = self.told(client)
-        self.assertIn("no certificate of root has that name; put one into the folder", said)
+        self.assertIn("no certificate of root has that name); put one into the folder", said)
         self.assertIn("unrecognized name", client.error)
         self.assertIn("default=HOST", self.told(self.client("")))
 
@@ -356,62 +353,3 @@ class EndingTests(SynchronousTestCase):
         self.assertGreater(alerts, 1000)
         factory = self.below.factory
         self.assertEqual((0, 0), (len(factory.deadlines), len(factory.lingering)))
-
-
-class StringTests(SynchronousTestCase):
-    """
-    The keywords.
-    """
-
-    def build(self, tenant: Any = None, **own: str) -> Any:
-        reactor = FakeTenant(WEB, FakeTrust(ROOT)).clock if tenant is None else tenant
-        return SERVERS["sni"].build(reactor, Below(), own)
-
-    def test_keywords(self) -> None:
-        """
-        What they mean.
-        """
-        endpoint = self.build(names=NAMES, ends=ENDS, certificates="optional", alpn="h2", port="8443")
-        self.assertTrue(endpoint.asksClient and endpoint.anonymous and endpoint.asks)
-        self.assertEqual(((b"h2",), 8443), (endpoint.alpn, endpoint.listed.port))
-        self.assertEqual(f"{NAMES},{ENDS}", listedTargets(endpoint))
-        self.assertFalse(certifies(endpoint))
-        self.assertFalse(self.build(ends=ENDS).asksClient)
-        self.assertTrue(certifies(self.build(ends=ENDS, certificates="required")))
-        self.assertFalse(certifies(self.build(ends=ENDS, names=NAMES, certificates="required")))
-        self.assertFalse(certifies(self.build(ends=ENDS, certificates="required", default="x:1")))
-        self.assertFalse(hasattr(self.build(names=NAMES), "asksClient"))
-
-    def test_wrong(self) -> None:
-        """
-        What they may not be.
-        """
-        for own, said in (
-            ({}, "add names="),
-            ({"names": ""}, "add names="),
-            ({"ends": "*"}, "ends: '*'"),
-            ({"ends": "a", "names": ""}, "names: ''"),
-            ({"names": "a", "ends": ""}, "ends: ''"),
-            ({"names": "a", "ends": "A"}, "in ends= and in names="),
-            ({"names": "a", "certificates": "none"}, "certificates= is for names that end here"),
-            ({"ends": "a", "certificates": "maybe"}, "wanted one of none, optional, required"),
-            ({"ends": "a", "alpn": ""}, "alpn="),
-        ):
-            error = self.assertRaises(StringError, self.build, **own)
-            self.assertIn(said, str(error))
-
-    def test_string(self) -> None:
-        """
-        It is one of Twisted's strings.
-        """
-        endpoint: Any = serverFromString(
-            Net(), f"sni:tcp:443:ends={ENDS.replace(':', chr(92) + ':')}:names=a"
-        )
-        self.assertIsInstance(endpoint, EndingServerEndpoint)
-
-    def test_noIdentity(self) -> None:
-        """
-        Without an identity it does not listen.
-        """
-        failure = self.failureResultOf(self.build(Net(), ends=ENDS).listen(Recorders()), ListenRefused)
-        self.assertIn("sni: has no identity here", str(failure.value))
