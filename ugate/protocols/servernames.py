@@ -185,7 +185,10 @@ class Listed:
     """Where those go, unopened, who ask for no name; L{None} to refuse them."""
 
     alpn: tuple[bytes, ...] = ()
-    """The application protocols of which a client must offer one; empty for any or none."""
+    """
+    The application protocols of which a client must offer one; empty for any or none.  With C{ends}, those
+    of what ends here, best first; then nothing is demanded of what passes through.
+    """
 
     ends: ServerNames | None = None
     """For which names TLS ends here."""

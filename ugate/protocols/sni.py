@@ -89,7 +89,7 @@ class Sni:
                 "TLS without the name of a server: let the client send one (SNI),"
                 " or add default=HOST\\:PORT to the listener"
             )
-        self._checkAlpn(hello, target)
+        self._checkAlpn(hello, target, ends)
         if ends:
             return self._end(hello, info.but(target=target, hints=hints))
         info = info.but(target=target, protocol="sni", hints=hints, layers=(*info.layers, "sni"))
@@ -120,8 +120,12 @@ class Sni:
             )
         return target, subset, ends
 
-    def _checkAlpn(self, hello: ClientHello, target: Target) -> None:
-        wanted = self._listed.alpn
+    def _checkAlpn(self, hello: ClientHello, target: Target, ends: bool) -> None:
+        listed = self._listed
+        wanted = listed.alpn
+        if listed.ends is not None and not (ends and hello.alpn):
+            # What passes through is up to its server, and who offers none takes none (RFC 7301, 3.2).
+            return
         if wanted and not set(wanted) & set(hello.alpn):
             offered = hello.hints.get("alpn", "no application protocol")
             raise ProtocolError(

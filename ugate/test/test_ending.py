@@ -215,7 +215,8 @@ class EndingTests(SynchronousTestCase):
 
     def test_alpn(self) -> None:
         """
-        The first of ours that is offered too is chosen and is the hint; who offers none is told so.
+        The first of ours that is offered too is chosen and is the hint; who offers only others is told
+        so, and who offers none has none.
         """
         self.listen(listed(alpn=(b"h2", b"http/1.1")))
         for offered, chosen in (((b"http/1.1", b"h2"), b"h2"), ((b"x", b"http/1.1"), b"http/1.1")):
@@ -225,7 +226,11 @@ class EndingTests(SynchronousTestCase):
         client = self.client("www.corp", None, b"x")
         self.assertIn("alpn=", self.told(client))
         self.assertIn("no application protocol", client.error)
+        self.client().pump()
+        self.assertNotIn("alpn", self.info().hints)
         # What passes through has all that is offered as its hint: the server chooses.
+        self.client("pass.corp", None, b"x").pump()
+        self.assertEqual("x", self.info().hints["alpn"])
         self.client("pass.corp", None, b"x", b"h2").pump()
         self.assertEqual("x,h2", self.info().hints["alpn"])
 
