@@ -63,7 +63,7 @@ def _ending(tenant: ITenant, target: Target) -> str:
             f"TLS ends here only with a certificate of {owner.name} for that name, and none is known: put one"
             " into the folder identity.servers"
         )
-    return f"TLS ends here, with the certificate {found}"
+    return f"TLS ends here, and it goes on in clear; with the certificate {found}"
 
 
 def _rule(policy: Any, info: StreamInfo) -> list[str]:
