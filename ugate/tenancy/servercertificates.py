@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from twisted.logger import Logger
 
@@ -19,6 +19,9 @@ from ugate.stream import ROOT
 from ugate.tenancy.expiry import Expiry
 from ugate.tenancy.identityfiles import Keypair, signatureOf
 from ugate.tenancy.serverfiles import Pair, pairsIn, readPair
+
+_WARN_EVERY: Final = 60.0
+"""Seconds between looks at how long all of them are good."""
 
 
 def wildcardOf(name: str) -> str:
@@ -76,6 +79,7 @@ class ServerCertificates:
         self._served: dict[Pair, Served] = {}
         self._byName: dict[str, Served] = {}
         self._told: frozenset[str] = frozenset()
+        self._warned = 0.0
         self.look()
         self.log.info(
             "{folder}: {count} certificates for servers of {tenant}",
@@ -116,7 +120,7 @@ class ServerCertificates:
         hadSome = bool(self._seen)
         isOther = False
         for pair in pairs:
-            signature = signatureOf((pair.key, pair.chain))
+            signature = signatureOf({pair.key, pair.chain})
             if self._seen.get(pair) != signature:
                 self._seen[pair] = signature
                 isOther |= self._read(pair, hadSome)
@@ -126,6 +130,7 @@ class ServerCertificates:
                 isOther = True
                 self.log.info("{path}: this certificate is there no more", path=str(pair))
         if isOther:
+            self._warned = 0.0
             self._sort()
         self._warn()
 
@@ -184,5 +189,8 @@ class ServerCertificates:
 
     def _warn(self) -> None:
         now = self._now()
+        if abs(now - self._warned) < _WARN_EVERY:
+            return
+        self._warned = now
         for served in self._served.values():
             served.expiry.look(served.keypair.certificate, now)

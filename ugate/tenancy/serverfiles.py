@@ -80,13 +80,14 @@ def pairsIn(folder: str) -> tuple[list[Pair], list[str]]:
 
 def _listed(folder: str) -> tuple[list[str], list[str]]:
     """
-    The names of its files, and the paths of its folders; what begins with a dot does not count.
+    The names of its files, and the paths of its folders; what begins with a dot does not count, and what
+    could write lines of the log.
     """
     names, folders = [], []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
+                if entry.name.startswith(".") or not entry.name.isprintable():
                     continue
                 if entry.is_dir():
                     folders.append(entry.path)

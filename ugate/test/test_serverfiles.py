@@ -77,7 +77,7 @@ class LayoutTests(FolderTestCase):
             *("live/fullchain.pem", "live/privkey.pem", "live/cert.pem", "live/chain.pem", "live/README"),
             *("secret/tls.crt", "secret/tls.key", "secret/ca.crt", "secret/..data/tls.crt"),
             *("mesh/key.pem", "mesh/cert-chain.pem", "mesh/root-cert.pem", "plain/key.pem", "plain/cert.pem"),
-            ".hidden.pem",
+            *(".hidden.pem", "two\nlines.pem"),
         ):
             (self.folder / name).parent.mkdir(exist_ok=True, parents=True)
             self.put(name, b"")

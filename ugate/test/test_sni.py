@@ -184,6 +184,14 @@ class SniTests(SynchronousTestCase):
         error = self.refused(hello(sni(b"outbound_.22_._.wiki.corp")))
         self.assertIn("add wiki.corp\\:22 to its names=", str(error))
 
+    def test_mesh(self) -> None:
+        """
+        The name of a node of the mesh is a name like any other.
+        """
+        name = f"{'a' * 52}.default.cluster.local"
+        listed = Listed(ServerNames("*.default.cluster.local", 443))
+        self.assertEqual(f"{name}:443", self.target(hello(sni(name.upper().encode())), listed))
+
     def test_otherPort(self) -> None:
         """
         A name that is listed with another port alone stands for that one.

@@ -19,7 +19,7 @@ from OpenSSL import SSL
 from ugate.protocols.clienthello import Alert, alertRecord
 from ugate.test.interop.asking import Answer, connected, curl
 from ugate.test.interop.processes import DEADLINE, HOST, LOOPBACK, Gateway, program, waitUntil
-from ugate.test.interop.targets import StreamServer, echo, readAll, readExactly, webServer
+from ugate.test.interop.targets import MEGABYTE, StreamServer, digestOf, echo, readAll, readExactly, webServer
 from ugate.test.interop.test_mtls import MutualTestCase
 from ugate.test.test_clienthello import realHello
 from ugate.test.test_sni import MANGLED, mangled
@@ -118,6 +118,24 @@ class EndingTests(EndingTestCase):
         gateway.waitFor("no certificate of root has that name")
         gateway.waitFor("add nowhere.test to its names=, to let it pass through, or to its ends=")
         self.assertIn("alert number 112", self.client(gateway, "x.test"))
+
+    def test_bulk(self) -> None:
+        """
+        What passes through is moved by the kernel, as without C{ends=}; what ends here gets through whole.
+        """
+        size = 100 * MEGABYTE
+        clear = webServer(self)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.keep("own", self.root.identity("localhost")))
+        closed = webServer(self, tls=context)
+        gateway = self.gateway(clear.port, rf":names=localhost\:{closed.port}")
+        to = ["--connect-to", f"::{HOST}:{gateway.port}", "--cacert", str(self.roots)]
+        children = Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children")
+        for name, helpers in (("www.site.example", 0), ("localhost", 1)):
+            answer = curl(self, *to, f"https://{name}/bytes/{size}")
+            self.assertEqual((0, 200), (answer.exit, answer.status), answer.errors)
+            self.assertEqual(digestOf(size), sha256(answer.body).hexdigest())
+            self.assertEqual(helpers, len(children.read_text().split()), name)
 
     def test_alpn(self) -> None:
         """
