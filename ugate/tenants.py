@@ -244,8 +244,8 @@ class Tenants(TenantParts):
         identity, trust = made.get("identity"), made.get("trust")
         if old.identity != config.identity:
             if identity is not None:
-                servers = self.serversFor(tenant.name, identity.servers)
-                journal.did(identity.change(self.sourceFor(tenant.name), servers))
+                journal.did(identity.change(self.sourceFor(tenant.name)))
+                journal.did(identity.serve(self.serversFor(tenant.name, identity.servers)))
             elif config.identity.isGiven:
                 self.sourceFor(tenant.name).load()
         if trust is not None:

@@ -6,7 +6,7 @@
 What a TLS server says in an alert that ends the connection.
 
 With TLS 1.3 a client is through with its handshake before its server has seen the client's
-certificate, so that a server which refuses that says so in the middle of the stream (RFC 8446, 4.4.2.4).
+certificate, so that a server which refuses that says so in the middle of the stream.
 """
 
 from __future__ import annotations

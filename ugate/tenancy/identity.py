@@ -157,26 +157,33 @@ class Identity:
         """
         return self._held.roots
 
-    def change(self, source: Source, servers: ServerCertificates | None = None) -> Callable[[], None]:
+    def change(self, source: Source) -> Callable[[], None]:
         """
         Have it come from elsewhere.
 
-        @param servers: the certificates for other names.
         @return: what takes that back.
         @raise UgateError: it cannot; then all stays as it is.
         """
-        before, held, seen, others = self.source, self._held, self._seen, self.servers
+        before, held, seen = self.source, self._held, self._seen
         self._take(source)
-        self.servers = servers
         self._tell(held)
 
         def undo() -> None:
             other = self._held
-            self.source, self._seen, self.servers = before, seen, others
+            self.source, self._seen = before, seen
             self._use(held)
             self._tell(other)
 
         return undo
+
+    def serve(self, servers: ServerCertificates | None) -> Callable[[], None]:
+        """
+        Have other certificates for other names.
+
+        @return: what takes that back.
+        """
+        before, self.servers = self.servers, servers
+        return lambda: setattr(self, "servers", before)
 
     def look(self) -> bool:
         """

@@ -249,7 +249,7 @@ class IdentityTests(FolderTestCase):
         Another section may have others, or none, and that can be taken back.
         """
         before = self.identity.servers
-        undo = self.identity.change(self.source)
+        undo = self.identity.serve(None)
         self.assertFalse(self.identity.has("www.corp"))
         undo()
         self.assertIs(before, self.identity.servers)
