@@ -86,6 +86,17 @@ class SectionTests(SynchronousTestCase):
         self.assertIn("namespaces:", text)
         self.assertTrue(self.read_(identity={"dir": "/etc/certs"}).identity.isGiven)
 
+    def test_routeALPN(self) -> None:
+        """
+        A route may be for protocols inside of TLS alone: one, or a list.
+        """
+        for written, read in (("h2", ("h2",)), (["h2", "http/1.1"], ("h2", "http/1.1"))):
+            route = {"match": "a", "via": "direct", "alpn": written}
+            self.assertEqual(read, self.read_(routes=[route]).routes[0].alpn)
+        for wrong in ("a,b", "a b", "", "é", []):
+            route = {"match": "a", "via": "direct", "alpn": wrong}
+            self.assertRaises(ConfigError, self.read_, routes=[route])
+
     def test_wrong(self) -> None:
         """
         What is not of its shape is told.

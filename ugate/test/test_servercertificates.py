@@ -100,6 +100,35 @@ class ServersTests(FolderTestCase):
         self.assertEqual(1, len(servers.all))
         self.assertIn("b.pem: this certificate is there no more", logged.lines[-1])
 
+    def test_links(self) -> None:
+        """
+        A link that leads elsewhere than before, as certbot and Kubernetes renew, is a change; so is a folder
+        that is gone.
+        """
+        live, archive = self.folder / "www.corp", self.folder.parent / f"{self.folder.name}.archive"
+        live.mkdir()
+        archive.mkdir()
+        for number in (1, 2):
+            holder = certified([f"www{number}.corp"], self.root)
+            holder.write(archive, f"privkey{number}.pem", f"fullchain{number}.pem", [self.root])
+
+        def lead(number: int) -> None:
+            for name in ("privkey", "fullchain"):
+                link = live / f".{name}"
+                link.symlink_to((archive / f"{name}{number}.pem").resolve())
+                link.rename(live / f"{name}.pem")
+
+        lead(1)
+        servers = self.certificates()
+        self.assertEqual("fullchain.pem", self.held(servers, "www1.corp"))
+        lead(2)
+        servers.look()
+        self.assertEqual(["", "fullchain.pem"], [self.held(servers, f"www{n}.corp") for n in (1, 2)])
+        live.rename(f"{live}.away")
+        (self.folder / "www.corp.away").rename(archive / "away")
+        servers.look()
+        self.assertEqual((), servers.all)
+
     def test_broken(self) -> None:
         """
         The others stay, and what was there before; it is told once, with the file, the line and why.

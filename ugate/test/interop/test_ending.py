@@ -406,3 +406,18 @@ class RefusedTests(EndingTestCase):
         (line,) = [line for line in said.splitlines() if "refused our certificate" in line]
         self.assertIn(f"TLS at mtls:{HOST}:{gate.port}: authentication failed", line)
         self.assertIn("let it trust the root that certifies us, or our KEYID", line)
+
+    def test_before(self) -> None:
+        """
+        A proxy at the same place has not answered by then: the client is refused, as by any other hop.
+        """
+        rules = "policy: {rules: [{action: allow}]}\n"
+        gate = self.gate(self.root.identity("gw.corp"), f"connect:mtls:tcp:0:{LOOPBACK}", "", config=rules)
+        way = f"mtls:{HOST}:{gate.port}:name=gw.corp -> connect:{HOST}:{gate.port}"
+        rules += f"routes: [{{match: '*', via: '{way}'}}]\n"
+        gateway = self.gate(self.other.identity("stranger.corp"), f"auto:tcp:0:{LOOPBACK}", "", config=rules)
+        answer = curl(self, "-x", gateway.url("http"), "-p", "http://where.ever/")
+        self.assertEqual(0, answer.status)
+        self.assertIn("502", answer.errors)
+        gateway.waitFor("refused: TLS at mtls:")
+        gateway.waitFor("it refused our certificate: alert unknown ca")
