@@ -17,18 +17,25 @@ from twisted.internet.endpoints import serverFromString
 from ugate.errors import Refused, UgateError
 from ugate.interfaces import ITenant
 from ugate.listeners import ANYONE, OPERATOR, anonymousAt
+from ugate.protocols.servernames import ENDED
 from ugate.stream import Principal, StreamInfo, Target
 from ugate.tenancy.config.schema import Listener
 from ugate.tenancy.config.sections import ROOT
 
 
-def explain(tenant: ITenant, target: Target, who: Principal = OPERATOR, protocol: str = "") -> list[str]:
+def explain(
+    tenant: ITenant,
+    target: Target,
+    who: Principal = OPERATOR,
+    protocol: str = "",
+    layers: tuple[str, ...] = (),
+) -> list[str]:
     """
     Whose rules hold for a stream to a target, which rule decides, and which hops it
     would take.
     """
     here = IPv4Address("TCP", "127.0.0.1", 0)
-    info = StreamInfo(here, here, target, who, protocol)
+    info = StreamInfo(here, here, target, who, protocol, layers=layers)
     lines = []
     try:
         owner = tenant.tenantFor(info)
@@ -80,17 +87,14 @@ def explainListed(tenant: ITenant, target: Target, listeners: Mapping[str, Liste
         listed = getattr(endpoint, "listed", None)
         if listed is None:
             continue
-        entry = listed.entryFor(target)
+        entry, ends = listed.find(target)
         if not entry:
             lists = "its names= do not" if listed.ends is None else "neither its names= nor its ends="
             yield f"listener {name}: {lists} list {target}"
             continue
+        yield f"listener {name}: its {'ends=' if ends else 'names='} list {target}, by {entry}"
+        yield f"  {_ending(tenant, target) if ends else 'TLS passes through unopened'}"
         who = anonymousAt(endpoint, listener)
-        if endpoint.listed.find(target)[1]:
-            yield f"listener {name}: its ends= list {target}, by {entry}"
-            yield f"  {_ending(tenant, target)}"
-        else:
-            yield f"listener {name}: its names= list {target}, by {entry}"
-            yield "  TLS passes through unopened"
         if who is not None:
-            yield from (f"  {line}" for line in explain(tenant, target, who, "sni"))
+            layers = ("sni", ENDED) if ends else ("sni",)
+            yield from (f"  {line}" for line in explain(tenant, target, who, "sni", layers))

@@ -15,7 +15,7 @@ from twisted.cred.portal import Portal
 
 from ugate.endpoints.dialers import Deny, Retry
 from ugate.endpoints.dialing import dialerFromText, dialersFromTexts
-from ugate.endpoints.direct import Direct
+from ugate.endpoints.direct import Direct, Unrouted
 from ugate.errors import StringError
 from ugate.interfaces import IDialer, IIdentity, ILimits, IPolicy, ITrust
 from ugate.tenancy.config.schema import Delegation, Node
@@ -159,7 +159,8 @@ class TenantParts:
             via, alpn = ", ".join(route.via), frozenset(route.alpn)
             rules += [Rule(parseMatch(match), dialer, via, alpn=alpn) for match in route.match]
         if not any(rule.match == _ANY and not rule.alpn for rule in rules):
-            rules.append(Rule(_ANY, direct, DIRECT, "since no route says otherwise"))
+            unrouted = Unrouted(tenant.reactor, self.settings.connect)
+            rules.append(Rule(_ANY, unrouted, DIRECT, "since no route says otherwise"))
         return Routes(rules)
 
     def limitsFor(self, tenant: Tenant) -> ILimits | None:

@@ -50,20 +50,17 @@ def _userOf(owner: ITenant, chain: Sequence[Certificate]) -> Principal | None:
     if portal is None or not chain:
         return None
     found: list[Principal] = []
-
-    def nobody(failure: Failure) -> None:
-        failure.trap(LoginFailed, UnhandledCredentials, CancelledError)
+    failed: list[Failure] = []
 
     def known(result: tuple[object, Principal, object]) -> None:
         found.append(result[1])
 
     credentials = PeerCertificate(chain[0].public_bytes(Encoding.DER))
     asked: Deferred[Any] = portal.login(credentials, None, IPrincipal)
-    asked.addCallbacks(known, nobody)
+    asked.addCallbacks(known, failed.append)
     # In the middle of a handshake nobody waits: what is not known at once is not known.
     if not asked.called:
         asked.cancel()
-    error = getattr(asked, "result", None)
-    if isinstance(error, Failure):
-        error.raiseException()
+    for failure in failed:
+        failure.trap(LoginFailed, UnhandledCredentials, CancelledError)
     return found[0] if found else None

@@ -230,7 +230,8 @@ class Looking:
             raise Trouble(400, str(error)) from error
         who = Principal(name, method if colon else "password", asked.tenant)
         lines = explain(tenant, target, who, given["protocol"])
-        lines += explainListed(tenant, target, self.node.configs[path].listen)
+        config = self.node.configs.get(path)
+        lines += explainListed(tenant, target, {} if config is None else config.listen)
         return answers.Explanation(tuple(lines))
 
 

@@ -163,6 +163,9 @@ class ServerNames:
         return port
 
 
+ENDED: Final = "ended"
+"""The last layer of a stream that was in TLS which ended here by its name."""
+
 DEFAULT_PORT: Final = 443
 """What a name stands for, unless C{port=} says otherwise."""
 

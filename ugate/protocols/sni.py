@@ -15,7 +15,7 @@ from zope.interface import implementer
 from ugate.errors import ProtocolError, Refused, StringError
 from ugate.interfaces import Auth, INegotiation, Step
 from ugate.protocols.clienthello import Alert, ClientHello, ClientHelloReader, alertFor, alertRecord
-from ugate.protocols.servernames import Listed, requested
+from ugate.protocols.servernames import ENDED, Listed, requested
 from ugate.stream import Principal, StreamInfo, Target
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Sni:
         from ugate.protocols.tlsserver import TLSHandshake
 
         assert self._begin is not None
-        self._shaking = TLSHandshake(info, self._begin, "sni")
+        self._shaking = TLSHandshake(info, self._begin, "sni", ("sni", ENDED))
         return self._shaking.answer(hello, self._hello.seen)
 
     def _target(self, hello: ClientHello) -> tuple[Target, str, bool]:

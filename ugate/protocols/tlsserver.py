@@ -71,13 +71,17 @@ class TLSHandshake:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_begin", "_info", "_protocol", "_reader", "side")
+    __slots__ = ("_begin", "_info", "_layers", "_protocol", "_reader", "side")
 
-    def __init__(self, info: StreamInfo, begin: Begin, protocol: str = "mtls") -> None:
+    def __init__(
+        self, info: StreamInfo, begin: Begin, protocol: str = "mtls", layers: tuple[str, ...] = ("mtls",)
+    ) -> None:
         """
         @param begin: see L{Begin}.
         @param protocol: what the stream is known as.
+        @param layers: what it goes through.
         """
+        self._layers = layers
         self._info = info
         self._begin = begin
         self._protocol = protocol
@@ -180,7 +184,7 @@ class TLSHandshake:
             principal=info.principal if principal is None else principal,
             protocol=self._protocol,
             hints=hints,
-            layers=(*info.layers, self._protocol),
+            layers=(*info.layers, *self._layers),
         )
 
     def login(self, principal: Principal | None) -> Step:

@@ -93,7 +93,8 @@ class SectionTests(SynchronousTestCase):
         for written, read in (("h2", ("h2",)), (["h2", "http/1.1"], ("h2", "http/1.1"))):
             route = {"match": "a", "via": "direct", "alpn": written}
             self.assertEqual(read, self.read_(routes=[route]).routes[0].alpn)
-        for wrong in ("a,b", "a b", "", "é", []):
+        wrongs: tuple[Any, ...] = ("a,b", "a b", "", "é", [])
+        for wrong in wrongs:
             route = {"match": "a", "via": "direct", "alpn": wrong}
             self.assertRaises(ConfigError, self.read_, routes=[route])
 

@@ -100,7 +100,7 @@ class EndingTests(SynchronousTestCase):
         info = self.info()
         self.assertEqual((Target("www.corp", 443), "sni"), (info.target, info.protocol))
         self.assertEqual((None, {"sni": "www.corp"}), (info.principal, dict(info.hints)))
-        self.assertEqual((("sni",), CLIENT, LISTENER), (info.layers, info.peer, info.host))
+        self.assertEqual((("sni", "ended"), CLIENT, LISTENER), (info.layers, info.peer, info.host))
         stream: Any = self.streams.made[0]
         stream.transport.write(b"welcome")
         self.tenant.clock.advance(0)

@@ -60,6 +60,7 @@ class ExplainListedTests(ReloadCase):
         self.assertIn("  TLS ends here, and it goes on in clear; with the certificate ", said)
         self.assertIn("tls.crt, for www.example, good until", said)
         self.assertIn("\n  route 1 of 1: * via direct", said)
+        self.assertIn("TLS ended here, and no route says where it goes on in clear", said)
         self.assertIn("listener other: its names= do not list www.example:443", said)
         self.assertNotIn("listener plain", said)
         said = self.explained("www.alice.example:443")
