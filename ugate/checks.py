@@ -21,6 +21,7 @@ from ugate.tenancy.identityfiles import checkRoots
 from ugate.tenancy.keys import checkKeys
 from ugate.tenancy.match import parseMatch
 from ugate.tenancy.passwordhashes import checkUsers
+from ugate.tenancy.serverfiles import checkServers
 from ugate.tenancy.tokens import checkTokens
 from ugate.tenancy.trustfiles import checkKnown, checkRevoked
 from ugate.tenancy.who import checkPattern, parseWho
@@ -53,6 +54,7 @@ def stringChecks(reactor: Any) -> Mapping[str, Callable[[str], object]]:
         "keys": checkKeys,
         "certificates": checkCertificates,
         "roots": checkRoots,
+        "servers": checkServers,
         "known": checkKnown,
         "revoked": checkRevoked,
         "who": parseWho,

@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.python.failure import Failure
 
 from ugate.buffers import Buffers
+from ugate.errors import Refused
 from ugate.leg import Leg
 from ugate.metering import Meter, Meters
 from ugate.protocols.sockets import cut, endWriting
@@ -33,10 +34,14 @@ class Copying:
     Two legs that feed each other, with back-pressure both ways: each transport
     is the producer of the other.
 
+    @ivar refusal: why the target did not want it after all, if it said so.
     @since: ugate NEXT
     """
 
-    __slots__ = ("_clock", "_finished", "_legs", "_open", "_producers", "active", "received", "sent")
+    __slots__ = (
+        *("_clock", "_finished", "_legs", "_open", "_producers"),
+        *("active", "received", "refusal", "sent"),
+    )
 
     def __init__(
         self,
@@ -58,6 +63,7 @@ class Copying:
         self._open = 2
         self._producers = _producers(a, b, meters)
         self.sent = self.received = 0
+        self.refusal: Refused | None = None
         self.active = clock.seconds()
 
     def start(self) -> None:
@@ -137,6 +143,8 @@ class Copying:
         if clean:
             self.close("done", abort=False)
         else:
+            if leg is self._legs[1] and isinstance(reason.value, Refused):
+                self.refusal = reason.value
             self.close(reason.getErrorMessage(), abort=True)
 
     def _producer(self, leg: Leg) -> _AnyProducer:

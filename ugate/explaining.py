@@ -14,21 +14,28 @@ from typing import Any
 from twisted.internet.address import IPv4Address
 from twisted.internet.endpoints import serverFromString
 
-from ugate.errors import Refused
+from ugate.errors import Refused, UgateError
 from ugate.interfaces import ITenant
-from ugate.listeners import OPERATOR, anonymousAt
+from ugate.listeners import ANYONE, OPERATOR, anonymousAt
+from ugate.protocols.servernames import ENDED
 from ugate.stream import Principal, StreamInfo, Target
 from ugate.tenancy.config.schema import Listener
 from ugate.tenancy.config.sections import ROOT
 
 
-def explain(tenant: ITenant, target: Target, who: Principal = OPERATOR, protocol: str = "") -> list[str]:
+def explain(
+    tenant: ITenant,
+    target: Target,
+    who: Principal = OPERATOR,
+    protocol: str = "",
+    layers: tuple[str, ...] = (),
+) -> list[str]:
     """
     Whose rules hold for a stream to a target, which rule decides, and which hops it
     would take.
     """
     here = IPv4Address("TCP", "127.0.0.1", 0)
-    info = StreamInfo(here, here, target, who, protocol)
+    info = StreamInfo(here, here, target, who, protocol, layers=layers)
     lines = []
     try:
         owner = tenant.tenantFor(info)
@@ -48,6 +55,24 @@ def explain(tenant: ITenant, target: Target, who: Principal = OPERATOR, protocol
         return [*lines, str(refused)]
 
 
+def _ending(tenant: ITenant, target: Target) -> str:
+    """
+    By which certificate TLS for a name ends here, or why it does not.
+    """
+    here = IPv4Address("TCP", "127.0.0.1", 0)
+    owner: Any = tenant.tenantFor(StreamInfo(here, here, target, ANYONE))
+    try:
+        found = owner.certifying(target.host.lower())
+    except UgateError as error:
+        return f"TLS cannot end here: {error}"
+    if not found:
+        return (
+            f"TLS ends here only with a certificate of {owner.name} for that name, and none is known: put one"
+            " into the folder identity.servers"
+        )
+    return f"TLS ends here, and it goes on in clear; with the certificate {found}"
+
+
 def _rule(policy: Any, info: StreamInfo) -> list[str]:
     return [policy.explain(info)] if hasattr(policy, "explain") else []
 
@@ -62,11 +87,14 @@ def explainListed(tenant: ITenant, target: Target, listeners: Mapping[str, Liste
         listed = getattr(endpoint, "listed", None)
         if listed is None:
             continue
-        entry = listed.entryFor(target)
+        entry, ends = listed.find(target)
         if not entry:
-            yield f"listener {name}: its names= do not list {target}"
+            lists = "its names= do not" if listed.ends is None else "neither its names= nor its ends="
+            yield f"listener {name}: {lists} list {target}"
             continue
-        yield f"listener {name}: its names= list {target}, by {entry}"
+        yield f"listener {name}: its {'ends=' if ends else 'names='} list {target}, by {entry}"
+        yield f"  {_ending(tenant, target) if ends else 'TLS passes through unopened'}"
         who = anonymousAt(endpoint, listener)
         if who is not None:
-            yield from (f"  {line}" for line in explain(tenant, target, who, "sni"))
+            layers = ("sni", ENDED) if ends else ("sni",)
+            yield from (f"  {line}" for line in explain(tenant, target, who, "sni", layers))

@@ -189,16 +189,22 @@ class Flows:
         limit = f"{self.limit} streams are open"
         return Refused(Cause.OVERLOADED, Phase.POLICY, str(info), limit, "raise node.streams")
 
-    def carried(self, stream: LiveStream, carried: Carried, reason: str) -> None:
+    def carried(
+        self, stream: LiveStream, carried: Carried, reason: str, refusal: Refused | None = None
+    ) -> None:
         """
         A stream that was up has ended.
+
+        @param refusal: why it was not carried after all, if it was not.
         """
         sent, received = carried.sent, carried.received
         totals = self._totalsOf(stream)
         totals.sent += sent
         totals.received += received
         self._live.pop(stream.id, None)
-        if not self.quiet:
+        if refusal is not None:
+            self._count(stream, refusal)
+        if not self.quiet or refusal is not None:
             info = stream.info
             seconds = self.seconds() - stream.began
             self.log.info(
@@ -224,9 +230,7 @@ class Flows:
         """
         self.dialing.stop(stream)
         self._live.pop(stream.id, None)
-        self._totalsOf(stream).refused += 1
-        self.causes[stream.owner.name, reason.cause] += 1
-        self._keep(stream, reason)
+        self._count(stream, reason)
         self.log.info(
             "{where}: {info} {protocol} {principal}: refused: {reason}",
             where=_where(stream),
@@ -237,6 +241,11 @@ class Flows:
             principal=stream.info.principal,
             reason=reason,
         )
+
+    def _count(self, stream: LiveStream, reason: Refused) -> None:
+        self._totalsOf(stream).refused += 1
+        self.causes[stream.owner.name, reason.cause] += 1
+        self._keep(stream, reason)
 
     def _totalsOf(self, stream: LiveStream) -> Totals:
         tenant = stream.owner.name

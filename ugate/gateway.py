@@ -287,7 +287,9 @@ class Inbound(Leg):
     def _carried(self, stream: Carried, reason: str) -> None:
         self._release()
         self._up = None
-        self.gateway.flows.carried(self, stream, reason)
+        # Some servers say no when it is up already: as long as nothing came from there, that is what it was.
+        refusal = None if stream.received else getattr(stream, "refusal", None)
+        self.gateway.flows.carried(self, stream, reason, refusal)
 
     def _release(self) -> None:
         """

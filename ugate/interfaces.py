@@ -377,13 +377,23 @@ class IIdentity(Interface):
     certificate = Attribute("L{cryptography.x509.Certificate}: that of the key.")
     chain = Attribute("Tuple of L{cryptography.x509.Certificate}: it, and those that certify it.")
 
-    def serverTLS(alpn: Sequence[bytes] = (), askClient: bool = True) -> IOpenSSLServerConnectionCreator:
+    def has(name: str) -> bool:
+        """
+        Whether a certificate of ours, or one that we have for the names of servers, has that name of a host.
+
+        @param name: in small letters.
+        """
+
+    def serverTLS(
+        alpn: Sequence[bytes] = (), askClient: bool = True, name: str = ""
+    ) -> IOpenSSLServerConnectionCreator:
         """
         What makes us a TLS server.  OpenSSL lets any certificate of a client pass: who it is
         is for L{ITrust.check}, after the handshake.
 
         @param alpn: the protocols, best first; a client that offers none of them gets none.
         @param askClient: whether a client is asked for a certificate; one that has none gets in too.
+        @param name: what the client asks for, in small letters: a certificate that has it answers.
         """
 
     def clientTLS(name: str, alpn: Sequence[bytes] = ()) -> IOpenSSLClientConnectionCreator:
@@ -422,6 +432,14 @@ class ITrust(Interface):
             who is trusted, as servers want it.
         @return: with the method C{certificate}.
         @raise ugate.errors.Refused: it is not believed, and why.
+        """
+
+    def checkKnown(chain: Sequence[Certificate]) -> None:
+        """
+        Return if a client may be believed that is known by its very certificate, whoever certifies it.
+
+        @param chain: what it sent, its own first.
+        @raise ugate.errors.Refused: it is revoked, not good at this time or not for this, and why.
         """
 
 

@@ -37,6 +37,9 @@ that changed; with L{None} all may have.
 PATIENCE: Final = 10.0
 """Seconds that what was replaced has to stop before the next change is looked at."""
 
+_LATER: Final = ("log", "state")
+"""What a running node does not change of itself: how it logs, and where its keys are."""
+
 _NAMED: Final = 100
 """How many changes are named."""
 
@@ -69,6 +72,9 @@ class Outcome:
 
     others: str = ""
     """What is still wrong with earlier changes, of other tenants, that wait for it to be mended."""
+
+    later: tuple[str, ...] = ()
+    """What is written otherwise than at the start, and holds from the next start on."""
 
 
 class Reloading:
@@ -107,6 +113,7 @@ class Reloading:
         self._sockets = sockets
         self._read = read
         self._applied = applied
+        self._first = tenants.configs[ROOT].node
         self.last = Outcome(time.time(), True, 1, (), "", "start")
         self.stopped = False
         self.good = 0
@@ -276,12 +283,17 @@ class Reloading:
 
     def _succeeded(self, trigger: str, changed: tuple[str, ...]) -> None:
         self.good += 1
-        self.last = Outcome(time.time(), True, self.last.generation + bool(changed), changed, "", trigger)
+        node = self._tenants.configs[ROOT].node
+        later = tuple(f"node.{key}" for key in _LATER if getattr(node, key) != getattr(self._first, key))
+        self.last = Outcome(
+            time.time(), True, self.last.generation + bool(changed), changed, "", trigger, later=later
+        )
         self.log.info(
-            "reload ({trigger}): {changes}",
+            "reload ({trigger}): {changes}{later}",
             trigger=trigger,
             changes=", ".join(changed) or "nothing is different",
             changed=changed,
+            later=f"; only from the next start on: {', '.join(later)}" if later else "",
         )
 
 

@@ -15,7 +15,7 @@ from twisted.cred.portal import Portal
 
 from ugate.endpoints.dialers import Deny, Retry
 from ugate.endpoints.dialing import dialerFromText, dialersFromTexts
-from ugate.endpoints.direct import Direct
+from ugate.endpoints.direct import Direct, Unrouted
 from ugate.errors import StringError
 from ugate.interfaces import IDialer, IIdentity, ILimits, IPolicy, ITrust
 from ugate.tenancy.config.schema import Delegation, Node
@@ -35,6 +35,7 @@ from ugate.tenancy.usage import Usage
 if TYPE_CHECKING:
     from ugate.tenancy.identityfiles import Files
     from ugate.tenancy.identityown import Own
+    from ugate.tenancy.servercertificates import ServerCertificates
 
 _WHOLE: Final = Delegation()
 _ANY: Final = parseMatch("*")
@@ -56,14 +57,17 @@ class TenantParts:
         around: Around,
         usage: Usage | None = None,
         usedUp: Callable[[str], object] = lambda path: None,
+        state: str = "",
     ) -> None:
         """
         @param around: what all of them have around them.
         @param usage: see there; forgotten at the end unless given.
         @param usedUp: called with the path of a tenant that has used up its month.
+        @param state: C{node.state} of the start: keys do not go elsewhere while we run.
         """
         self.around = around
         self.usage = Usage() if usage is None else usage
+        self.state = state
         self.logins: frozenset[str] = frozenset()
         self._usedUp = lambda limits: usedUp(limits.path)
         self._turns: Turns | None = None
@@ -152,9 +156,11 @@ class TenantParts:
             except StringError as error:
                 place = config.origins.get(("routes", str(number)), f"route {number + 1}")
                 raise StringError(f"{place}: routes.via: {error}") from error
-            rules += [Rule(parseMatch(match), dialer, ", ".join(route.via)) for match in route.match]
-        if not any(rule.match == _ANY for rule in rules):
-            rules.append(Rule(_ANY, direct, DIRECT, "since no route says otherwise"))
+            via, alpn = ", ".join(route.via), frozenset(route.alpn)
+            rules += [Rule(parseMatch(match), dialer, via, alpn=alpn) for match in route.match]
+        if not any(rule.match == _ANY and not rule.alpn for rule in rules):
+            unrouted = Unrouted(tenant.reactor, self.settings.connect)
+            rules.append(Rule(_ANY, unrouted, DIRECT, "since no route says otherwise"))
         return Routes(rules)
 
     def limitsFor(self, tenant: Tenant) -> ILimits | None:
@@ -177,7 +183,21 @@ class TenantParts:
         """
         from ugate.tenancy.identity import Identity
 
-        return Identity(self.sourceFor(tenant.name), self.around.reactor, tenant.name)
+        path = tenant.name
+        return Identity(self.sourceFor(path), self.around.reactor, path, servers=self.serversFor(path, None))
+
+    def serversFor(self, path: str, kept: ServerCertificates | None) -> ServerCertificates | None:
+        """
+        The certificates that a tenant has for the names of servers.
+
+        @param kept: those that it has now.
+        """
+        folder = self.configs[path].identity.servers
+        if folder is None or (kept is not None and kept.folder == folder):
+            return None if folder is None else kept
+        from ugate.tenancy.servercertificates import ServerCertificates
+
+        return ServerCertificates(folder, path)
 
     def sourceFor(self, path: str) -> Files | Own:
         """
@@ -191,7 +211,7 @@ class TenantParts:
         from ugate.tenancy.identityown import Own
         from ugate.tenancy.statefolder import folderOf, stateFolder
 
-        return Own(folderOf(stateFolder(self.settings.state), path), section)
+        return Own(folderOf(stateFolder(self.state), path), section)
 
     def rootsFor(self, tenant: Tenant) -> Callable[[], Any] | None:
         """
@@ -199,6 +219,23 @@ class TenantParts:
         """
         section = self.configs[tenant.name].identity
         return (lambda: tenant.identity) if section.isGiven or section.roots is not None else None
+
+    def certifying(self, tenant: Tenant, name: str) -> str:
+        """
+        See L{ugate.tenancy.tenant.Parts}.
+
+        @raise UgateError: the identity cannot be used.
+        """
+        identity: Any = vars(tenant).get("identity")
+        if identity is None and self.configs[tenant.name].identity.isGiven:
+            identity = tenant.identity
+        if identity is not None:
+            words: str = identity.certifying(name)
+            return words
+        # A key of our own is not made just to see what its names would be.
+        servers = self.serversFor(tenant.name, None)
+        found = None if servers is None else servers.find(name)
+        return "" if found is None else str(found)
 
     def trustFor(self, tenant: Tenant) -> ITrust:
         """

@@ -245,6 +245,7 @@ class Tenants(TenantParts):
         if old.identity != config.identity:
             if identity is not None:
                 journal.did(identity.change(self.sourceFor(tenant.name)))
+                journal.did(identity.serve(self.serversFor(tenant.name, identity.servers)))
             elif config.identity.isGiven:
                 self.sourceFor(tenant.name).load()
         if trust is not None:
@@ -327,7 +328,7 @@ def tenantsFrom(
 
     @raise UgateError: one of them cannot be made; the message says why, and where it is.
     """
-    tenants = Tenants(around, usage, usedUp)
+    tenants = Tenants(around, usage, usedUp, configs[ROOT].node.state)
     for path, error in tenants.change(configs, list(configs), Journal()):
         if path == ROOT:
             raise error

@@ -28,6 +28,7 @@ socksClient = HopParser("socks")
 socks4Client = HopParser("socks4")
 connectClient = HopParser("connect")
 mtlsClient = HopParser("mtls")
+forwardClient = HopParser("forward")
 
 sqliteStore = LazyStore("sqlite", "ugate.tenancy.config.sqlite:SQLiteStore", "an SQLite database")
 environmentStore = LazyStore(

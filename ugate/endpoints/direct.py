@@ -19,6 +19,7 @@ from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.refusals import noTarget
 from ugate.errors import Denied
 from ugate.interfaces import IDialer, IEgress
+from ugate.protocols.servernames import ENDED
 from ugate.stream import StreamInfo
 
 
@@ -71,3 +72,39 @@ class Direct:
             except Denied as denied:
                 return [str(denied)]
         return [f"{line}, within {self._timeout:g} s"]
+
+
+class Unrouted(Direct):
+    """
+    The dialer of streams of which no route says otherwise.  What was in TLS that ended here does not go
+    on in clear to wherever its name leads: that has to be said.
+
+    @since: ugate NEXT
+    """
+
+    def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
+        """
+        The endpoint of the target.
+
+        @raise Denied: TLS ended here.
+        @raise Refused: if the stream has none.
+        """
+        if info.layers[-1:] == (ENDED,):
+            raise _inClear(info)
+        return super().endpointFor(info)
+
+    def explain(self, info: StreamInfo) -> list[str]:
+        """
+        See L{Direct.explain}.
+        """
+        return [str(_inClear(info))] if info.layers[-1:] == (ENDED,) else super().explain(info)
+
+
+def _inClear(info: StreamInfo) -> Denied:
+    target = info.target
+    host = "*" if target is None else target.host
+    return Denied(
+        str(target),
+        "TLS ended here, and no route says where it goes on in clear",
+        f'add a route, as {{match: "{host}", via: "forward:127.0.0.1:8080"}}; or one via direct',
+    )

@@ -66,6 +66,9 @@ KINDS: Final[Mapping[str, HopKind]] = {
     "mtls": HopKind(
         "mtls", frozenset(("name", "alpn", "via", "timeout", "attempts", "proxyproto")), "TLS", leads=True
     ),
+    "forward": HopKind(
+        "forward", frozenset(("tls", "via", "timeout", "attempts", "proxyproto")), "nothing", leads=True
+    ),
     "direct": HopKind("direct", _ALWAYS, addressed=False),
 }
 """

@@ -9,8 +9,8 @@ Listeners in TLS whose clients prove by a certificate who they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import (
@@ -22,6 +22,7 @@ from twisted.internet.interfaces import (
 )
 
 from ugate.endpoints.negotiated import NegotiatedServerEndpoint, ServerFactory
+from ugate.endpoints.peers import clientOf
 from ugate.errors import ListenRefused, UgateError
 from ugate.interfaces import ITenant
 from ugate.protocols.clienthello import ClientHello
@@ -31,7 +32,7 @@ from ugate.protocols.tlsverify import PeerCheck, ignoreALPN
 from ugate.stream import Principal, StreamInfo
 
 _HOP: Final = "peer"
-_NOBODY: Final = Principal("anyone", "open")
+NOBODY: Final = Principal("anyone", "open")
 """Who a client is as long as only its ClientHello is known."""
 
 
@@ -47,7 +48,11 @@ class _MutualFactory(ServerFactory):
         self._streams = TLSStreams(self.wrappedFactory, endpoint.reactor)
 
     def protocolFor(self, host: Negotiating) -> IProtocol | None:
-        return self._streams.streamFor(host.peer, host.negotiation.side.connection)
+        side = host.negotiation.side
+        if side is None:
+            # It passes through unopened.
+            return super().protocolFor(host)
+        return self._streams.streamFor(host.peer, side.connection)
 
 
 class MutualServerEndpoint(NegotiatedServerEndpoint):
@@ -56,10 +61,14 @@ class MutualServerEndpoint(NegotiatedServerEndpoint):
     whose identity answers it and whose trust says who it is; the protocols of the
     factory are built when that is known, with a L{StreamInfo} that has the principal.
 
+    @cvar prefix: what it is called in strings.
+    @ivar asksClient: whether clients are asked for a certificate.
     @since: ugate NEXT
     """
 
     factory = _MutualFactory
+    prefix = "mtls"
+    asksClient = True
 
     def __init__(
         self,
@@ -100,16 +109,16 @@ class MutualServerEndpoint(NegotiatedServerEndpoint):
         if tenant is None:
             return fail(
                 ListenRefused(
-                    "mtls: has no identity here: put this listener into the config of a gateway, "
+                    f"{self.prefix}: has no identity here: put this listener into the config of a gateway, "
                     "or use the reactor of an ITenant"
                 )
             )
         try:
             # What is wrong with the files is told now and not to the first client.
-            tenant.identity.serverTLS(self.alpn, True)
+            tenant.identity.serverTLS(self.alpn, self.asksClient)
             tenant.trust  # noqa: B018 (it is made now)
         except UgateError as error:
-            return fail(ListenRefused(f"mtls: {error}"))
+            return fail(ListenRefused(f"{self.prefix}: {error}"))
         return super().listen(factory)
 
     def begin(self, hello: ClientHello, info: StreamInfo) -> Side:
@@ -118,21 +127,15 @@ class MutualServerEndpoint(NegotiatedServerEndpoint):
 
         @raise UgateError: there is none for that name.
         """
-        owner = ITenant(self.reactor).tenantFor(info.but(principal=_NOBODY))
+        owner = ITenant(self.reactor).tenantFor(info.but(principal=NOBODY))
         # OpenSSL only hears of a protocol that both have, and so cannot fail over it.
         common = [each for each in self.alpn if each in hello.alpn][:1]
-        connection = owner.identity.serverTLS(common, True).serverConnectionForTLS(None)
+        creator = owner.identity.serverTLS(common, self.asksClient, info.hints.get("sni", ""))
+        connection = creator.serverConnectionForTLS(None)
         connection.set_accept_state()
         if not common:
             ignoreALPN(connection)
-        path = owner.name
-        trust = owner.trust
-
-        def check(chain: Any) -> Principal:
-            # Whose trust it is, is whose client it is.
-            principal: Principal = replace(trust.check(chain, None), tenant=path)
-            return principal
-
-        peer = PeerCheck(check, _HOP, optional=self.anonymous)
-        peer.install(connection)
+        peer = PeerCheck(partial(clientOf, owner), _HOP, optional=self.anonymous)
+        if self.asksClient:
+            peer.install(connection)
         return Side(connection, peer)

@@ -36,7 +36,7 @@ from ugate.errors import Cause, Phase, ProtocolError, Refused
 from ugate.interfaces import Auth, INegotiation, IPrincipal, IStreamInfo, ITenant, Step
 from ugate.protocols.negotiate import LINGER, Negotiating
 from ugate.protocols.owner import Owner
-from ugate.protocols.servernames import ServerNames
+from ugate.protocols.servernames import Listed
 from ugate.stream import Principal, StreamInfo
 
 ServerNegotiation = Callable[[StreamInfo, Auth], INegotiation]
@@ -200,7 +200,7 @@ class NegotiatedServerEndpoint:
         proves: bool = True,
         logins: bool = True,
         eager: bool = False,
-        listed: ServerNames | None = None,
+        listed: Listed | None = None,
         wrap: Callable[[IProtocolFactory, Any], IProtocolFactory] | None = None,
     ) -> None:
         """

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from zope.interface import implementer
 
@@ -31,6 +31,9 @@ from ugate.endpoints.negotiated import NegotiatedServerEndpoint, authOf
 from ugate.errors import StringError
 from ugate.interfaces import Auth, INegotiation, ITenant
 from ugate.stream import Principal, StreamInfo, Target
+
+if TYPE_CHECKING:
+    from ugate.protocols.servernames import Listed
 
 HANDSHAKE: Final = 10.0
 """Seconds that a client has to say what it wants, unless its tenant or C{handshake=} says otherwise."""
@@ -243,26 +246,49 @@ def forwardServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> 
 
 def sniServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
     """
-    TLS, unopened, to the server that it names.
+    TLS to the server that it names: unopened, or in clear for names that end here.
     """
-    from ugate.protocols.servernames import ServerNames
-    from ugate.protocols.sni import DEFAULT_PORT, Listed, Sni
+    from ugate.protocols.servernames import DEFAULT_PORT, Listed, ServerNames
+    from ugate.protocols.sni import Sni
 
-    text = own.get("names", "")
-    if not text:
-        raise StringError("to which servers? add names=HOST,*.SUFFIX")
+    names, ends = own.get("names"), own.get("ends")
+    if not names and not ends:
+        raise StringError("to which servers? add names=HOST,*.SUFFIX for those to which it passes through")
     port = _port(own, DEFAULT_PORT)
-    names = ServerNames(text, port)
     listed = Listed(
-        names, port, _target("default", own), tuple(readALPN(own["alpn"])) if "alpn" in own else ()
+        ServerNames(names, port) if names is not None else None,
+        port,
+        _target("default", own),
+        _alpn(own),
+        ServerNames(ends, port, "ends") if ends is not None else None,
     )
+    if ends is not None:
+        return _endingServer(reactor, inner, listed, own)
+    if "certificates" in own:
+        raise StringError("certificates= is for names that end here: ends=HOST,*.SUFFIX says which")
     return NegotiatedServerEndpoint(
         reactor,
         inner,
         partial(Sni, listed=listed),
         deadline=_handshake(reactor, own),
         logins=False,
-        listed=names,
+        listed=listed,
+    )
+
+
+def _endingServer(
+    reactor: Any, inner: IStreamServerEndpoint, listed: Listed, own: Keywords
+) -> IStreamServerEndpoint:
+    from ugate.endpoints.ending import Certificates, EndingServerEndpoint
+
+    text = own.get("certificates", "none")
+    try:
+        certificates = Certificates(text)
+    except ValueError as e:
+        wanted = ", ".join(each.value for each in Certificates)
+        raise StringError(f"certificates={text}: wanted one of {wanted}") from e
+    return EndingServerEndpoint(
+        reactor, inner, listed, certificates=certificates, deadline=_handshake(reactor, own)
     )
 
 
@@ -321,7 +347,9 @@ SERVERS: Final[Mapping[str, ServerKind]] = {
     "proxyproto": ServerKind(proxyprotoServer),
     "mtls": ServerKind(mtlsServer, frozenset(("handshake", "alpn", "anonymous"))),
     "forward": ServerKind(forwardServer, frozenset(("handshake", "to"))),
-    "sni": ServerKind(sniServer, frozenset(("handshake", "names", "default", "port", "alpn"))),
+    "sni": ServerKind(
+        sniServer, frozenset(("handshake", "names", "ends", "certificates", "default", "port", "alpn"))
+    ),
     "auto": ServerKind(autoServer, frozenset(("handshake", "wait", "http", *_FIXED))),
 }
 """The prefixes.  A new one has a line here, and an instance in the plugin file."""

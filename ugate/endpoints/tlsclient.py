@@ -127,6 +127,8 @@ class _Handshake(Protocol):
         if self._check is not None and self._check.refused is not None and not self._over:
             self._abort()
             self.done.errback(self._check.refused)
+        elif isinstance(error, Refused):
+            self.refuse(error.cause, error.detail, error.nextStep)
         elif error is None or isinstance(error, ConnectionClosed):
             self.refuse(Cause.PEER_CLOSED, "in the middle of the handshake")
         else:
@@ -215,15 +217,12 @@ class TLSClientEndpoint:
         """
         Connect; the Deferred can be cancelled.
         """
-        from twisted.protocols.tls import TLSMemoryBIOFactory
-
-        from ugate.protocols.tlsstream import TLSStream
+        from ugate.protocols.tlshop import HopStreams
 
         check = None if self._check is None else self._check()
         handshakes = _Handshakes(factory, self._hop, check)
         options = self._options if check is None else _Checked(self._options, check)
-        wrapping = TLSMemoryBIOFactory(options, True, handshakes, clock=self._clock)
-        wrapping.protocol = TLSStream
+        wrapping = HopStreams(options, handshakes, self._clock, self._hop)
         return self._inner.connect(wrapping).addCallback(self._shaken, handshakes)
 
     def _shaken(self, connected: object, handshakes: _Handshakes) -> Deferred[IProtocol]:

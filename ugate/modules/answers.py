@@ -42,6 +42,10 @@ class Applied(Struct, frozen=True):
     others: Annotated[
         str, Meta(description="What is still wrong with earlier changes of others, which are not in force.")
     ] = ""
+    later: Annotated[
+        tuple[str, ...],
+        Meta(description="What differs from the start, and holds from the next one."),
+    ] = ()
 
 
 class Status(Struct, frozen=True):

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IAddress
 
 from ugate import __version__
 from ugate.errors import StringError, UgateError
-from ugate.explaining import explain
+from ugate.explaining import explain, explainListed
 from ugate.flows import LiveStream, Totals
 from ugate.interfaces import INode
 from ugate.modules import answers
@@ -222,13 +222,17 @@ class Looking:
         """
         given = asked.given
         method, colon, name = given["principal"].rpartition(":")
-        tenant = self.node.tenants[self.tenantsOf(asked)[0]]
+        path = self.tenantsOf(asked)[0]
+        tenant = self.node.tenants[path]
         try:
             target = Target.fromText(given["target"])
         except StringError as error:
             raise Trouble(400, str(error)) from error
         who = Principal(name, method if colon else "password", asked.tenant)
-        return answers.Explanation(tuple(explain(tenant, target, who, given["protocol"])))
+        lines = explain(tenant, target, who, given["protocol"])
+        config = self.node.configs.get(path)
+        lines += explainListed(tenant, target, {} if config is None else config.listen)
+        return answers.Explanation(tuple(lines))
 
 
 def appliedFrom(outcome: Any) -> answers.Applied:
@@ -243,6 +247,7 @@ def appliedFrom(outcome: Any) -> answers.Applied:
         outcome.trigger,
         outcome.wall,
         outcome.others,
+        tuple(outcome.later),
     )
 
 

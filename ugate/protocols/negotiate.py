@@ -294,9 +294,12 @@ class Negotiating(Passing):
             inner.connectionLost(reason)
         elif not self._closing:
             self._closing = True
-            clean = reason.check(ConnectionDone) is not None
-            detail = "" if clean else reason.getErrorMessage()
-            self.owner.failed(self, Refused(Cause.PEER_CLOSED, Phase.NEGOTIATE, "peer", detail))
+            error = reason.value
+            if not isinstance(error, Refused):
+                clean = isinstance(error, ConnectionDone)
+                detail = "" if clean else reason.getErrorMessage()
+                error = Refused(Cause.PEER_CLOSED, Phase.NEGOTIATE, "peer", detail)
+            self.owner.failed(self, error)
         if self._login is not None:
             # To check a password takes long, and others wait for that.
             self._login.cancel()

@@ -13,6 +13,7 @@ network, and no port but those that are written.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Final
 
 from ugate.errors import StringError
@@ -76,10 +77,11 @@ class ServerNames:
 
     __slots__ = ("_hosts", "_suffixes", "text")
 
-    def __init__(self, text: str, port: int) -> None:
+    def __init__(self, text: str, port: int, keyword: str = "names") -> None:
         """
         @param text: hosts and C{*.} suffixes with commas between, each with a port or a
             range of them, if it is not C{port}.
+        @param keyword: where that is written, for errors.
         @raise StringError: it cannot be read, or lists nothing.
         """
         self.text = text
@@ -89,7 +91,7 @@ class ServerNames:
             try:
                 self._add(entry.strip(), port)
             except StringError as e:
-                raise StringError(f"names: {entry.strip()!r}: {e}; {_SHAPES}") from e
+                raise StringError(f"{keyword}: {entry.strip()!r}: {e}; {_SHAPES}") from e
 
     def __str__(self) -> str:
         return self.text
@@ -116,13 +118,35 @@ class ServerNames:
         """
         What lists a target, in the words of the string; empty if nothing does.
         """
+        return self.find(target)[1]
+
+    def find(self, target: Target) -> tuple[int, str]:
+        """
+        How many labels of a target are listed, and by which words; 0 and nothing if it is not.
+        """
         host, port = target.host.lower().removesuffix("."), target.port
         found = _entry(self._hosts.get(host), port)
+        if found:
+            return host.count(".") + 1, found
         dot = host.find(".")
-        while not found and dot >= 0:
-            found = _entry(self._suffixes.get(host[dot + 1 :]), port)
+        while dot >= 0:
+            below = host[dot + 1 :]
+            found = _entry(self._suffixes.get(below), port)
+            if found:
+                return below.count(".") + 1, found
             dot = host.find(".", dot + 1)
-        return found
+        return 0, ""
+
+    def clash(self, other: ServerNames) -> str:
+        """
+        What both list in the same way, so that nobody could say which counts; empty if there is nothing.
+        """
+        for ours, theirs in ((self._hosts, other._hosts), (self._suffixes, other._suffixes)):
+            for host in ours.keys() & theirs.keys():
+                for lo, hi, entry in ours[host]:
+                    if any(lo <= high and low <= hi for low, high, _ in theirs[host]):
+                        return entry
+        return ""
 
     def portOf(self, host: str, port: int) -> int:
         """
@@ -136,6 +160,74 @@ class ServerNames:
             lo, hi, _ = entries[0]
             if lo == hi:
                 return lo
+        return port
+
+
+ENDED: Final = "ended"
+"""The last layer of a stream that was in TLS which ended here by its name."""
+
+DEFAULT_PORT: Final = 443
+"""What a name stands for, unless C{port=} says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """
+    What a listener for TLS by name leads to.
+
+    @since: ugate NEXT
+    """
+
+    names: ServerNames | None
+    """To which servers TLS passes through, unopened."""
+
+    port: int = DEFAULT_PORT
+    """The port of a name that has none in it."""
+
+    default: Target | None = None
+    """Where those go, unopened, who ask for no name; L{None} to refuse them."""
+
+    alpn: tuple[bytes, ...] = ()
+    """
+    The application protocols of which a client must offer one; empty for any or none.  With C{ends}, those
+    of what ends here, best first; then nothing is demanded of what passes through.
+    """
+
+    ends: ServerNames | None = None
+    """For which names TLS ends here."""
+
+    def __post_init__(self) -> None:
+        both = "" if self.names is None or self.ends is None else self.ends.clash(self.names)
+        if both:
+            raise StringError(f"{both} is in ends= and in names=; wanted it in one of them")
+
+    def __str__(self) -> str:
+        return ",".join(str(each) for each in (self.names, self.ends) if each is not None)
+
+    def find(self, target: Target) -> tuple[str, bool]:
+        """
+        What lists a target, and whether TLS ends here: of a host and a suffix, or of two suffixes, the one
+        with more labels counts.  Nothing if it is not listed.
+        """
+        passes, name = (0, "") if self.names is None else self.names.find(target)
+        ends, own = (0, "") if self.ends is None else self.ends.find(target)
+        # A suffix has fewer labels than what it means.
+        return (own, True) if ends > passes else (name, False)
+
+    def entryFor(self, target: Target) -> str:
+        """
+        What lists a target, in the words of the string; empty if nothing does.
+        """
+        return self.find(target)[0]
+
+    def portOf(self, name: str) -> int:
+        """
+        The port that a name stands for.
+        """
+        port = self.port
+        for each in (self.names, self.ends):
+            if each is not None:
+                port = each.portOf(name, port)
         return port
 
 

@@ -1,56 +1,35 @@
-# -*- test-case-name: ugate.test.test_sni -*-
+# -*- test-case-name: ugate.test.test_sni,ugate.test.test_ending -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
 """
-TLS that passes through unopened to the server that its ClientHello names.
+TLS by the name of a server that its ClientHello asks for: it passes through unopened, or ends here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from zope.interface import implementer
 
 from ugate.errors import ProtocolError, Refused, StringError
 from ugate.interfaces import Auth, INegotiation, Step
 from ugate.protocols.clienthello import Alert, ClientHello, ClientHelloReader, alertFor, alertRecord
-from ugate.protocols.servernames import ServerNames, requested
+from ugate.protocols.servernames import ENDED, Listed, requested
 from ugate.stream import Principal, StreamInfo, Target
 
-DEFAULT_PORT: Final = 443
-"""What a name stands for, unless C{port=} says otherwise."""
+if TYPE_CHECKING:
+    from ugate.protocols.tlsserver import Begin, TLSHandshake
 
 _MORE: Final = Step()
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """
-    What a listener for TLS by name leads to.
-
-    @since: ugate NEXT
-    """
-
-    names: ServerNames
-    """What may be asked for."""
-
-    port: int = DEFAULT_PORT
-    """The port of a name that has none in it."""
-
-    default: Target | None = None
-    """Where those go who ask for no name; L{None} to refuse them."""
-
-    alpn: tuple[bytes, ...] = ()
-    """The application protocols of which a client must offer one; empty for any or none."""
 
 
 @implementer(INegotiation)
 class Sni:
     """
-    The server side of TLS by name.  It waits for the whole ClientHello and takes no
-    part in the handshake: all bytes are part of the stream.  With an encrypted hello
+    The server side of TLS by name.  It waits for the whole ClientHello.  For what passes
+    through it takes no part in the handshake, and all bytes are part of the stream; for what
+    ends here a L{TLSHandshake} goes on from there.  With an encrypted hello
     the outer name is what counts, since nobody but its server can read the inner one.
 
     Nobody can log in, so that L{Auth} makes no difference: what may be reached is listed.
@@ -58,37 +37,49 @@ class Sni:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_hello", "_info", "_listed")
+    __slots__ = ("_begin", "_hello", "_info", "_listed", "_shaking")
 
-    def __init__(self, info: StreamInfo, auth: Auth, listed: Listed) -> None:
+    def __init__(self, info: StreamInfo, auth: Auth, listed: Listed, begin: Begin | None = None) -> None:
         """
         @param listed: where streams may go.
+        @param begin: see L{ugate.protocols.tlsserver.Begin}: who answers for a name that ends here.
         """
         self._info = info
         self._listed = listed
+        self._begin = begin
         self._hello = ClientHelloReader()
+        self._shaking: TLSHandshake | None = None
+
+    @property
+    def side(self) -> Any:
+        """
+        Our side, if TLS ends here.
+        """
+        return None if self._shaking is None else self._shaking.side
 
     def start(self) -> bytes:
         """
-        Nothing: the server that is asked for will speak.
+        Nothing: the client begins.
         """
         return b""
 
     def receive(self, data: bytes) -> Step:
         """
-        Done when the ClientHello is whole.
+        Done when the ClientHello is whole, or when the handshake is over if TLS ends here.
 
-        @raise ProtocolError: the ClientHello is broken, or what it asks for is not listed;
-            its C{reply} is an alert.
+        @raise ProtocolError: the ClientHello is broken, or what it asks for is not listed,
+            or the handshake fails; its C{reply} is an alert.
         """
+        if self._shaking is not None:
+            return self._shaking.receive(data)
         hello = self._hello.feed(data)
         if hello is None:
             return _MORE
         info = self._info
         hints = {**info.hints, **hello.hints}
-        target = self._listed.default
+        target, ends = self._listed.default, False
         if hello.serverName:
-            target, subset = self._target(hello)
+            target, subset, ends = self._target(hello)
             # What is asked for, however it is written: by it tenants are found, too.
             hints["sni"] = target.host
             if subset:
@@ -98,28 +89,43 @@ class Sni:
                 "TLS without the name of a server: let the client send one (SNI),"
                 " or add default=HOST\\:PORT to the listener"
             )
-        self._checkAlpn(hello, target)
+        self._checkAlpn(hello, target, ends)
+        if ends:
+            return self._end(hello, info.but(target=target, hints=hints))
         info = info.but(target=target, protocol="sni", hints=hints, layers=(*info.layers, "sni"))
         return Step(done=True, rest=self._hello.seen, info=info)
 
-    def _target(self, hello: ClientHello) -> tuple[Target, str]:
+    def _end(self, hello: ClientHello, info: StreamInfo) -> Step:
+        from ugate.protocols.tlsserver import TLSHandshake
+
+        assert self._begin is not None
+        self._shaking = TLSHandshake(info, self._begin, "sni", ("sni", ENDED))
+        return self._shaking.answer(hello, self._hello.seen)
+
+    def _target(self, hello: ClientHello) -> tuple[Target, str, bool]:
         """
-        Where a name leads, and the subset of servers there that is asked for.
+        Where a name leads, the subset of servers there that is asked for, and whether TLS ends here.
         """
+        listed, name = self._listed, hello.serverName
         try:
-            names, name = self._listed.names, hello.serverName
-            target, subset = requested(name, names.portOf(name, self._listed.port))
+            target, subset = requested(name, listed.portOf(name))
         except StringError as e:
             raise _unrecognized(f"TLS by name: {e}; let the client ask for a name that is listed") from e
-        if not self._listed.names.entryFor(target):
-            port = "" if target.port == self._listed.port else f"\\:{target.port}"
+        entry, ends = listed.find(target)
+        if not entry:
+            port = "" if target.port == listed.port else f"\\:{target.port}"
             raise _unrecognized(
                 f"TLS for {target}, which this listener does not list: add {target.host}{port} to its names="
+                ", to let it pass through, or to its ends="
             )
-        return target, subset
+        return target, subset, ends
 
-    def _checkAlpn(self, hello: ClientHello, target: Target) -> None:
-        wanted = self._listed.alpn
+    def _checkAlpn(self, hello: ClientHello, target: Target, ends: bool) -> None:
+        listed = self._listed
+        wanted = listed.alpn
+        if listed.ends is not None and not (ends and hello.alpn):
+            # What passes through is up to its server, and who offers none takes none (RFC 7301, 3.2).
+            return
         if wanted and not set(wanted) & set(hello.alpn):
             offered = hello.hints.get("alpn", "no application protocol")
             raise ProtocolError(
@@ -142,9 +148,9 @@ class Sni:
 
     def refuse(self, reason: Refused) -> bytes:
         """
-        An alert.
+        An alert, as long as it can be read.
         """
-        return alertFor(reason)
+        return alertFor(reason) if self._shaking is None else b""
 
 
 def _unrecognized(why: str) -> ProtocolError:

@@ -27,6 +27,8 @@ TLS12: Final = 0x0303
 
 _LOT: Final = 32768
 _MORE: Final = Step()
+_UNCERTIFIED: Final = {"mtls": "anonymous=yes", "sni": "certificates=optional"}
+"""How a listener of each protocol lets clients in that have no certificate."""
 
 
 class Side:
@@ -69,14 +71,20 @@ class TLSHandshake:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_begin", "_info", "_reader", "side")
+    __slots__ = ("_begin", "_info", "_layers", "_protocol", "_reader", "side")
 
-    def __init__(self, info: StreamInfo, begin: Begin) -> None:
+    def __init__(
+        self, info: StreamInfo, begin: Begin, protocol: str = "mtls", layers: tuple[str, ...] = ("mtls",)
+    ) -> None:
         """
         @param begin: see L{Begin}.
+        @param protocol: what the stream is known as.
+        @param layers: what it goes through.
         """
+        self._layers = layers
         self._info = info
         self._begin = begin
+        self._protocol = protocol
         self._reader = ClientHelloReader()
         self.side: Side | None = None
 
@@ -93,22 +101,29 @@ class TLSHandshake:
         @raise ProtocolError: it is not TLS, not one that is served, or the client is not
             believed; the C{reply} is an alert.
         """
-        side = self.side
-        if side is None:
-            hello = self._reader.feed(data)
-            if hello is None:
-                return _MORE
-            data = self._reader.seen
-            side = self.side = self._answer(hello)
-        return self._shake(side, data)
+        if self.side is not None:
+            return self._shake(self.side, data)
+        hello = self._reader.feed(data)
+        if hello is None:
+            return _MORE
+        self._info = self._info.but(hints={**self._info.hints, **hello.hints})
+        return self.answer(hello, self._reader.seen)
 
-    def _answer(self, hello: ClientHello) -> Side:
+    def answer(self, hello: ClientHello, data: bytes) -> Step:
+        """
+        Go on from a ClientHello that was read already, and is among the hints.
+
+        @param data: all that came, the ClientHello first.
+        @raise ProtocolError: as L{receive}.
+        """
+        self.side = self._sideFor(hello)
+        return self._shake(self.side, data)
+
+    def _sideFor(self, hello: ClientHello) -> Side:
         if max(hello.versions, default=0) < TLS12:
             raise ProtocolError(
                 "the client speaks no TLS since 1.2: let it be updated", alertRecord(Alert.PROTOCOL_VERSION)
             )
-        hints = hello.hints
-        self._info = self._info.but(hints={**self._info.hints, **hints})
         try:
             return self._begin(hello, self._info)
         except ProtocolError:
@@ -150,7 +165,7 @@ class TLSHandshake:
                     Phase.TLS,
                     "peer",
                     "it sent no certificate",
-                    "give that client one, or add anonymous=yes to the listener",
+                    f"give that client one, or add {_UNCERTIFIED[self._protocol]} to the listener",
                 )
             )
         step = "see what that client supports"
@@ -167,9 +182,9 @@ class TLSHandshake:
             hints["alpn"] = chosen.decode("latin-1")
         return info.but(
             principal=info.principal if principal is None else principal,
-            protocol="mtls",
+            protocol=self._protocol,
             hints=hints,
-            layers=(*info.layers, "mtls"),
+            layers=(*info.layers, *self._layers),
         )
 
     def login(self, principal: Principal | None) -> Step:

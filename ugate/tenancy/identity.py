@@ -26,12 +26,15 @@ from twisted.logger import Logger
 from ugate.errors import UgateError
 from ugate.interfaces import IIdentity
 from ugate.stream import ROOT, Principal
+from ugate.tenancy.expiry import Expiry
 from ugate.tenancy.identityfiles import Keypair
 from ugate.tenancy.identityown import certifiedNames, isSelfSigned
 from ugate.tenancy.keyids import keyidOf, vip6Of
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
+
+    from ugate.tenancy.servercertificates import Served, ServerCertificates
 
 METHOD: Final = "certificate"
 """The method of principals that a certificate proved."""
@@ -44,9 +47,6 @@ _FRESH: Final = 1.0
 
 _AGAIN: Final = 600.0
 """Seconds after which a renewal is tried again that could not be."""
-
-_WARNED: Final = (0.25, 0.1, 0.0)
-"""What parts of the life of a certificate are left when a warning is logged."""
 
 
 class Source(Protocol):
@@ -76,6 +76,7 @@ class Identity:
     Who a tenant is.  It stays the same object when its files, or even its section, change.
 
     @ivar source: where it comes from.
+    @ivar servers: the certificates for other names, if there are such.
     @since: ugate NEXT
     """
 
@@ -87,10 +88,12 @@ class Identity:
         clock: IReactorTime,
         path: str = ROOT,
         now: Callable[[], float] = time.time,
+        servers: ServerCertificates | None = None,
     ) -> None:
         """
         @param path: the tenant.
         @param now: the time of day.
+        @param servers: the certificates for other names.
         @raise UgateError: it cannot be, and why.
         """
         self.path = path
@@ -99,9 +102,9 @@ class Identity:
         self._callbacks: list[Callable[[], object]] = []
         self._contexts: dict[tuple[tuple[bytes, ...], bool, bool], Any] = {}
         self._timer: IDelayedCall | None = None
-        self._warned = -1
         self._notBefore = 0.0
         self.source = source
+        self.servers = servers
         self._seen: object = None
         self._take(source)
         self._wait()
@@ -123,7 +126,7 @@ class Identity:
         self.names = certifiedNames(held.certificate)
         self.principal = Principal(self._nameOf(held), METHOD, self.path)
         self._contexts.clear()
-        self._warned = -1
+        self._expiry = Expiry(self.path, self.log)
         self._warn()
 
     def _nameOf(self, held: Keypair) -> str:
@@ -173,6 +176,15 @@ class Identity:
 
         return undo
 
+    def serve(self, servers: ServerCertificates | None) -> Callable[[], None]:
+        """
+        Have other certificates for other names.
+
+        @return: what takes that back.
+        """
+        before, self.servers = self.servers, servers
+        return lambda: setattr(self, "servers", before)
+
     def look(self) -> bool:
         """
         See whether the files changed, or the certificate has to be renewed.  What cannot be read is told in
@@ -181,6 +193,8 @@ class Identity:
         @return: whether it is another one now.
         """
         now = self._looked = self._clock.seconds()
+        if self.servers is not None:
+            self.servers.look()
         seen = self.source.signature()
         isDue = now >= self._notBefore and self.source.isDue(self._held)
         if seen == self._seen and not isDue:
@@ -222,21 +236,7 @@ class Identity:
         """
         Say, once for each part of its life, that a certificate is about to end.
         """
-        certificate = self.certificate
-        begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-        life = (ends - begins).total_seconds()
-        left = ends.timestamp() - self._now()
-        step = sum(left <= life * part for part in _WARNED) - 1
-        if step <= self._warned:
-            return
-        self._warned = step
-        say = self.log.warn if left > 0 else self.log.error
-        say(
-            "The certificate of {tenant} {ends} at {at}; see that whoever certifies it renews it",
-            tenant=self.path,
-            ends="ends" if left > 0 else "ended",
-            at=ends.isoformat(),
-        )
+        self._expiry.look(self.certificate, self._now())
 
     def _wait(self) -> None:
         # The timer does not keep it: when nobody has it any more, there is nothing to look for.
@@ -262,8 +262,35 @@ class Identity:
 
         return stop
 
+    def has(self, name: str) -> bool:
+        """
+        See L{IIdentity}.
+        """
+        self._lookAgain()
+        return bool(self.certifying(name))
+
+    def certifying(self, name: str) -> str:
+        """
+        Which certificate answers for a name, in words; empty if none has it.
+
+        @param name: in small letters.
+        """
+        from ugate.tenancy.trustchain import isNamed
+
+        served = self._served(name)
+        if served is not None:
+            return str(served)
+        return f"that of {self.keyid}" if isNamed(self.certificate, name) else ""
+
+    def _served(self, name: str) -> Served | None:
+        """
+        The certificate for a name, if it is another one than our own: that with the name itself, or
+        else one with a wildcard.
+        """
+        return None if self.servers is None or not name else self.servers.find(name, self.names)
+
     def serverTLS(
-        self, alpn: Sequence[bytes] = (), askClient: bool = True
+        self, alpn: Sequence[bytes] = (), askClient: bool = True, name: str = ""
     ) -> IOpenSSLServerConnectionCreator:
         """
         See L{IIdentity}.
@@ -271,7 +298,7 @@ class Identity:
         from ugate.tenancy.identitytls import ServerConnections
 
         protocols = tuple(alpn)
-        return ServerConnections(lambda: self._context(protocols, True, askClient))
+        return ServerConnections(lambda: self._context(protocols, True, askClient, name))
 
     def clientTLS(self, name: str, alpn: Sequence[bytes] = ()) -> IOpenSSLClientConnectionCreator:
         """
@@ -282,15 +309,20 @@ class Identity:
         protocols = tuple(alpn)
         return ClientConnections(lambda: self._context(protocols, False, True), name)
 
-    def _context(self, alpn: tuple[bytes, ...], isServer: bool, ask: bool) -> Any:
-        from ugate.tenancy.identitytls import contextOf
-
+    def _lookAgain(self) -> None:
         if self._clock.seconds() - self._looked >= _FRESH:
             self.look()
+
+    def _context(self, alpn: tuple[bytes, ...], isServer: bool, ask: bool, name: str = "") -> Any:
+        from ugate.tenancy.identitytls import contextOf
+
+        self._lookAgain()
+        served = self._served(name)
+        held, contexts = (self._held, self._contexts) if served is None else (served.keypair, served.contexts)
         key = alpn, isServer, ask
-        context = self._contexts.get(key)
+        context = contexts.get(key)
         if context is None:
-            context = self._contexts[key] = contextOf(self._held, alpn, isServer=isServer, ask=ask)
+            context = contexts[key] = contextOf(held, alpn, isServer=isServer, ask=ask)
         return context
 
     def sign(self, data: bytes) -> bytes:

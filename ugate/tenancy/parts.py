@@ -66,6 +66,11 @@ class Parts(Protocol):
         Whom it believes.
         """
 
+    def certifying(self, tenant: Tenant, name: str) -> str:
+        """
+        Which certificate answers for a name; empty if none is known to.
+        """
+
 
 class Given:
     """
@@ -97,3 +102,6 @@ class Given:
 
     def trustFor(self, tenant: Tenant) -> ITrust:
         raise Denied(tenant.name, "it trusts nobody")
+
+    def certifying(self, tenant: Tenant, name: str) -> str:
+        return ""

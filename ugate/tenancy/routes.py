@@ -48,8 +48,12 @@ class Rule:
     note: str = ""
     """What else is to be said of it."""
 
+    alpn: frozenset[str] = frozenset()
+    """The protocols inside of TLS, as the hint C{alpn} has them, of which a stream has one; empty for all."""
+
     def __str__(self) -> str:
-        words = f"{self.match} via {self.via}" if self.via else str(self.match)
+        inside = f" with alpn {', '.join(sorted(self.alpn))}" if self.alpn else ""
+        words = f"{self.match}{inside} via {self.via}" if self.via else f"{self.match}{inside}"
         return f"{words}, {self.note}" if self.note else words
 
 
@@ -68,8 +72,12 @@ class Routes:
         """
         self.rules = tuple(rules)
         self._targets = Targets()
+        self._inside: dict[str, Targets] = {}
         for number, rule in enumerate(self.rules):
-            self._targets.add(rule.match, number)
+            for protocol in rule.alpn:
+                self._inside.setdefault(protocol, Targets()).add(rule.match, number)
+            if not rule.alpn:
+                self._targets.add(rule.match, number)
 
     def numberFor(self, info: StreamInfo) -> int:
         """
@@ -81,6 +89,10 @@ class Routes:
         if target is None:
             raise Denied(str(info), "the stream names no target", "use a listener that gives it one")
         number = self._targets.first(target)
+        if self._inside:
+            for protocol in info.hints.get("alpn", "").split(","):
+                if protocol in self._inside:
+                    number = min(number, self._inside[protocol].first(target))
         if number == NONE:
             raise Denied(
                 str(target),
@@ -110,10 +122,18 @@ class Routes:
         """
         Which rule, and then its way.
         """
+        target = info.target
         try:
             number = self.numberFor(info)
         except Denied as e:
             return [str(e)]
+        assert target is not None
         rule = self.rules[number]
         lines = [f"route {number + 1} of {len(self.rules)}: {rule}"]
-        return lines + [f"  {line}" for line in rule.dialer.explain(info)]
+        lines += [f"  {line}" for line in rule.dialer.explain(info)]
+        for before in range(number):
+            other = self.rules[before]
+            # Nobody knows yet what will be spoken.
+            if other.alpn and "alpn" not in info.hints and other.match.matches(target):
+                lines.append(f"route {before + 1} comes first for some: {other}")
+        return lines

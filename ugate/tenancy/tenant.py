@@ -178,6 +178,13 @@ class Tenant:
         """
         return self._parts.trustFor(self)
 
+    def certifying(self, name: str) -> str:
+        """
+        Which certificate answers for the name of a server, in words; empty if none is known to.  Nothing
+        is made to see that.
+        """
+        return self._parts.certifying(self, name)
+
     @cached_property
     def egress(self) -> Egress:
         """

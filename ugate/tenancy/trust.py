@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509 import DuplicateExtension, InvalidVersion, UnsupportedGeneralNameType
@@ -44,6 +44,8 @@ from ugate.tenancy.trustfiles import KnownFile, Revoked, readRevoked
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
+
+T = TypeVar("T")
 
 _UNREADABLE: Final = (
     *(ValueError, TypeError, LookupError, UnsupportedAlgorithm),
@@ -162,10 +164,22 @@ class Trust:
         """
         See L{ITrust}.
         """
+        return Principal(self._asked(chain, name, lambda: self._who(chain, name)), METHOD, self.path)
+
+    def checkKnown(self, chain: Sequence[Certificate]) -> None:
+        """
+        See L{ITrust}.
+        """
+        self._asked(chain, None, lambda: self._known(chain))
+
+    def _asked(self, chain: Sequence[Certificate], name: str | None, ask: Callable[[], T]) -> T:
+        """
+        Ask something, and have whatever is wrong as a refusal.
+        """
         try:
             if name == "":
                 raise Unbelieved("nobody in particular was asked for", "ask for it by a name")
-            return Principal(self._who(chain, name), METHOD, self.path)
+            return ask()
         except Unbelieved as error:
             raise self._refused(chain, name, error.detail, error.nextStep) from error
         except _UNREADABLE as error:
@@ -175,6 +189,17 @@ class Trust:
         except UgateError as error:
             step = "see the sections identity and trust"
             raise self._refused(chain, name, f"there is nothing to check it by: {error}", step) from error
+
+    def _known(self, chain: Sequence[Certificate]) -> None:
+        leaf = chain[0]
+        extensionsOf(leaf)
+        _checkRevoked(self._revoked(), leaf, _keyidOf(leaf))
+        checkAlone(leaf, When(self._now(), self.section.skew), True)
+
+    def _revoked(self) -> Revoked:
+        revoked = self._files.revoked()
+        self._files.tellStale(self._now())
+        return revoked
 
     def _refused(self, chain: Sequence[Certificate], name: str | None, detail: str, step: str) -> Refused:
         hop = name or _claimed(chain) or "a client"
@@ -188,8 +213,7 @@ class Trust:
         leaf = chain[0]
         extensionsOf(leaf)
         keyid = _keyidOf(leaf)
-        revoked = self._files.revoked()
-        self._files.tellStale(self._now())
+        revoked = self._revoked()
         _checkRevoked(revoked, leaf, keyid)
         wanted = None if name is None else keyidIn(name)
         if wanted is not None and keyid != wanted:

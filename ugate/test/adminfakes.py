@@ -55,6 +55,7 @@ class FakeOutcome:
     trigger: str = "start"
     wall: float = 1000.0
     others: str = ""
+    later: tuple[str, ...] = ()
 
 
 @dataclass
@@ -128,8 +129,8 @@ class FakeNode:
         self.reactor = reactor
         self.started = 900.0
         self.store = WritableStore()
-        self.kinds = KINDS
         self.configs: dict[str, Config] = {}
+        self.kinds = KINDS
         self.flows = FakeFlows()
         self.last = FakeOutcome()
         self.trouble = ""

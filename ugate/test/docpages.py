@@ -32,6 +32,8 @@ USERS: Final = "/etc/ugate/users"
 """The password file that the pages name."""
 FILES: Final = (USERS, "/etc/ugate/tokens", "/etc/ugate/authorized_keys", "/etc/ugate/certificates")
 """The files of credentials that the pages name."""
+SERVERS: Final = "/etc/ugate/servers"
+"""The folder of certificates for the names of servers that they name."""
 CERTS: Final = "/etc/certs"
 """The folder with a key and certificates that they name."""
 
@@ -146,6 +148,9 @@ class Pages(SynchronousTestCase):
             there = folder / Path(each).name
             there.touch(0o600)
             text = text.replace(each, str(there.resolve()))
+        if SERVERS in text:
+            (folder / "servers").mkdir()
+            text = text.replace(SERVERS, str((folder / "servers").resolve()))
         if CERTS in text:
             certs = folder / "certs"
             Issuer().write(certs, "gate.corp.example")

@@ -134,3 +134,55 @@ class Halves(Recorders):
         made = self.made[-1]
         assert isinstance(made, Half)
         return made
+
+
+class Talk:
+    """
+    A TLS client on a stream through a network in memory.
+    """
+
+    def __init__(self, mesh: Any, stream: Any, context: SSL.Context, sni: str) -> None:
+        self.mesh = mesh
+        self.stream = stream
+        self.connection = SSL.Connection(context, None)
+        self.connection.set_connect_state()
+        self.connection.set_tlsext_host_name(sni.encode())
+        self.error = ""
+        self.received = b""
+        self._taken = 0
+        self._pump()
+
+    def _pump(self) -> None:
+        for _ in range(20):
+            for call in (self.connection.do_handshake, self._receive):
+                try:
+                    call()
+                except (SSL.WantReadError, SSL.ZeroReturnError):
+                    pass
+                except SSL.Error as e:
+                    self.error = self.error or str(e)
+            try:
+                sent = self.connection.bio_read(65536)
+            except SSL.WantReadError:
+                sent = b""
+            if sent and not self.stream.isOver:
+                self.stream.write(sent)
+            self.mesh.flush()
+            came, self._taken = self.stream.received[self._taken :], len(self.stream.received)
+            if came:
+                self.connection.bio_write(came)
+            elif not sent:
+                break
+
+    def _receive(self) -> None:
+        while True:
+            self.received += self.connection.recv(65536)
+
+    def send(self, data: bytes = b"") -> Talk:
+        """
+        Say something, and hear what there is.
+        """
+        if data:
+            self.connection.send(data)
+        self._pump()
+        return self

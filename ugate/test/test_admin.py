@@ -10,6 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ugate.flows import Totals
+from ugate.tenancy.config.schema import Listener
+from ugate.tenancy.config.whole import Config
 from ugate.test.adminfakes import AdminCase
 
 
@@ -151,7 +153,12 @@ class LookingTests(AdminCase):
         """
         Which rule and which hops a stream would take.
         """
+        web = Listener(r"sni:tcp:443:names=db\:5432")
+        self.node.configs = {"alice": Config(listen={"web": web}), "root": Config()}
         lines = self.ask("GET", "explain?target=db:5432&principal=token:x&tenant=alice").json["lines"]
+        self.assertEqual("listener web: its names= list db:5432, by db:5432", lines.pop(3))
+        self.assertEqual("  TLS passes through unopened", lines.pop(3))
+        del lines[3:]
         self.assertEqual(["tenant: alice", "policy: x@alice of alice", "direct to db:5432"], lines)
         lines = self.ask("GET", "explain?target=mail:25").json["lines"]
         self.assertIn("no mail", lines[-1])

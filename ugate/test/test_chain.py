@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.endpoints.chain import MAX_HOPS, Chain, isChain, parseChain
-from ugate.endpoints.hops import Hop
+from ugate.endpoints.hops import KINDS, Hop
 from ugate.errors import StringError
 from ugate.stream import Target
 from ugate.test.test_hops import ENDPOINTS, NAMES, TARGETS, hops
@@ -33,7 +33,8 @@ def chains(draw: st.DrawFn) -> Chain:
     first = [] if base else [draw(plain)]
     rest = draw(st.lists(proxies, max_size=MAX_HOPS - len(first)))
     target = draw(st.none() | TARGETS)
-    if (rest and rest[-1].prefix == "mtls") or (not rest and first and first[-1].prefix == "mtls"):
+    last = [*first, *rest][-1:]
+    if last and KINDS[last[0].prefix].leads:
         # Nothing goes on from there.
         target = None
     if first and first[0].host and draw(st.booleans()):

@@ -24,8 +24,10 @@ from ugate.tenancy.config.mistakes import ConfigError
 from ugate.tenancy.config.normal import normalForm
 from ugate.tenancy.config.schema import Delegation
 from ugate.tenancy.config.whole import Config, readConfigs
+from ugate.tenancy.tenant import Tenant
 from ugate.test.identityfakes import authority, certified
 from ugate.test.reloadfakes import MAIN, ReloadCase, config
+from ugate.test.tlsfakes import Logged
 from ugate.testing.store import ValueStore
 
 KEYID = "A" * 52
@@ -83,6 +85,18 @@ class SectionTests(SynchronousTestCase):
         text = normalForm({"root": config})
         self.assertIn("namespaces:", text)
         self.assertTrue(self.read_(identity={"dir": "/etc/certs"}).identity.isGiven)
+
+    def test_routeALPN(self) -> None:
+        """
+        A route may be for protocols inside of TLS alone: one, or a list.
+        """
+        for written, read in (("h2", ("h2",)), (["h2", "http/1.1"], ("h2", "http/1.1"))):
+            route = {"match": "a", "via": "direct", "alpn": written}
+            self.assertEqual(read, self.read_(routes=[route]).routes[0].alpn)
+        wrongs: tuple[Any, ...] = ("a,b", "a b", "", "é", [])
+        for wrong in wrongs:
+            route = {"match": "a", "via": "direct", "alpn": wrong}
+            self.assertRaises(ConfigError, self.read_, routes=[route])
 
     def test_wrong(self) -> None:
         """
@@ -173,6 +187,69 @@ class ReloadTests(ReloadCase):
         self.assertEqual(5, trust.section.skew)
         self.good(node, self.base)
         self.assertEqual(keyid, identity.keyid)
+
+    def test_state(self) -> None:
+        """
+        Keys that are made later are where those of the start are, wherever the state is from the next start
+        on; that is told with each reload until then.
+        """
+        node = self.run_(self.base, alice=config())
+        elsewhere = but(self.base, node=changed(self.base.node, state=str(self.folder / "new"), log="json"))
+        with Logged() as logged:
+            self.good(node, elsewhere)
+        self.assertEqual(("node.log", "node.state"), node.last.later)
+        self.assertIn("; only from the next start on: node.log, node.state", logged.lines[-1])
+        self.assertTrue(node.tenants["alice"].identity.keyid)
+        self.assertTrue((self.state / "tenants" / "alice" / "key.pem").exists())
+        self.assertFalse((self.folder / "new").exists())
+        with Logged() as logged:
+            self.good(node, self.base)
+        self.assertEqual(((), False), (node.last.later, "next start" in logged.lines[-1]))
+
+    def test_servers(self) -> None:
+        """
+        The certificates for the names of servers are others, or none, with another section; with the same
+        folder they are the same.
+        """
+        folders = []
+        for name in ("one", "two"):
+            folder = self.folder / name
+            folder.mkdir()
+            certified([f"{name}.example"]).write(folder, "tls.key", "tls.crt")
+            folders.append(Identity(servers=str(folder)))
+        node = self.run_(but(self.base, identity=folders[0]), alice=config())
+        identity: Any = node.tenant.identity
+        before = identity.servers
+        self.assertEqual([True, False], [identity.has(f"{name}.example") for name in ("one", "two")])
+        self.good(node, but(self.base, identity=changed(folders[0], pod="x")))
+        self.assertIs(before, identity.servers)
+        self.good(node, but(self.base, identity=folders[1]))
+        self.assertEqual([False, True], [identity.has(f"{name}.example") for name in ("one", "two")])
+        self.good(node, self.base)
+        self.assertIsNone(identity.servers)
+        # Each tenant has its own.
+        alice: Any = node.tenants["alice"].identity
+        self.assertIsNone(alice.servers)
+
+    def test_certifying(self) -> None:
+        """
+        To see which certificate answers, nothing is made.
+        """
+        folder = self.folder / "servers"
+        folder.mkdir()
+        certified(["www.example"]).write(folder, "tls.key", "tls.crt")
+        node = self.run_(but(self.base, identity=Identity(servers=str(folder))), alice=config())
+        self.assertIn("tls.crt, for www.example, good until", node.tenant.certifying("www.example"))
+        self.assertEqual("", node.tenant.certifying("else.example"))
+        alice: Any = node.tenants["alice"]
+        self.assertEqual("", alice.certifying("www.example"))
+        self.assertFalse(self.state.exists())
+        self.assertEqual("", Tenant(self.reactor).certifying("www.example"))
+        host = node.tenant.identity.names[0]
+        self.assertEqual(f"that of {node.tenant.identity.keyid}", node.tenant.certifying(host))
+        given = self.certified("web")
+        self.good(node, alice=but(config(), identity=given))
+        self.assertIn("that of", alice.certifying("web.example"))
 
     def test_same(self) -> None:
         """

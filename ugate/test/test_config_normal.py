@@ -92,6 +92,7 @@ configs = st.builds(
             st.lists(texts, min_size=1, max_size=3).map(tuple),
             ways,
             st.text(st.characters(codec="utf-8"), max_size=50),
+            st.lists(st.sampled_from(["h2", "http/1.1", "-", "a~b", "1"]), max_size=2).map(tuple),
         ),
         max_size=4,
     ).map(tuple),

@@ -13,13 +13,35 @@ from zope.interface.verify import verifyObject
 from twisted.internet.error import TimeoutError
 from twisted.trial.unittest import SynchronousTestCase
 
-from ugate.endpoints.direct import Direct
-from ugate.errors import Cause, Refused
+from ugate.endpoints.direct import Direct, Unrouted
+from ugate.endpoints.names import NameEndpoint
+from ugate.errors import Cause, Denied, Refused
 from ugate.interfaces import IDialer
 from ugate.stream import StreamInfo
 from ugate.tenancy.policy import KnownPrincipals
 from ugate.tenancy.tenant import Tenant
 from ugate.test.dialfakes import CLIENT, LISTENER, Net, Recorders, streamTo
+
+
+class UnroutedTests(SynchronousTestCase):
+    """
+    L{Unrouted}.
+    """
+
+    def test_ended(self) -> None:
+        """
+        What was in TLS that ended here is not sent on in clear; what passes through is, as all else.
+        """
+        verifyObject(IDialer, Unrouted(Net()))
+        dialer = Unrouted(Net())
+        info = streamTo("www.example:443").but(layers=("sni", "ended"))
+        error = self.assertRaises(Denied, dialer.endpointFor, info)
+        self.assertIn('add a route, as {match: "www.example", via: "forward:', str(error))
+        self.assertEqual([str(error)], dialer.explain(info))
+        for layers in ((), ("sni",), ("mtls",), ("auto", "tls"), ("sni", "ended", "socks5")):
+            other = info.but(layers=layers)
+            self.assertIsInstance(dialer.endpointFor(other), NameEndpoint)
+            self.assertEqual(Direct(Net()).explain(other), dialer.explain(other))
 
 
 class DirectTests(SynchronousTestCase):

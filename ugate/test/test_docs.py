@@ -57,6 +57,7 @@ TEXTS: Final = {
     "keys": "path",
     "certificates": "path",
     "roots": "path",
+    "servers": "path",
     "known": "path",
     "revoked": "path",
     "host": "host or \\*.suffix",

@@ -20,6 +20,8 @@ from types import ModuleType
 from typing import Any, Final
 
 import yaml
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL
 
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
@@ -31,7 +33,8 @@ from ugate.protocols.clienthello import Alert, alertRecord
 from ugate.tenancy.passwordhashes import PasswordHash
 from ugate.tenancy.tokens import Token, makeToken
 from ugate.test import test_clienthello as offers
-from ugate.test.docpages import CERTS, LISTINGS, USERS, Pages, listing
+from ugate.test.docpages import CERTS, LISTINGS, SERVERS, USERS, Pages, listing
+from ugate.test.mtlsfakes import Talk
 from ugate.test.tlsfakes import Issuer
 from ugate.testing import Client, Conversation, Conversations, MemoryMesh, Refuse
 
@@ -39,6 +42,7 @@ OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 PUBLIC: Final = "93.184.216.34"
 OPEN: Final = {"open": True}
 TOKENS: Final = "/etc/ugate/tokens"
+CERTIFICATES: Final = "/etc/ugate/certificates"
 
 
 def clientHello(name: str) -> bytes:
@@ -243,6 +247,60 @@ class ConfigurationTests(HowtoTests):
         ):
             self.ask("tcp:127.0.0.1:9443", hello=said)
             self.assertEqual(said, served.last.received)
+
+    def test_port443(self) -> None:
+        """
+        Some names end here and go on in clear, each to its place, some only with a certificate; and one
+        passes through.
+        """
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        root, carol = Issuer("public"), Issuer("carols").identity("carol")
+        for name in ("www.example", "api.example", "*.apps.example"):
+            path = folder / f"{name.replace('*', '_')}.pem"
+            path.touch(0o600)
+            path.write_bytes(root.identity(name).pem())
+        known = Path(self.mktemp())
+        digest = sha256(carol.certificate.public_bytes(Encoding.DER)).hexdigest()
+        known.write_text(f"carol:sha256:{digest}\n")
+        text = listing("port443.yaml").replace(SERVERS, str(folder)).replace(CERTIFICATES, str(known))
+        self.mesh.gateway("here", **yaml.safe_load(text))
+        for host, address in (("apps.internal", "10.0.0.6"), ("mail.internal", "10.0.0.7")):
+            self.mesh.host(host, address)
+        site, grpc = self.service("here", 8080), self.service("here", 50051)
+        apps, mail = self.service("apps.internal", 8000), self.service("mail.internal", 993)
+        other = self.mesh.client("other")
+        for name, isKnown, alpn, served in (
+            ("www.example", False, b"h2", site),
+            ("www.example", False, b"", site),
+            ("api.example", True, b"h2", grpc),
+            ("api.example", True, b"http/1.1", site),
+            ("a.apps.example", False, b"", apps),
+        ):
+            context = carol.context() if isKnown else SSL.Context(SSL.TLS_METHOD)
+            if alpn:
+                context.set_alpn_protos([alpn])
+            before = len(served.accepted)
+            talk = Talk(self.mesh, other.connect("tcp:here:443"), context, name).send(b"hello")
+            self.assertEqual(("", before + 1), (talk.error, len(served.accepted)), name)
+            self.assertTrue(served.last.received.endswith(b"hello"))
+            served.last.write(b"welcome")
+            self.mesh.flush()
+            self.assertEqual(b"welcome", talk.send().received)
+            shown: Any = talk.connection.get_peer_certificate(as_cryptography=True)
+            self.assertIn(shown.subject.rfc4514_string().removeprefix("CN=").removeprefix("*"), name)
+        self.assertTrue(apps.last.received.startswith(b"PROXY TCP4 "))
+        anybody = SSL.Context(SSL.TLS_METHOD)
+        talk = Talk(self.mesh, other.connect("tcp:here:443"), anybody, "api.example")
+        self.assertFalse(talk.stream.isOpen)
+        self.assertEqual([3, 1], [len(site.accepted), len(grpc.accepted)])
+        said = clientHello("mail.example")
+        self.ask("tcp:here:443", other, said)
+        self.assertEqual(said, mail.last.received)
+        for name in ("apps.example", "else.example"):
+            stream = other.connect("tcp:here:443", clientHello(name))
+            self.mesh.flush()
+            self.assertEqual(alertRecord(Alert.UNRECOGNIZED_NAME), stream.received, name)
 
     def test_lan(self) -> None:
         """

@@ -132,6 +132,51 @@ class LimitTests(GatewayCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
+class LateTests(GatewayCase):
+    """
+    Targets that say no when the stream is up already, as servers do in TLS 1.3.
+    """
+
+    def test_refused(self) -> None:
+        """
+        As long as nothing came from there it counts as refused; the line says why.
+        """
+        self.flowsWith(quiet=True)
+        no = Refused(
+            Cause.AUTHENTICATION, Phase.TLS, "mtls:gw:1", "it refused our certificate: alert unknown ca"
+        )
+        wire = self.ask()
+        there = self.rules.dials[-1].up()
+        wire.protocol.dataReceived(b"hello")
+        there.lost(no)
+        (line,) = self.said()
+        self.assertIn(
+            "5 sent, 0 received, 0.000 s, TLS at mtls:gw:1: authentication failed (it refused", line
+        )
+        totals = self.flows.totals("root")
+        self.assertEqual((1, 1, 5), (totals.opened, totals.refused, totals.sent))
+        (refusal,) = self.flows.refusals()
+        self.assertEqual(("mtls:gw:1", Cause.AUTHENTICATION), (refusal.hop, refusal.cause))
+        self.assertEqual(1, self.flows.causes["root", Cause.AUTHENTICATION])
+
+    def test_after(self) -> None:
+        """
+        What has carried something was not refused, and neither was what broke otherwise.
+        """
+        no = Refused(Cause.AUTHENTICATION, Phase.TLS, "mtls:gw:1")
+        self.ask()
+        there = self.rules.dials[-1].up()
+        there.protocol.dataReceived(b"123")
+        there.lost(no)
+        self.ask()
+        self.rules.dials[-1].up().lost(ConnectionLost())
+        wire = self.ask()
+        self.rules.dials[-1].up()
+        wire.lost(no)
+        self.assertEqual((3, 0), (len(self.said()), self.flows.totals("root").refused))
+        self.assertEqual([], self.flows.refusals())
+
+
 class LogTests(GatewayCase):
     """
     The line of a stream.

@@ -26,6 +26,7 @@ from ugate.endpoints.addresses import AddressEndpoint
 from ugate.endpoints.connecting import Connecting
 from ugate.endpoints.dialers import Deny, Fallback, Retry
 from ugate.endpoints.direct import Direct
+from ugate.endpoints.forward import Forward
 from ugate.endpoints.hops import Hop
 from ugate.endpoints.mutual import Mutual
 from ugate.endpoints.names import NameEndpoint
@@ -47,8 +48,8 @@ from ugate.protocols.credentials import BearerToken, PeerCertificate
 from ugate.protocols.httpconnect import HttpProxy
 from ugate.protocols.httpconnectclient import ConnectClient
 from ugate.protocols.proxyproto import ProxyHeader
-from ugate.protocols.servernames import ServerNames
-from ugate.protocols.sni import Listed, Sni
+from ugate.protocols.servernames import Listed, ServerNames
+from ugate.protocols.sni import Sni
 from ugate.protocols.socks4 import Socks4
 from ugate.protocols.socks4client import Socks4Client
 from ugate.protocols.socks5 import Socks5
@@ -119,6 +120,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.dialers.Retry": lambda: Retry(REACTOR, Deny()),
     "ugate.endpoints.dialers._Way": BY_CLASS,
     "ugate.endpoints.direct.Direct": lambda: Direct(REACTOR),
+    "ugate.endpoints.forward.Forward": lambda: Forward(REACTOR, Hop("forward", "app", 1), Deny()),
     "ugate.endpoints.mutual.Mutual": lambda: Mutual(REACTOR, Hop("mtls", "gw", 1), Deny()),
     "ugate.endpoints.names.NameEndpoint": lambda: NameEndpoint(REACTOR, TARGET),
     "ugate.endpoints.names._Race": BY_CLASS,

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from OpenSSL import SSL
+
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol
 from twisted.test.iosim import IOPump, connect, makeFakeClient, makeFakeServer
@@ -24,7 +26,7 @@ from ugate.errors import Cause, Phase, Refused, StringError
 from ugate.stream import Principal
 from ugate.test.dialfakes import CLIENT, FakeEndpoint, Net, Recorders, streamTo
 from ugate.test.mtlsfakes import Below, Halves
-from ugate.test.tlsfakes import DAY, NOW, FakeIdentity, FakeTenant, FakeTrust, Issuer
+from ugate.test.tlsfakes import DAY, NOW, FakeIdentity, FakeTenant, FakeTrust, Issuer, Logged
 
 ROOT = Issuer("root")
 OTHER = Issuer("other")
@@ -123,6 +125,48 @@ class MutualTests(SynchronousTestCase):
         self.assertIn("no root of ours", self.refused("mtls:gw.corp:443").detail)
         self.serve(ROOT.identity("gw.corp", ends=NOW - DAY))
         self.assertIn("expired", self.refused("mtls:gw.corp:443").detail)
+
+    def test_notWanted(self) -> None:
+        """
+        A server that does not believe us says so when we are through: the stream is up by then, and is
+        lost by that, with the alert.
+        """
+        self.tenant = FakeTenant(OTHER.identity("alice.corp"), self.trust)
+        connected = self.connect("mtls:gw.corp:443")
+        with Logged():
+            self.up(connected)
+        client: Any = self.successResultOf(connected)
+        (reason,) = client.lost
+        error = reason.value
+        self.assertIsInstance(error, Refused)
+        self.assertEqual(
+            (
+                Cause.AUTHENTICATION,
+                Phase.TLS,
+                "mtls:gw.corp:443",
+                "it refused our certificate: alert unknown ca",
+            ),
+            (error.cause, error.phase, error.hop, error.detail),
+        )
+        self.assertIn("ucli identity", error.nextStep)
+
+    def test_notWantedBefore(self) -> None:
+        """
+        By TLS 1.2 it says so in the handshake.
+        """
+        identity = OTHER.identity("alice.corp")
+        context = identity.context
+
+        def old(*arguments: Any) -> SSL.Context:
+            made = context(*arguments)
+            made.set_options(SSL.OP_NO_TLSv1_3)
+            return made
+
+        self.patch(identity, "context", old)
+        self.tenant = FakeTenant(identity, self.trust)
+        with Logged():
+            error = self.refused("mtls:gw.corp:443")
+        self.assertEqual("it refused our certificate: alert unknown ca", error.detail)
 
     def test_deadline(self) -> None:
         """

@@ -326,6 +326,17 @@ class FailureTests(ClientCase):
             self.assertIn(detail, refused.detail)
             self.nothingLeft()
 
+    def test_refusedBelow(self) -> None:
+        """
+        What is lost by a refusal, as TLS below is by an alert, is refused so.
+        """
+        refusal = Refused(Cause.AUTHENTICATION, Phase.TLS, "mtls:192.0.2.1:1080", "alert unknown ca")
+        connected = self.connect()
+        self.inner.up()
+        self.inner.lost(refusal)
+        self.assertIs(self.refusal(connected), refusal)
+        self.nothingLeft()
+
     def test_halfClosed(self) -> None:
         """
         A proxy that ends its direction has nothing more to say.

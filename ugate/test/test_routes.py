@@ -228,6 +228,35 @@ class RoutesTests(SynchronousTestCase):
             self.assertIs(routes.endpointFor(info), dialers[number].endpoint, target)
             self.assertEqual(dialers[number].asked[-1], info)
 
+    def test_alpn(self) -> None:
+        """
+        A route may be for streams alone inside of whose TLS something is spoken; it has its place among
+        the others.
+        """
+        way = FakeDialer(name="way")
+        wanted = (("*.corp", "h2"), ("*.corp", ""), ("*", "h2,x"), ("a.example", "y"))
+        rules = [
+            Rule(parseMatch(match), way, "way", alpn=frozenset(filter(None, alpn.split(","))))
+            for match, alpn in wanted
+        ]
+        routes = Routes(rules)
+        for target, alpn, number in (
+            ("a.corp:1", "h2", 0),
+            ("a.corp:1", "http/1.1,h2", 0),
+            ("a.corp:1", "x", 1),
+            ("a.corp:1", None, 1),
+            ("a.example:1", "y,x", 2),
+            ("a.example:1", "y", 3),
+        ):
+            info = streamTo(target).but(hints={} if alpn is None else {"alpn": alpn})
+            self.assertEqual(number, routes.numberFor(info), (target, alpn))
+        for hints in ({}, {"alpn": ""}, {"alpn": "h2c"}):
+            self.assertRaises(Denied, routes.numberFor, streamTo("a.example:1").but(hints=hints))
+        self.assertEqual("* with alpn h2, x via way", str(rules[2]))
+        lines = routes.explain(streamTo("a.corp:1"))
+        self.assertEqual("route 1 comes first for some: *.corp with alpn h2 via way", lines[-1])
+        self.assertEqual(2, len(routes.explain(streamTo("a.corp:1").but(hints={"alpn": "x"}))))
+
     @given(st.lists(matches(), max_size=12), TARGETS)
     def test_asOneByOne(self, texts: list[str], target: Target) -> None:
         """

@@ -27,8 +27,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate.errors import Cause, Denied, Phase, ProtocolError, Refused
 from ugate.interfaces import Auth, INegotiation, Step
 from ugate.protocols.clienthello import Alert, alertRecord
-from ugate.protocols.servernames import ServerNames
-from ugate.protocols.sni import Listed, Sni
+from ugate.protocols.servernames import Listed, ServerNames
+from ugate.protocols.sni import Sni
 from ugate.stream import StreamInfo, Target
 from ugate.test.dialfakes import CLIENT, LISTENER, Net, Recorders
 from ugate.test.test_clienthello import (
@@ -183,6 +183,14 @@ class SniTests(SynchronousTestCase):
         self.assertEqual("wiki.corp:443", self.target(hello(sni(b"outbound_.443_._.wiki.corp"))))
         error = self.refused(hello(sni(b"outbound_.22_._.wiki.corp")))
         self.assertIn("add wiki.corp\\:22 to its names=", str(error))
+
+    def test_mesh(self) -> None:
+        """
+        The name of a node of the mesh is a name like any other.
+        """
+        name = f"{'a' * 52}.default.cluster.local"
+        listed = Listed(ServerNames("*.default.cluster.local", 443))
+        self.assertEqual(f"{name}:443", self.target(hello(sni(name.upper().encode())), listed))
 
     def test_otherPort(self) -> None:
         """

@@ -147,11 +147,17 @@ class FakeIdentity:
         context.set_verify(SSL.VERIFY_PEER, lambda *arguments: True)
         return context
 
+    def has(self, name: str) -> bool:
+        return name in self.names
+
     def serverTLS(
-        self, alpn: Sequence[bytes] = (), askClient: bool = True
+        self, alpn: Sequence[bytes] = (), askClient: bool = True, name: str = ""
     ) -> IOpenSSLServerConnectionCreator:
         self.asked.append(tuple(alpn))
-        return _Connections(self.context(alpn))
+        context = self.context(alpn)
+        if not askClient:
+            context.set_verify(SSL.VERIFY_NONE, lambda *arguments: True)
+        return _Connections(context)
 
     def clientTLS(self, name: str, alpn: Sequence[bytes] = ()) -> IOpenSSLClientConnectionCreator:
         return _Connections(self.context(alpn), name)
@@ -199,6 +205,10 @@ class FakeTrust:
         if name is not None and name not in known:
             raise refuse(f"its names are {', '.join(known)}, and not {name}", "add name= to the hop")
         return Principal(known[0], "certificate")
+
+    def checkKnown(self, chain: Sequence[x509.Certificate]) -> None:
+        if chain[0].not_valid_after_utc < NOW:
+            raise Refused(Cause.AUTHENTICATION, Phase.TLS, "peer", "its certificate has expired", "renew it")
 
 
 @implementer(ITenant)

@@ -57,6 +57,17 @@ class Identity(Struct, frozen=True, forbid_unknown_fields=True):
             description="The name of the pod, in our own certificate too.",
         ),
     ] = ""
+    servers: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                description="A folder of certificates with their keys, for the names of servers.",
+                extra={"check": "servers", "wanted": "the path of a folder of PEM files"},
+            ),
+        ]
+        | None
+    ) = None
 
     def __post_init__(self) -> None:
         if self.dir is not None and (self.key is not None or self.cert is not None):

@@ -39,7 +39,13 @@ def sectionValue(section: Struct | Route) -> dict[str, Any]:
     A section as plain values, with every key: what stores hold, and programs are told.
     """
     if isinstance(section, Route):
-        return {"match": _few(section.match), "via": _few(section.via), "reason": section.reason}
+        route: dict[str, Any] = {
+            "match": _few(section.match),
+            "via": _few(section.via),
+            "reason": section.reason,
+        }
+        # Nothing fits an empty list.
+        return {**route, "alpn": _few(section.alpn)} if section.alpn else route
     value: dict[str, Any] = to_builtins(section)
     if isinstance(section, Policy):
         # Nothing fits an empty list, and everything what is not there.

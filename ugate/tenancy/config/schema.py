@@ -22,6 +22,7 @@ from msgspec import Meta, Struct, inspect
 from ugate.errors import UgateError
 from ugate.tenancy.config.identityschema import Identity, Trust
 from ugate.tenancy.config.texts import (
+    ALPN,
     ONE_OR_LIST,
     SECONDS,
     Address,
@@ -82,6 +83,15 @@ class RouteSection(Struct, frozen=True, forbid_unknown_fields=True):
     )
     via: Way | Annotated[tuple[Way, ...], Meta(min_length=1, description="Ways to be tried in order.")]
     reason: Annotated[str, Meta(max_length=1000, description="What whoever is refused is told.")] = ""
+    alpn: Annotated[
+        tuple[ALPN, ...],
+        Meta(
+            min_length=1,
+            description="The protocols inside of TLS of which a client offers one, or which was chosen.",
+            extra={"one": True},
+            extra_json_schema=ONE_OR_LIST,
+        ),
+    ] = ()
 
 
 class PolicyRule(Struct, frozen=True, forbid_unknown_fields=True):

@@ -69,6 +69,14 @@ Way = Annotated[
         extra={"check": "via", "wanted": "a name in dial, hops, direct or deny"},
     ),
 ]
+ALPN = Annotated[
+    str,
+    Meta(
+        pattern="^[!-+.-~-]{1,255}$",
+        examples=["h2"],
+        extra={"wanted": "the name of a protocol inside of TLS, as in h2 or http/1.1"},
+    ),
+]
 Seconds = Annotated[float, Meta(gt=0, le=_LONGEST, description="Seconds.", extra=SECONDS)]
 Grace = Annotated[float, Meta(ge=0, le=_LONGEST, description="Seconds, maybe none.", extra=SECONDS)]
 

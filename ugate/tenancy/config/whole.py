@@ -91,6 +91,9 @@ class Route:
     reason: str = ""
     """What whoever is refused is told."""
 
+    alpn: tuple[str, ...] = ()
+    """The protocols inside of TLS that it is for; empty for any and none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -329,7 +332,9 @@ class _Whole(Reading):
         if kind == "routes":
             alone = self._deniesAlone(section.written)
             isGood = alone and value is not BAD
-            return Route(_many(value.match), _many(value.via), value.reason) if isGood else BAD
+            if not isGood:
+                return BAD
+            return Route(_many(value.match), _many(value.via), value.reason, value.alpn)
         # A text alone stands for the one key that has to be there.
         return (
             self._kinds.types[kind](**{self._kinds[kind].short: value}) if isinstance(value, str) else value
