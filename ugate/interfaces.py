@@ -239,7 +239,7 @@ class ILink(Interface):
         "L{IPending}; all are refused while it is L{None}."
     )
     info = Attribute(
-        "L{ugate.stream.StreamInfo}: of the connection itself: who that is, by which address, proven to be whom."
+        "L{ugate.stream.StreamInfo}: of the connection itself: by which address, and proven to be whom."
     )
     streams = Attribute("L{int}: how many are up or being opened.")
     room = Attribute("L{int}: how many more the peer lets us open now; 0 once it is going away.")
@@ -254,7 +254,7 @@ class ILink(Interface):
 
     def ping() -> Deferred[None]:
         """
-        Fires when the peer has answered.
+        Fires when the peer has answered; fails when the link is gone before that.
         """
 
     def drain() -> None:
@@ -269,7 +269,7 @@ class ILink(Interface):
 
     def whenClosed() -> Deferred[Any]:
         """
-        A new Deferred that fires with why when the link is gone; it never fails.
+        A new Deferred that fires with why, a L{str}, when the link is gone; it never fails.
         """
 
 
