@@ -414,8 +414,9 @@ class Session:
         """
         why = f"no answer to a ping in {self.sessions.limits.pong:g} s"
         self._log.info("the link to {hop} is cut: {why}", hop=self.hop, why=why)
-        self.link.abort(why)
+        self._isClosing = True
         self._checked(Failure(Refused(Cause.TIMED_OUT, Phase.CONNECT, self.hop, why)))
+        self.link.abort(why)
 
     def _checked(self, result: Any) -> None:
         checks, self._checks = self._checks, []
