@@ -8,6 +8,7 @@ A link to one peer, whose streams are dialed and listened for.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from zope.interface import implementer
@@ -146,11 +147,13 @@ class Session:
     @ivar hop: what refusals name.
     @ivar began: when it came up, by the clock.
     @ivar isClosed: whether it is gone.
+    @ivar onClosing: called, if it is set, when no more streams begin: it is being closed, or gone.
     @ivar last: when its peer was last heard of: not that of its bytes.
     @since: ugate NEXT
     """
 
     _log = Logger()
+    onClosing: Callable[[], object] | None = None
     isClosed = _isClosing = False
 
     def __init__(
@@ -173,6 +176,7 @@ class Session:
         self._checks: list[Deferred[None]] = []
         self.sessions.joined(self)
         link.incoming = self._incoming
+        link.onDraining = self._closing
         link.whenClosed().addCallback(self._gone)
 
     def __repr__(self) -> str:
@@ -423,8 +427,14 @@ class Session:
         for each in checks:
             each.callback(result)
 
+    def _closing(self) -> None:
+        told, self.onClosing = self.onClosing, None
+        if told is not None:
+            told()
+
     def _gone(self, why: str) -> str:
         self.isClosed = True
+        self._closing()
         self.sessions.left(self)
         ports, self._listeners = self._listeners, {}
         for port in ports.values():
@@ -445,6 +455,7 @@ class Session:
         if not self._isClosing:
             self._isClosing = True
             self.link.drain()
+            self._closing()
         return self.whenClosed()
 
 

@@ -147,6 +147,7 @@ class MemoryLink:
     """
 
     incoming: Callable[[MuxStream], object] | None = None
+    onDraining: Callable[[], object] | None = None
     isClosed = isDraining = isStalled = _isFilling = False
     arrived = 0
     other: MemoryLink
@@ -440,7 +441,10 @@ class MemoryLink:
             ping.callback(None)
 
     def _on_drain(self, number: int, what: None) -> None:
-        self.isDraining = True
+        if not self.isDraining:
+            self.isDraining = True
+            if self.onDraining is not None:
+                self.onDraining()
         self._closeIfDone()
 
     def _on_cut(self, number: int, what: None) -> None:
