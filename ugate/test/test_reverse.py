@@ -242,6 +242,17 @@ class ServingTests(ReverseCase):
         self.advance(1000)
         self.assertTrue(self.stream(session).isOpen)
 
+    def test_age(self) -> None:
+        """
+        One that is old is replaced.
+        """
+        _, session = self.up()
+        stream = self.stream(session)
+        self.advance(3602)
+        self.assertEqual(1, len(self.dials))
+        _, other = self.up()
+        self.assertTrue(stream.isOpen and self.stream(other).isOpen)
+
 
 class SeveralTests(ReverseCase):
     """
