@@ -21,7 +21,8 @@ from ugate.errors import Cause, Phase, Refused
 from ugate.protocols.mux import MuxStream
 
 if TYPE_CHECKING:
-    from ugate.endpoints.session import Opening, Session
+    from ugate.endpoints.session import Session
+    from ugate.endpoints.sessionends import Opening
 
 
 @dataclass(frozen=True, slots=True)

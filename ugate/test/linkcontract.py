@@ -18,7 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import ILink, IPending
-from ugate.protocols.mux import FULL, MuxStream
+from ugate.protocols.mux import MuxStream
+from ugate.protocols.muxwriting import FULL
 from ugate.stream import StreamInfo, Target
 from ugate.testing import Conversation
 

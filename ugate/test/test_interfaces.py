@@ -80,7 +80,8 @@ from ugate.tenancy.policy import KnownPrincipals, RulesPolicy
 from ugate.tenancy.routes import Routes
 from ugate.tenancy.tenant import Tenant
 from ugate.tenancy.trust import Trust
-from ugate.testing.links import MemoryChannel, linkPair
+from ugate.testing.channels import MemoryChannel
+from ugate.testing.linkmaker import linkPair
 
 PEER = IPv4Address("TCP", "192.0.2.7", 40000)
 INFO = StreamInfo(PEER, PEER)
@@ -147,9 +148,9 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.reverse.ReverseServerEndpoint": lambda: ReverseServerEndpoint(REACTOR, BY_CLASS),
     "ugate.endpoints.servers.HttpFactory": BY_CLASS,
     "ugate.endpoints.session.Session": lambda: Session(REACTOR, linkPair(REACTOR)[0]),
-    "ugate.endpoints.session._Listener": BY_CLASS,
-    "ugate.endpoints.session._Port": BY_CLASS,
-    "ugate.endpoints.session._StreamEndpoint": BY_CLASS,
+    "ugate.endpoints.sessionends.StreamEndpoint": BY_CLASS,
+    "ugate.endpoints.sessionends.StreamListener": BY_CLASS,
+    "ugate.endpoints.sessionends.StreamPort": BY_CLASS,
     "ugate.endpoints.tlsclient.TLSClientEndpoint": BY_CLASS,
     "ugate.endpoints.tlsclient._Checked": BY_CLASS,
     "ugate.endpoints.tlsclient._Handshake": BY_CLASS,
@@ -217,7 +218,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.tenancy.tenant.Tenant": tenant,
     "ugate.tenancy.trust.Trust": lambda: Trust(TrustSection()),
     "ugate.testing.conversation.Conversation": BY_CLASS,
-    "ugate.testing.links.MemoryChannel": lambda: MemoryChannel(linkPair(REACTOR)[0], 1, 1),
+    "ugate.testing.channels.MemoryChannel": lambda: MemoryChannel(linkPair(REACTOR)[0], 1, 1),
     "ugate.testing.links.MemoryLink": lambda: linkPair(REACTOR)[0],
     "ugate.testing.names.Lookup": BY_CLASS,
     "ugate.testing.names.MeshResolver": BY_CLASS,

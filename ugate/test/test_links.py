@@ -23,7 +23,8 @@ from ugate.errors import Cause, Phase, Refused
 from ugate.stream import StreamInfo
 from ugate.test.gatewayfakes import Dial, PendingWire
 from ugate.test.muxfakes import INFO
-from ugate.testing.links import MemoryLink, linkPair
+from ugate.testing.linkmaker import linkPair
+from ugate.testing.links import MemoryLink
 
 
 class Shaking(Protocol):

@@ -25,7 +25,8 @@ from ugate.interfaces import IDialer
 from ugate.stream import StreamInfo, Target
 from ugate.test.muxfakes import INFO
 from ugate.testing import Conversation, Conversations
-from ugate.testing.links import MemoryLink, linkPair
+from ugate.testing.linkmaker import linkPair
+from ugate.testing.links import MemoryLink
 from ugate.testing.turns import MeshClock
 
 KEY = SessionKey("root", "us", "them", "h2connect:gate:443")

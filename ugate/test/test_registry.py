@@ -22,7 +22,8 @@ from ugate.interfaces import IDialer, INodes, MeshAddress, MeshNode
 from ugate.stream import Target
 from ugate.test.muxfakes import INFO
 from ugate.testing import Conversation, Conversations
-from ugate.testing.links import MemoryLink, linkPair
+from ugate.testing.linkmaker import linkPair
+from ugate.testing.links import MemoryLink
 from ugate.testing.turns import MeshClock
 
 ONE = "A" * 52

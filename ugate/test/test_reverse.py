@@ -23,7 +23,8 @@ from ugate.endpoints.sessions import SessionLimits, Sessions
 from ugate.errors import Cause, Phase, Refused
 from ugate.test.muxfakes import INFO
 from ugate.testing import Conversation, Conversations
-from ugate.testing.links import MemoryLink, linkPair
+from ugate.testing.linkmaker import linkPair
+from ugate.testing.links import MemoryLink
 from ugate.testing.turns import MeshClock
 
 

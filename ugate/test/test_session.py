@@ -29,7 +29,7 @@ from ugate.interfaces import ISession
 from ugate.stream import Target
 from ugate.test.muxfakes import INFO
 from ugate.testing import Conversation, Conversations
-from ugate.testing.links import linkPair
+from ugate.testing.linkmaker import linkPair
 from ugate.testing.turns import MeshClock
 
 LIMITS = SessionLimits(

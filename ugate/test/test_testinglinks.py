@@ -14,7 +14,8 @@ from ugate.stream import Target
 from ugate.test import linkcontract
 from ugate.test.test_testing import listingResult
 from ugate.testing import Conversation
-from ugate.testing.links import MemoryLink, linkPair
+from ugate.testing.linkmaker import linkPair
+from ugate.testing.links import MemoryLink
 from ugate.testing.turns import MeshClock
 
 

@@ -24,8 +24,8 @@ from ugate.testing.faults import (
     SplitWrites,
     Stall,
 )
-from ugate.testing.linkmaker import MemoryLinks
-from ugate.testing.links import MemoryLink, linkPair
+from ugate.testing.linkmaker import MemoryLinks, linkPair
+from ugate.testing.links import MemoryLink
 from ugate.testing.mesh import Client, Host, MemoryMesh
 from ugate.testing.reactor import HostReactor
 from ugate.testing.turns import MeshError, NeverQuiet
