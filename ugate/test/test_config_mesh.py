@@ -95,7 +95,7 @@ class MeshSectionTests(SynchronousTestCase):
         What two sections have is told at the second.
         """
         self.wrong(
-            f"nodes:\n  bob: {BOB}\n  robert: {BOB.lower()}\n", "3:11: nodes.robert: nodes.bob has that KEYID"
+            f"nodes:\n  bob: {BOB}\n  robert: {BOB.lower()}\n", "3:3: nodes.robert: nodes.bob has that KEYID"
         )
         self.wrong(
             f"nodes:\n  bob: {BOB}\n  eve: {{keyid: {EVE}, names: [x, BOB]}}\n",

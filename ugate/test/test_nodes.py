@@ -67,7 +67,6 @@ class TextTests(SynchronousTestCase):
             "CONNECT:h:1",
             "connect:h",
             "connect:h:0",
-            "connect:::1:2",
         ):
             self.assertIn("wanted", str(self.assertRaises(StringError, addressFromText, text)), text)
 
