@@ -360,7 +360,7 @@ class ConfigurationTests(HowtoTests):
         for name, host in (("bob", "bob.example"), ("alice", "alice"), ("mallory", "mallory")):
             text = listing("bob.yaml" if name == "bob" else "alice.yaml")
             for written, each in zip(known, ("bob", "alice"), strict=True):
-                text = text.replace(written, keys[each])
+                text = text.replace(written, keys[each]).replace(written.lower(), keys[each].lower())
             self.mesh.gateway(host, **yaml.safe_load(text), **nodes[name])
         alice, mallory = self.mesh.client("alice"), self.mesh.client("mallory")
         for number, host in enumerate(("bob", hostOf(keys["bob"])), 1):
