@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_meshnodes -*-
+# -*- test-case-name: ugate.test.test_meshnodes,ugate.test.test_meshserve -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ugate.interfaces import MeshNode
 from ugate.modules.meshstates import nodesOf
-from ugate.test.test_meshnodes import NodesCase
+from ugate.test.nodecases import NodesCase
 
 
 class MeshStatesTests(NodesCase):

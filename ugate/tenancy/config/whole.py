@@ -17,22 +17,20 @@ from msgspec import Struct
 
 from ugate.errors import StringError
 from ugate.interfaces import IConfigStore
-from ugate.stream import Target
 from ugate.tenancy.config.check import BAD, Checks, Reading
-from ugate.tenancy.config.delegated import delegationMistakes, parseHost, parseRange
+from ugate.tenancy.config.delegated import delegationMistakes
 from ugate.tenancy.config.identityschema import Identity, Trust
 from ugate.tenancy.config.kinds import BUILTIN, Kinds
 from ugate.tenancy.config.mesh import meshMistakes
 from ugate.tenancy.config.meshschema import Peer, Service
 from ugate.tenancy.config.mistakes import ConfigError, Mistake, suggestion
+from ugate.tenancy.config.ownchecks import OWN_CHECKS
 from ugate.tenancy.config.schema import (
     Delegation,
     Dial,
     Listener,
     Node,
     Policy,
-    secretFile,
-    secretVariable,
 )
 from ugate.tenancy.config.sections import (
     MAX_DEPTH,
@@ -50,7 +48,6 @@ from ugate.tenancy.config.sections import (
     parentPath,
 )
 from ugate.tenancy.config.tree import Place, Scalar, Series, Table, Written
-from ugate.tenancy.nodes import addressFromText, nodeName
 
 DIRECT: Final = "direct"
 """In C{via}: straight to the target."""
@@ -62,19 +59,6 @@ MESH: Final = "mesh"
 """In C{via}: to the node whose name the target has."""
 
 _OWN: Final = (DIRECT, DENY, MESH)
-
-OWN_CHECKS: Final[Checks] = MappingProxyType(
-    {
-        "target": Target.fromText,
-        "host": parseHost,
-        "range": parseRange,
-        "meshAddress": addressFromText,
-        "nodeName": nodeName,
-        "secretFile": secretFile,
-        "secretVariable": secretVariable,
-    }
-)
-"""The checkers that are there if no others are given."""
 
 # Those of most tenants.
 _EMPTY: Final[Mapping[Any, Any]] = MappingProxyType({})
