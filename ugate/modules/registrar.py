@@ -106,7 +106,9 @@ class Registrar(Service):
         except RecordError as error:
             raise Trouble(400, str(error)) from error
         except Refused as refused:
-            self.log.info("{sender}: {refused}", sender=sender, refused=refused)
+            if refused.cause is not Cause.OVERLOADED:
+                # Whoever comes too often shall not fill the log.
+                self.log.info("{sender}: {refused}", sender=sender, refused=refused)
             detail = f"{refused.detail}; {refused.nextStep}"
             raise Trouble(_STATUS.get(refused.cause, 409), detail) from refused
         self.log.debug("{keyid} is registered for {lifetime} s", keyid=record.keyid, lifetime=record.lifetime)
