@@ -209,7 +209,7 @@ class Mesh:
 
         @raise Refused: there are none that would do.
         """
-        isTLS = info.protocol in _TLS
+        isTLS = _isTLS(info)
         now: float = self._tenant.reactor.seconds()
         fitting = [each for each in node.addresses if each.transport in TRANSPORTS]
         if not isTLS:
@@ -335,6 +335,13 @@ class _Unproven:
         except Denied as denied:
             return [str(denied)]
         return self._dialer.explain(info)
+
+
+def _isTLS(info: StreamInfo) -> bool:
+    """
+    Whether a stream is TLS already: it was recognized so, and nothing has ended that since.
+    """
+    return info.protocol in _TLS and info.layers[-1:] in ((), (info.protocol,))
 
 
 def _beginsWith(host: str, keyid: str) -> bool:

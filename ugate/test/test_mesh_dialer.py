@@ -97,6 +97,14 @@ class MeshDialerTests(SynchronousTestCase):
             self.assertEqual(wire.value(), b"")
             self.assertIs(self.successResultOf(connected), self.recorders.made[-1])
 
+    def test_ended(self) -> None:
+        """
+        What is TLS no more does not go where TLS is wanted.
+        """
+        for layers, ways in (((), 3), (("sni",), 3), (("sni", "ended"), 1), (("sni", "connect"), 1)):
+            said = "\n".join(self.mesh.explain(self.stream().but(layers=layers)))
+            self.assertIn(f"way 1 of {ways}:", said, layers)
+
     def test_order(self) -> None:
         """
         After the TLS ports comes what encrypts once more; what is not TLS goes there alone.
