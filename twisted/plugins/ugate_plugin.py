@@ -9,7 +9,7 @@ configuration, and the modules.
 
 from twisted.application.service import ServiceMaker
 
-from ugate.endpoints.parsers import HopParser, ServerParser
+from ugate.endpoints.parsers import HopParser, MeshParser, ServerParser
 from ugate.modules.lazy import LazyModule
 from ugate.tenancy.config.lazystore import LazyStore
 
@@ -29,6 +29,7 @@ socks4Client = HopParser("socks4")
 connectClient = HopParser("connect")
 mtlsClient = HopParser("mtls")
 forwardClient = HopParser("forward")
+meshClient = MeshParser()
 
 sqliteStore = LazyStore("sqlite", "ugate.tenancy.config.sqlite:SQLiteStore", "an SQLite database")
 environmentStore = LazyStore(
@@ -47,6 +48,18 @@ httpModule = LazyModule(
     "ugate.modules.http:HttpModule",
     "a port for the admin API, the metrics and what modules show",
     "ugate.modules.sections:HttpSection",
+)
+registrarModule = LazyModule(
+    "registrar",
+    "ugate.modules.registrar:RegistrarModule",
+    "takes from nodes of the mesh how they are reached",
+    "ugate.modules.sections:RegistrarSection",
+)
+registerModule = LazyModule(
+    "register",
+    "ugate.modules.register:RegisterModule",
+    "tells a gate how this node is reached",
+    "ugate.modules.sections:RegisterSection",
 )
 remotesModule = LazyModule(
     "remotes",

@@ -93,6 +93,20 @@ def within(
     return connected
 
 
+def together(refusals: Sequence[Refused]) -> Refused:
+    """
+    Several ways that were refused one after another, as one refusal: the last, which names those before.
+    """
+    *others, last = refusals
+    if not others:
+        return last
+    before = "; ".join(f"{e.hop}: {e.detail or e.cause.value}" for e in others)
+    detail = f"{last.detail}, the last way; before it {before}" if last.detail else f"before it {before}"
+    refused = Refused(last.cause, last.phase, last.hop, detail, last.nextStep)
+    refused.__cause__ = last
+    return refused
+
+
 @implementer(IDialer)
 class Deny:
     """
@@ -163,12 +177,7 @@ class Fallback:
                 refusals.append(e)
                 if len(refusals) < len(self._dialers):
                     self._log.info("{stream}: trying the next way, since {refused}", stream=info, refused=e)
-        last = refusals.pop()
-        if not refusals:
-            raise last
-        before = "; ".join(f"{e.hop}: {e.detail or e.cause.value}" for e in refusals)
-        detail = f"{last.detail}, the last way; before it {before}" if last.detail else f"before it {before}"
-        raise Refused(last.cause, last.phase, last.hop, detail, last.nextStep) from last
+        raise together(refusals)
 
     def explain(self, info: StreamInfo) -> list[str]:
         """

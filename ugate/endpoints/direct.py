@@ -20,7 +20,7 @@ from ugate.endpoints.refusals import noTarget
 from ugate.errors import Denied
 from ugate.interfaces import IDialer, IEgress
 from ugate.protocols.servernames import ENDED
-from ugate.stream import StreamInfo
+from ugate.stream import StreamInfo, Target
 
 
 @implementer(IDialer)
@@ -108,3 +108,32 @@ def _inClear(info: StreamInfo) -> Denied:
         "TLS ended here, and no route says where it goes on in clear",
         f'add a route, as {{match: "{host}", via: "forward:127.0.0.1:8080"}}; or one via direct',
     )
+
+
+@implementer(IDialer)
+class DirectTo:
+    """
+    The dialer that connects from here to one place, whatever the target.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, direct: Direct, target: Target) -> None:
+        """
+        @param direct: what connects.
+        @param target: the place.
+        """
+        self._direct = direct
+        self._target = target
+
+    def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
+        """
+        The endpoint of that place.
+        """
+        return self._direct.endpointFor(info.but(target=self._target))
+
+    def explain(self, info: StreamInfo) -> list[str]:
+        """
+        As L{Direct} does of that place.
+        """
+        return self._direct.explain(info.but(target=self._target))

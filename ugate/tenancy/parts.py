@@ -15,6 +15,7 @@ from twisted.cred.portal import Portal
 
 from ugate.errors import Denied
 from ugate.interfaces import IDialer, IIdentity, ILimits, IPolicy, ITrust
+from ugate.tenancy.nodes import Nodes
 from ugate.tenancy.policy import RulesPolicy
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Parts(Protocol):
 
     def hopsFor(self, tenant: Tenant) -> Mapping[str, IDialer]:
         """
-        The same with all attempts.
+        The same with all attempts, and C{mesh}.
         """
 
     def dialerFor(self, tenant: Tenant) -> IDialer:
@@ -69,6 +70,16 @@ class Parts(Protocol):
     def certifying(self, tenant: Tenant, name: str) -> str:
         """
         Which certificate answers for a name; empty if none is known to.
+        """
+
+    def nodesFor(self, tenant: Tenant) -> Nodes:
+        """
+        The nodes of the mesh that it knows.
+        """
+
+    def meshFor(self, tenant: Tenant) -> IDialer:
+        """
+        What leads to these.
         """
 
 
@@ -105,3 +116,9 @@ class Given:
 
     def certifying(self, tenant: Tenant, name: str) -> str:
         return ""
+
+    def nodesFor(self, tenant: Tenant) -> Nodes:
+        return Nodes(tenant.reactor)
+
+    def meshFor(self, tenant: Tenant) -> IDialer:
+        raise Denied(tenant.name, "it knows no nodes")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from zope.interface import implementer
 
@@ -21,7 +22,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 
 from ugate.errors import Denied
 from ugate.interfaces import IDialer
-from ugate.stream import StreamInfo
+from ugate.stream import StreamInfo, Target
 from ugate.tenancy.match import Match, parseMatch
 from ugate.tenancy.targets import NONE, Targets
 
@@ -51,10 +52,29 @@ class Rule:
     alpn: frozenset[str] = frozenset()
     """The protocols inside of TLS, as the hint C{alpn} has them, of which a stream has one; empty for all."""
 
+    isImplied: bool = False
+    """Whether it is only there since no other means all targets."""
+
     def __str__(self) -> str:
         inside = f" with alpn {', '.join(sorted(self.alpn))}" if self.alpn else ""
         words = f"{self.match}{inside} via {self.via}" if self.via else f"{self.match}{inside}"
         return f"{words}, {self.note}" if self.note else words
+
+
+class Unwritten(Protocol):
+    """
+    Rules that depend on what is known of a target, and are in no config.
+    """
+
+    def first(self, target: Target) -> Rule | None:
+        """
+        One that comes before all others.
+        """
+
+    def last(self, target: Target) -> Rule | None:
+        """
+        One for where no other was written.
+        """
 
 
 @implementer(IDialer)
@@ -66,10 +86,12 @@ class Routes:
     @since: ugate NEXT
     """
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    def __init__(self, rules: Sequence[Rule], unwritten: Unwritten | None = None) -> None:
         """
         @param rules: in their order.
+        @param unwritten: the others, if there are any.
         """
+        self._unwritten = unwritten
         self.rules = tuple(rules)
         self._targets = Targets()
         self._inside: dict[str, Targets] = {}
@@ -107,7 +129,15 @@ class Routes:
 
         @raise Denied: no rule means its target, or it has none.
         """
-        return self.rules[self.numberFor(info)]
+        unwritten, target = self._unwritten, info.target
+        if unwritten is None or target is None:
+            return self.rules[self.numberFor(info)]
+        rule = unwritten.first(target)
+        if rule is None:
+            rule = self.rules[self.numberFor(info)]
+            if rule.isImplied:
+                rule = unwritten.last(target) or rule
+        return rule
 
     def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
         """
@@ -124,11 +154,14 @@ class Routes:
         """
         target = info.target
         try:
-            number = self.numberFor(info)
+            rule = self.ruleFor(info)
         except Denied as e:
             return [str(e)]
+        if rule not in self.rules:
+            way = rule.dialer.explain(info)
+            return [f"via {rule.via}, since {rule.note}", *(f"  {line}" for line in way)]
         assert target is not None
-        rule = self.rules[number]
+        number = self.numberFor(info)
         lines = [f"route {number + 1} of {len(self.rules)}: {rule}"]
         lines += [f"  {line}" for line in rule.dialer.explain(info)]
         for before in range(number):

@@ -19,7 +19,7 @@ from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.testing import MemoryReactorClock
 
 from ugate import copying, flows, leg, metering, pace, pump, splice, splicing
-from ugate.endpoints import addresses, chain, hops, links, muxed, names, negotiated, registry, servers
+from ugate.endpoints import addresses, chain, hops, links, mesh, muxed, names, negotiated, registry, servers
 from ugate.endpoints.chain import parseChain
 from ugate.endpoints.clients import ChainEndpoint
 from ugate.endpoints.pool import PoolLimits
@@ -41,7 +41,7 @@ from ugate.protocols.httpreply import refusal
 from ugate.protocols.socks4 import Socks4
 from ugate.protocols.socks5 import Socks5
 from ugate.stream import StreamInfo
-from ugate.tenancy import limits, usage
+from ugate.tenancy import limits, noderecords, nodes, registrations, usage
 from ugate.tenancy.config.schema import TYPES, Node
 from ugate.tenancy.config.shapes import bare, bounds
 from ugate.tenancy.match import parseMatch
@@ -63,6 +63,8 @@ TEXTS: Final = {
     "roots": "path",
     "servers": "path",
     "known": "path",
+    "meshAddress": "node address",
+    "nodeName": "name",
     "revoked": "path",
     "host": "host or \\*.suffix",
     "range": "address or range",
@@ -76,6 +78,8 @@ TEXTS: Final = {
 PREFIXES: Final = {
     "dial": "dial.NAME",
     "listen": "listen.NAME",
+    "nodes": "nodes.NAME",
+    "serve": "serve.NAME",
     "routes": "routes[]",
     "tenants": "tenants.NAME",
 }
@@ -316,6 +320,23 @@ class NumbersTests(Pages):
             f"{registry.MAX_NAMES} names",
         ):
             self.assertIn(sentence, " ".join(text.split()))
+
+    def test_mesh(self) -> None:
+        """
+        So are those of the mesh.
+        """
+        wanted = [
+            f"{nodes.MAX_NODES}",
+            f"{nodes.MAX_SOURCES}",
+            f"{nodes.MAX_ADDRESSES}",
+            f"{nodes.MAX_NAMES}",
+            f"{mesh.MAX_TRIED}",
+            f"{mesh.PATIENCE:g} s",
+            f"{mesh.AVOIDED:g} s",
+            f"{registrations.BURST}",
+            f"{noderecords.MAX_SIZE}",
+        ]
+        self.assertEqual(wanted, [row[1] for row in table(page("mesh"), "mesh-limits")])
 
     def test_keywords(self) -> None:
         """

@@ -25,17 +25,20 @@ from ugate.copying import _LimitedProducer, _Producer
 from ugate.endpoints.addresses import AddressEndpoint
 from ugate.endpoints.connecting import Connecting
 from ugate.endpoints.dialers import Deny, Fallback, Retry
-from ugate.endpoints.direct import Direct
+from ugate.endpoints.direct import Direct, DirectTo
 from ugate.endpoints.forward import Forward
 from ugate.endpoints.hops import Hop
+from ugate.endpoints.mesh import Mesh
+from ugate.endpoints.meshstring import MeshEndpoint
 from ugate.endpoints.mutual import Mutual
 from ugate.endpoints.muxed import MuxedServerEndpoint
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.negotiated import NegotiatedClientEndpoint, NegotiatedServerEndpoint
-from ugate.endpoints.parsers import HopParser, ServerParser
+from ugate.endpoints.parsers import HopParser, MeshParser, ServerParser
 from ugate.endpoints.pool import SessionPool
 from ugate.endpoints.registry import Registry
 from ugate.endpoints.reverse import NoAddress, ReverseServerEndpoint
+from ugate.endpoints.services import Services
 from ugate.endpoints.session import Session
 from ugate.flows import Flows
 from ugate.gateway import Gateway, Inbound
@@ -46,6 +49,8 @@ from ugate.modules.agent import ModuleAgent
 from ugate.modules.http import HttpModule
 from ugate.modules.lazy import LazyModule
 from ugate.modules.loopback import LoopbackEndpoint
+from ugate.modules.register import RegisterModule
+from ugate.modules.registrar import RegistrarModule
 from ugate.modules.remotes import RemotesModule
 from ugate.node import Node
 from ugate.protocols.auto import Auto, Fixed
@@ -77,6 +82,7 @@ from ugate.tenancy.config.whole import Config
 from ugate.tenancy.egress import Egress, OwnListeners
 from ugate.tenancy.identitytls import ClientConnections, ServerConnections
 from ugate.tenancy.limits import TenantLimits
+from ugate.tenancy.nodes import Nodes
 from ugate.tenancy.policy import KnownPrincipals, RulesPolicy
 from ugate.tenancy.routes import Routes
 from ugate.tenancy.tenant import Tenant
@@ -129,6 +135,10 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.dialers.Way": BY_CLASS,
     "ugate.endpoints.direct.Direct": lambda: Direct(REACTOR),
     "ugate.endpoints.forward.Forward": lambda: Forward(REACTOR, Hop("forward", "app", 1), Deny()),
+    "ugate.endpoints.direct.DirectTo": lambda: DirectTo(Direct(REACTOR), TARGET),
+    "ugate.endpoints.mesh.Mesh": lambda: Mesh(tenant()),
+    "ugate.endpoints.mesh._Unproven": BY_CLASS,
+    "ugate.endpoints.meshstring.MeshEndpoint": lambda: MeshEndpoint(REACTOR, TARGET),
     "ugate.endpoints.mutual.Mutual": lambda: Mutual(REACTOR, Hop("mtls", "gw", 1), Deny()),
     "ugate.endpoints.muxed.MuxedServerEndpoint": lambda: MuxedServerEndpoint(
         REACTOR, TCP4ServerEndpoint(REACTOR, 0), BY_CLASS
@@ -142,6 +152,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
         REACTOR, TCP4ServerEndpoint(REACTOR, 0), Socks5
     ),
     "ugate.endpoints.parsers.HopParser": lambda: HopParser("socks"),
+    "ugate.endpoints.parsers.MeshParser": MeshParser,
     "ugate.endpoints.parsers.ServerParser": lambda: ServerParser("socks"),
     "ugate.endpoints.pool.PoolDialer": lambda: SessionPool(REACTOR).dialer(BY_CLASS, BY_CLASS),
     "ugate.endpoints.registry.Registry": Registry,
@@ -153,6 +164,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.sessionends.StreamEndpoint": BY_CLASS,
     "ugate.endpoints.sessionends.StreamListener": BY_CLASS,
     "ugate.endpoints.sessionends.StreamPort": BY_CLASS,
+    "ugate.endpoints.services.Services": lambda: Services(Direct(REACTOR), {}),
     "ugate.endpoints.tlsclient.TLSClientEndpoint": BY_CLASS,
     "ugate.endpoints.tlsclient._Checked": BY_CLASS,
     "ugate.endpoints.tlsclient._Handshake": BY_CLASS,
@@ -168,6 +180,10 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.modules.lazy.LazyModule": lambda: LazyModule("hello", "ugate.test.test_modules_lazy:Greeter"),
     "ugate.modules.loopback.LoopbackEndpoint": lambda: LoopbackEndpoint(REACTOR, None),
     "ugate.modules.loopback.Side": BY_CLASS,
+    "ugate.modules.register.RegisterModule": RegisterModule,
+    "ugate.modules.register._Whole": BY_CLASS,
+    "ugate.modules.registrar.Registrar": BY_CLASS,
+    "ugate.modules.registrar.RegistrarModule": RegistrarModule,
     "ugate.modules.remotes.RemotesModule": RemotesModule,
     "ugate.protocols.auto.Auto": lambda: Auto(INFO, Auth.NONE, {}),
     "ugate.protocols.auto.Fixed": lambda: Fixed(INFO, Auth.NONE, TARGET, "tls"),
@@ -208,6 +224,8 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.tenancy.egress.Egress": lambda: Egress(OwnListeners(), private=True),
     "ugate.tenancy.passwords.PasswordFile": BY_CLASS,
     "ugate.tenancy.passwords._Principals": BY_CLASS,
+    "ugate.tenancy.nodes.Nodes": lambda: Nodes(REACTOR),
+    "ugate.tenancy.ownnames.OneNamePolicy": BY_CLASS,
     "ugate.tenancy.policy.KnownPrincipals": KnownPrincipals,
     "ugate.tenancy.policy.RulesPolicy": RulesPolicy,
     "ugate.tenancy.portal.Logins": BY_CLASS,

@@ -21,6 +21,7 @@ from msgspec import Meta, Struct, inspect
 
 from ugate.errors import UgateError
 from ugate.tenancy.config.identityschema import Identity, Trust
+from ugate.tenancy.config.meshschema import Peer, Service
 from ugate.tenancy.config.texts import (
     ALPN,
     ONE_OR_LIST,
@@ -31,6 +32,7 @@ from ugate.tenancy.config.texts import (
     Endpoint,
     Grace,
     Hops,
+    Keyid,
     Keys,
     Pattern,
     ProtocolName,
@@ -318,6 +320,8 @@ FORMS: Final[Mapping[str, Any]] = MappingProxyType(
         "policy": Policy,
         "identity": Identity,
         "trust": Trust,
+        "nodes": Keyid | Peer,
+        "serve": Address | Service,
         "node": Node,
         "tenants": Delegation,
     }
@@ -332,6 +336,8 @@ TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "policy": Policy,
         "identity": Identity,
         "trust": Trust,
+        "nodes": Peer,
+        "serve": Service,
         "node": Node,
         "tenants": Delegation,
     }

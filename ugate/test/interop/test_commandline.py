@@ -27,7 +27,7 @@ routes:
   - {match: "*", via: [direct, deny]}
 policy: {private: maybe}
 node: {connect: 0, drain: soon}
-nodes: {}
+noode: {}
 """
 
 PLACES = (
