@@ -17,8 +17,8 @@ import errno
 import select
 import struct
 from collections.abc import Callable
-from socket import MSG_DONTWAIT, SHUT_WR, SO_LINGER, SOL_SOCKET
-from typing import Final
+from socket import MSG_DONTWAIT, SHUT_WR, SO_LINGER, SOL_SOCKET, socket
+from typing import TYPE_CHECKING, Final
 
 from twisted.logger import Logger
 
@@ -31,6 +31,9 @@ from ugate.poll import Poll, SocketReactor
 from ugate.protocols.sockets import isClosed, sendAtOnce
 from ugate.slots import UNLIMITED
 from ugate.splice import PIPE_SIZE
+
+if TYPE_CHECKING:
+    from ugate.protocols.tlssocket import Room
 
 CHUNK: Final = 65536
 """Bytes received at once."""
@@ -63,6 +66,7 @@ class Pump(Poll):
         self._sides: dict[int, Side] = {}
         self._lent: dict[Bulk, Side] = {}
         self._seconds = reactor.seconds
+        self._room: Room | None = None
         self._lender = Lender(reactor, threads, process, self._returned)
 
     def logPrefix(self) -> str:
@@ -117,6 +121,8 @@ class Pump(Poll):
             if early:
                 side.count = len(early)
                 other.out += early
+        if joined.inTLS:
+            self._secure(joined)
         if meters is not None:
             self._limit(joined, meters)
         try:
@@ -125,11 +131,27 @@ class Pump(Poll):
                 # Nothing is read that would have to wait behind what came before.
                 self._arm(side, 0 if side.other.out else _IN)
             for side in (one, two):
-                if side.out and joined.ending is None:
+                if (side.out or side.owes) and joined.ending is None:
                     self._flush(side)
         except OSError as error:
             self.end(joined, f"relay: {error.strerror}", abort=True)
         return joined
+
+    def _secure(self, joined: Joined) -> None:
+        """
+        It is TLS at least on one side, so the kernel cannot splice it.
+        """
+        for side in (joined.a, joined.b):
+            side.copyOnly = True
+            if not isinstance(side.socket, socket):
+                side.socket.use(self._room or self._makeRoom())
+                side.owes = side.socket.owes
+
+    def _makeRoom(self) -> Room:
+        from ugate.protocols.tlssocket import Room
+
+        self._room = Room()
+        return self._room
 
     def _limit(self, joined: Joined, meters: Meters) -> None:
         for side, meter in ((joined.a, meters.up), (joined.b, meters.down)):
@@ -256,6 +278,8 @@ class Pump(Poll):
             self._arm(side, side.mask | _OUT)
             return
         self._arm(side, side.mask & ~_OUT)
+        if side.owes:
+            return self._settle(side)
         other = side.other
         if other.burst > BULK:
             self._lend(other)
@@ -269,13 +293,34 @@ class Pump(Poll):
         side.eof = True
         # All before that was sent on, for as long as something waits nothing is read.
         other = side.other
-        if other.eof:
+        if other.eof and not side.flow.inTLS:
             return self._close(side.flow, "done", abort=False)
         self._arm(side, side.mask & ~_IN)
+        other.owes = True
+        self._settle(other)
+
+    def _settle(self, side: Side) -> None:
+        """
+        Tell a socket that no more comes, or let TLS there say what it has to: that takes bytes, for which there
+        may be no room.
+        """
+        other = side.other
         try:
-            other.socket.shutdown(SHUT_WR)
+            if other.eof:
+                side.socket.shutdown(SHUT_WR)
+            else:
+                side.socket.settle()
+        except BlockingIOError:
+            self._arm(side, side.mask | _OUT)
+            return
         except OSError as error:
-            self._broken(other, error)
+            self._broken(side, error)
+            return
+        side.owes = False
+        if not other.eof:
+            self._arm(other, other.mask | _IN)
+        elif side.eof and not other.owes:
+            self._close(side.flow, "done", abort=False)
 
     def _broken(self, side: Side, error: OSError) -> None:
         who = "client" if side is side.flow.a else "target"
