@@ -59,15 +59,20 @@ class Ugate(Contestant):
         @return: its command.
         """
         argv = [str(twistd()), "-n", "--pidfile=", "--logfile=-", "ugate"]
-        for name, port in hop.listen.items():
-            argv += ["--listen", f"{name}={self._front(hop, name)}tcp:{port}:interface={HOST}"]
+        listen = {
+            name: f"{self._front(hop, name)}tcp:{port}:interface={HOST}" for name, port in hop.listen.items()
+        }
+        if hop.front != TLS:
+            argv += [each for name, text in listen.items() for each in ("--listen", f"{name}={text}")]
         if hop.upstream:
             argv += ["--route", f"*=socks:{HOST}:{hop.upstream}"]
         # No peer logs its streams here either.
         text = "node: {flows: quiet}\n"
         if hop.front == TLS:
             made, key = certificate(hop.shared)
-            text += f"identity: {{cert: {made}, key: {key}}}\ntrust: {{roots: {made}}}\n"
+            text += f"identity: {{cert: {made}, key: {key}}}\ntrust: {{roots: {made}}}\nlisten:\n"
+            for name, endpoint in listen.items():
+                text += f'  {name}: {{endpoint: "{endpoint}", to: "{HOST}:{hop.onward[name]}"}}\n'
         config = hop.directory / "ugate.yaml"
         config.write_text(text, encoding="utf-8")
         return Command([*argv, "--config", str(config)])
@@ -79,10 +84,9 @@ class Ugate(Contestant):
         if not hop.front:
             return f"{self._listen}:"
         port = hop.onward[name]
-        to = f"to={HOST}\\:{port}"
         fronts = {
-            PLAIN: f"forward:{to}:",
-            TLS: f"forward:{to}:mtls:anonymous=yes:",
+            PLAIN: f"forward:to={HOST}\\:{port}:",
+            TLS: "mtls:anonymous=yes:",
             SNI: f"sni:names={NAME}\\:{port}:port={port}:",
         }
         return fronts[hop.front]

@@ -292,12 +292,13 @@ class Pump(Poll):
             return self._broken(side, OSError(errno.ECONNRESET, "reset"))
         side.eof = True
         # All before that was sent on, for as long as something waits nothing is read.
-        other = side.other
-        if other.eof and not side.flow.inTLS:
-            return self._close(side.flow, "done", abort=False)
-        self._arm(side, side.mask & ~_IN)
+        other, joined = side.other, side.flow
+        if other.eof and not joined.inTLS:
+            return self._close(joined, "done", abort=False)
         other.owes = True
         self._settle(other)
+        if joined.ending is None:
+            self._arm(side, side.mask & ~_IN)
 
     def _settle(self, side: Side) -> None:
         """

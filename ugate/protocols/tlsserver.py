@@ -198,8 +198,11 @@ def out(connection: Any) -> bytes:
     from OpenSSL.SSL import WantReadError
 
     sent = []
-    while True:
-        try:
-            sent.append(connection.bio_read(_LOT))
-        except WantReadError:
-            return b"".join(sent)
+    data = None
+    try:
+        while data is None or len(data) == _LOT:
+            data = connection.bio_read(_LOT)
+            sent.append(data)
+    except WantReadError:
+        pass
+    return b"".join(sent)

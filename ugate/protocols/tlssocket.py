@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import cache
 from socket import SHUT_RD, socket
 from typing import Any, Final
 
@@ -44,12 +45,19 @@ def canLeave(connection: Any) -> bool:
 
     @param connection: an C{OpenSSL.SSL.Connection}.
     """
+    return hasattr(connection, "_ssl") and hasattr(connection, "_into_ssl") and _isThere()
+
+
+@cache
+def _isThere() -> bool:
+    """
+    Whether pyOpenSSL has inside what is needed.
+    """
     try:
         from OpenSSL._util import lib
     except ImportError:
         return False
-    held = all(hasattr(connection, name) for name in ("_ssl", "_into_ssl", "_from_ssl"))
-    return held and all(hasattr(lib, name) for name in _NEEDED)
+    return all(hasattr(lib, name) for name in _NEEDED)
 
 
 class Room:
