@@ -113,8 +113,9 @@ def bulk(load: Load, counts: memoryview) -> None:
 
 def tlsBulk(load: Load, counts: memoryview) -> None:
     """
-    One stream in TLS as fast as it goes.  What is sent is encrypted here; what comes is counted as it is on the
-    wire, and not decrypted: so the client costs next to nothing, and a record of 16 KiB counts 22 bytes more.
+    One stream in TLS as fast as it goes.  What is sent is encrypted here; what comes is counted as it is
+    on the wire, and not decrypted: so the client costs next to nothing, and a record of 16 KiB counts 22
+    bytes more.
 
     @param load: the work.
     @param counts: the shared counters.

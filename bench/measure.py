@@ -92,7 +92,18 @@ class _Loads:
         self._next += 1
         stand.meter.clear(slot)
         seconds = int(_READY + self._pace.warm + self._pace.seconds) + _GRACE
-        load = Load(kind, stand.meter.fd, slot, stand.socks, dict(stand.ports), seconds, up, down, streams, stand.front)
+        load = Load(
+            kind,
+            stand.meter.fd,
+            slot,
+            stand.socks,
+            dict(stand.ports),
+            seconds,
+            up,
+            down,
+            streams,
+            stand.front,
+        )
         log = stand.directory / f"load-{kind}-{slot}.log"
         child = Child(pythonArguments("bench.load", load.json()), log, fds=[stand.meter.fd], spoken=True)
         counters = ((TARGET_SLOT,) if up else ()) + ((slot,) if down or not up else ())

@@ -302,8 +302,8 @@ class Pump(Poll):
 
     def _settle(self, side: Side) -> None:
         """
-        Tell a socket that no more comes, or let TLS there say what it has to: that takes bytes, for which there
-        may be no room.
+        Tell a socket that no more comes, or let TLS there say what it has to: that takes bytes, for which
+        there may be no room.
         """
         other = side.other
         try:

@@ -79,7 +79,8 @@ class TLSSocket:
     """
     What a pump asks of a socket, in TLS.  One thread uses it at a time.
 
-    C{shutdown} and C{settle} raise C{BlockingIOError} as long as what TLS has to say has no room in the kernel.
+    C{shutdown} and C{settle} raise C{BlockingIOError} as long as there is no room in the kernel for what TLS
+    has to say.
 
     @since: ugate NEXT
     """
@@ -89,8 +90,8 @@ class TLSSocket:
     def __init__(self, connected: socket, connection: Any, ahead: bytes = b"") -> None:
         """
         @param connected: the socket below, which does not block.
-        @param connection: what L{canLeave}, after its handshake.  What it has received is to be taken out of it
-            before, and is in order before all that comes from here.
+        @param connection: what L{canLeave}, after its handshake.  What it has received is to be taken out
+            of it before, and is in order before all that comes from here.
         @param ahead: what was encrypted already and has to go first.
         """
         from OpenSSL._util import ffi, lib
@@ -142,8 +143,8 @@ class TLSSocket:
         Receive what there is, in whole records.
 
         @param size: how much, or somewhat more.
-        @return: a buffer that holds until the next call of whoever uses the same L{Room}; an empty one at the end
-            that TLS has.
+        @return: a buffer that holds until the next call of whoever uses the same L{Room}; an empty one at
+            the end that TLS has.
         @raise BlockingIOError: there is nothing yet.
         @raise OSError: it broke, or ended without saying so.
         """
@@ -194,8 +195,8 @@ class TLSSocket:
 
     def shutdown(self, how: int) -> None:
         """
-        Say that no more is sent (RFC 8446, 6.1).  The connection below stays open both ways, since TLS may still
-        have to answer.
+        Say that no more is sent (RFC 8446, 6.1).  The connection below stays open both ways, since TLS may
+        still have to answer.
 
         @raise BlockingIOError: there is no room for that.
         @raise OSError: it broke.

@@ -88,7 +88,8 @@ class TLSStream(BufferingTLSTransport):
         self._lostTLSConnection = True
         self.connected = False
         self.factory.unregisterProtocol(self)
-        self.wrappedProtocol = self.transport = self._tlsConnection = None
+        nothing: Any = None
+        self.wrappedProtocol = self.transport = self._tlsConnection = nothing
         if detached.unread:
             connection.bio_write(detached.unread)
         unread, isOver = [], False
@@ -215,6 +216,27 @@ class ServedStream(TLSStream):
         """
         below: Any = self.transport
         below.accept()
+
+    def pauseProducing(self) -> None:
+        """
+        See L{IPushProducer}.
+        """
+        below: Any = self.transport
+        below.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """
+        See L{IPushProducer}.
+        """
+        below: Any = self.transport
+        below.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """
+        See L{IPushProducer}.
+        """
+        below: Any = self.transport
+        below.stopProducing()
 
     def refuse(self, reason: Refused) -> None:
         """

@@ -219,8 +219,8 @@ def _forget(connection: Any) -> None:
     Let no session go on that a server has: one of them is of a peer that is no longer believed, and with
     another certificate, or to be told why, that has to begin anew.
     """
-    # A session is for one such id, and OpenSSL begins anew with all that are for others.  pyOpenSSL sets one only
-    # before the first connection.
+    # A session is for one such id, and OpenSSL begins anew with all that are for others.  pyOpenSSL sets
+    # one only before the first connection.
     try:
         from OpenSSL._util import lib
 

@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from ugate.tenancy.identityfiles import Keypair
 
 LIFETIME: Final = 300
-"""Seconds after which a client has to shake hands as a new one does.  OpenSSL keeps 20480 sessions of one context at
-most."""
+"""Seconds after which a client has to shake hands as a new one does."""
+
+SESSIONS: Final = 20480
+"""How many OpenSSL keeps of one context: its SSL_SESSION_CACHE_MAX_SIZE_DEFAULT, which pyOpenSSL cannot
+change."""
 
 _MAX_SNI: Final = 253
 _ID: Final = 16

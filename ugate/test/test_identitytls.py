@@ -193,7 +193,7 @@ class ResumedTests(SynchronousTestCase):
         self.trust = FakeTrust(ROOT)
         self.clients: list[Client] = []
         self.contexts: dict[int, SSL.Context] = {}
-        self.tenant = FakeTenant(self.identity, self.trust)  # type: ignore[arg-type]
+        self.tenant = FakeTenant(self.identity, self.trust)
         self.below = self.listen()
 
     def source(self, name: str) -> Own:
@@ -208,9 +208,7 @@ class ResumedTests(SynchronousTestCase):
         """
         below = Below()
         self.streams = Recorders()
-        self.successResultOf(
-            MutualServerEndpoint(self.tenant.clock, below, **options).listen(self.streams)
-        )
+        self.successResultOf(MutualServerEndpoint(self.tenant.clock, below, **options).listen(self.streams))
         return below
 
     def shaken(self, version: int, session: Any = None) -> Client:

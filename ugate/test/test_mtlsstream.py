@@ -169,7 +169,8 @@ class LeavingTests(SynchronousTestCase):
             wire = self.client.wire
             directlyProvides(wire, IDetachable)
             wire.detach = self.detach
-        stream: TLSStream = self.streams.made[0].transport
+        made: Any = self.streams.made[0]
+        stream: TLSStream = made.transport
         return stream
 
     def detach(self) -> Detached:

@@ -176,7 +176,8 @@ class TLSSocketTests(SocketTestCase):
 
     def test_end(self) -> None:
         """
-        The end that TLS has is one; also behind data, and then the socket says that there is something to read.
+        The end that TLS has is one; also behind data, and then the socket says that there is something to
+        read.
         """
         for version in VERSIONS:
             _, far, ours = self.begin(version)
@@ -250,7 +251,7 @@ class TLSSocketTests(SocketTestCase):
         """
         What somebody else has left in OpenSSL's list of errors is not ours.
         """
-        _, far, ours = self.begin()
+        _, _, ours = self.begin()
         inside: Any = ours._lib
         inside.ERR_put_error(20, 0, 100, b"", 0)
         self.assertRaises(BlockingIOError, ours.recv, ROOM)
