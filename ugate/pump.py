@@ -189,6 +189,8 @@ class Pump(Poll):
             try:
                 data = side.recv(CHUNK, MSG_DONTWAIT)
             except BlockingIOError:
+                if side.flow.inTLS:
+                    self._await(side)
                 continue
             except OSError as error:
                 self._broken(side, error)
@@ -212,6 +214,14 @@ class Pump(Poll):
                 self._stall(side, data[taken:])
             elif side.burst > BULK:
                 self._lend(side)
+
+    def _await(self, side: Side) -> None:
+        """
+        Nothing was read: wait, if that is why, until TLS can send there what it has to.
+        """
+        if getattr(side.socket, "wantsRoom", False):
+            side.owes = True
+            self._arm(side, side.mask & ~_IN | _OUT)
 
     def _mayRead(self, side: Side, event: int) -> int:
         """
@@ -318,6 +328,8 @@ class Pump(Poll):
             self._broken(side, error)
             return
         side.owes = False
+        if not (side.eof or other.out):
+            self._arm(side, side.mask | _IN)
         if not other.eof:
             self._arm(other, other.mask | _IN)
         elif side.eof and not other.owes:

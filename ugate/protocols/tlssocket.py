@@ -85,7 +85,10 @@ class TLSSocket:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_ahead", "_connection", "_ffi", "_lib", "_socket", "_ssl", "_start", "fileno", "setsockopt")
+    __slots__ = (
+        "_ahead", "_connection", "_ffi", "_lib", "_socket", "_ssl", "_start", "fileno", "setsockopt",
+        "wantsRoom",
+    )  # fmt: skip
 
     def __init__(self, connected: socket, connection: Any, ahead: bytes = b"") -> None:
         """
@@ -101,6 +104,8 @@ class TLSSocket:
         self._connection = connection
         self._ffi, self._lib, self._ssl = ffi, lib, connection._ssl
         self._start: Any = None
+        self.wantsRoom = False
+        """Whether L{recv} can go on only when there is room to send: who changes its keys wants an answer."""
         self.fileno = connected.fileno
         self.setsockopt = connected.setsockopt
         # OpenSSL frees what it worked on, and so pyOpenSSL must not touch that any more.
@@ -223,6 +228,7 @@ class TLSSocket:
         """
         number: int = self._ffi.errno
         code = self._lib.SSL_get_error(self._ssl, result)
+        self.wantsRoom = code == _WANT_WRITE
         if code in (_WANT_READ, _WANT_WRITE):
             return BlockingIOError()
         if code == _ZERO_RETURN:

@@ -8,6 +8,7 @@ Tests for L{ugate.pump} with TLS on one side or both.
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 from OpenSSL import SSL
 
@@ -196,6 +197,43 @@ class TLSTests(PumpTestCase):
         self.until(lambda: stream.b.ended, "the other end")
         self.assertEqual(bytes(stream.b.got), b"last")
         self.over(stream, "done")
+
+    def test_wantsRoom(self) -> None:
+        """
+        TLS that has to send before it can read on is asked again when it can, and not over and over before.
+        """
+        stream = self.joinTLS()
+        ours = stream.joined.a
+        real = ours.socket
+        asked: list[bool] = []
+
+        class Answering:
+            """
+            Has to answer something first.
+            """
+
+            fileno = real.fileno
+            setsockopt = real.setsockopt
+            close = real.close
+            settle = real.settle
+            shutdown = real.shutdown
+            wantsRoom = False
+
+            def recv(self, size: int, flags: int) -> Any:
+                asked.append(True)
+                self.wantsRoom = len(asked) == 1
+                if self.wantsRoom:
+                    raise BlockingIOError
+                return real.recv(size, flags)
+
+        ours.socket = Answering()
+        ours.recv = ours.socket.recv
+        stream.a.give(b"question")
+        self.arrive(stream.b, b"question")
+        self.assertEqual(len(asked), 2)
+        stream.b.give(b"answer")
+        self.arrive(stream.a, b"answer")
+        stream.joined.close("enough", abort=True)
 
     def test_endBehindData(self) -> None:
         """
