@@ -328,7 +328,7 @@ class Pump(Poll):
             self._broken(side, error)
             return
         side.owes = False
-        if not (side.eof or other.out):
+        if not (side.eof or side.lent or other.out):
             self._arm(side, side.mask | _IN)
         if not other.eof:
             self._arm(other, other.mask | _IN)
