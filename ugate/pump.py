@@ -16,24 +16,18 @@ from __future__ import annotations
 import errno
 import select
 import struct
-from collections.abc import Callable
-from socket import MSG_DONTWAIT, SHUT_WR, SO_LINGER, SOL_SOCKET, socket
-from typing import TYPE_CHECKING, Final
+from socket import MSG_DONTWAIT, SHUT_WR, SO_LINGER, SOL_SOCKET
+from typing import Final
 
 from twisted.logger import Logger
 
-from ugate.interfaces import Detached
 from ugate.joined import Joined, Side
+from ugate.joining import Joining
 from ugate.lending import COPY_ONLY, LOST, Bulk, Lender
-from ugate.metered import Metered
-from ugate.metering import Meters
-from ugate.poll import Poll, SocketReactor
-from ugate.protocols.sockets import isClosed, sendAtOnce
+from ugate.poll import SocketReactor
+from ugate.protocols.sockets import isClosed
 from ugate.slots import UNLIMITED
 from ugate.splice import PIPE_SIZE
-
-if TYPE_CHECKING:
-    from ugate.protocols.tlssocket import Room
 
 CHUNK: Final = 65536
 """Bytes received at once."""
@@ -46,7 +40,7 @@ _OUT: Final = select.EPOLLOUT
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
-class Pump(Poll):
+class Pump(Joining):
     """
     All joined sockets of a process, and those that are not joined yet as guests.
 
@@ -63,10 +57,7 @@ class Pump(Poll):
             first needed.
         """
         super().__init__(reactor)
-        self._sides: dict[int, Side] = {}
         self._lent: dict[Bulk, Side] = {}
-        self._seconds = reactor.seconds
-        self._room: Room | None = None
         self._lender = Lender(reactor, threads, process, self._returned)
 
     def logPrefix(self) -> str:
@@ -87,91 +78,6 @@ class Pump(Poll):
             self._returned(direction)
         self._lender.close()
         super().stop()
-
-    def join(
-        self,
-        a: Detached,
-        b: Detached,
-        fromA: bytes,
-        fromB: bytes,
-        finished: Callable[[str], object],
-        meters: Meters | None = None,
-    ) -> Joined:
-        """
-        Move bytes between two sockets until both directions have ended.
-
-        @param fromA: what already came from C{a} for C{b}.
-        @param fromB: what already came from C{b} for C{a}.
-        @param finished: called once with why it ended.
-        @param meters: what limits it, if anything does.
-        """
-        one, two = Side(a), Side(b)
-        joined = Joined(self, one, two, finished)
-        tick = int(self._seconds() * 4)
-        for side, other, detached, early in (
-            (one, two, a, fromA + a.unread),
-            (two, one, b, fromB + b.unread),
-        ):
-            side.flow = joined
-            side.other = other
-            side.tick = tick
-            if detached.waiting is self:
-                side.mask = _IN
-            self._sides[side.fd] = side
-            if early:
-                side.count = len(early)
-                other.out += early
-        if joined.inTLS:
-            self._secure(joined)
-        if meters is not None:
-            self._limit(joined, meters)
-        try:
-            for side in (one, two):
-                sendAtOnce(side.socket)
-                # Nothing is read that would have to wait behind what came before.
-                self._arm(side, 0 if side.other.out else _IN)
-            for side in (one, two):
-                if (side.out or side.owes) and joined.ending is None:
-                    self._flush(side)
-        except OSError as error:
-            self.end(joined, f"relay: {error.strerror}", abort=True)
-        return joined
-
-    def _secure(self, joined: Joined) -> None:
-        """
-        It is TLS at least on one side, so the kernel cannot splice it.
-        """
-        for side in (joined.a, joined.b):
-            side.copyOnly = True
-            if not isinstance(side.socket, socket):
-                side.socket.use(self._room or self._makeRoom())
-                side.owes = side.socket.owes
-
-    def _makeRoom(self) -> Room:
-        from ugate.protocols.tlssocket import Room
-
-        self._room = Room()
-        return self._room
-
-    def _limit(self, joined: Joined, meters: Meters) -> None:
-        for side, meter in ((joined.a, meters.up), (joined.b, meters.down)):
-            if meter is not None:
-                Metered(side, meter, self._listen)
-                meter.take(side.count)
-        joined.buffers = meters.buffers
-        if meters.buffers is not None:
-            meters.buffers.hold(len(joined.a.out) + len(joined.b.out))
-
-    def _listen(self, side: Side, readable: bool) -> None:
-        """
-        Wait for one more thing, or one less; for who limits a side.
-        """
-        if side.fd not in self._sides:
-            return
-        try:
-            self._arm(side, side.mask | _IN if readable else side.mask & ~_IN)
-        except OSError as error:
-            self._broken(side, error)
 
     def _dispatch(self, events: list[tuple[int, int]]) -> None:
         """
@@ -251,21 +157,6 @@ class Pump(Poll):
                 side.flow.buffers.hold(len(rest))
             self._arm(side, side.mask & ~_IN)
             self._arm(side.other, side.other.mask | _OUT)
-
-    def _arm(self, side: Side, mask: int) -> None:
-        """
-        Wait for C{mask} there; with 0 for nothing, not even for errors, which
-        would be reported for ever.
-        """
-        if mask == side.mask:
-            return
-        if not side.mask:
-            self._epoll.register(side.fd, mask)
-        elif mask:
-            self._epoll.modify(side.fd, mask)
-        else:
-            self._epoll.unregister(side.fd)
-        side.mask = mask
 
     def _flush(self, side: Side) -> None:
         """
