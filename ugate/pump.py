@@ -95,7 +95,7 @@ class Pump(Joining):
             try:
                 data = side.recv(CHUNK, MSG_DONTWAIT)
             except BlockingIOError:
-                if side.flow.inTLS:
+                if side.copyOnly:
                     self._await(side)
                 continue
             except OSError as error:

@@ -155,6 +155,7 @@ class TLSSocket:
         """
         ssl, start, read = self._ssl, self._start, self._lib.SSL_read
         have, most = 0, min(max(size, RECORD), ROOM)
+        self.wantsRoom = False
         self._lib.ERR_clear_error()
         while have + RECORD <= most:
             count = read(ssl, start + have, RECORD)

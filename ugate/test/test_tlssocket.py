@@ -247,6 +247,18 @@ class TLSSocketTests(SocketTestCase):
             far.sendall(self.said(b"still here"))
             self.assertEqual(bytes(ours.recv(ROOM)), b"still here")
 
+    def test_wantsRoom(self) -> None:
+        """
+        Only what has to be sent is waited for with that, and only as long as it is so.
+        """
+        _, far, ours = self.begin()
+        self.assertRaises(BlockingIOError, ours.recv, ROOM)
+        self.assertFalse(ours.wantsRoom)
+        ours.wantsRoom = True
+        far.sendall(self.said(b"question"))
+        self.assertEqual(bytes(ours.recv(ROOM)), b"question")
+        self.assertFalse(ours.wantsRoom)
+
     def test_errorsOfOthers(self) -> None:
         """
         What somebody else has left in OpenSSL's list of errors is not ours.
