@@ -13,7 +13,7 @@ import shutil
 import socket
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +25,15 @@ FORWARD = "forward"
 
 NONE = "none"
 """Is not there: the load goes straight to the targets."""
+
+PLAIN = "plain"
+"""A front: a port for each target, for contestants that have others as well."""
+
+TLS = "tls"
+"""A front: a port for each target that ends TLS."""
+
+SNI = "sni"
+"""A front: a port for each target whose TLS passes through unopened, by the name that it asks for."""
 
 _LOWEST, _HIGHEST = 10240, 32767
 _TRIES = 200
@@ -44,6 +53,9 @@ class Hop:
 
     onward: Mapping[str, int] = field(default_factory=dict)
     """Where it sends streams: the next one's C{socks} port, or nothing, or a port for each target."""
+
+    front: str = ""
+    """L{PLAIN}, L{TLS} or L{SNI}; or nothing, for what the contestant speaks."""
 
     @property
     def shared(self) -> Path:
@@ -81,11 +93,13 @@ class Contestant(ABC):
     @cvar name: its name in tables and options.
     @cvar speaks: L{SOCKS5}, L{FORWARD} or L{NONE}.
     @cvar hops: how many instances can be chained.
+    @cvar fronts: what else it can be reached by: L{PLAIN}, L{TLS}, L{SNI}.
     """
 
     name: str
     speaks: str
     hops: int = 2
+    fronts: Collection[str] = ()
 
     @abstractmethod
     def missing(self) -> str:

@@ -12,13 +12,16 @@ works and counts in its slot of the shared counters until it is killed.  An alar
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import sys
 from dataclasses import asdict, dataclass
 
+from bench import secure
+from bench.contestants import SNI
 from bench.dial import DialFailed, Way, exactly
-from bench.loop import Loop, bulkFile, countForever, sendForever
+from bench.loop import CHUNK, Loop, bulkFile, countForever, sendForever
 from bench.meter import Meter
 
 MESSAGE = b"a message of sixty-four bytes that goes out and comes back again"
@@ -32,7 +35,7 @@ class Load:
     """
 
     kind: str
-    """C{bulk}, C{connect}, C{rtt} or C{hold}."""
+    """C{bulk}, C{connect}, C{rtt}, C{hold}, or C{tls-bulk}, C{tls-new}, C{tls-resumed}."""
 
     fd: int
     """The descriptor of the shared counters."""
@@ -57,6 +60,9 @@ class Load:
 
     streams: int = 1
     """Streams held open, for C{rtt} and C{hold}."""
+
+    front: str = ""
+    """What the streams go in by: see L{bench.contestants}."""
 
     def json(self) -> str:
         """
@@ -92,12 +98,62 @@ def bulk(load: Load, counts: memoryview) -> None:
     @param counts: the shared counters.
     """
     loop, file = Loop(), bulkFile()
+    hello = secure.greeting() if load.front == SNI else b""
     for _ in range(load.down):
-        countForever(loop, load.open("source"), counts, load.slot, _ended)
+        sock = load.open("source")
+        sock.sendall(hello)
+        countForever(loop, sock, counts, load.slot, _ended)
     for _ in range(load.up):
-        sendForever(loop, load.open("sink"), file, _ended)
+        sock = load.open("sink")
+        sock.sendall(hello)
+        sendForever(loop, sock, file, _ended)
     _ready()
     loop.run()
+
+
+def tlsBulk(load: Load, counts: memoryview) -> None:
+    """
+    One stream in TLS as fast as it goes.  What is sent is encrypted here; what comes is counted as it is
+    on the wire, and not decrypted: so the client costs next to nothing, and a record of 16 KiB counts 22
+    bytes more.
+
+    @param load: the work.
+    @param counts: the shared counters.
+    """
+    context = secure.believing()
+    if load.down:
+        stream = secure.opener(context, Way(load.ports["source"]))(None)
+        loop = Loop()
+        countForever(loop, secure.raw(stream), counts, load.slot, _ended)
+        _ready()
+        loop.run()
+    stream = secure.opener(context, Way(load.ports["sink"]))(None)
+    piece, send = os.urandom(CHUNK), stream.send
+    _ready()
+    while True:
+        send(piece)
+
+
+def shake(load: Load, counts: memoryview) -> None:
+    """
+    Open a stream in TLS, exchange one message, close, again and again.
+
+    @param load: the work; with C{resume}, each goes on with the session of the one before it.
+    @param counts: the shared counters.
+    """
+    opened, slot, size = secure.opener(secure.believing(), Way(load.ports["echo"])), load.slot, len(MESSAGE)
+    resuming, session = load.kind == "tls-resumed", None
+    _ready()
+    while True:
+        stream = opened(session)
+        stream.send(MESSAGE)
+        exactly(stream, size)
+        if resuming:
+            if session is not None and not stream.session_reused:
+                raise DialFailed("the server did not go on with the session")
+            session = stream.session
+        secure.leave(stream)
+        counts[slot] += 1
 
 
 def connect(load: Load, counts: memoryview) -> None:
@@ -168,7 +224,15 @@ def hold(load: Load, counts: memoryview) -> None:
     signal.pause()
 
 
-_KINDS = {"bulk": bulk, "connect": connect, "rtt": rtt, "hold": hold}
+_KINDS = {
+    "bulk": bulk,
+    "connect": connect,
+    "rtt": rtt,
+    "hold": hold,
+    "tls-bulk": tlsBulk,
+    "tls-new": shake,
+    "tls-resumed": shake,
+}
 
 
 def main(text: str) -> None:

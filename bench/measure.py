@@ -92,7 +92,18 @@ class _Loads:
         self._next += 1
         stand.meter.clear(slot)
         seconds = int(_READY + self._pace.warm + self._pace.seconds) + _GRACE
-        load = Load(kind, stand.meter.fd, slot, stand.socks, dict(stand.ports), seconds, up, down, streams)
+        load = Load(
+            kind,
+            stand.meter.fd,
+            slot,
+            stand.socks,
+            dict(stand.ports),
+            seconds,
+            up,
+            down,
+            streams,
+            stand.front,
+        )
         log = stand.directory / f"load-{kind}-{slot}.log"
         child = Child(pythonArguments("bench.load", load.json()), log, fds=[stand.meter.fd], spoken=True)
         counters = ((TARGET_SLOT,) if up else ()) + ((slot,) if down or not up else ())
@@ -185,10 +196,22 @@ def _gbit(rate: float) -> float:
 
 def _bulk(stand: Stand, pace: Pace) -> Reading:
     """One stream to the target, then one from it, each for half of the time."""
+    return _eachWay(stand, pace, "bulk")
+
+
+def _tlsBulk(stand: Stand, pace: Pace) -> Reading:
+    """The same in TLS."""
+    return _eachWay(stand, pace, "tls-bulk")
+
+
+def _eachWay(stand: Stand, pace: Pace, kind: str) -> Reading:
+    """
+    @param kind: the kind of L{Load}.
+    """
     values, busy = [], 0.0
     for up, down in ((1, 0), (0, 1)):
         with _loads(stand, pace) as loads:
-            slot = loads.add("bulk", up, down)
+            slot = loads.add(kind, up, down)
             rates, cpu = _rates(stand, loads, pace.warm, pace.seconds / 2)
             values.append(_gbit(rates[TARGET_SLOT if up else slot]))
             busy += cpu / 2
@@ -205,8 +228,25 @@ def _bulk8(stand: Stand, pace: Pace) -> Reading:
 
 def _connect(stand: Stand, pace: Pace) -> Reading:
     """Short streams, from a few processes with one at a time each."""
+    return _again(stand, pace, "connect")
+
+
+def _shake(stand: Stand, pace: Pace) -> Reading:
+    """Short streams in TLS, each with a whole handshake."""
+    return _again(stand, pace, "tls-new")
+
+
+def _resume(stand: Stand, pace: Pace) -> Reading:
+    """Short streams in TLS, each with the session of the one before it."""
+    return _again(stand, pace, "tls-resumed")
+
+
+def _again(stand: Stand, pace: Pace, kind: str) -> Reading:
+    """
+    @param kind: the kind of L{Load}.
+    """
     with _loads(stand, pace) as loads:
-        slots = [loads.add("connect") for _ in range(_CONNECT_PROCESSES)]
+        slots = [loads.add(kind) for _ in range(_CONNECT_PROCESSES)]
         rates, cpu = _rates(stand, loads, pace.warm, pace.seconds)
         return Reading((sum(rates[slot] for slot in slots),), {"cpu": cpu})
 
@@ -257,6 +297,9 @@ _WORKS: dict[str, Callable[[Stand, Pace], Reading]] = {
     "mixed": _mixed,
     "idle": _idle,
     "start": _start,
+    "tls-bulk": _tlsBulk,
+    "tls-new": _shake,
+    "tls-resumed": _resume,
 }
 
 FRESH: Sequence[str] = ("idle", "start")

@@ -14,8 +14,9 @@ import sys
 from pathlib import Path
 
 from bench.child import CHECKOUT
-from bench.contestants import SOCKS5, Command, Contestant, Hop, firstLine
+from bench.contestants import PLAIN, SNI, SOCKS5, TLS, Command, Contestant, Hop, firstLine
 from bench.dial import HOST
+from bench.secure import NAME, certificate
 
 _PLUGIN = CHECKOUT / "twisted" / "plugins" / "ugate_plugin.py"
 _VERSION = "import ugate; print(getattr(ugate, '__version__', 'unknown'))"
@@ -28,6 +29,7 @@ class Ugate(Contestant):
 
     name = "ugate"
     speaks = SOCKS5
+    fronts = (PLAIN, TLS, SNI)
 
     def __init__(self, listen: str = "socks") -> None:
         """
@@ -57,13 +59,37 @@ class Ugate(Contestant):
         @return: its command.
         """
         argv = [str(twistd()), "-n", "--pidfile=", "--logfile=-", "ugate"]
-        argv += ["--listen", f"main={self._listen}:tcp:{hop.socks}:interface={HOST}"]
+        listen = {
+            name: f"{self._front(hop, name)}tcp:{port}:interface={HOST}" for name, port in hop.listen.items()
+        }
+        if hop.front != TLS:
+            argv += [each for name, text in listen.items() for each in ("--listen", f"{name}={text}")]
         if hop.upstream:
             argv += ["--route", f"*=socks:{HOST}:{hop.upstream}"]
         # No peer logs its streams here either.
-        config = hop.shared / "ugate.yaml"
-        config.write_text("node: {flows: quiet}\n", encoding="utf-8")
+        text = "node: {flows: quiet}\n"
+        if hop.front == TLS:
+            made, key = certificate(hop.shared)
+            text += f"identity: {{cert: {made}, key: {key}}}\ntrust: {{roots: {made}}}\nlisten:\n"
+            for name, endpoint in listen.items():
+                text += f'  {name}: {{endpoint: "{endpoint}", to: "{HOST}:{hop.onward[name]}"}}\n'
+        config = hop.directory / "ugate.yaml"
+        config.write_text(text, encoding="utf-8")
         return Command([*argv, "--config", str(config)])
+
+    def _front(self, hop: Hop, name: str) -> str:
+        """
+        @return: what is in front of C{tcp:}.
+        """
+        if not hop.front:
+            return f"{self._listen}:"
+        port = hop.onward[name]
+        fronts = {
+            PLAIN: f"forward:to={HOST}\\:{port}:",
+            TLS: "mtls:anonymous=yes:",
+            SNI: f"sni:names={NAME}\\:{port}:port={port}:",
+        }
+        return fronts[hop.front]
 
 
 class StandIn(Contestant):

@@ -18,8 +18,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from bench.contestants import FORWARD, SOCKS5, Command, Contestant, Hop, firstLine, onPath
+from bench.contestants import FORWARD, PLAIN, SNI, SOCKS5, TLS, Command, Contestant, Hop, firstLine, onPath
 from bench.dial import HOST
+from bench.secure import NAME, certificate
 
 _STREAMS = 20000
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -188,6 +189,7 @@ class HAProxy(Contestant):
 
     name = "haproxy"
     speaks = FORWARD
+    fronts = (PLAIN, TLS, SNI)
 
     def __init__(self) -> None:
         self._program = onPath("haproxy")
@@ -220,10 +222,22 @@ class HAProxy(Contestant):
             "    timeout client 5m",
             "    timeout server 5m",
         ]
+        secure, inspect = "", list[str]()
+        if hop.front == TLS:
+            both = hop.directory / "both.pem"
+            both.write_text("".join(path.read_text() for path in certificate(hop.shared)))
+            secure = f" ssl crt {both}"
+        elif hop.front == SNI:
+            inspect = [
+                "    tcp-request inspect-delay 5s",
+                f"    tcp-request content accept if {{ req.ssl_sni -i {NAME} }}",
+                "    tcp-request content reject if WAIT_END",
+            ]
         for name, port in hop.listen.items():
             lines += [
                 f"listen {name}",
-                f"    bind {HOST}:{port}",
+                f"    bind {HOST}:{port}{secure}",
+                *inspect,
                 f"    server target {HOST}:{hop.onward[name]}",
             ]
         config = hop.directory / "haproxy.cfg"

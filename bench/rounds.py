@@ -59,6 +59,8 @@ def takesPart(contestant: Contestant, row: Row) -> bool:
     """
     if contestant.speaks == NONE and row.work in FRESH:
         return False
+    if row.front and row.front not in contestant.fronts:
+        return False
     return contestant.hops >= row.hops
 
 
@@ -83,7 +85,7 @@ class _Round:
     def __init__(self, directory: Path, meter: Meter) -> None:
         self._directory = directory
         self._meter = meter
-        self._up: dict[tuple[str, int], tuple[ExitStack, Stand]] = {}
+        self._up: dict[tuple[str, int, str], tuple[ExitStack, Stand]] = {}
 
     def read(self, contestant: Contestant, row: Row, pace: Pace) -> Reading:
         """
@@ -96,12 +98,12 @@ class _Round:
         @raise SampleFailed: if it came to nothing; what was up is then ended, as it may be broken.
         """
         if row.work in FRESH:
-            with self._standing(contestant, row.hops) as stand:
+            with self._standing(contestant, row) as stand:
                 return measure(row.work, stand, pace)
-        key = (contestant.name, row.hops)
+        key = (contestant.name, row.hops, row.front)
         if key not in self._up:
             stack = ExitStack()
-            self._up[key] = (stack, stack.enter_context(self._standing(contestant, row.hops)))
+            self._up[key] = (stack, stack.enter_context(self._standing(contestant, row)))
         try:
             return measure(row.work, self._up[key][1], pace)
         except SampleFailed:
@@ -109,10 +111,10 @@ class _Round:
             raise
 
     @contextmanager
-    def _standing(self, contestant: Contestant, hops: int) -> Iterator[Stand]:
+    def _standing(self, contestant: Contestant, row: Row) -> Iterator[Stand]:
         """Start a contestant in a directory of its own."""
         place = Path(tempfile.mkdtemp(prefix=f"{contestant.name}-", dir=self._directory))
-        with standing(contestant, hops, place, self._meter) as stand:
+        with standing(contestant, row.hops, place, self._meter, row.front) as stand:
             yield stand
 
     def end(self) -> None:

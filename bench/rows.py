@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bench.contestants import PLAIN, SNI, TLS
+
 SING_BOX = "sing-box"
 HAPROXY = "haproxy"
 
@@ -70,10 +72,16 @@ class Row:
     hops: int = 1
     """How many instances the streams go through."""
 
+    front: str = ""
+    """What the streams go in by, if it is not SOCKS5 or a port for each target: see L{bench.contestants}."""
+
 
 _GBIT = "Gbit/s"
 _AS_GOOD = (Goal(1.0),)
 _BULK = (Goal(1.0), Goal(2.0, HAPROXY))
+_TLS_BULK = (Goal(1.0, HAPROXY),)
+_SHAKES = (Goal(0.8, HAPROXY),)
+_THROUGH = (Goal(1.0, HAPROXY),)
 
 ROWS = (
     Row(
@@ -122,5 +130,34 @@ ROWS = (
     Row("bulk8-2", "bulk8", (Metric("bulk8-2", "two gateways: eight streams", _GBIT, digits=1),), hops=2),
     Row("connect-2", "connect", (Metric("connect-2", "two gateways: new connections", "1/s"),), hops=2),
     Row("rtt-2", "rtt", (Metric("rtt-2", "two gateways: round trips", "1/s"),), hops=2),
+    Row(
+        "tls-bulk",
+        "tls-bulk",
+        (
+            Metric("tls-up", "TLS ended here: one bulk stream, up", _GBIT, _TLS_BULK, digits=2),
+            Metric("tls-down", "TLS ended here: one bulk stream, down", _GBIT, _TLS_BULK, digits=2),
+        ),
+        front=TLS,
+    ),
+    Row("tls-new", "tls-new", (Metric("tls-new", "TLS: full handshakes", "1/s", _SHAKES),), front=TLS),
+    Row("tls-resumed", "tls-resumed", (Metric("tls-resumed", "TLS: resumed", "1/s", _SHAKES),), front=TLS),
+    Row(
+        "sni-bulk",
+        "bulk",
+        (
+            Metric("sni-up", "TLS passing through: one bulk stream, up", _GBIT, _THROUGH, digits=1),
+            Metric("sni-down", "TLS passing through: one bulk stream, down", _GBIT, _THROUGH, digits=1),
+        ),
+        front=SNI,
+    ),
+    Row(
+        "plain-bulk",
+        "bulk",
+        (
+            Metric("plain-up", "a plain forward: one bulk stream, up", _GBIT, digits=1),
+            Metric("plain-down", "a plain forward: one bulk stream, down", _GBIT, digits=1),
+        ),
+        front=PLAIN,
+    ),
 )
 """Every row, in the order of the table."""

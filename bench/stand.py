@@ -18,8 +18,9 @@ from pathlib import Path
 
 from bench.child import Child, SampleFailed, pythonArguments
 from bench.contestants import FORWARD, NONE, SOCKS5, Contestant, Hop, freePort
-from bench.dial import HOST, DialFailed, Way, exactly
+from bench.dial import HOST, DialFailed, Way
 from bench.meter import Meter
+from bench.secure import echoed
 
 _PATIENCE = 20.0
 _POLL = 0.002
@@ -57,6 +58,9 @@ class Stand:
     startSeconds: float
     """How long the first instance took from its start until it accepted."""
 
+    front: str
+    """What the streams go in by: see L{bench.contestants}."""
+
     @property
     def pids(self) -> list[int]:
         """The process ids of the instances."""
@@ -77,7 +81,9 @@ class Stand:
 
 
 @contextmanager
-def standing(contestant: Contestant, hops: int, directory: Path, meter: Meter) -> Iterator[Stand]:
+def standing(
+    contestant: Contestant, hops: int, directory: Path, meter: Meter, front: str = ""
+) -> Iterator[Stand]:
     """
     Start a contestant with fresh targets behind it, and end all of them afterwards.
 
@@ -85,6 +91,7 @@ def standing(contestant: Contestant, hops: int, directory: Path, meter: Meter) -
     @param hops: how many instances in a chain.
     @param directory: an empty directory for configs and logs.
     @param meter: the shared counters.
+    @param front: what the streams go in by.
     @return: a context manager for the L{Stand}.
     @raise SampleFailed: if a process does not start, or the way to a target does not work.
     """
@@ -98,14 +105,16 @@ def standing(contestant: Contestant, hops: int, directory: Path, meter: Meter) -
             ports |= json.loads(target.line(time.monotonic() + _PATIENCE))
         targets = tuple(children)
         way, seconds = {}, 0.0
-        if contestant.speaks == FORWARD:
+        if front or contestant.speaks == FORWARD:
             way = dict(ports)
         for number in range(hops if contestant.speaks != NONE else 0):
-            way, child, seconds = _instance(contestant, way, ports, directory / f"hop{number}", children)
+            way, child, seconds = _instance(
+                contestant, way, ports, directory / f"hop{number}", children, front
+            )
         instances = tuple(reversed(children[len(targets) :]))
         socks = way.get("socks", 0)
-        reached = ports if contestant.speaks in (SOCKS5, NONE) else way
-        stand = Stand(contestant, instances, targets, socks, reached, directory, meter, seconds)
+        reached = way if front or contestant.speaks == FORWARD else ports
+        stand = Stand(contestant, instances, targets, socks, reached, directory, meter, seconds, front)
         _probe(stand)
         yield stand
     finally:
@@ -119,6 +128,7 @@ def _instance(
     targets: Mapping[str, int],
     directory: Path,
     children: list[Child],
+    front: str,
 ) -> tuple[dict[str, int], Child, float]:
     """
     Start one instance, and wait until it accepts.
@@ -128,12 +138,13 @@ def _instance(
     @param targets: the targets' ports by name.
     @param directory: its directory, to be made.
     @param children: where the process is noted, so that it is killed in any case.
+    @param front: what the streams go in by.
     @return: its ports, its process, and the seconds it took.
     @raise SampleFailed: if it ends or does not accept in time.
     """
     directory.mkdir()
-    names = ["socks"] if contestant.speaks == SOCKS5 else list(targets)
-    hop = Hop(directory, {name: freePort() for name in names}, onward)
+    names = ["socks"] if contestant.speaks == SOCKS5 and not front else list(targets)
+    hop = Hop(directory, {name: freePort() for name in names}, onward, front)
     command = contestant.command(hop)
     try:
         child = Child(command.argv, directory / "output.log", env=command.env)
@@ -174,9 +185,7 @@ def _probe(stand: Stand) -> None:
     """
     socket.setdefaulttimeout(_TIMEOUT)
     try:
-        with Way(stand.ports["echo"], stand.socks).open() as sock:
-            sock.sendall(_PROBE)
-            back = exactly(sock, len(_PROBE))
+        back = echoed(stand.front, Way(stand.ports["echo"], stand.socks), _PROBE)
     except (OSError, DialFailed) as e:
         raise SampleFailed(f"no stream through {stand.contestant.name}: {e}{stand.blame()}") from e
     finally:

@@ -8,19 +8,23 @@ Tests for what the bench makes of its samples.
 
 from __future__ import annotations
 
+from pathlib import Path
 from xml.etree import ElementTree
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from bench import contestants
 from bench.chart import chart
-from bench.contestants import Direct
+from bench.contestants import SNI, TLS, Direct, Hop
 from bench.options import plan
-from bench.ours import StandIn
+from bench.ours import StandIn, Ugate
 from bench.peers import Envoy, HAProxy, Microsocks, SingBox
 from bench.record import Record, document, tables
 from bench.report import Ratio, Result, goals, medians, ratios, spaced
 from bench.rounds import Sample, rotated, takesPart
 from bench.rows import HAPROXY, ROWS, SING_BOX, Goal, Metric
+from bench.secure import NAME, greeting
+from ugate.protocols.clienthello import ClientHelloReader
 
 SPEED = Metric("speed", "a speed", "Gbit/s", (Goal(1.0), Goal(2.0, HAPROXY)), digits=1)
 SIZE = Metric("size", "a size", "KiB", (Goal(1.0),), lessIsBetter=True, digits=1)
@@ -222,6 +226,36 @@ class ChartTests(SynchronousTestCase):
         self.assertIn("<b> & co", self.words)
 
 
+class SecureTests(SynchronousTestCase):
+    """
+    What the rows in TLS are made of.
+    """
+
+    def test_greeting(self) -> None:
+        """A ClientHello, by which a gateway finds the name."""
+        hello = ClientHelloReader().feed(greeting())
+        assert hello is not None
+        self.assertEqual(hello.serverName, NAME)
+
+    def test_fronts(self) -> None:
+        """Contestants are configured for what stands in front, with targets behind it."""
+        place = Path(self.mktemp())
+        directory = place / "round" / "hop0"
+        directory.mkdir(parents=True)
+        (place / "cert.pem").write_text("a certificate\n")
+        (place / "key.pem").write_text("a key\n")
+        for front, ours, theirs in (
+            (TLS, "mtls:anonymous=yes:tcp:1", "ssl crt"),
+            (SNI, "sni:names=localhost", "req.ssl_sni"),
+            (contestants.PLAIN, "forward:to=127.0.0.1", "server target 127.0.0.1:2"),
+        ):
+            hop = Hop(directory, {"echo": 1}, {"echo": 2}, front)
+            command = Ugate().command(hop)
+            self.assertIn(ours, " ".join(command.argv) + (directory / "ugate.yaml").read_text())
+            HAProxy().command(hop)
+            self.assertIn(theirs, (directory / "haproxy.cfg").read_text())
+
+
 class PlanTests(SynchronousTestCase):
     """
     Who is measured, in what and when.
@@ -240,6 +274,8 @@ class PlanTests(SynchronousTestCase):
         self.assertTrue(takesPart(Direct(), rows["rtt"]))
         self.assertFalse(takesPart(Microsocks(), rows["rtt-2"]))
         self.assertTrue(takesPart(HAProxy(), rows["rtt-2"]))
+        self.assertEqual([takesPart(who, rows["tls-new"]) for who in (HAProxy(), Ugate())], [True, True])
+        self.assertEqual([takesPart(who, rows["tls-new"]) for who in (Direct(), SingBox())], [False, False])
         self.assertFalse(takesPart(StandIn("prog {port}"), rows["rtt-2"]))
         self.assertTrue(takesPart(StandIn("prog {port} {upstream}"), rows["rtt-2"]))
 

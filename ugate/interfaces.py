@@ -633,6 +633,19 @@ class IDetachable(Interface):
         """
 
 
+class IDetachableTLS(Interface):
+    """
+    A transport in TLS that can hand over its socket, and what ends TLS on it.  It is another interface than
+    L{IDetachable} since nobody may take what is on that socket for the bytes of the stream.
+    """
+
+    def detach() -> Detached:
+        """
+        As L{IDetachable.detach}; but the socket is a L{ugate.protocols.tlssocket.TLSSocket}, which is used as
+        one is and cannot be spliced.
+        """
+
+
 class IModule(IPlugin):
     """
     A kind of named components, found as a Twisted plugin: a package that puts one into its

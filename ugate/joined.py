@@ -10,7 +10,8 @@ moves the bytes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from socket import socket
+from typing import Any, Protocol
 
 from ugate.buffers import Buffers
 from ugate.interfaces import Detached
@@ -35,17 +36,18 @@ class Side:
     """
 
     __slots__ = (
-        "burst", "copyOnly", "count", "eof", "fd", "flow", "lent", "mask", "other", "out", "recv",
-        "send", "share", "socket", "tick",
+        "burst", "copyOnly", "count", "eof", "fd", "flow", "lent", "mask", "other", "out", "owes",
+        "recv", "send", "share", "socket", "tick",
     )  # fmt: skip
 
     flow: Joined
     other: Side
 
     def __init__(self, detached: Detached) -> None:
-        self.socket = detached.socket
+        self.socket: Any = detached.socket
+        """A socket, or TLS on one."""
         self.fd = detached.socket.fileno()
-        self.recv: Callable[[int, int], bytes] = detached.socket.recv
+        self.recv: Callable[[int, int], Any] = detached.socket.recv
         self.send = detached.socket.send
         self.out = detached.unsent
         """Bytes for this socket that the kernel did not take yet."""
@@ -61,6 +63,8 @@ class Side:
         self.lent: Bulk | None = None
         self.copyOnly = False
         """Set when the kernel cannot splice from here."""
+        self.owes = False
+        """Whether something else has to be sent than C{out}: what TLS has to say, an end for one."""
         self.share: Share | None = None
         """What it has in a meter, if there is one."""
 
@@ -72,7 +76,7 @@ class Joined:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_pump", "a", "b", "buffers", "ending", "finished")
+    __slots__ = ("_pump", "a", "b", "buffers", "ending", "finished", "inTLS")
 
     def __init__(self, pump: Ends, a: Side, b: Side, finished: Callable[[str], object]) -> None:
         self._pump = pump
@@ -80,6 +84,8 @@ class Joined:
         self.b = b
         self.finished = finished
         self.ending: tuple[str, bool] | None = None
+        self.inTLS = not (isinstance(a.socket, socket) and isinstance(b.socket, socket))
+        """Whether it is TLS on either side."""
         self.buffers: Buffers | None = None
         """Where the bytes are counted that it holds, if they are."""
 

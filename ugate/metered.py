@@ -46,7 +46,8 @@ class Metered:
         if not room:
             self._listen(side, False)
             raise BlockingIOError
-        data = self._recv(min(size, room), flags)
+        # TLS gives whole records, which may be more.
+        data: bytes = self._recv(min(size, room), flags)
         side.share.take(len(data))
         return data
 

@@ -16,19 +16,16 @@ from __future__ import annotations
 import errno
 import select
 import struct
-from collections.abc import Callable
 from socket import MSG_DONTWAIT, SHUT_WR, SO_LINGER, SOL_SOCKET
 from typing import Final
 
 from twisted.logger import Logger
 
-from ugate.interfaces import Detached
 from ugate.joined import Joined, Side
+from ugate.joining import Joining
 from ugate.lending import COPY_ONLY, LOST, Bulk, Lender
-from ugate.metered import Metered
-from ugate.metering import Meters
-from ugate.poll import Poll, SocketReactor
-from ugate.protocols.sockets import isClosed, sendAtOnce
+from ugate.poll import SocketReactor
+from ugate.protocols.sockets import isClosed
 from ugate.slots import UNLIMITED
 from ugate.splice import PIPE_SIZE
 
@@ -43,7 +40,7 @@ _OUT: Final = select.EPOLLOUT
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
-class Pump(Poll):
+class Pump(Joining):
     """
     All joined sockets of a process, and those that are not joined yet as guests.
 
@@ -60,9 +57,7 @@ class Pump(Poll):
             first needed.
         """
         super().__init__(reactor)
-        self._sides: dict[int, Side] = {}
         self._lent: dict[Bulk, Side] = {}
-        self._seconds = reactor.seconds
         self._lender = Lender(reactor, threads, process, self._returned)
 
     def logPrefix(self) -> str:
@@ -84,73 +79,6 @@ class Pump(Poll):
         self._lender.close()
         super().stop()
 
-    def join(
-        self,
-        a: Detached,
-        b: Detached,
-        fromA: bytes,
-        fromB: bytes,
-        finished: Callable[[str], object],
-        meters: Meters | None = None,
-    ) -> Joined:
-        """
-        Move bytes between two sockets until both directions have ended.
-
-        @param fromA: what already came from C{a} for C{b}.
-        @param fromB: what already came from C{b} for C{a}.
-        @param finished: called once with why it ended.
-        @param meters: what limits it, if anything does.
-        """
-        one, two = Side(a), Side(b)
-        joined = Joined(self, one, two, finished)
-        tick = int(self._seconds() * 4)
-        for side, other, detached, early in (
-            (one, two, a, fromA + a.unread),
-            (two, one, b, fromB + b.unread),
-        ):
-            side.flow = joined
-            side.other = other
-            side.tick = tick
-            if detached.waiting is self:
-                side.mask = _IN
-            self._sides[side.fd] = side
-            if early:
-                side.count = len(early)
-                other.out += early
-        if meters is not None:
-            self._limit(joined, meters)
-        try:
-            for side in (one, two):
-                sendAtOnce(side.socket)
-                # Nothing is read that would have to wait behind what came before.
-                self._arm(side, 0 if side.other.out else _IN)
-            for side in (one, two):
-                if side.out and joined.ending is None:
-                    self._flush(side)
-        except OSError as error:
-            self.end(joined, f"relay: {error.strerror}", abort=True)
-        return joined
-
-    def _limit(self, joined: Joined, meters: Meters) -> None:
-        for side, meter in ((joined.a, meters.up), (joined.b, meters.down)):
-            if meter is not None:
-                Metered(side, meter, self._listen)
-                meter.take(side.count)
-        joined.buffers = meters.buffers
-        if meters.buffers is not None:
-            meters.buffers.hold(len(joined.a.out) + len(joined.b.out))
-
-    def _listen(self, side: Side, readable: bool) -> None:
-        """
-        Wait for one more thing, or one less; for who limits a side.
-        """
-        if side.fd not in self._sides:
-            return
-        try:
-            self._arm(side, side.mask | _IN if readable else side.mask & ~_IN)
-        except OSError as error:
-            self._broken(side, error)
-
     def _dispatch(self, events: list[tuple[int, int]]) -> None:
         """
         Sockets are ready: move what they have.
@@ -167,6 +95,8 @@ class Pump(Poll):
             try:
                 data = side.recv(CHUNK, MSG_DONTWAIT)
             except BlockingIOError:
+                if side.copyOnly:
+                    self._await(side)
                 continue
             except OSError as error:
                 self._broken(side, error)
@@ -190,6 +120,14 @@ class Pump(Poll):
                 self._stall(side, data[taken:])
             elif side.burst > BULK:
                 self._lend(side)
+
+    def _await(self, side: Side) -> None:
+        """
+        Nothing was read: wait, if that is why, until TLS can send there what it has to.
+        """
+        if getattr(side.socket, "wantsRoom", False):
+            side.owes = True
+            self._arm(side, side.mask & ~_IN | _OUT)
 
     def _mayRead(self, side: Side, event: int) -> int:
         """
@@ -220,21 +158,6 @@ class Pump(Poll):
             self._arm(side, side.mask & ~_IN)
             self._arm(side.other, side.other.mask | _OUT)
 
-    def _arm(self, side: Side, mask: int) -> None:
-        """
-        Wait for C{mask} there; with 0 for nothing, not even for errors, which
-        would be reported for ever.
-        """
-        if mask == side.mask:
-            return
-        if not side.mask:
-            self._epoll.register(side.fd, mask)
-        elif mask:
-            self._epoll.modify(side.fd, mask)
-        else:
-            self._epoll.unregister(side.fd)
-        side.mask = mask
-
     def _flush(self, side: Side) -> None:
         """
         Send what is waiting for this socket, and read from the other one again
@@ -256,6 +179,8 @@ class Pump(Poll):
             self._arm(side, side.mask | _OUT)
             return
         self._arm(side, side.mask & ~_OUT)
+        if side.owes:
+            return self._settle(side)
         other = side.other
         if other.burst > BULK:
             self._lend(other)
@@ -268,14 +193,38 @@ class Pump(Poll):
             return self._broken(side, OSError(errno.ECONNRESET, "reset"))
         side.eof = True
         # All before that was sent on, for as long as something waits nothing is read.
+        other, joined = side.other, side.flow
+        if other.eof and not joined.inTLS:
+            return self._close(joined, "done", abort=False)
+        other.owes = True
+        self._settle(other)
+        if joined.ending is None:
+            self._arm(side, side.mask & ~_IN)
+
+    def _settle(self, side: Side) -> None:
+        """
+        Tell a socket that no more comes, or let TLS there say what it has to: that takes bytes, for which
+        there may be no room.
+        """
         other = side.other
-        if other.eof:
-            return self._close(side.flow, "done", abort=False)
-        self._arm(side, side.mask & ~_IN)
         try:
-            other.socket.shutdown(SHUT_WR)
+            if other.eof:
+                side.socket.shutdown(SHUT_WR)
+            else:
+                side.socket.settle()
+        except BlockingIOError:
+            self._arm(side, side.mask | _OUT)
+            return
         except OSError as error:
-            self._broken(other, error)
+            self._broken(side, error)
+            return
+        side.owes = False
+        if not (side.eof or side.lent or other.out):
+            self._arm(side, side.mask | _IN)
+        if not other.eof:
+            self._arm(other, other.mask | _IN)
+        elif side.eof and not other.owes:
+            self._close(side.flow, "done", abort=False)
 
     def _broken(self, side: Side, error: OSError) -> None:
         who = "client" if side is side.flow.a else "target"

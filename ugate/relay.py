@@ -16,9 +16,11 @@ from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.tcp import Connection
 
 from ugate.copying import Copying
 from ugate.deadlines import Deadlines
+from ugate.interfaces import IDetachable, IDetachableTLS
 from ugate.leg import Leg
 from ugate.metering import Meters
 from ugate.poll import asSocketReactor, canPoll
@@ -113,8 +115,8 @@ class Relay:
             for leg in copied:
                 self._outlive(leg)
 
-        detachA = detachable(a.transport) if a.gone is None and not a.eof else None
-        detachB = detachable(b.transport) if b.gone is None and not b.eof else None
+        detachA = _detachable(a)
+        detachB = _detachable(b) if detachA is not None else None
         if detachA is not None and detachB is not None and (pump := self.pump()) is not None:
             one, two = detachA.detach(), detachB.detach()
             stream = pump.join(one, two, a.takeEarly(), b.takeEarly(), end, meters)
@@ -181,6 +183,20 @@ class Relay:
                 stream.close("idle", abort=True)
         if self._streams:
             self._timer = self._reactor.callLater(self._idle / _CHECKS, self._sweep)
+
+
+def _detachable(leg: Leg) -> IDetachable | IDetachableTLS | None:
+    """
+    What gives the socket of a leg away, with TLS on it or without.
+    """
+    if leg.gone is not None or leg.eof:
+        return None
+    transport = leg.transport
+    bare = detachable(transport)
+    if bare is not None or isinstance(transport, Connection):
+        return bare
+    secure: IDetachableTLS | None = IDetachableTLS(transport, None)
+    return secure
 
 
 def _cut(leg: Leg) -> None:

@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ class Loads:
         @return: its counter.
         """
         self._slot += 1
-        load = Load(kind, self._meter.fd, self._slot, socks, self.ports, 600, **how)
+        load = replace(Load(kind, self._meter.fd, self._slot, socks, self.ports, 600), **how)  # type: ignore[arg-type]
         log = self._directory / f"load-{kind}-{self._slot}.log"
         child = Child(pythonArguments("bench.load", load.json()), log, fds=[self._meter.fd], spoken=True)
         self._children.append(child)

@@ -31,7 +31,7 @@ from twisted.python.components import registerAdapter
 from twisted.python.failure import Failure
 
 from ugate.errors import Cause, Phase, ProtocolError, Refused
-from ugate.interfaces import Detached, IDetachable, IHalfCloseableTransport, IPending, Step
+from ugate.interfaces import Detached, IDetachable, IDetachableTLS, IHalfCloseableTransport, IPending, Step
 from ugate.protocols.owner import Owner
 from ugate.protocols.passing import Passing
 from ugate.protocols.sockets import detachable, endWriting, writeNow
@@ -351,7 +351,7 @@ class _SocketBelow:
 
     __slots__ = ("_below", "_host")
 
-    def __init__(self, host: Negotiating, below: IDetachable) -> None:
+    def __init__(self, host: Negotiating, below: IDetachable | IDetachableTLS) -> None:
         self._host = host
         self._below = below
 
@@ -370,5 +370,20 @@ def _socketBelow(host: Negotiating) -> _SocketBelow | None:
     return None if below is None else _SocketBelow(host, below)
 
 
+@implementer(IDetachableTLS)
+class _TLSBelow(_SocketBelow):
+    """
+    That of a connection in TLS.
+    """
+
+
+def _tlsBelow(host: Negotiating) -> _TLSBelow | None:
+    if not isinstance(host, Negotiating) or host.inner is None:
+        return None
+    below = IDetachableTLS(host.transport, None)
+    return None if below is None else _TLSBelow(host, below)
+
+
 # Not by __conform__, which Twisted's wrappers take from the transport below them.
 registerAdapter(_socketBelow, Negotiating, IDetachable)
+registerAdapter(_tlsBelow, Negotiating, IDetachableTLS)

@@ -144,14 +144,14 @@ class TLSHandshake:
         try:
             connection.do_handshake()
         except WantReadError:
-            return Step(send=_out(connection))
+            return Step(send=out(connection))
         except Error as error:
-            raise ProtocolError(self._why(side, error), _out(connection)) from error
+            raise ProtocolError(self._why(side, error), out(connection)) from error
         try:
             principal = side.check.finish(connection)
         except Refused as refused:
             raise ProtocolError(str(refused)) from refused
-        return Step(send=_out(connection), done=True, info=self._known(side, principal))
+        return Step(send=out(connection), done=True, info=self._known(side, principal))
 
     def _why(self, side: Side, error: Exception) -> str:
         refused = side.check.refused
@@ -206,15 +206,18 @@ class TLSHandshake:
         return b""
 
 
-def _out(connection: Any) -> bytes:
+def out(connection: Any) -> bytes:
     """
     What OpenSSL wants sent.
     """
     from OpenSSL.SSL import WantReadError
 
     sent = []
-    while True:
-        try:
-            sent.append(connection.bio_read(_LOT))
-        except WantReadError:
-            return b"".join(sent)
+    data = None
+    try:
+        while data is None or len(data) == _LOT:
+            data = connection.bio_read(_LOT)
+            sent.append(data)
+    except WantReadError:
+        pass
+    return b"".join(sent)

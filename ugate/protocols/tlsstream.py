@@ -11,24 +11,32 @@ by one (RFC 8446, 6.1), and a client that has said all may still wait for its an
 
 from __future__ import annotations
 
-from typing import Any, Final
+from socket import socket
+from typing import Any, Final, cast
 
 from OpenSSL.SSL import Error, WantReadError, ZeroReturnError
 from zope.interface import implementer
 
 from twisted.internet.interfaces import (
     IAddress,
+    IConsumer,
     IHalfCloseableProtocol,
+    IHandshakeListener,
     IOpenSSLServerConnectionCreator,
     IProtocolFactory,
+    IPushProducer,
     IReactorTime,
 )
+from twisted.internet.protocol import Protocol
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
+from twisted.python.components import registerAdapter
 from twisted.python.failure import Failure
 
 from ugate.errors import Refused
-from ugate.interfaces import IPending
+from ugate.interfaces import Detached, IDetachable, IDetachableTLS, IHalfCloseableTransport, IPending
+from ugate.protocols.sockets import detachable
+from ugate.protocols.tlssocket import TLSSocket, canLeave
 
 _LOT: Final = 32768
 
@@ -51,6 +59,62 @@ class TLSStream(BufferingTLSTransport):
         super().makeConnection(transport)  # type: ignore[no-untyped-call]
         if self._handshakeDone and self._tlsConnection is not None:
             self._flushReceiveBIO()
+
+    @property
+    def canDetach(self) -> bool:
+        """
+        Whether there is nothing between what was written here and what is on its way.
+        """
+        connection = self._tlsConnection
+        return (
+            self._handshakeDone
+            and connection is not None
+            and not (self._aborted or self.disconnecting or self.ended or self._lostTLSConnection)
+            and self._producer is None
+            and not self._appSendBuffer
+            and canLeave(connection)
+        )
+
+    def leave(self, below: IDetachable) -> Detached:
+        """
+        Give the socket away, and OpenSSL with it.
+
+        @param below: the transport below us.
+        """
+        # What was written in this turn goes first.
+        self._aggregator.close()
+        detached = below.detach()
+        connection = self._tlsConnection
+        self._lostTLSConnection = True
+        self.connected = False
+        self.factory.unregisterProtocol(self)
+        nothing: Any = None
+        self.wrappedProtocol = self.transport = self._tlsConnection = nothing
+        if detached.unread:
+            connection.bio_write(detached.unread)
+        unread, isOver = [], False
+        try:
+            while True:
+                unread.append(connection.recv(_LOT))
+        except WantReadError:
+            pass
+        except Error:
+            isOver = True
+        secure = TLSSocket(detached.socket, connection, detached.unsent)
+        if isOver:
+            secure.over()
+        return Detached(cast(socket, secure), b"".join(unread), b"", detached.waiting)
+
+    def _checkHandshakeStatus(self) -> None:
+        if self._tlsConnection is not None:
+            super()._checkHandshakeStatus()  # type: ignore[no-untyped-call]
+
+    def abortConnection(self) -> None:
+        """
+        Cut it, if it is still ours.
+        """
+        if self._tlsConnection is not None:
+            super().abortConnection()  # type: ignore[no-untyped-call]
 
     def _flushReceiveBIO(self) -> None:
         connection = self._tlsConnection
@@ -117,7 +181,8 @@ class TLSStream(BufferingTLSTransport):
         self.loseConnection()
 
 
-@implementer(IPending)
+# The rest is what a negotiation, which is always below, has Twisted's TLS claim to provide.
+@implementer(IPending, IHalfCloseableTransport, IConsumer, IPushProducer)
 class ServedStream(TLSStream):
     """
     That of a server, above a negotiation whose handshake is over.
@@ -127,6 +192,23 @@ class ServedStream(TLSStream):
     """
 
     ready: Any = None
+    _handshakeDone = True
+
+    def makeConnection(self, transport: Any) -> None:
+        """
+        Begin, with what came behind the handshake.
+        """
+        # What Twisted's does besides is for handshakes, and costs more than the rest of a stream.
+        connection = self._tlsConnection = self.ready
+        self._appSendBuffer: list[bytes] = []
+        self.factory.registerProtocol(self)
+        Protocol.makeConnection(self, transport)
+        inner: Any = self.wrappedProtocol
+        inner.makeConnection(self)
+        if self._tlsConnection is connection:
+            if IHandshakeListener.providedBy(inner):
+                inner.handshakeCompleted()
+            self._flushReceiveBIO()
 
     def accept(self) -> None:
         """
@@ -135,11 +217,61 @@ class ServedStream(TLSStream):
         below: Any = self.transport
         below.accept()
 
+    def pauseProducing(self) -> None:
+        """
+        See L{IPushProducer}.
+        """
+        below: Any = self.transport
+        below.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """
+        See L{IPushProducer}.
+        """
+        below: Any = self.transport
+        below.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """
+        See L{IPushProducer}.
+        """
+        below: Any = self.transport
+        below.stopProducing()
+
     def refuse(self, reason: Refused) -> None:
         """
         See L{IPending}: TLS has no word for it, and a proper end would look like an answer.
         """
         self.abortConnection()
+
+
+@implementer(IDetachableTLS)
+class _SocketBelow:
+    """
+    A stream in TLS over a bare socket.
+    """
+
+    __slots__ = ("_below", "_stream")
+
+    def __init__(self, stream: TLSStream, below: IDetachable) -> None:
+        self._stream = stream
+        self._below = below
+
+    def detach(self) -> Detached:
+        """
+        See L{IDetachableTLS.detach}.
+        """
+        return self._stream.leave(self._below)
+
+
+def _socketBelow(stream: TLSStream) -> _SocketBelow | None:
+    if not (isinstance(stream, TLSStream) and stream.canDetach):
+        return None
+    below = detachable(stream.transport)
+    return None if below is None else _SocketBelow(stream, below)
+
+
+registerAdapter(_socketBelow, TLSStream, IDetachableTLS)
 
 
 @implementer(IOpenSSLServerConnectionCreator)

@@ -12,6 +12,7 @@ certificates; pyOpenSSL has no public way to say which error it is.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -48,6 +49,7 @@ was not told, dates, and what issuers and purposes have to say.
 """
 
 _UNKNOWN: Final = ("root", "itself")
+_ID: Final = 16
 
 
 def errorFor(refused: Refused, chain: Sequence[Certificate], now: float) -> int:
@@ -128,7 +130,8 @@ class PeerCheck:
     def finish(self, connection: Any) -> Principal | None:
         """
         The handshake is through, so the peer has the key of its certificate: who it is.
-        What was not checked in it, since OpenSSL had no cause to look, is checked now.
+        What was not checked in it, since OpenSSL had no cause to look, is checked now: that
+        of a session that goes on.
 
         @raise Refused: it is not believed.
         """
@@ -139,6 +142,7 @@ class PeerCheck:
             if chain or not self._optional:
                 self._decide(chain)
         if self.refused is not None:
+            _forget(connection)
             raise self.refused
         return self.principal
 
@@ -208,6 +212,22 @@ def _printable(refused: Refused) -> Refused:
     plain = Refused(refused.cause, refused.phase, hop, detail, step)
     plain.__cause__ = refused
     return plain
+
+
+def _forget(connection: Any) -> None:
+    """
+    Let no session go on that a server has: one of them is of a peer that is no longer believed, and with
+    another certificate, or to be told why, that has to begin anew.
+    """
+    # A session is for one such id, and OpenSSL begins anew with all that are for others.  pyOpenSSL sets
+    # one only before the first connection.
+    try:
+        from OpenSSL._util import lib
+
+        lib.SSL_CTX_set_session_id_context(connection.get_context()._context, os.urandom(_ID), _ID)
+    except (ImportError, AttributeError):
+        # Then it is refused until its time is over.
+        pass
 
 
 def _anybody(*arguments: object) -> bool:

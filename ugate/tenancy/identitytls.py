@@ -9,6 +9,7 @@ that certificate is believed is said by C{ITrust}, after the handshake.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
@@ -25,7 +26,15 @@ if TYPE_CHECKING:
 
     from ugate.tenancy.identityfiles import Keypair
 
+LIFETIME: Final = 300
+"""Seconds after which a client has to shake hands as a new one does."""
+
+SESSIONS: Final = 20480
+"""How many OpenSSL keeps of one context: its SSL_SESSION_CACHE_MAX_SIZE_DEFAULT, which pyOpenSSL cannot
+change."""
+
 _MAX_SNI: Final = 253
+_ID: Final = 16
 
 
 def contextOf(held: Keypair, alpn: Sequence[bytes], *, isServer: bool, ask: bool) -> SSL.Context:
@@ -40,14 +49,17 @@ def contextOf(held: Keypair, alpn: Sequence[bytes], *, isServer: bool, ask: bool
         certificate=X509.from_cryptography(held.certificate),
         extraCertChain=[X509.from_cryptography(each) for each in held.chain[1:]],
         raiseMinimumTo=TLSVersion.TLSv1_2,
+        # Tickets are for those only of whom nothing has to be known again.
+        enableSessionTickets=isServer and not ask,
     )
     context: SSL.Context = options.getContext()
     context.set_verify(SSL.VERIFY_PEER if ask else SSL.VERIFY_NONE, _anybody)
-    if ask:
-        # A resumed session has no chain that could be checked, and would outlive a revocation.
-        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-        context.set_options(SSL.OP_NO_TICKET)
+    context.set_options(SSL.OP_NO_RENEGOTIATION)
     if isServer:
+        # In the cache, unlike in a ticket, a session has the chain of its client, which is checked again.
+        context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
+        context.set_session_id(os.urandom(_ID))
+        context.set_timeout(LIFETIME)
         # Also with none: Twisted has put its own there.
         context.set_alpn_select_callback(_selecting(tuple(alpn)))
     elif alpn:

@@ -36,12 +36,13 @@ from ugate.protocols import (
     owner,
     proxyproto2,
     tlsserver,
+    tlssocket,
 )
 from ugate.protocols.httpreply import refusal
 from ugate.protocols.socks4 import Socks4
 from ugate.protocols.socks5 import Socks5
 from ugate.stream import StreamInfo
-from ugate.tenancy import limits, noderecords, nodes, registrations, usage
+from ugate.tenancy import identitytls, limits, noderecords, nodes, registrations, usage
 from ugate.tenancy.config.schema import TYPES, Node
 from ugate.tenancy.config.shapes import bare, bounds
 from ugate.tenancy.match import parseMatch
@@ -266,6 +267,7 @@ class NumbersTests(Pages):
             f"{node.idle:g} s",
             f"{node.drain:g} s",
             f"{chain.MAX_HOPS}",
+            f"{identitytls.SESSIONS}",
         ]
         self.assertEqual(wanted, [row[1] for row in table(page("security"), "limits")])
 
@@ -284,6 +286,10 @@ class NumbersTests(Pages):
             f"{pace._LONGEST} ms",
         ]
         self.assertEqual(wanted, [row[1] for row in table(page("performance"), "relay")])
+        self.assertEqual(
+            [kib(pump.CHUNK), kib(tlssocket.RECORD), f"{identitytls.LIFETIME} s"],
+            [row[1] for row in table(page("performance"), "tls")],
+        )
 
     def test_rates(self) -> None:
         """

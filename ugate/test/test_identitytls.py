@@ -16,14 +16,18 @@ from OpenSSL import SSL
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from ugate.endpoints.mtls import MutualServerEndpoint
 from ugate.tenancy.config.identityschema import Identity as Section
 from ugate.tenancy.config.identityschema import Trust as TrustSection
 from ugate.tenancy.identity import Identity
 from ugate.tenancy.identityfiles import Files
 from ugate.tenancy.identityown import Own
-from ugate.tenancy.identitytls import sniOf
+from ugate.tenancy.identitytls import LIFETIME, sniOf
 from ugate.tenancy.trust import Trust
+from ugate.test.dialfakes import Recorders
 from ugate.test.identityfakes import NOW, authority, certified
+from ugate.test.mtlsfakes import ALICE, OTHER, ROOT, Below, Client
+from ugate.test.tlsfakes import FakeTenant, FakeTrust
 
 
 def shake(client: SSL.Connection, server: SSL.Connection) -> None:
@@ -173,3 +177,134 @@ class HandshakeTests(SynchronousTestCase):
         self.assertEqual(b"xn--bcher-kva.example", sniOf("bücher.example"))
         for name in ("", "192.0.2.1", "2001:db8::1", "spiffe://td/ns/a/sa/b", "x" * 254, "ü" * 100):
             self.assertEqual(b"", sniOf(name))
+
+
+class ResumedTests(SynchronousTestCase):
+    """
+    Clients that go on with a session.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+        self.identity = Identity(self.source("one"), self.clock, now=lambda: NOW)
+        self.addCleanup(self.identity.stop)
+        self.trust = FakeTrust(ROOT)
+        self.clients: list[Client] = []
+        self.contexts: dict[int, SSL.Context] = {}
+        self.tenant = FakeTenant(self.identity, self.trust)
+        self.below = self.listen()
+
+    def source(self, name: str) -> Own:
+        """
+        Where an identity comes from.
+        """
+        return Own(str(self.folder / name), Section(), lambda: NOW)
+
+    def listen(self, **options: Any) -> Below:
+        """
+        One more listener of that identity.
+        """
+        below = Below()
+        self.streams = Recorders()
+        self.successResultOf(MutualServerEndpoint(self.tenant.clock, below, **options).listen(self.streams))
+        return below
+
+    def shaken(self, version: int, session: Any = None) -> Client:
+        """
+        A client that has said something.
+        """
+        context = self.contexts.get(version)
+        if context is None:
+            context = self.contexts[version] = ALICE.context()
+            context.set_options(version)
+        client = Client(self.below, context, session=session).pump()
+        # OpenSSL forgets the session of a connection that goes away without an end.
+        self.clients.append(client)
+        try:
+            client.send(b"hello")
+        except SSL.Error:
+            # It was cut off.
+            pass
+        return client
+
+    def goesOn(self, client: Client) -> bool:
+        """
+        Whether the session before was good enough.
+        """
+        from OpenSSL._util import lib
+
+        inside: Any = client.connection
+        return bool(lib.SSL_session_reused(inside._ssl))
+
+    def test_resumed(self) -> None:
+        """
+        A session goes on, again and again; the client's chain is checked each time, and it is who it was.
+        """
+        for version in (0, SSL.OP_NO_TLSv1_3):
+            client = self.shaken(version)
+            for _ in range(3):
+                self.trust.checked.clear()
+                client = self.shaken(version, client.connection.get_session())
+                self.assertTrue(self.goesOn(client))
+                ((count, _),) = self.trust.checked
+                self.assertGreater(count, 0)
+                self.assertEqual(self.streams.made[-1].got, b"hello")
+
+    def test_revoked(self) -> None:
+        """
+        Who is not believed any more does not get in with a session; and when it is again, begins anew.
+        """
+        for version in (0, SSL.OP_NO_TLSv1_3):
+            session = self.shaken(version).connection.get_session()
+            made = len(self.streams.made)
+            self.trust.issuer = OTHER
+            for _ in range(2):
+                self.shaken(version, session)
+                self.assertEqual(len(self.streams.made), made)
+            self.trust.issuer = ROOT
+            client = self.shaken(version, session)
+            self.assertFalse(self.goesOn(client))
+            self.assertEqual(len(self.streams.made), made + 1)
+
+    def test_told(self) -> None:
+        """
+        The second time, without a session that goes on, it is told why.
+        """
+        session = self.shaken(0).connection.get_session()
+        self.trust.issuer = OTHER
+        self.shaken(0, session)
+        self.assertIn("alert", self.shaken(0, session).error)
+
+    def test_changed(self) -> None:
+        """
+        With another identity there is no session of the one before.
+        """
+        session = self.shaken(0).connection.get_session()
+        self.identity.change(self.source("two"))
+        self.assertFalse(self.goesOn(self.shaken(0, session)))
+
+    def test_anonymous(self) -> None:
+        """
+        A session of a client without a certificate is no way into where one is demanded.
+        """
+        anonymous = self.listen(anonymous=True)
+        for version in (0, SSL.OP_NO_TLSv1_3):
+            context = SSL.Context(SSL.TLS_METHOD)
+            context.set_options(version)
+            first = Client(anonymous, context).pump().send(b"hello")
+            self.assertEqual(first.error, "")
+            second = Client(self.listen(), context, session=first.connection.get_session()).pump()
+            self.assertEqual(self.streams.made, [])
+            self.assertTrue(second.wire.disconnecting)
+
+    def test_lifetime(self) -> None:
+        """
+        Sessions are kept for a while only, and not in tickets, which have no chain.
+        """
+        nobody: Any = None
+        connection = self.identity.serverTLS().serverConnectionForTLS(nobody)
+        context = connection.get_context()
+        self.assertEqual(context.get_timeout(), LIFETIME)
+        self.assertEqual(context.get_session_cache_mode(), SSL.SESS_CACHE_SERVER)

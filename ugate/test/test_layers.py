@@ -52,6 +52,7 @@ LAYERS = (
         "relay",
         (
             "ugate.relay",
+            "ugate.joining",
             "ugate.pump",
             "ugate.poll",
             "ugate.accepting",

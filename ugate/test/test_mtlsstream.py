@@ -7,9 +7,10 @@ Tests for L{ugate.protocols.tlsstream}.
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
-from zope.interface import implementer
+from zope.interface import directlyProvides, implementer
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
@@ -20,7 +21,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.endpoints.mtls import MutualServerEndpoint
 from ugate.errors import Cause, Phase, Refused
-from ugate.interfaces import IPending
+from ugate.interfaces import Detached, IDetachable, IDetachableTLS, IPending
+from ugate.protocols import tlsstream
+from ugate.protocols.tlssocket import ROOM, Room, TLSSocket
+from ugate.protocols.tlsstream import TLSStream
 from ugate.test.dialfakes import Recorders
 from ugate.test.mtlsfakes import ALICE, ROOT, SERVER, Below, Client, Halves
 from ugate.test.tlsfakes import FakeTenant, FakeTrust
@@ -139,3 +143,122 @@ class EndedTests(SynchronousTestCase):
         self.assertFalse(self.client.wire.disconnecting)
         stream.transport.refuse(Refused(Cause.DENIED, Phase.POLICY, "x"))
         self.assertTrue(self.client.wire.disconnecting)
+
+
+class LeavingTests(SynchronousTestCase):
+    """
+    Streams that give their sockets away.
+    """
+
+    def setUp(self) -> None:
+        self.tenant = FakeTenant(SERVER, FakeTrust(ROOT))
+        self.far, self.near = socket.socketpair()
+        self.near.setblocking(False)
+        self.addCleanup(self.far.close)
+        self.addCleanup(self.near.close)
+
+    def begin(self, bare: bool = True) -> TLSStream:
+        """
+        A client that has asked something, over what can give its socket away.
+        """
+        below = Below()
+        self.streams = Halves()
+        self.successResultOf(MutualServerEndpoint(self.tenant.clock, below).listen(self.streams))
+        self.client = Client(below, ALICE.context()).pump().send(b"question")
+        if bare:
+            wire = self.client.wire
+            directlyProvides(wire, IDetachable)
+            wire.detach = self.detach
+        made: Any = self.streams.made[0]
+        stream: TLSStream = made.transport
+        return stream
+
+    def detach(self) -> Detached:
+        """
+        See L{IDetachable.detach}.
+        """
+        unsent = self.client.wire.value()
+        self.client.wire.clear()
+        return Detached(self.near, b"", unsent, "a poll")
+
+    def taken(self, stream: TLSStream) -> tuple[TLSSocket, Detached]:
+        """
+        What is left of it.
+        """
+        detached = IDetachableTLS(stream).detach()
+        ours: Any = detached.socket
+        ours.use(Room())
+        return ours, detached
+
+    def test_leave(self) -> None:
+        """
+        What was written, what was read and what is still to come is all there, in order.
+        """
+        stream = self.begin()
+        stream.write(b"answer, ")
+        ours, detached = self.taken(stream)
+        self.assertEqual((detached.unread, detached.unsent, detached.waiting), (b"", b"", "a poll"))
+        ours.send(b"and more")
+        self.client.connection.bio_write(self.far.recv(65536))
+        self.client.pump()
+        self.assertEqual(self.client.received, b"answer, and more")
+        self.client.connection.send(b"thanks")
+        self.far.sendall(self.client._out())
+        self.assertEqual(bytes(ours.recv(ROOM)), b"thanks")
+
+    def test_unread(self) -> None:
+        """
+        What OpenSSL holds that nobody has read goes along; an end behind it is told, too.
+        """
+        stream = self.begin()
+        self.client.connection.send(b"more")
+        connection: Any = stream._tlsConnection
+        connection.bio_write(self.client._out())
+        self.client.connection.shutdown()
+        connection.bio_write(self.client._out())
+        ours, detached = self.taken(stream)
+        self.assertEqual(detached.unread, b"more")
+        self.assertEqual(ours.recv(ROOM), b"")
+
+    def test_dead(self) -> None:
+        """
+        Afterwards the stream is nobody's, and what is still asked of it does nothing.
+        """
+        stream = self.begin()
+        factory: Any = stream.factory
+        self.assertEqual(len(factory.protocols), 1)
+        self.taken(stream)
+        self.assertEqual(len(factory.protocols), 0)
+        stream.loseConnection()
+        stream.abortConnection()
+        stream.readConnectionLost()
+        self.assertEqual(self.streams.made[0].lost, [])
+        self.assertIs(IDetachableTLS(stream, None), None)
+
+    def test_bare(self) -> None:
+        """
+        It is no bare socket, and nobody may take it for one.
+        """
+        stream = self.begin()
+        self.assertIs(IDetachable(stream, None), None)
+        self.assertIsNot(IDetachableTLS(stream, None), None)
+
+    def test_stays(self) -> None:
+        """
+        One that is on its way down, has a producer, is over what has no socket, or with a pyOpenSSL that is
+        otherwise inside, stays as it is.
+        """
+        self.assertIs(IDetachableTLS(self.begin(bare=False), None), None)
+        stream = self.begin()
+        stream.registerProducer(Producer(), True)
+        self.assertIs(IDetachableTLS(stream, None), None)
+        stream = self.begin()
+        stream.loseConnection()
+        self.assertIs(IDetachableTLS(stream, None), None)
+        stream = self.begin()
+        self.client.connection.shutdown()
+        self.client.pump()
+        self.assertIs(IDetachableTLS(stream, None), None)
+        stream = self.begin()
+        self.patch(tlsstream, "canLeave", lambda connection: False)
+        self.assertIs(IDetachableTLS(stream, None), None)

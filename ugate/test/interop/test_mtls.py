@@ -163,20 +163,6 @@ class ServerTests(MutualTestCase):
         self.assertIn("No ALPN negotiated", said)
         self.assertIn("Verify return code: 0 (ok)", said)
 
-    def test_resumed(self) -> None:
-        """
-        No session is resumed, so that no check is skipped.
-        """
-        self.listening(webServer(self).port)
-        cert = ["-cert", str(self.keep("client", self.alice()))]
-        session = str(self.directory / "session.pem")
-        for option in ("-tls1_2", "-tls1_3"):
-            self.client(*cert, option, "-sess_out", session, data=b"GET / HTTP/1.0\r\n\r\n")
-            if Path(session).exists():
-                said = self.client(*cert, option, "-sess_in", session)
-                self.assertIn("New, ", said)
-                self.assertNotIn("Reused, ", said)
-
     def test_socks(self) -> None:
         """
         A proxy inside; who has no certificate cannot even ask it, at any address.
