@@ -13,7 +13,7 @@ a refusal that says so.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from zope.interface import implementer
 
@@ -37,6 +37,9 @@ from ugate.protocols.tlsverify import PeerCheck
 
 if TYPE_CHECKING:
     from twisted.protocols.tls import TLSMemoryBIOProtocol
+
+_UNBELIEVED: Final = ("certificate", "unknown ca", "access denied")
+"""What alerts say of who gets them."""
 
 
 def clientOptions(serverName: str, hop: str) -> Any:
@@ -130,11 +133,11 @@ class _Handshake(Protocol):
         elif error is None or isinstance(error, ConnectionClosed):
             self.refuse(Cause.PEER_CLOSED, "in the middle of the handshake")
         else:
-            self.refuse(
-                Cause.GENERAL,
-                _said(error),
-                "check that it serves TLS, with a certificate for that name that this host trusts",
-            )
+            said = _said(error)
+            step = "check that it serves TLS, with a certificate for that name that this host trusts"
+            if "alert" in said and any(word in said for word in _UNBELIEVED):
+                step = "it does not believe us: let it trust our root, or see whom it lets in"
+            self.refuse(Cause.GENERAL, said, step)
 
 
 class _Handshakes(Factory):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from OpenSSL import SSL
+
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol
 from twisted.test.iosim import IOPump, connect, makeFakeClient, makeFakeServer
@@ -123,6 +125,26 @@ class MutualTests(SynchronousTestCase):
         self.assertIn("no root of ours", self.refused("mtls:gw.corp:443").detail)
         self.serve(ROOT.identity("gw.corp", ends=NOW - DAY))
         self.assertIn("expired", self.refused("mtls:gw.corp:443").detail)
+
+    def test_notBelieved(self) -> None:
+        """
+        A server that does not believe us says so, by TLS 1.2 before the stream is up: then it is not its
+        certificate that is to be looked at.
+        """
+        identity = ROOT.identity("gw.corp")
+        context = identity.context
+
+        def older(*arguments: Any) -> SSL.Context:
+            made = context(*arguments)
+            made.set_options(SSL.OP_NO_TLSv1_3)
+            return made
+
+        self.patch(identity, "context", older)
+        self.serve(identity)
+        self.server.trust = FakeTrust(OTHER)
+        error = self.refused("mtls:gw.corp:443")
+        self.assertIn("alert", error.detail)
+        self.assertIn("it does not believe us", error.nextStep)
 
     def test_deadline(self) -> None:
         """
