@@ -40,7 +40,7 @@ class TrustDomain:
         self.folder = folder
         self.name = name
         now = time.time()
-        self.dates = {"begins": now - DAY, "ends": now + DAY}
+        self.dates: dict[str, Any] = {"begins": now - DAY, "ends": now + DAY}
         self.root = root or authority(f"root of {name}", **self.dates)
         self.issuer = authority(f"issuer of {name}", self.root, 0, **self.dates)
         self.roots = folder / f"root-{id(self)}.pem"

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import CertificateRevocationListBuilder, RevokedCertificateBuilder
 
-from ugate.test.identityfakes import DAY, Holder, authority, certified
+from ugate.test.identityfakes import DAY, Holder, authority
 from ugate.test.interop.asking import curl
 from ugate.test.interop.domains import SERVER, TrustDomain
 from ugate.test.interop.processes import HOST, LOOPBACK, program
@@ -69,8 +69,15 @@ class RefusalTests(DomainTestCase):
         """
         What s_client says, with all of its own scruples put aside.
         """
-        cert = ["-cert", case.pem, "-cert_chain", case.pem, "-key", case.pem] if case.pem else []
-        command = [program("openssl"), "s_client", "-connect", f"{HOST}:{self.gateway.port}", *cert]
+        own = case.pem
+        cert: list[str | Path] = ["-cert", own, "-cert_chain", own, "-key", own] if own else []
+        command: list[str | Path] = [
+            program("openssl"),
+            "s_client",
+            "-connect",
+            f"{HOST}:{self.gateway.port}",
+            *cert,
+        ]
         more = case.options or ("-cipher", "ALL:@SECLEVEL=0")
         done = self.finish([*command, "-servername", NAME, "-ign_eof", *more], b"GET / HTTP/1.0\r\n\r\n")
         return (done.stdout + done.stderr).decode("utf-8", "replace")
@@ -115,7 +122,11 @@ class RefusalTests(DomainTestCase):
         self.refused(
             Case(other.pem("root", other.member("web")), UNKNOWN_CA, "which leads to none of our roots"),
             Case(elsewhere.pem("domain", elsewhere.member("web")), BAD, "of the trust domain else.example"),
-            Case(self.file("space", self.domain.member("web", "else")), BAD, "of the namespace 'else', wanted shop"),
+            Case(
+                self.file("space", self.domain.member("web", "else")),
+                BAD,
+                "of the namespace 'else', wanted shop",
+            ),
             Case(self.file("alone", alone), UNKNOWN_CA, f"its key {alone.keyid} is not pinned"),
             Case(None, REQUIRED, "it sent no certificate"),
         )
@@ -142,9 +153,21 @@ class RefusalTests(DomainTestCase):
             self.file("leaf", leaf).read_bytes() + b"".join(each.pem() for each in reversed(chain))
         )
         self.refused(
-            Case(self.file("over", member("web", begins=now - 2 * DAY, ends=now - DAY)), EXPIRED, "its certificate ended at"),
-            Case(self.file("early", member("web", begins=now + DAY, ends=now + 2 * DAY)), BAD, "is not good before"),
-            Case(self.file("server", member("web", purpose=SERVER)), UNSUPPORTED, "its certificate is not for clients"),
+            Case(
+                self.file("over", member("web", begins=now - 2 * DAY, ends=now - DAY)),
+                EXPIRED,
+                "its certificate ended at",
+            ),
+            Case(
+                self.file("early", member("web", begins=now + DAY, ends=now + 2 * DAY)),
+                BAD,
+                "is not good before",
+            ),
+            Case(
+                self.file("server", member("web", purpose=SERVER)),
+                UNSUPPORTED,
+                "its certificate is not for clients",
+            ),
             Case(self.file("weak", member("web", key=generate_private_key(65537, 1024))), BAD, "too weak"),
             Case(many, UNKNOWN_CA, "certificate chain too long"),
         )
@@ -175,7 +198,11 @@ class RefusalTests(DomainTestCase):
         now = datetime.now(timezone.utc)
         entry = RevokedCertificateBuilder(one.certificate.serial_number, now - timedelta(hours=1)).build()
         builder = CertificateRevocationListBuilder(
-            self.domain.issuer.certificate.subject, now - timedelta(days=1), now + timedelta(days=1), (), [entry]
+            self.domain.issuer.certificate.subject,
+            now - timedelta(days=1),
+            now + timedelta(days=1),
+            [],
+            [entry],
         )
         crl = builder.sign(self.domain.issuer.key, SHA256()).public_bytes(Encoding.PEM).decode()
         serial = f"{one.certificate.serial_number:x}\n"
@@ -198,6 +225,8 @@ class RefusalTests(DomainTestCase):
             Case(good, HANDSHAKE, "no shared cipher", ("-tls1_2", "-cipher", "AES128-SHA")),
             Case(good, HANDSHAKE, "no shared cipher", ("-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA256")),
             Case(good, HANDSHAKE, "no shared cipher", ("-tls1_3", "-ciphersuites", "TLS_AES_128_CCM_SHA256")),
-            Case(good, HANDSHAKE, "no suitable signature algorithm", ("-tls1_3", "-sigalgs", "RSA-PSS+SHA256")),
+            Case(
+                good, HANDSHAKE, "no suitable signature algorithm", ("-tls1_3", "-sigalgs", "RSA-PSS+SHA256")
+            ),
         )
         self.served()

@@ -12,8 +12,8 @@ import json
 from ugate.test.interop.processes import HOST, LOOPBACK, program
 from ugate.test.interop.test_mtlspeers import DomainTestCase
 
-CHECKS = ("-p", "-s", "-f", "-R", "-C", "-L")
-"""Protocols, ciphers, forward secrecy, renegotiation, compression, and CBC."""
+CHECKS = ("-p", "-s", "-R", "-C", "-L")
+"""Protocols, ciphers, renegotiation, compression, and CBC."""
 
 GOOD = ("OK", "INFO", "DEBUG")
 
@@ -37,7 +37,17 @@ class ScanTests(DomainTestCase):
         found = self.directory / "found.json"
         command = [program("testssl", "testssl.sh"), "--quiet", "--color", "0", "--warnings", "off"]
         done = self.finish(
-            [*command, *CHECKS, "--nodns", "none", "--jsonfile", found, "--ip", HOST, f"localhost:{gateway.port}"]
+            [
+                *command,
+                *CHECKS,
+                "--nodns",
+                "none",
+                "--jsonfile",
+                found,
+                "--ip",
+                HOST,
+                f"localhost:{gateway.port}",
+            ]
         )
         findings = json.loads(found.read_text())
         rated = {each["id"]: each["severity"] for each in findings}

@@ -61,7 +61,8 @@ def nginx(test: InteropTestCase, block: str, port: int) -> Peer:
         raise SkipTest("nginx has no streams here: install libnginx-mod-stream")
     config = test.write(
         f"nginx-{port}.conf",
-        f"{module}daemon off; pid {test.directory}/nginx-{port}.pid; error_log stderr info;\nevents {{}}\n{block}\n",
+        f"{module}daemon off; pid {test.directory}/nginx-{port}.pid; error_log stderr info;\n"
+        f"events {{}}\n{block}\n",
     )
     child = test.serve([program("nginx", "nginx-light"), "-p", test.directory, "-c", config], port)
     return Peer(port, child)
@@ -76,6 +77,14 @@ def _shown(what: str, own: Credentials) -> str:
     return f"{what}certificate {own.pem}; {what}certificate_key {own.pem}; "
 
 
+def _nginxGoes(own: Credentials, name: str, version: str) -> str:
+    return (
+        f"proxy_ssl_name {name}; proxy_ssl_server_name on; proxy_ssl_verify on; proxy_ssl_verify_depth 3; "
+        f"proxy_ssl_trusted_certificate {own.roots}; proxy_ssl_protocols {version}; "
+        f"{_shown('proxy_ssl_', own)}"
+    )
+
+
 def nginxStreamClient(test: InteropTestCase, own: Credentials, to: int, name: str, version: str) -> Peer:
     """
     nginx, which takes streams in the clear and brings them to a server in TLS.
@@ -84,12 +93,8 @@ def nginxStreamClient(test: InteropTestCase, own: Credentials, to: int, name: st
     @param version: C{TLSv1.2} or C{TLSv1.3}.
     """
     port = freePort()
-    block = (
-        f"stream {{ server {{ listen {HOST}:{port}; proxy_pass {HOST}:{to}; proxy_ssl on; "
-        f"proxy_ssl_name {name}; proxy_ssl_server_name on; proxy_ssl_verify on; proxy_ssl_verify_depth 3; "
-        f"proxy_ssl_trusted_certificate {own.roots}; proxy_ssl_protocols {version}; "
-        f"{_shown('proxy_ssl_', own)} }} }}"
-    )
+    tls = _nginxGoes(own, name, version)
+    block = f"stream {{ server {{ listen {HOST}:{port}; proxy_pass {HOST}:{to}; proxy_ssl on; {tls} }} }}"
     return nginx(test, block, port)
 
 
@@ -98,19 +103,15 @@ def nginxClient(test: InteropTestCase, own: Credentials, to: int, name: str, ver
     nginx, which takes HTTP in the clear and asks a server in TLS.
     """
     port = freePort()
-    block = (
-        f"http {{ {_places(test)} server {{ listen {HOST}:{port}; location / {{ proxy_pass https://{HOST}:{to}; "
-        f"proxy_ssl_name {name}; proxy_ssl_server_name on; proxy_ssl_verify on; proxy_ssl_verify_depth 3; "
-        f"proxy_ssl_trusted_certificate {own.roots}; proxy_ssl_protocols {version}; "
-        f"{_shown('proxy_ssl_', own)} }} }} }}"
-    )
+    place = f"location / {{ proxy_pass https://{HOST}:{to}; {_nginxGoes(own, name, version)} }}"
+    block = f"http {{ {_places(test)} server {{ listen {HOST}:{port}; {place} }} }}"
     return nginx(test, block, port)
 
 
 def _nginxWants(own: Credentials, version: str) -> str:
     return (
-        f"{_shown('ssl_', own)} ssl_client_certificate {own.roots}; ssl_verify_client on; ssl_verify_depth 3; "
-        f"ssl_protocols {version}; "
+        f"{_shown('ssl_', own)} ssl_client_certificate {own.roots}; ssl_verify_client on; "
+        f"ssl_verify_depth 3; ssl_protocols {version}; "
     )
 
 
@@ -119,9 +120,8 @@ def nginxStreamServer(test: InteropTestCase, own: Credentials, to: int, version:
     nginx, which ends TLS and leads streams on in the clear.
     """
     port = freePort()
-    block = (
-        f"stream {{ server {{ listen {HOST}:{port} ssl; proxy_pass {HOST}:{to}; {_nginxWants(own, version)} }} }}"
-    )
+    tls = _nginxWants(own, version)
+    block = f"stream {{ server {{ listen {HOST}:{port} ssl; proxy_pass {HOST}:{to}; {tls} }} }}"
     return nginx(test, block, port)
 
 
@@ -264,7 +264,9 @@ def haproxyServer(test: InteropTestCase, own: Credentials, to: int, version: str
     return Peer(port, child)
 
 
-def stunnel(test: InteropTestCase, own: Credentials, to: int, isClient: bool, name: str, version: str) -> Peer:
+def stunnel(
+    test: InteropTestCase, own: Credentials, to: int, isClient: bool, name: str, version: str
+) -> Peer:
     """
     stunnel on either side.
 
