@@ -30,7 +30,6 @@ from ugate.tenancy.keyids import keyidOf, namesOf
 from ugate.tenancy.statefolder import folderOf, makeFolder, stateFolder, writeWhole
 from ugate.test.identityfakes import NOW, authority, certified
 
-
 P256 = b"\x2a\x86\x48\xce\x3d\x03\x01\x07"
 """The name of that curve, in DER."""
 
