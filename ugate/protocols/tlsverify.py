@@ -39,6 +39,9 @@ EXPIRED: Final = 10
 REVOKED: Final = 23
 """C{certificate_revoked}."""
 
+PURPOSE: Final = 26
+"""C{unsupported_certificate}."""
+
 BAD: Final = 62
 """C{bad_certificate}."""
 
@@ -50,6 +53,7 @@ was not told, dates, and what issuers and purposes have to say.
 
 _UNKNOWN: Final = ("root", "itself")
 _ID: Final = 16
+_PURPOSES: Final = ("is not for clients", "is not for servers")
 
 
 def errorFor(refused: Refused, chain: Sequence[Certificate], now: float) -> int:
@@ -66,6 +70,8 @@ def errorFor(refused: Refused, chain: Sequence[Certificate], now: float) -> int:
             return EXPIRED
         if certificate.not_valid_before_utc.timestamp() > now:
             return NOT_YET
+    if any(words in said for words in _PURPOSES):
+        return PURPOSE
     # That nobody whom we know certifies it; else it is not good for this.
     return UNTRUSTED if any(word in said for word in _UNKNOWN) else BAD
 

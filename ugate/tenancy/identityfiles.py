@@ -152,9 +152,11 @@ def isCertifiedBy(key: Any, certificate: Certificate) -> bool:
     """
     Whether a certificate is of a private key.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
+
     try:
         return keyidOf(key.public_key()) == keyidOf(certificate.public_key())
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         return False
 
 

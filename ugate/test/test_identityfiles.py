@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from ssl import DER_cert_to_PEM_cert
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, generate_private_key
@@ -28,6 +29,9 @@ from ugate.tenancy.identityown import EARLY, LIFE, RENEWED, Own, certifiedNames,
 from ugate.tenancy.keyids import keyidOf, namesOf
 from ugate.tenancy.statefolder import folderOf, makeFolder, stateFolder, writeWhole
 from ugate.test.identityfakes import NOW, authority, certified
+
+P256 = b"\x2a\x86\x48\xce\x3d\x03\x01\x07"
+"""The name of that curve, in DER."""
 
 
 class FolderCase(SynchronousTestCase):
@@ -121,6 +125,18 @@ class FilesTests(FolderCase):
         """
         certified().write(self.folder, "key.pem", "x")
         certified().write(self.folder, "y", "cert.pem")
+        self.fails(self.load, "not of the key")
+
+    def test_unknownCurve(self) -> None:
+        """
+        Nor does a certificate of a key that cannot even be read.
+        """
+        peer = certified()
+        peer.write(self.folder, "key.pem", "x")
+        der = peer.certificate.public_bytes(Encoding.DER)
+        self.assertIn(P256, der)
+        text = DER_cert_to_PEM_cert(der.replace(P256, P256[:-1] + b"\x06"))
+        (self.folder / "cert.pem").write_text(text)
         self.fails(self.load, "not of the key")
 
     def test_broken(self) -> None:

@@ -119,6 +119,19 @@ class HandshakeTests(SynchronousTestCase):
         self.assertEqual(self.other.chain, tuple(self.chain(client)))
         self.assertIsNone(server.get_servername())
 
+    def test_ciphers(self) -> None:
+        """
+        Both sides take what is authenticated and has a key for each connection, and nothing else.
+        """
+        nobody: Any = None
+        client = self.one.clientTLS("").clientConnectionForTLS(nobody)
+        for connection in (client, self.other.serverTLS().serverConnectionForTLS(nobody)):
+            found = connection.get_cipher_list()
+            self.assertIn("ECDHE-ECDSA-AES128-GCM-SHA256", found)
+            for each in found:
+                self.assertTrue(each.startswith(("TLS_", "ECDHE-")), each)
+                self.assertTrue("GCM" in each or "CHACHA20" in each, each)
+
     def test_alpn(self) -> None:
         """
         The server's first that the client has; and none, without an end of the handshake, if it has none.

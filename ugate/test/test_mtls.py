@@ -428,8 +428,14 @@ class AlertTests(SynchronousTestCase):
         def number(detail: str, *chain: Any) -> int:
             return errorFor(Refused(Cause.AUTHENTICATION, Phase.TLS, "peer", detail), chain, NOW.timestamp())
 
-        said = ("it is revoked", "leads to no root", "it certifies itself", "another name")
-        self.assertEqual([number(text) for text in said], [23, 20, 20, 62])
+        said = (
+            "it is revoked",
+            "leads to no root",
+            "it certifies itself",
+            "it is not for clients",
+            "another name",
+        )
+        self.assertEqual([number(text) for text in said], [23, 20, 20, 26, 62])
         expired = ROOT.identity("x", ends=NOW - DAY).certificate
         self.assertEqual(number("no root", expired), 10)
         self.assertEqual(number("it is revoked", expired), 23)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import ssl
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import given, settings
@@ -61,12 +62,14 @@ def negotiation(listed: Listed = LISTED, auth: Auth = Auth.REQUIRED) -> Sni:
     return Sni(BASE, auth, listed)
 
 
-def mangled(seed: int, count: int) -> Any:
+def mangled(seed: int, count: int, whole: Sequence[bytes] = ()) -> Any:
     """
     ClientHellos with something wrong in them, or nearly.
+
+    @param whole: what they are made of.
     """
     source = random.Random(seed)
-    whole = [realHello("www.example", ["h2"]), realHello(None), hello(sni(b"db.corp"), alpn(b"h2"))]
+    whole = whole or [realHello("www.example", ["h2"]), realHello(None), hello(sni(b"db.corp"), alpn(b"h2"))]
     for _ in range(count):
         data = bytearray(source.choice(whole))
         for _ in range(source.randint(1, 8)):

