@@ -1,0 +1,558 @@
+# -*- test-case-name: ugate.test.test_h2link -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+A link of many streams in HTTP/2: C{CONNECT} both ways round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from zope.interface import implementer
+
+from twisted.internet import tcp
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ugate.errors import Cause, Phase, Refused
+from ugate.interfaces import ILink
+from ugate.protocols import h2requests
+from ugate.protocols.h2calm import H2Limits
+from ugate.protocols.h2channel import H2Channel
+from ugate.protocols.h2core import MAX_WINDOW, Fields, H2Core
+from ugate.protocols.h2frames import Code, ConnectionFault, codeName
+from ugate.protocols.httpreply import Unserved
+from ugate.protocols.mux import MuxStream
+from ugate.protocols.sockets import endWriting
+from ugate.stream import StreamInfo
+
+HOP: Final = "peer"
+"""What refusals name; whoever knows the hop says so instead."""
+
+RECEIVE: Final = 1 << 18
+"""Bytes that are received at once from a socket."""
+
+_IOV: Final = 256
+_BEAT: Final = b"ugate-up"
+_DRAIN: Final = b"ugate-go"
+_OK: Final[Fields] = [(b":status", b"200")]
+
+
+class _Opening:
+    """
+    A stream of ours that is not answered yet.
+    """
+
+    __slots__ = ("channel", "done", "fields", "info", "text")
+
+    def __init__(self, channel: H2Channel, info: StreamInfo, done: Deferred[Any]) -> None:
+        self.channel = channel
+        self.info = info
+        self.done = done
+        self.fields: Fields | None = None
+        self.text = b""
+
+    def received(self, data: bytes) -> None:
+        """
+        Why it is refused.
+        """
+        self.text = (self.text + data)[: h2requests.MAX_REASON]
+        if len(self.text) == h2requests.MAX_REASON:
+            self.channel.core.resetStream(self.channel, Code.CANCEL)
+        else:
+            self.channel.consumed(len(data))
+
+
+@implementer(ILink, IPushProducer)
+class H2Link(Protocol):
+    """
+    See L{ILink}.
+
+    @ivar ready: fires with the link when the settings of the peer came; fails with L{Refused}.
+    @since: ugate NEXT
+    """
+
+    log = Logger()
+    incoming: Callable[[MuxStream], object] | None = None
+    _isDraining = _isClosed = _isLeaving = _isHeard = False
+    _timer: IDelayedCall | None = None
+
+    def __init__(
+        self, clock: IReactorTime, info: StreamInfo, client: bool, limits: H2Limits | None = None
+    ) -> None:
+        """
+        @param clock: for the deadlines.
+        @param info: what is known of the connection.
+        @param client: whether we connected.
+        """
+        self.info = info
+        self.ready: Deferred[ILink] = Deferred(lambda _: self.abort("nobody waits for it any more"))
+        self._clock = clock
+        self._client = client
+        self._limits = limits = limits or H2Limits()
+        self._core = H2Core(client, self, clock.seconds, limits)
+        self._openings: dict[int, _Opening] = {}
+        self._pings: dict[bytes, Deferred[None]] = {}
+        self._asked = 0
+        self._waiting: list[Deferred[str]] = []
+        self._why = ""
+        self._theirs = self._ours = False
+
+    # Of the connection.
+
+    def connectionMade(self) -> None:
+        """
+        Begin.
+        """
+        transport: Any = self.transport
+        self._socket = transport if isinstance(transport, tcp.Connection) else None
+        if self._socket is not None:
+            self._socket.bufferSize = RECEIVE
+            self._socket.setTcpNoDelay(True)
+        transport.registerProducer(self, True)
+        self._after(self._limits.handshake, self._late)
+        self._core.start()
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Bytes of frames.
+        """
+        self._isHeard = True
+        if self._isLeaving:
+            return
+        try:
+            self._core.receive(data)
+        except ConnectionFault as fault:
+            self._broke(fault)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        It is gone.
+        """
+        self._gone(self._why or reason.getErrorMessage())
+
+    def pauseProducing(self) -> None:
+        """
+        The transport has enough for now.
+        """
+        self._core.blocked = True
+
+    def resumeProducing(self) -> None:
+        """
+        The transport takes more.
+        """
+        self._core.blocked = False
+        self._core.pump()
+
+    def stopProducing(self) -> None:
+        """
+        The transport takes no more; why, is said by C{connectionLost}.
+        """
+        self._core.blocked = True
+
+    def flush(self) -> None:
+        """
+        Send what is to go: to the kernel at once if nothing is ahead of it, without putting the pieces
+        together first.
+        """
+        core, transport = self._core, self._socket
+        pieces, core.out = core.out, []
+        if not pieces or self._isClosed:
+            return
+        if (
+            transport is not None
+            and transport.connected
+            and len(pieces) <= _IOV
+            and not (transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting)
+        ):
+            try:
+                sent = transport.socket.sendmsg(pieces)
+            except OSError:
+                # Full, or broken: the transport finds out which.
+                sent = 0
+            pieces = _rest(pieces, sent)
+        if pieces:
+            below: Any = self.transport
+            below.write(b"".join(pieces))
+
+    # Of the core.
+
+    def settled(self, isOurs: bool) -> None:
+        """
+        The settings of the peer came, or its word on ours.
+        """
+        if isOurs:
+            self._ours = True
+        else:
+            self._theirs = True
+            if not self.ready.called:
+                self.ready.callback(self)
+        if self._ours and self._theirs and self._timer is not None and not self._isLeaving:
+            self._after(self._limits.quiet, self._beat)
+
+    def requested(self, channel: H2Channel, fields: Fields) -> None:
+        """
+        The peer opens a stream.
+        """
+        try:
+            info = h2requests.asked(fields, self.info)
+        except Unserved as e:
+            self._core.respond(channel, *h2requests.answer(e.reply))
+            return
+        incoming = self.incoming
+        if incoming is None:
+            reason = Refused(Cause.OVERLOADED, Phase.NEGOTIATE, HOP, "nobody takes streams here")
+            self._core.respond(channel, *h2requests.refusing(reason))
+            return
+        stream = MuxStream(channel, info, True)
+        channel.attach(stream)
+        incoming(stream)
+
+    def accept(self, channel: H2Channel) -> None:
+        """
+        Tell the peer that a stream is up.
+        """
+        self._core.respond(channel, _OK)
+
+    def refuse(self, channel: H2Channel, reason: Refused) -> None:
+        """
+        Tell the peer why a stream is not.
+        """
+        self._core.respond(channel, *h2requests.refusing(reason))
+
+    def answered(self, channel: H2Channel, fields: Fields) -> None:
+        """
+        The peer has answered a stream of ours.
+        """
+        opening = self._openings.get(channel.id)
+        if opening is None:
+            return
+        if not 200 <= h2requests.status(fields) < 300:
+            opening.fields = fields
+            channel.received = opening.received
+            return
+        del self._openings[channel.id]
+        info = opening.info
+        claims = h2requests.claims(fields)
+        if claims:
+            info = info.but(hints={**info.hints, **claims})
+        stream = MuxStream(channel, info)
+        channel.attach(stream)
+        channel.up()
+        opening.done.callback(stream)
+
+    def lost(self, channel: H2Channel, code: int | None, text: str) -> None:
+        """
+        A stream is over.
+        """
+        opening = self._openings.pop(channel.id, None)
+        if opening is not None:
+            self._notOpened(opening, code)
+        elif channel.stream is not None:
+            channel.stream.closed(Failure(ConnectionDone() if code is None else ConnectionLost(text)))
+        self._closeIfDone()
+
+    def ponged(self, data: bytes) -> None:
+        """
+        A ping of ours was answered.
+        """
+        if data == _DRAIN and self._isDraining and self._core.draining is None:
+            self._drainFrom(self._core.lastTaken)
+        waiting = self._pings.pop(data, None)
+        if waiting is not None and not waiting.called:
+            waiting.callback(None)
+
+    def goingAway(self, last: int, code: int, text: str) -> None:
+        """
+        The peer looks at no later streams.
+        """
+        if code:
+            said = f"{codeName(code)}: {text}" if text else codeName(code)
+            self._why = f"the peer went away with {said}"
+            self.log.info("{peer}: {why}", peer=str(self.info), why=self._why)
+        for number in [each for each in self._openings if each > last]:
+            self._core.resetStream(self._openings[number].channel, Code.REFUSED_STREAM)
+        if self._client:
+            self._isDraining = True
+            self._closeIfDone()
+
+    # ILink
+
+    @property
+    def streams(self) -> int:
+        """
+        See L{ILink}.
+        """
+        return len(self._core.channels)
+
+    @property
+    def room(self) -> int:
+        """
+        See L{ILink}.
+        """
+        core = self._core
+        if not self._client or self._isDraining or self._isClosed or self._isLeaving or not self._theirs:
+            return 0
+        return max(0, min(core.maxStreams - len(core.channels), core.control.unopened))
+
+    def open(self, info: StreamInfo) -> Deferred[Any]:
+        """
+        See L{ILink}.
+        """
+        try:
+            if self.room <= 0:
+                raise self._noRoom()
+            channel = self._core.open(h2requests.request(info, HOP))
+        except Refused:
+            return fail(Failure())
+        done: Deferred[Any] = Deferred(lambda _: self._giveUp(channel))
+        opening = self._openings[channel.id] = _Opening(channel, info, done)
+        channel.stream = _Unanswered(self, opening)
+        return done
+
+    def ping(self) -> Deferred[None]:
+        """
+        See L{ILink}.
+        """
+        if self._isClosed or self._isLeaving:
+            return fail(Refused(Cause.PEER_CLOSED, Phase.REMOTE, HOP, self._why))
+        self._asked += 1
+        data = b"%8d" % (self._asked % 10**8)
+        waiting = self._pings[data] = Deferred(lambda _: None)
+        self._core.ping(data)
+        return waiting
+
+    def drain(self) -> None:
+        """
+        See L{ILink}.  A client that is about to ask for one more is not refused it: what it has asked for
+        before it heard of this is served.
+        """
+        if self._isDraining or self._isClosed:
+            return
+        self._isDraining = True
+        if self._client or self.transport is None:
+            self._drainFrom(0)
+            return
+        self._core.goAway(MAX_WINDOW, Code.NO_ERROR, "going away")
+        self._core.ping(_DRAIN)
+        self._after(self._limits.answer, self._drainLate)
+
+    def abort(self, reason: str) -> None:
+        """
+        See L{ILink}.
+        """
+        self._why = self._why or reason
+        transport: Any = self.transport
+        if transport is not None and not self._isClosed:
+            transport.abortConnection()
+        self._gone(self._why)
+
+    def whenClosed(self) -> Deferred[str]:
+        """
+        See L{ILink}.
+        """
+        waiting: Deferred[str] = Deferred()
+        if self._isClosed:
+            waiting.callback(self._why)
+        else:
+            self._waiting.append(waiting)
+        return waiting
+
+    # How it ends.
+
+    def _noRoom(self) -> Refused:
+        if self._isClosed or self._isDraining or self._isLeaving:
+            return Refused(Cause.PEER_CLOSED, Phase.REMOTE, HOP, self._why or "the link is going away")
+        if not self._client:
+            step = "let the other side open streams"
+            return Refused(Cause.UNSUPPORTED, Phase.REMOTE, HOP, "a server of HTTP/2 opens none", step)
+        return Refused(Cause.OVERLOADED, Phase.REMOTE, HOP, f"{self._core.maxStreams} streams are open on the link")
+
+    def _giveUp(self, channel: H2Channel) -> None:
+        self._openings.pop(channel.id, None)
+        channel.stream = None
+        self._core.resetStream(channel, Code.CANCEL)
+
+    def _notOpened(self, opening: _Opening, code: int | None) -> None:
+        target = opening.info.target
+        if opening.fields is not None:
+            refused = h2requests.refused(HOP, target, opening.fields, opening.text)
+        elif self._isClosed:
+            refused = Refused(Cause.PEER_CLOSED, Phase.REMOTE, HOP, f"{target}, {self._why}")
+        else:
+            refused = h2requests.reset(HOP, target, code or 0)
+        opening.done.errback(refused)
+
+    def _drainFrom(self, last: int) -> None:
+        self._core.draining = last
+        self._core.goAway(last, Code.NO_ERROR)
+        self._closeIfDone()
+
+    def _drainLate(self) -> None:
+        """
+        The peer may not have heard that we go away, and has had its time.
+        """
+        self._after(self._limits.quiet, self._beat)
+        if self._core.draining is None:
+            self._drainFrom(self._core.lastTaken)
+
+    def _closeIfDone(self) -> None:
+        isSaid = self._client or self._core.draining is not None
+        if self._isDraining and isSaid and not (self._core.channels or self._isLeaving or self._isClosed):
+            self._leave(self._why or "the last stream of a link that was going away has ended")
+
+    def _broke(self, fault: ConnectionFault) -> None:
+        """
+        The peer did what ends the connection: say so, here and there.
+        """
+        self.log.info(
+            "{peer} {broke} HTTP/2, {code}: {error}",
+            peer=str(self.info),
+            broke="floods us in" if fault.code == Code.ENHANCE_YOUR_CALM else "breaks",
+            code=codeName(fault.code),
+            error=str(fault),
+        )
+        self._why = f"the peer broke HTTP/2: {fault}"
+        self._core.goAway(self._core.lastTaken, fault.code, str(fault)[:100])
+        self._leave(self._why)
+
+    def _late(self) -> None:
+        """
+        The settings of the peer, or its word on ours, did not come in time.
+        """
+        if self._theirs:
+            self._broke(ConnectionFault(Code.SETTINGS_TIMEOUT, "our settings were not acknowledged in time"))
+        else:
+            self._broke(ConnectionFault(Code.SETTINGS_TIMEOUT, "no settings came in time"))
+
+    def _beat(self) -> None:
+        """
+        See whether the peer is there.
+        """
+        if self._isHeard:
+            self._isHeard = False
+            self._after(self._limits.quiet, self._beat)
+            return
+        self._core.ping(_BEAT)
+        self._after(self._limits.answer, self._unanswered)
+
+    def _unanswered(self) -> None:
+        if self._isHeard:
+            self._isHeard = False
+            self._after(self._limits.quiet, self._beat)
+        else:
+            self.log.info("{peer}: no answer to PING", peer=str(self.info))
+            self.abort(f"no answer to PING in {self._limits.answer:g} s")
+
+    def _after(self, seconds: float, call: Callable[[], object]) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = self._clock.callLater(seconds, call)
+
+    def _leave(self, why: str) -> None:
+        """
+        Close, when what was written is sent; the peer has not for ever.
+        """
+        self._why = why
+        self._isLeaving = True
+        transport: Any = self.transport
+        self._after(self._limits.goodbye, transport.abortConnection)
+        transport.unregisterProducer()
+        # With bytes unread, to close would be to reset, and the peer would not hear why.
+        endWriting(transport)
+        self._endStreams(why)
+
+    def _gone(self, why: str) -> None:
+        if self._isClosed:
+            return
+        self._isClosed = True
+        self._why = why
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        self._endStreams(why)
+        if not self.ready.called:
+            self.ready.errback(Refused(Cause.PEER_CLOSED, Phase.REMOTE, HOP, why))
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(why)
+
+    def _endStreams(self, why: str) -> None:
+        channels, self._core.channels = self._core.channels, {}
+        self._core.ready.clear()
+        for number, channel in channels.items():
+            channel.drop()
+            opening = self._openings.pop(number, None)
+            if opening is not None:
+                target = opening.info.target
+                opening.done.errback(Refused(Cause.PEER_CLOSED, Phase.REMOTE, HOP, f"{target}, {why}"))
+            elif channel.stream is not None:
+                channel.stream.closed(Failure(ConnectionLost(why)))
+        pings, self._pings = self._pings, {}
+        for ping in pings.values():
+            if not ping.called:
+                ping.errback(Refused(Cause.PEER_CLOSED, Phase.REMOTE, HOP, why))
+
+
+class _Unanswered:
+    """
+    In place of the stream of one that is not answered.
+    """
+
+    __slots__ = ("_link", "_opening")
+
+    def __init__(self, link: H2Link, opening: _Opening) -> None:
+        self._link = link
+        self._opening = opening
+
+    def ended(self) -> None:
+        """
+        All is said of why it is refused.
+        """
+        self._link._core.resetStream(self._opening.channel, Code.CANCEL)
+
+    def drained(self) -> None:
+        """
+        Nothing was written.
+        """
+
+    def closed(self, reason: Failure) -> None:
+        """
+        The opening is told.
+        """
+
+
+def _rest(pieces: list[bytes | memoryview], sent: int) -> list[bytes | memoryview]:
+    """
+    What is left of some pieces after so many bytes.
+    """
+    for number, piece in enumerate(pieces):
+        if sent < len(piece):
+            if sent:
+                return [memoryview(piece)[sent:], *pieces[number + 1 :]]
+            return pieces[number:]
+        sent -= len(piece)
+    return []
+
+
+def linkMaker(
+    clock: IReactorTime, client: bool, limits: H2Limits | None = None
+) -> Callable[[StreamInfo], tuple[H2Link, Deferred[ILink]]]:
+    """
+    Makes the protocols of connections, one each, with what fires when a link is up.
+
+    @since: ugate NEXT
+    """
+
+    def make(info: StreamInfo) -> tuple[H2Link, Deferred[ILink]]:
+        link = H2Link(clock, info, client, limits)
+        return link, link.ready
+
+    return make
