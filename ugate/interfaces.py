@@ -192,7 +192,7 @@ class IChannel(Interface):
     """
     One stream of a link, as the protocol of that link moves it.  What is above it is a
     C{ugate.protocols.mux.MuxStream}, which it tells of what comes: C{received(data)}, C{ended()},
-    C{drained()} and C{closed(reason)}.
+    C{drained()}, and last of all C{closed(reason)}; after L{reset} and L{refuse} nothing has to be told.
     """
 
     unsent = Attribute("L{int}: bytes that were written and wait for a window or for the link.")
@@ -238,6 +238,9 @@ class ILink(Interface):
         "Callable or L{None}: called with the C{MuxStream} of each stream that the peer opens, which is an "
         "L{IPending}; all are refused while it is L{None}."
     )
+    info = Attribute(
+        "L{ugate.stream.StreamInfo}: of the connection itself: by which address, and proven to be whom."
+    )
     streams = Attribute("L{int}: how many are up or being opened.")
     room = Attribute("L{int}: how many more the peer lets us open now; 0 once it is going away.")
 
@@ -251,7 +254,7 @@ class ILink(Interface):
 
     def ping() -> Deferred[None]:
         """
-        Fires when the peer has answered.
+        Fires when the peer has answered; fails when the link is gone before that.
         """
 
     def drain() -> None:
@@ -266,7 +269,7 @@ class ILink(Interface):
 
     def whenClosed() -> Deferred[Any]:
         """
-        A new Deferred that fires with why when the link is gone; it never fails.
+        A new Deferred that fires with why, a L{str}, when the link is gone; it never fails.
         """
 
 

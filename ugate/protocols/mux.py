@@ -1,0 +1,491 @@
+# -*- test-case-name: ugate.test.test_mux,ugate.test.test_muxends -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+One stream of a link as a transport, whatever protocol multiplexes it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol
+
+from zope.interface import implementer
+
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import (
+    IAddress,
+    IConsumer,
+    IHalfCloseableProtocol,
+    IProtocol,
+    IPushProducer,
+    ITransport,
+)
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ugate.errors import Cause, Phase, Refused
+from ugate.interfaces import IChannel, IHalfCloseableTransport, IPending
+from ugate.stream import StreamInfo
+
+FULL: Final = 65536
+"""Unsent bytes from which on a producer is paused."""
+
+LATE: Final = 65536
+"""Bytes that a peer may still send to who has closed; whoever sends more finds a reset."""
+
+
+class Keeper(Protocol):
+    """
+    Whoever counts streams, and has a clock for those that take their time.
+    """
+
+    def answered(self, stream: MuxStream) -> None:
+        """It was accepted or refused, or is gone before that."""
+
+    def closing(self, stream: MuxStream) -> None:
+        """It is closed here, and waits for its peer."""
+
+    def over(self, stream: MuxStream) -> None:
+        """Nothing of it is on the link any more."""
+
+
+@implementer(ITransport, IConsumer, IPushProducer, IHalfCloseableTransport, IPending)
+class MuxStream:
+    """
+    The transport of one stream of a link.  Its link calls C{received}, C{ended}, C{drained} and
+    C{closed}, at any time; its protocol, once it has one, is never called while it is being called.
+
+    @ivar info: what is known of it, which is what C{getPeer()} gives.
+    @ivar isPending: whether its peer still waits for an answer.
+    @ivar disconnecting: whether it is to close, or closed.
+    @ivar keeper: who is told how it fares, if anybody.
+    @cvar CAP: bytes kept that nobody has taken.  A link gives no larger window to a stream.
+    @since: ugate NEXT
+    """
+
+    _log = Logger()
+    CAP = 1 << 22
+
+    keeper: Keeper | None = None
+    disconnecting = False
+    _protocol: Any = None
+    _isHalf = False
+    """Whether the protocol knows of directions that end one by one."""
+    _isBusy = False
+    """Whether the protocol is being called."""
+    _isPaused = False
+    _held = 0
+    """How many bytes are kept."""
+    _late = 0
+    """How many came after we had closed."""
+    _isEnded = _isEndTold = False
+    """Of what the peer sends."""
+    _isFinishing = _isFinished = _isFinishTold = False
+    """Of what we send: whether it is to end, has ended, and the protocol knows."""
+    _producer: Any = None
+    _isStreaming = _isHeld = _isPulling = _hasWritten = False
+    _why: Failure | None = None
+    """Once it is gone."""
+    _isOver = False
+    """Whether the protocol knows that it is gone."""
+
+    def __init__(self, channel: IChannel, info: StreamInfo, isPending: bool = False) -> None:
+        """
+        @param channel: what moves its bytes.
+        @param info: what is known of it.
+        @param isPending: whether the peer has opened it, and waits for an answer.
+        """
+        self._channel: IChannel | None = channel
+        self.info = info
+        self.isPending = isPending
+        self._kept: deque[bytes] = deque()
+
+    def __repr__(self) -> str:
+        return f"<MuxStream {self.info}>"
+
+    # For the link.
+
+    def received(self, data: bytes) -> None:
+        """
+        More bytes came.
+        """
+        if self._channel is None or not data:
+            return
+        if self._isFinished and self.disconnecting:
+            self._drop(len(data))
+            return
+        if self._held + len(data) > self.CAP:
+            self._cut(Failure(ConnectionLost(f"over {self.CAP} bytes came that nobody had asked for")))
+            return
+        self._kept.append(data)
+        self._held += len(data)
+        self._turn()
+
+    def ended(self) -> None:
+        """
+        The peer has ended its direction.
+        """
+        self._isEnded = True
+        self._turn()
+
+    def drained(self) -> None:
+        """
+        All that was written is gone.
+        """
+        producer = self._producer
+        if producer is not None and self._isStreaming:
+            if self._isHeld:
+                self._isHeld = False
+                self._calling(producer.resumeProducing)
+        else:
+            self._pull()
+        self._turn()
+
+    def closed(self, reason: Failure) -> None:
+        """
+        It is gone from the link.
+
+        @param reason: L{ConnectionDone} if both directions ended as they should.
+        """
+        if self._channel is not None:
+            self._leave(reason)
+
+    # For whoever made or accepted it.
+
+    def begin(self, protocol: IProtocol) -> None:
+        """
+        Give it its protocol, and that all that has come.
+        """
+        self._isHalf = IHalfCloseableProtocol.providedBy(protocol)
+        self._isBusy = True
+        self._protocol = protocol
+        try:
+            protocol.makeConnection(self)
+        except Exception:
+            self._broken()
+        finally:
+            self._isBusy = False
+        self._turn()
+
+    # IPending
+
+    def accept(self) -> None:
+        """
+        See L{IPending.accept}.
+        """
+        channel = self._channel
+        if self.isPending and channel is not None:
+            self._answered()
+            channel.accept()
+            self._finish()
+
+    def refuse(self, reason: Refused) -> None:
+        """
+        See L{IPending.refuse}.
+        """
+        channel = self._channel
+        if self.isPending and channel is not None:
+            self._answered()
+            channel.refuse(reason)
+            self._leave(Failure(ConnectionAborted()))
+
+    def _answered(self) -> None:
+        if self.isPending:
+            self.isPending = False
+            if self.keeper is not None:
+                self.keeper.answered(self)
+
+    # ITransport
+
+    def write(self, data: bytes) -> None:
+        """
+        See L{ITransport}.
+
+        @raise RuntimeError: it was not accepted.
+        """
+        if self.isPending:
+            raise RuntimeError(f"{self}: accept() or refuse() comes before anything is written")
+        channel = self._channel
+        if channel is None or self._isFinished or not data:
+            return
+        self._hasWritten = True
+        channel.write(data)
+        if self._producer is not None:
+            self._hold()
+            self._pull()
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        """
+        See L{ITransport}.
+        """
+        self.write(b"".join(iovec))
+
+    def getPeer(self) -> IAddress:
+        """
+        What is known of it: a L{StreamInfo}.
+        """
+        return self.info
+
+    def getHost(self) -> IAddress:
+        """
+        The local address of the link.
+        """
+        return self.info.host
+
+    def loseConnection(self) -> None:
+        """
+        Close after what was written, and after what a producer still writes.
+        """
+        if self.isPending:
+            step = "see what listens there"
+            self.refuse(Refused(Cause.GENERAL, Phase.REMOTE, "peer", "closed without an answer", step))
+        elif self._channel is None:
+            self._forget()
+        else:
+            self.disconnecting = self._isFinishing = True
+            self._finish()
+        self._turn()
+
+    def abortConnection(self) -> None:
+        """
+        Close at once, both directions; what is unsent, and what nobody has taken, is dropped.
+        """
+        if self._channel is None:
+            self._forget()
+            self._turn()
+        else:
+            self._cut(Failure(ConnectionAborted()))
+
+    # IHalfCloseableTransport
+
+    def loseWriteConnection(self) -> None:
+        """
+        See L{IHalfCloseableTransport}.
+        """
+        self._isFinishing = True
+        self._finish()
+        self._turn()
+
+    def _finish(self) -> None:
+        """
+        End our direction, if it is time.
+        """
+        channel = self._channel
+        if not self._isFinishing or self._producer is not None or channel is None or self.isPending:
+            return
+        if not self._isFinished:
+            self._isFinished = True
+            channel.finish()
+        if self.disconnecting and self._channel is not None:
+            held = self._held
+            self._forget()
+            if held:
+                self._drop(held)
+            if self._channel is not None and self.keeper is not None:
+                self.keeper.closing(self)
+
+    def _drop(self, count: int) -> None:
+        """
+        So many bytes came for who has closed.
+        """
+        self._late += count
+        if self._late > LATE:
+            self._cut(Failure(ConnectionAborted()))
+        elif self._channel is not None:
+            self._channel.consumed(count)
+
+    # IConsumer
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """
+        See L{IConsumer}.
+        """
+        if self._producer is not None:
+            raise RuntimeError(f"{self}: {self._producer} is registered and has not ended")
+        if self._channel is None:
+            producer.stopProducing()
+            return
+        self._producer = producer
+        self._isStreaming = streaming
+        self._isHeld = False
+        self._hold()
+        self._pull()
+
+    def unregisterProducer(self) -> None:
+        """
+        See L{IConsumer}.
+        """
+        self._producer = None
+        self._finish()
+        self._turn()
+
+    def _hold(self) -> None:
+        """
+        Pause a push producer that is ahead of the link.
+        """
+        if (
+            self._isStreaming
+            and not self._isHeld
+            and self._channel is not None
+            and self._channel.unsent > FULL
+        ):
+            self._isHeld = True
+            self._producer.pauseProducing()
+
+    def _pull(self) -> None:
+        """
+        Have a pull producer write as long as that goes out at once.
+        """
+        if self._isPulling:
+            return
+        self._isPulling = True
+        try:
+            while (
+                self._producer is not None
+                and not self._isStreaming
+                and self._channel is not None
+                and not self._channel.unsent
+            ):
+                self._hasWritten = False
+                self._calling(self._producer.resumeProducing)
+                if not self._hasWritten:
+                    break
+        finally:
+            self._isPulling = False
+
+    def _calling(self, call: Callable[[], object]) -> None:
+        """
+        Call a producer; what goes wrong in it is no matter of the link.
+        """
+        try:
+            call()
+        except Exception:
+            self._broken()
+
+    # IPushProducer
+
+    def pauseProducing(self) -> None:
+        """
+        See L{IPushProducer}.
+        """
+        self._isPaused = True
+
+    def resumeProducing(self) -> None:
+        """
+        See L{IPushProducer}.
+        """
+        self._isPaused = False
+        self._turn()
+
+    def stopProducing(self) -> None:
+        """
+        See L{IPushProducer}.
+        """
+        self.loseConnection()
+
+    # The end.
+
+    def _cut(self, reason: Failure) -> None:
+        channel = self._channel
+        if channel is not None:
+            channel.reset()
+            self._leave(reason)
+
+    def _leave(self, reason: Failure) -> None:
+        """
+        The channel is no more.
+        """
+        self._channel = None
+        if self._why is not None:
+            return
+        self._why = reason
+        if reason.check(ConnectionDone) is None or self.disconnecting:
+            self._forget()
+        else:
+            self._isEnded = True
+        self.disconnecting = True
+        self._answered()
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            self._calling(producer.stopProducing)
+        if self.keeper is not None:
+            self.keeper.over(self)
+        self._turn()
+
+    def _forget(self) -> None:
+        """
+        Nobody wants what is kept.
+        """
+        self._kept.clear()
+        self._held = 0
+        self._isEndTold = True
+
+    def _broken(self) -> None:
+        failure = Failure()
+        self._log.failure("{stream}: its protocol failed", failure, stream=self)
+        self._forget()
+        self._cut(failure)
+
+    def _turn(self) -> None:
+        """
+        Tell the protocol all that there is to tell, one after another.
+        """
+        if self._isBusy or self._protocol is None:
+            return
+        self._isBusy = True
+        more = True
+        while more:
+            try:
+                more = self._tell(self._protocol)
+            except Exception:
+                self._broken()
+        self._isBusy = False
+
+    def _tell(self, protocol: Any) -> bool:
+        """
+        Tell it the next thing.
+
+        @return: whether there may be more.
+        """
+        if self._isOver:
+            return False
+        if self._kept and not self._isPaused:
+            data = self._kept.popleft()
+            self._held -= len(data)
+            protocol.dataReceived(data)
+            if self._channel is not None:
+                self._channel.consumed(len(data))
+            return True
+        if self._isEnded and not (self._isEndTold or self._kept or self._isPaused):
+            self._isEndTold = True
+            if self._isHalf:
+                protocol.readConnectionLost()
+            else:
+                self._loseBoth()
+            return True
+        if self._isFinished and not self._isFinishTold and self._isAllSent:
+            self._isFinishTold = True
+            if self._isHalf and not self.disconnecting:
+                protocol.writeConnectionLost()
+            return True
+        if self._why is None or self._kept or (self._isEnded and not self._isEndTold):
+            return False
+        self._isOver = True
+        protocol.connectionLost(self._why)
+        return False
+
+    @property
+    def _isAllSent(self) -> bool:
+        return self._channel is not None and not self._channel.unsent
+
+    def _loseBoth(self) -> None:
+        """
+        The peer has ended, and the protocol does not know of halves.
+        """
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            self._calling(producer.stopProducing)
+        self.loseConnection()
