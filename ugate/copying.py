@@ -10,10 +10,12 @@ multiplexed link, stdio, memory.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from zope.interface import implementer
 
+from twisted.internet import tcp
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.python.failure import Failure
@@ -21,8 +23,11 @@ from twisted.python.failure import Failure
 from ugate.buffers import Buffers
 from ugate.leg import Leg
 from ugate.metering import Meter, Meters
-from ugate.protocols.sockets import cut, endWriting
+from ugate.protocols.sockets import cut, endWriting, writeNow
 from ugate.shares import Share
+
+RECEIVE: Final = 1 << 18
+"""Bytes that are received at once from a socket, if nothing limits its stream."""
 
 STALLED: Final = 1 << 17
 """Bytes that a transport keeps which says that it is full, and one more piece."""
@@ -57,6 +62,10 @@ class Copying:
         self._finished: Callable[[str], object] | None = finished
         self._open = 2
         self._producers = _producers(a, b, meters)
+        if meters is None:
+            for leg in (a, b):
+                if isinstance(leg.transport, tcp.Connection):
+                    leg.transport.bufferSize = RECEIVE
         self.sent = self.received = 0
         self.active = clock.seconds()
 
@@ -92,7 +101,7 @@ class Copying:
             self._ended(leg)
 
     def _connect(self, leg: Leg, other: Leg) -> None:
-        write = _transport(other).write
+        write = _writer(_transport(other))
         outward = leg is self._legs[0]
         seconds = self._clock.seconds
 
@@ -282,6 +291,16 @@ def _discard(data: bytes) -> None:
     """
     What comes after the end has nobody to go to.
     """
+
+
+def _writer(transport: Any) -> Callable[[bytes], object]:
+    """
+    What writes there, as soon as it can be.
+    """
+    if not isinstance(transport, tcp.Connection) or transport.TLS:
+        write: Callable[[bytes], object] = transport.write
+        return write
+    return partial(writeNow, transport)
 
 
 def _transport(leg: Leg) -> Any:
