@@ -37,8 +37,8 @@ class H2Limits:
 
     connectionWindow: int = 1 << 24
     """
-    Bytes that may come on all streams together beyond the first of each; only three quarters are ever
-    promised, so that readers who are slow never hold up the others.
+    Bytes that may come on all streams together beyond the first of each.  Only half is ever promised to
+    streams, so that readers who are slow never hold up the others.
     """
 
     odd: int = 1000
@@ -56,11 +56,8 @@ class H2Limits:
     handshake: float = 10.0
     """Seconds for the preface, the settings of the peer, and its word on ours."""
 
-    quiet: float = 30.0
-    """Seconds after which a peer that says nothing is asked whether it is there."""
-
     answer: float = 10.0
-    """Seconds that it has to answer that."""
+    """Seconds that a client has to say that it has heard that we go away."""
 
     goodbye: float = 2.0
     """Seconds that it has to read why we close."""

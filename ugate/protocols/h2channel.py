@@ -231,6 +231,7 @@ class H2Channel:
         self.core.promised -= self.promised - self.core.limits.firstWindow
         self.promised = self.core.limits.firstWindow
         self.unread = self.unsent = 0
+        self.isUp, self.finished = False, True
         self._queue.clear()
 
     def reset(self) -> None:

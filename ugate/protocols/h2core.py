@@ -596,7 +596,7 @@ class H2Core(FrameReader):
         By how much more a stream may have on its way than it has now.
         """
         limits = self.limits
-        spare = (limits.connectionWindow >> 2) * 3 - self.promised
+        spare = (limits.connectionWindow >> 1) - self.promised
         extra = max(0, min(limits.streamWindow - now, spare >> 1))
         self.promised += extra
         return extra

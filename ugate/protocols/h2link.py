@@ -40,7 +40,6 @@ RECEIVE: Final = 1 << 18
 """Bytes that are received at once from a socket."""
 
 _IOV: Final = 256
-_BEAT: Final = b"ugate-up"
 _DRAIN: Final = b"ugate-go"
 _OK: Final[Fields] = [(b":status", b"200")]
 
@@ -81,7 +80,7 @@ class H2Link(Protocol):
 
     log = Logger()
     incoming: Callable[[MuxStream], object] | None = None
-    _isDraining = _isClosed = _isLeaving = _isHeard = False
+    _isDraining = _isClosed = _isLeaving = False
     _timer: IDelayedCall | None = None
 
     def __init__(
@@ -124,7 +123,6 @@ class H2Link(Protocol):
         """
         Bytes of frames.
         """
-        self._isHeard = True
         if self._isLeaving:
             return
         try:
@@ -194,8 +192,8 @@ class H2Link(Protocol):
             self._theirs = True
             if not self.ready.called:
                 self.ready.callback(self)
-        if self._ours and self._theirs and self._timer is not None and not self._isLeaving:
-            self._after(self._limits.quiet, self._beat)
+        if self._ours and self._theirs and not self._isLeaving:
+            self._rest()
 
     def requested(self, channel: H2Channel, fields: Fields) -> None:
         """
@@ -399,7 +397,6 @@ class H2Link(Protocol):
         """
         The peer may not have heard that we go away, and has had its time.
         """
-        self._after(self._limits.quiet, self._beat)
         if self._core.draining is None:
             self._drainFrom(self._core.lastTaken)
 
@@ -432,29 +429,17 @@ class H2Link(Protocol):
         else:
             self._broke(ConnectionFault(Code.SETTINGS_TIMEOUT, "no settings came in time"))
 
-    def _beat(self) -> None:
-        """
-        See whether the peer is there.
-        """
-        if self._isHeard:
-            self._isHeard = False
-            self._after(self._limits.quiet, self._beat)
-            return
-        self._core.ping(_BEAT)
-        self._after(self._limits.answer, self._unanswered)
-
-    def _unanswered(self) -> None:
-        if self._isHeard:
-            self._isHeard = False
-            self._after(self._limits.quiet, self._beat)
-        else:
-            self.log.info("{peer}: no answer to PING", peer=str(self.info))
-            self.abort(f"no answer to PING in {self._limits.answer:g} s")
-
     def _after(self, seconds: float, call: Callable[[], object]) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        self._rest()
         self._timer = self._clock.callLater(seconds, call)
+
+    def _rest(self) -> None:
+        """
+        Nothing is waited for.
+        """
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
 
     def _leave(self, why: str) -> None:
         """
@@ -474,9 +459,7 @@ class H2Link(Protocol):
             return
         self._isClosed = True
         self._why = why
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
+        self._rest()
         self._endStreams(why)
         if not self.ready.called:
             self.ready.errback(Refused(Cause.PEER_CLOSED, Phase.REMOTE, HOP, why))
