@@ -593,11 +593,12 @@ class H2Core(FrameReader):
 
     def promise(self, now: int) -> int:
         """
-        By how much more a stream may have on its way than it has now.
+        By how much more a stream may have on its way than it has now: at most twice, so that those which
+        begin together grow together.
         """
         limits = self.limits
         spare = (limits.connectionWindow >> 1) - self.promised
-        extra = max(0, min(limits.streamWindow - now, spare >> 1))
+        extra = max(0, min(now, limits.streamWindow - now, spare >> 1))
         self.promised += extra
         return extra
 
