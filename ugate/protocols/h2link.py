@@ -80,7 +80,7 @@ class H2Link(Protocol):
 
     log = Logger()
     incoming: Callable[[MuxStream], object] | None = None
-    _isDraining = _isClosed = _isLeaving = False
+    isDraining = _isClosed = _isLeaving = False
     _timer: IDelayedCall | None = None
 
     def __init__(
@@ -261,7 +261,7 @@ class H2Link(Protocol):
         """
         A ping of ours was answered.
         """
-        if data == _DRAIN and self._isDraining and self._core.draining is None:
+        if data == _DRAIN and self.isDraining and self._core.draining is None:
             self._drainFrom(self._core.lastTaken)
         waiting = self._pings.pop(data, None)
         if waiting is not None and not waiting.called:
@@ -278,7 +278,7 @@ class H2Link(Protocol):
         for number in [each for each in self._openings if each > last]:
             self._core.resetStream(self._openings[number].channel, Code.REFUSED_STREAM)
         if self._client:
-            self._isDraining = True
+            self.isDraining = True
             self._closeIfDone()
 
     # ILink
@@ -296,7 +296,7 @@ class H2Link(Protocol):
         See L{ILink}.
         """
         core = self._core
-        if not self._client or self._isDraining or self._isClosed or self._isLeaving or not self._theirs:
+        if not self._client or self.isDraining or self._isClosed or self._isLeaving or not self._theirs:
             return 0
         return max(0, min(core.maxStreams - len(core.channels), core.control.unopened))
 
@@ -332,9 +332,9 @@ class H2Link(Protocol):
         See L{ILink}.  A client that is about to ask for one more is not refused it: what it has asked for
         before it heard of this is served.
         """
-        if self._isDraining or self._isClosed:
+        if self.isDraining or self._isClosed:
             return
-        self._isDraining = True
+        self.isDraining = True
         if self._client or self.transport is None:
             self._drainFrom(0)
             return
@@ -366,7 +366,7 @@ class H2Link(Protocol):
     # How it ends.
 
     def _noRoom(self) -> Refused:
-        if self._isClosed or self._isDraining or self._isLeaving:
+        if self._isClosed or self.isDraining or self._isLeaving:
             return Refused(Cause.PEER_CLOSED, Phase.REMOTE, HOP, self._why or "the link is going away")
         if not self._client:
             step = "let the other side open streams"
@@ -402,7 +402,7 @@ class H2Link(Protocol):
 
     def _closeIfDone(self) -> None:
         isSaid = self._client or self._core.draining is not None
-        if self._isDraining and isSaid and not (self._core.channels or self._isLeaving or self._isClosed):
+        if self.isDraining and isSaid and not (self._core.channels or self._isLeaving or self._isClosed):
             self._leave(self._why or "the last stream of a link that was going away has ended")
 
     def _broke(self, fault: ConnectionFault) -> None:
