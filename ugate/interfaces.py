@@ -242,6 +242,7 @@ class ILink(Interface):
         "L{ugate.stream.StreamInfo}: of the connection itself: by which address, and proven to be whom."
     )
     streams = Attribute("L{int}: how many are up or being opened.")
+    isDraining = Attribute("L{bool}: whether no more streams begin, since one of its ends said so.")
     room = Attribute("L{int}: how many more the peer lets us open now; 0 once it is going away.")
 
     def open(info: StreamInfo) -> Deferred[Any]:

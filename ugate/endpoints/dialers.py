@@ -55,7 +55,7 @@ def nameOf(info: StreamInfo) -> str:
 
 @implementer(IStreamClientEndpoint)
 @dataclass(frozen=True, slots=True)
-class _Way:
+class Way:
     """
     An endpoint whose C{connect()} is a coroutine; cancelling goes through to what it
     waits for.
@@ -150,7 +150,7 @@ class Fallback:
         """
         The endpoint that tries them.
         """
-        return _Way(lambda factory: self._connect(info, factory))
+        return Way(lambda factory: self._connect(info, factory))
 
     async def _connect(self, info: StreamInfo, factory: IProtocolFactory) -> IProtocol:
         refusals: list[Refused] = []
@@ -227,7 +227,7 @@ class Retry:
         """
         The endpoint that tries.
         """
-        return _Way(lambda factory: self._connect(info, factory))
+        return Way(lambda factory: self._connect(info, factory))
 
     async def _connect(self, info: StreamInfo, factory: IProtocolFactory) -> IProtocol:
         pause = self._pause

@@ -396,7 +396,7 @@ class MemoryLink:
             opening.callback(channel.stream)
 
     def _on_refuse(self, number: int, reason: Refused) -> None:
-        self._lose(number, Failure(reason))
+        self._lose(number, Failure(_refused(reason.cause, reason.detail)))
 
     def _on_reset(self, number: int, what: None) -> None:
         self._lose(number, Failure(ConnectionAborted()))

@@ -1,0 +1,179 @@
+# -*- test-case-name: ugate.test.test_session,ugate.test.test_sessions -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+What the sessions of one place have in common: their limits, the timers, and that there are not
+too many of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
+
+from ugate.deadlines import Deadlines
+from ugate.errors import Cause, Phase, Refused
+from ugate.protocols.mux import MuxStream
+
+if TYPE_CHECKING:
+    from ugate.endpoints.session import Opening, Session
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """
+    How much there may be of sessions, and how long.
+
+    @since: ugate NEXT
+    """
+
+    links: int = 1000
+    """Links of one place at once."""
+
+    streams: int = 1000
+    """Streams of one link at once that its peer has opened."""
+
+    pending: int = 256
+    """How many of these may wait for an answer."""
+
+    open: float = 30.0
+    """Seconds until a stream that we open is answered."""
+
+    answer: float = 60.0
+    """Seconds until a stream that the peer opens is answered."""
+
+    linger: float = 30.0
+    """Seconds that the peer of a stream which is closed here has to close it, too."""
+
+    idle: float | None = 300.0
+    """Seconds without a stream after which a link is closed; L{None} for never."""
+
+    ping: float | None = 30.0
+    """Seconds after which a link is asked whether it is still there; L{None} for never."""
+
+    pong: float = 10.0
+    """Seconds that it has to answer."""
+
+
+DEFAULT = SessionLimits()
+
+
+class Sessions:
+    """
+    The sessions of one place.
+
+    @ivar limits: for each of them.
+    @since: ugate NEXT
+    """
+
+    def __init__(self, clock: IReactorTime, limits: SessionLimits = DEFAULT) -> None:
+        """
+        @param clock: what tells the time.
+        """
+        self.limits = limits
+        self.seconds = clock.seconds
+        self._sessions: dict[Session, None] = {}
+        self.opening: Deadlines[Opening] = Deadlines(clock, limits.open, lambda each: each.overdue())
+        self.answering: Deadlines[MuxStream] = Deadlines(clock, limits.answer, self._unanswered)
+        self.lingering: Deadlines[MuxStream] = Deadlines(
+            clock, limits.linger, lambda stream: stream.abortConnection()
+        )
+        self.ponging: Deadlines[Session] = Deadlines(clock, limits.pong, lambda session: session.silent())
+        self._idle: Deadlines[Session] | None = None
+        self._pinging: Deadlines[Session] | None = None
+        if limits.idle is not None:
+            self._idle = Deadlines(clock, limits.idle, lambda session: session.close())
+        if limits.ping is not None:
+            self._pinging = Deadlines(clock, limits.ping, self._ask)
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(tuple(self._sessions))
+
+    @property
+    def isFull(self) -> bool:
+        """
+        Whether there may be no more of them.
+        """
+        return len(self) >= self.limits.links
+
+    def joined(self, session: Session) -> None:
+        """
+        One is up.
+        """
+        self._sessions[session] = None
+        self.idle(session)
+        self.heard(session)
+
+    def left(self, session: Session) -> None:
+        """
+        One is gone.
+        """
+        self._sessions.pop(session, None)
+        for deadlines in (self._idle, self._pinging, self.ponging):
+            if deadlines is not None:
+                deadlines.stop(session)
+        if not self._sessions:
+            self._rest()
+
+    def idle(self, session: Session) -> None:
+        """
+        One has no stream.
+        """
+        if self._idle is not None:
+            self._idle.start(session)
+
+    def busy(self, session: Session) -> None:
+        """
+        One has a stream.
+        """
+        if self._idle is not None:
+            self._idle.stop(session)
+
+    def heard(self, session: Session) -> None:
+        """
+        The peer of one has said something.
+        """
+        self.ponging.stop(session)
+        if self._pinging is not None and session in self._sessions:
+            self._pinging.start(session)
+
+    def _ask(self, session: Session) -> None:
+        session.check().addErrback(lambda _: None)
+
+    def _unanswered(self, stream: MuxStream) -> None:
+        many = f"no answer in {self.limits.answer:g} s"
+        stream.refuse(Refused(Cause.TIMED_OUT, Phase.REMOTE, "peer", many, "see what listens there"))
+
+    def drain(self) -> Deferred[Any]:
+        """
+        Let no more streams begin, and each link close with its last one.
+
+        @return: fires when all are closed.
+        """
+        return gatherResults([session.close() for session in self])
+
+    def stop(self, reason: str) -> None:
+        """
+        Cut all that is left, and give the timers back.
+        """
+        for session in self:
+            session.link.abort(reason)
+        self._rest()
+
+    def _rest(self) -> None:
+        """
+        Nothing is left to wait for.
+        """
+        for deadlines in (self.opening, self.answering, self.lingering, self.ponging):
+            deadlines.close()
+        for of in (self._idle, self._pinging):
+            if of is not None:
+                of.close()
