@@ -136,6 +136,13 @@ class Control(H2Connection):
         """
         return (self.HIGHEST_ALLOWED_STREAM_ID - self.highest_outbound_stream_id) // 2
 
+    def isClosed(self, stream: int) -> bool:
+        """
+        Whether a stream has ended both ways.
+        """
+        state = self.streams.get(stream)
+        return state is None or bool(state.closed)
+
     def isIdle(self, stream: int) -> bool:
         """
         Whether a stream has not been begun by whose it would be.
@@ -499,7 +506,8 @@ class H2Core(FrameReader):
         self.control.end_stream(channel.id)
         self.collect()
         channel.finished = True
-        if not channel.ended:
+        # Our own knowledge of its end may still be on its way here.
+        if not self.control.isClosed(channel.id):
             self.control.reset_stream(channel.id, Code.NO_ERROR)
             self.collect()
         self._over(channel, None, "refused")
@@ -521,8 +529,9 @@ class H2Core(FrameReader):
         """
         if self.channels.get(channel.id) is not channel:
             return
-        self.control.reset_stream(channel.id, code)
-        self.collect()
+        if not self.control.isClosed(channel.id):
+            self.control.reset_stream(channel.id, code)
+            self.collect()
         self._over(channel, code, text)
 
     def _maybeOver(self, channel: H2Channel) -> None:

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from hpack import Encoder
+from hpack import Decoder, Encoder
 from zope.interface import implementer
 
 from twisted.internet.address import IPv4Address
@@ -91,6 +91,7 @@ class RawPeer:
     The other end of a link.
 
     @ivar link: the link.
+    @ivar decoder: unpacks header fields of the link, which all have to go through it.
     """
 
     def __init__(self, client: bool = False, limits: H2Limits | None = None, greet: bool = True) -> None:
@@ -103,6 +104,7 @@ class RawPeer:
         self.wire = Wire(HOST, PEER)
         self.isClient = not client
         self._encoder = Encoder()
+        self.decoder = Decoder()
         self._frames = Frames()
         self._seen = 0
         self.streams: list[Any] = []

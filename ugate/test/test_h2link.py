@@ -17,14 +17,15 @@ from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, IOPump, connect
 from twisted.trial.unittest import SynchronousTestCase
 
-from ugate.errors import Cause, Refused
+from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import ILink
 from ugate.protocols.h2calm import H2Limits
-from ugate.protocols.h2frames import DATA, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, Code, goAway
+from ugate.protocols.h2frames import DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, Code, goAway
 from ugate.protocols.h2link import H2Link, linkMaker
 from ugate.stream import StreamInfo, Target
 from ugate.test import linkcontract
 from ugate.test.h2fakes import CONNECT, HOST, PEER, RawPeer
+from ugate.testing import Conversation
 
 INFO = StreamInfo(PEER, HOST, Target("db.example", 5432))
 
@@ -74,8 +75,6 @@ class OpeningTests(SynchronousTestCase):
         """
         It is a CONNECT, with what a gateway before claims, and who the client is.
         """
-        from hpack import Decoder
-
         info = INFO.but(hints={"baggage": "k8s.namespace.name=a", "forwarded": "for=203.0.113.9"})
         self.link.open(info)
         ((kind, _, stream, payload),) = self.peer.frames()
@@ -87,7 +86,7 @@ class OpeningTests(SynchronousTestCase):
                 ("baggage", "k8s.namespace.name=a"),
                 ("forwarded", "for=203.0.113.9, for=192.0.2.1"),
             ],
-            Decoder().decode(payload),
+            self.peer.decoder.decode(payload),
         )
 
     def test_refusals(self) -> None:
@@ -247,15 +246,34 @@ class AnsweringTests(SynchronousTestCase):
         """
         What the peer is told of a stream.
         """
-        from hpack import Decoder
-
         fields, body = [], b""
         for kind, _, number, payload in self.peer.frames():
             if number == stream and kind == HEADERS:
-                fields = Decoder().decode(payload)
+                fields = self.peer.decoder.decode(payload)
             elif number == stream and kind == DATA:
                 body += payload
         return [(str(name), str(value)) for name, value in fields], body
+
+    def test_endedRequest(self) -> None:
+        """
+        A stream may have ended one way with its request.
+        """
+        for how in ("accept", "refuse"):
+            self.peer = peer = RawPeer()
+            peer.headers(1, CONNECT, END_HEADERS | END_STREAM)
+            (stream,) = peer.streams
+            conversation = Conversation()
+            if how == "accept":
+                stream.accept()
+                stream.begin(conversation)
+                self.assertTrue(conversation.isEnded)
+                conversation.write(b"bye")
+                conversation.close()
+                self.assertEqual(([(":status", "200")], b"bye"), self.answer(1))
+            else:
+                stream.refuse(Refused(Cause.DENIED, Phase.POLICY, "x"))
+                self.assertIn((":status", "403"), self.answer(1)[0])
+            self.assertEqual(0, peer.link.streams)
 
     def test_stream(self) -> None:
         """
@@ -281,8 +299,6 @@ class AnsweringTests(SynchronousTestCase):
         """
         A refusal is a status, with what a program and what a person reads, and the whole stream.
         """
-        from ugate.errors import Phase
-
         self.peer.headers(1)
         self.peer.streams[0].refuse(Refused(Cause.CONNECTION_REFUSED, Phase.CONNECT, "db.example:5432"))
         fields, body = self.answer(1)
@@ -313,6 +329,9 @@ class AnsweringTests(SynchronousTestCase):
             self.assertIn((":status", status), said, number)
             self.assertIn(text, body)
             self.assertEqual([], peer.streams)
+            peer.headers(3, fields, END_HEADERS | END_STREAM)
+            self.assertIn((":status", status), self.answer(3)[0], number)
+            self.assertEqual({}, peer.link._core.control.streams)
             self.assertFalse(peer.wire.halfClosed)
             if status == "405":
                 self.assertIn(("allow", "CONNECT"), said)

@@ -26,6 +26,7 @@ from ugate.endpoints.addresses import AddressEndpoint
 from ugate.endpoints.connecting import Connecting
 from ugate.endpoints.dialers import Deny, Fallback, Retry
 from ugate.endpoints.direct import Direct
+from ugate.endpoints.h2connect import H2Connect
 from ugate.endpoints.hops import Hop
 from ugate.endpoints.mutual import Mutual
 from ugate.endpoints.names import NameEndpoint
@@ -44,6 +45,7 @@ from ugate.modules.remotes import RemotesModule
 from ugate.node import Node
 from ugate.protocols.auto import Auto, Fixed
 from ugate.protocols.credentials import BearerToken, PeerCertificate
+from ugate.protocols.h2link import H2Link
 from ugate.protocols.httpconnect import HttpProxy
 from ugate.protocols.httpconnectclient import ConnectClient
 from ugate.protocols.proxyproto import ProxyHeader
@@ -119,6 +121,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.dialers.Retry": lambda: Retry(REACTOR, Deny()),
     "ugate.endpoints.dialers.Way": BY_CLASS,
     "ugate.endpoints.direct.Direct": lambda: Direct(REACTOR),
+    "ugate.endpoints.h2connect.H2Connect": lambda: H2Connect(REACTOR, Hop("h2connect", "gw", 1), Deny()),
     "ugate.endpoints.mutual.Mutual": lambda: Mutual(REACTOR, Hop("mtls", "gw", 1), Deny()),
     "ugate.endpoints.names.NameEndpoint": lambda: NameEndpoint(REACTOR, TARGET),
     "ugate.endpoints.names._Race": BY_CLASS,
@@ -153,6 +156,8 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.protocols.credentials.BearerToken": lambda: BearerToken(b""),
     "ugate.protocols.credentials.PeerCertificate": lambda: PeerCertificate(b""),
     "ugate.protocols.httpchannel.HttpForward": BY_CLASS,
+    "ugate.protocols.h2channel.H2Channel": BY_CLASS,
+    "ugate.protocols.h2link.H2Link": lambda: H2Link(REACTOR, INFO, True),
     "ugate.protocols.httpconnect.HttpProxy": lambda: HttpProxy(INFO, Auth.NONE),
     "ugate.protocols.httpconnectclient.ConnectClient": lambda: ConnectClient(TARGET),
     "ugate.protocols.httpforward.HttpForwardFactory": BY_CLASS,
