@@ -29,6 +29,9 @@ from ugate.shares import Share
 RECEIVE: Final = 1 << 18
 """Bytes that are received at once from a socket, if nothing limits its stream."""
 
+BULK: Final = 1 << 20
+"""Bytes after which a direction is moved by the kernel, where it can be."""
+
 STALLED: Final = 1 << 17
 """Bytes that a transport keeps which says that it is full, and one more piece."""
 
@@ -41,7 +44,7 @@ class Copying:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_clock", "_finished", "_legs", "_open", "_producers", "active", "received", "sent")
+    __slots__ = ("_clock", "_finished", "_kept", "_legs", "_open", "_producers", "active", "received", "sent")
 
     def __init__(
         self,
@@ -62,6 +65,8 @@ class Copying:
         self._finished: Callable[[str], object] | None = finished
         self._open = 2
         self._producers = _producers(a, b, meters)
+        self._kept = set[Leg]() if meters is None else {a, b}
+        """Whose bytes are copied, and will be."""
         if meters is None:
             for leg in (a, b):
                 if isinstance(leg.transport, tcp.Connection):
@@ -112,12 +117,33 @@ class Copying:
             else:
                 self.received += len(data)
             write(data)
+            if (self.sent if outward else self.received) > BULK and leg not in self._kept:
+                self._lend(leg, other)
 
         producer = self._producer(leg)
         leg.deliver = deliver if isinstance(producer, _Producer) else producer.after(deliver)
         leg.ended = lambda: self._ended(leg)
         leg.deafened = lambda: self._deafened(leg)
         leg.lost = lambda reason: self._lost(leg, reason)
+
+    def _lend(self, leg: Leg, other: Leg) -> None:
+        """
+        Much came from one of them: it need not come here, if the other is a stream of HTTP/2.
+        """
+        from ugate.framing import lend
+
+        self._kept.add(leg)
+        outward = leg is self._legs[0]
+        seconds = self._clock.seconds
+
+        def moved(count: int) -> None:
+            self.active = seconds()
+            if outward:
+                self.sent += count
+            else:
+                self.received += count
+
+        lend(_transport(leg), _transport(other), moved)
 
     def _ended(self, leg: Leg) -> None:
         if self._finished is None:

@@ -36,6 +36,7 @@ class H2Channel:
     @ivar unread: how many bytes its reader has not taken.
     @ivar mayRead: whether data may come.
     @ivar isOurs: whether we opened it.
+    @ivar sink: the L{ugate.framing.Sink} of what comes, if it is to be spliced there.
     @since: ugate NEXT
     """
 
@@ -54,6 +55,7 @@ class H2Channel:
         "mayRead",
         "promised",
         "received",
+        "sink",
         "stream",
         "unread",
         "unsent",
@@ -73,6 +75,7 @@ class H2Channel:
         self.isUp = False
         self.ended = self.finished = self._finishing = False
         self.isReady = False
+        self.sink: Any = None
         self._queue: deque[bytes | memoryview] = deque()
 
     def _nobody(self, data: bytes) -> None:
@@ -191,6 +194,13 @@ class H2Channel:
             pieces.append(piece)
         return pieces
 
+    @property
+    def isClear(self) -> bool:
+        """
+        Whether nothing is ahead of what is written now.
+        """
+        return self.isUp and not (self.unsent or self._finishing)
+
     def gone(self) -> None:
         """
         What waited is sent: say so.
@@ -232,6 +242,7 @@ class H2Channel:
         self.promised = self.core.limits.firstWindow
         self.unread = self.unsent = 0
         self.isUp, self.finished = False, True
+        self.sink = None
         self._queue.clear()
 
     def reset(self) -> None:

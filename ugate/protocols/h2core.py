@@ -190,6 +190,10 @@ class H2Core(FrameReader):
         self.promised = 0
         """By how much the windows of streams exceed the first ones."""
         self._credit = limits.connectionWindow
+        self.reading: H2Channel | None = None
+        """Whose data is coming, as long as it is data."""
+        self.lastSize = 0
+        """How long the last frame of data was."""
         self._ending = 0
         self._depth = 0
         self._pumping = False
@@ -266,6 +270,22 @@ class H2Core(FrameReader):
             self.control.receive_data(PREFACE)
         return data[size:]
 
+    def splicedTo(self, channel: H2Channel, count: int) -> None:
+        """
+        So many bytes of data came, and its reader has them already.
+
+        @raise ConnectionFault: see L{receive}.
+        """
+        self.freed += count
+        channel.taken(count)
+        self._depth += 1
+        try:
+            self.passed(count)
+        finally:
+            self._depth -= 1
+        self.grant()
+        self.flush()
+
     def dataBegins(self, stream: int, size: int, padding: int, flags: int) -> Callable[[bytes], object]:
         """
         See L{FrameReader.dataBegins}.
@@ -274,6 +294,8 @@ class H2Core(FrameReader):
         if self._credit < 0:
             raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "more data than the window of the connection")
         self._ending = 0
+        self.reading = None
+        self.lastSize = size
         channel = self.channels.get(stream)
         if channel is None or channel.ended or not channel.mayRead:
             # The library knows what is wrong with it.
@@ -296,12 +318,15 @@ class H2Core(FrameReader):
         if padding:
             self.freed += padding
             channel.taken(padding)
+        else:
+            self.reading = channel
         return channel.came
 
     def dataEnds(self) -> None:
         """
         See L{FrameReader.dataEnds}.
         """
+        self.reading = None
         stream = self._ending
         if stream and stream in self.channels:
             self._tell(frameHead(0, DATA, END_STREAM, stream))

@@ -136,6 +136,7 @@ class FrameReader:
     """
     Takes frames out of bytes.  A subclass is called with them.
 
+    @ivar left: bytes to come of the payload of a C{DATA} frame, or of its padding.
     @since: ugate NEXT
     """
 
@@ -143,8 +144,7 @@ class FrameReader:
         self._kept = bytearray()
         """The beginning of a frame that is not whole, or of its head."""
         self._need = HEADER
-        self._left = 0
-        """Bytes to come of the payload of a C{DATA} frame, or of its padding."""
+        self.left = 0
         self._padding = 0
         self._take: Callable[[bytes], object] = _discard
         self._ends: Callable[[], object] | None = None
@@ -185,13 +185,13 @@ class FrameReader:
         """
         at, size = 0, len(data)
         while at < size:
-            left = self._left
+            left = self.left
             if left:
                 if size - at < left:
-                    self._left = left - (size - at)
+                    self.left = left - (size - at)
                     self._take(data[at:] if at else data)
                     return
-                self._left = 0
+                self.left = 0
                 piece = data if left == size else data[at : at + left]
                 at += left
                 self._take(piece)
@@ -200,6 +200,21 @@ class FrameReader:
                 at = self._gather(data, at)
             else:
                 at = self._begin(data, at)
+
+    @property
+    def isBetween(self) -> bool:
+        """
+        Whether a frame is over, and nothing came of the next.
+        """
+        return not (self.left or self._kept)
+
+    def passed(self, count: int) -> None:
+        """
+        So many bytes of data came another way.
+        """
+        self.left -= count
+        if not self.left:
+            self._payloadEnds()
 
     def _gather(self, data: bytes, at: int) -> int:
         """
@@ -232,7 +247,7 @@ class FrameReader:
         if kind == DATA:
             return self._beginData(data, at, length, flags, stream)
         if kind > CONTINUATION:
-            self._take, self._left = _discard, length
+            self._take, self.left = _discard, length
             self.frame(kind, flags, stream, b"")
             return at + HEADER
         if length > MAX_CONTROL:
@@ -265,14 +280,14 @@ class FrameReader:
                 raise ConnectionFault(Code.PROTOCOL_ERROR, "more padding than frame")
         self._take = self.dataBegins(stream, length, length - content, flags)
         self._ends = self.dataEnds
-        self._left, self._padding = content, padding
+        self.left, self._padding = content, padding
         if not content:
             self._payloadEnds()
         return at + head
 
     def _payloadEnds(self) -> None:
         if self._padding:
-            self._left, self._padding = self._padding, 0
+            self.left, self._padding = self._padding, 0
             self._take = _discard
             return
         ends, self._ends = self._ends, None

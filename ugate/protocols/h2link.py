@@ -74,6 +74,9 @@ class H2Link(Protocol):
     """
     See L{ILink}.
 
+    @ivar core: what knows the protocol.
+    @ivar bare: the transport, if it is a socket and nothing more.
+    @ivar splicer: the L{ugate.framing.LinkSplicer}, once there is one.
     @ivar ready: fires with the link when the settings of the peer came; fails with L{Refused}.
     @since: ugate NEXT
     """
@@ -82,6 +85,8 @@ class H2Link(Protocol):
     incoming: Callable[[MuxStream], object] | None = None
     isDraining = _isClosed = _isLeaving = False
     _timer: IDelayedCall | None = None
+    bare: tcp.Connection | None = None
+    splicer: Any = None
 
     def __init__(
         self, clock: IReactorTime, info: StreamInfo, client: bool, limits: H2Limits | None = None
@@ -96,7 +101,7 @@ class H2Link(Protocol):
         self._clock = clock
         self._client = client
         self._limits = limits = limits or H2Limits()
-        self._core = H2Core(client, self, clock.seconds, limits)
+        self.core = H2Core(client, self, clock.seconds, limits)
         self._openings: dict[int, _Opening] = {}
         self._pings: dict[bytes, Deferred[None]] = {}
         self._asked = 0
@@ -111,13 +116,13 @@ class H2Link(Protocol):
         Begin.
         """
         transport: Any = self.transport
-        self._socket = transport if isinstance(transport, tcp.Connection) else None
-        if self._socket is not None:
-            self._socket.bufferSize = RECEIVE
-            self._socket.setTcpNoDelay(True)
+        if isinstance(transport, tcp.Connection) and not transport.TLS:
+            self.bare = transport
+            transport.bufferSize = RECEIVE
+            transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
         self._after(self._limits.handshake, self._late)
-        self._core.start()
+        self.core.start()
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -126,7 +131,16 @@ class H2Link(Protocol):
         if self._isLeaving:
             return
         try:
-            self._core.receive(data)
+            self.core.receive(data)
+        except ConnectionFault as fault:
+            self._broke(fault)
+
+    def passed(self, channel: H2Channel, count: int) -> None:
+        """
+        So many bytes of a stream were spliced to where they go.
+        """
+        try:
+            self.core.splicedTo(channel, count)
         except ConnectionFault as fault:
             self._broke(fault)
 
@@ -140,27 +154,29 @@ class H2Link(Protocol):
         """
         The transport has enough for now.
         """
-        self._core.blocked = True
+        self.core.blocked = True
 
     def resumeProducing(self) -> None:
         """
         The transport takes more.
         """
-        self._core.blocked = False
-        self._core.pump()
+        self.core.blocked = False
+        self.core.pump()
 
     def stopProducing(self) -> None:
         """
         The transport takes no more; why, is said by C{connectionLost}.
         """
-        self._core.blocked = True
+        self.core.blocked = True
 
     def flush(self) -> None:
         """
         Send what is to go: to the kernel at once if nothing is ahead of it, without putting the pieces
         together first.
         """
-        core, transport = self._core, self._socket
+        core, transport = self.core, self.bare
+        if self.splicer is not None and self.splicer.isBusy:
+            return
         pieces, core.out = core.out, []
         if not pieces or self._isClosed:
             return
@@ -202,12 +218,12 @@ class H2Link(Protocol):
         try:
             info = h2requests.asked(fields, self.info)
         except Unserved as e:
-            self._core.respond(channel, *h2requests.answer(e.reply))
+            self.core.respond(channel, *h2requests.answer(e.reply))
             return
         incoming = self.incoming
         if incoming is None:
             reason = Refused(Cause.OVERLOADED, Phase.NEGOTIATE, HOP, "nobody takes streams here")
-            self._core.respond(channel, *h2requests.refusing(reason))
+            self.core.respond(channel, *h2requests.refusing(reason))
             return
         stream = MuxStream(channel, info, True)
         channel.attach(stream)
@@ -217,13 +233,13 @@ class H2Link(Protocol):
         """
         Tell the peer that a stream is up.
         """
-        self._core.respond(channel, _OK)
+        self.core.respond(channel, _OK)
 
     def refuse(self, channel: H2Channel, reason: Refused) -> None:
         """
         Tell the peer why a stream is not.
         """
-        self._core.respond(channel, *h2requests.refusing(reason))
+        self.core.respond(channel, *h2requests.refusing(reason))
 
     def answered(self, channel: H2Channel, fields: Fields) -> None:
         """
@@ -261,8 +277,8 @@ class H2Link(Protocol):
         """
         A ping of ours was answered.
         """
-        if data == _DRAIN and self.isDraining and self._core.draining is None:
-            self._drainFrom(self._core.lastTaken)
+        if data == _DRAIN and self.isDraining and self.core.draining is None:
+            self._drainFrom(self.core.lastTaken)
         waiting = self._pings.pop(data, None)
         if waiting is not None and not waiting.called:
             waiting.callback(None)
@@ -276,7 +292,7 @@ class H2Link(Protocol):
             self._why = f"the peer went away with {said}"
             self.log.info("{peer}: {why}", peer=str(self.info), why=self._why)
         for number in [each for each in self._openings if each > last]:
-            self._core.resetStream(self._openings[number].channel, Code.REFUSED_STREAM)
+            self.core.resetStream(self._openings[number].channel, Code.REFUSED_STREAM)
         if self._client:
             self.isDraining = True
             self._closeIfDone()
@@ -288,14 +304,14 @@ class H2Link(Protocol):
         """
         See L{ILink}.
         """
-        return len(self._core.channels)
+        return len(self.core.channels)
 
     @property
     def room(self) -> int:
         """
         See L{ILink}.
         """
-        core = self._core
+        core = self.core
         if not self._client or self.isDraining or self._isClosed or self._isLeaving or not self._theirs:
             return 0
         return max(0, min(core.maxStreams - len(core.channels), core.control.unopened))
@@ -307,7 +323,7 @@ class H2Link(Protocol):
         try:
             if self.room <= 0:
                 raise self._noRoom()
-            channel = self._core.open(h2requests.request(info, HOP))
+            channel = self.core.open(h2requests.request(info, HOP))
         except Refused:
             return fail(Failure())
         done: Deferred[Any] = Deferred(lambda _: self._giveUp(channel))
@@ -324,7 +340,7 @@ class H2Link(Protocol):
         self._asked += 1
         data = b"%8d" % (self._asked % 10**8)
         waiting = self._pings[data] = Deferred(lambda _: None)
-        self._core.ping(data)
+        self.core.ping(data)
         return waiting
 
     def drain(self) -> None:
@@ -338,8 +354,8 @@ class H2Link(Protocol):
         if self._client or self.transport is None:
             self._drainFrom(0)
             return
-        self._core.goAway(MAX_WINDOW, Code.NO_ERROR, "going away")
-        self._core.ping(_DRAIN)
+        self.core.goAway(MAX_WINDOW, Code.NO_ERROR, "going away")
+        self.core.ping(_DRAIN)
         self._after(self._limits.answer, self._drainLate)
 
     def abort(self, reason: str) -> None:
@@ -371,12 +387,12 @@ class H2Link(Protocol):
         if not self._client:
             step = "let the other side open streams"
             return Refused(Cause.UNSUPPORTED, Phase.REMOTE, HOP, "a server of HTTP/2 opens none", step)
-        return Refused(Cause.OVERLOADED, Phase.REMOTE, HOP, f"{self._core.maxStreams} streams are open on the link")
+        return Refused(Cause.OVERLOADED, Phase.REMOTE, HOP, f"{self.core.maxStreams} streams are open on the link")
 
     def _giveUp(self, channel: H2Channel) -> None:
         self._openings.pop(channel.id, None)
         channel.stream = None
-        self._core.resetStream(channel, Code.CANCEL)
+        self.core.resetStream(channel, Code.CANCEL)
 
     def _notOpened(self, opening: _Opening, code: int | None) -> None:
         target = opening.info.target
@@ -389,20 +405,20 @@ class H2Link(Protocol):
         opening.done.errback(refused)
 
     def _drainFrom(self, last: int) -> None:
-        self._core.draining = last
-        self._core.goAway(last, Code.NO_ERROR)
+        self.core.draining = last
+        self.core.goAway(last, Code.NO_ERROR)
         self._closeIfDone()
 
     def _drainLate(self) -> None:
         """
         The peer may not have heard that we go away, and has had its time.
         """
-        if self._core.draining is None:
-            self._drainFrom(self._core.lastTaken)
+        if self.core.draining is None:
+            self._drainFrom(self.core.lastTaken)
 
     def _closeIfDone(self) -> None:
-        isSaid = self._client or self._core.draining is not None
-        if self.isDraining and isSaid and not (self._core.channels or self._isLeaving or self._isClosed):
+        isSaid = self._client or self.core.draining is not None
+        if self.isDraining and isSaid and not (self.core.channels or self._isLeaving or self._isClosed):
             self._leave(self._why or "the last stream of a link that was going away has ended")
 
     def _broke(self, fault: ConnectionFault) -> None:
@@ -417,7 +433,7 @@ class H2Link(Protocol):
             error=str(fault),
         )
         self._why = f"the peer broke HTTP/2: {fault}"
-        self._core.goAway(self._core.lastTaken, fault.code, str(fault)[:100])
+        self.core.goAway(self.core.lastTaken, fault.code, str(fault)[:100])
         self._leave(self._why)
 
     def _late(self) -> None:
@@ -459,6 +475,9 @@ class H2Link(Protocol):
             return
         self._isClosed = True
         self._why = why
+        splicer, self.splicer = self.splicer, None
+        if splicer is not None:
+            splicer.close()
         self._rest()
         self._endStreams(why)
         if not self.ready.called:
@@ -468,8 +487,8 @@ class H2Link(Protocol):
             each.callback(why)
 
     def _endStreams(self, why: str) -> None:
-        channels, self._core.channels = self._core.channels, {}
-        self._core.ready.clear()
+        channels, self.core.channels = self.core.channels, {}
+        self.core.ready.clear()
         for number, channel in channels.items():
             channel.drop()
             opening = self._openings.pop(number, None)
@@ -499,7 +518,7 @@ class _Unanswered:
         """
         All is said of why it is refused.
         """
-        self._link._core.resetStream(self._opening.channel, Code.CANCEL)
+        self._link.core.resetStream(self._opening.channel, Code.CANCEL)
 
     def drained(self) -> None:
         """

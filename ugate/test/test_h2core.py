@@ -52,7 +52,7 @@ class CoreTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.peer = RawPeer(limits=self.limits)
         self.peer.frames()
-        self.core = self.peer.link._core
+        self.core = self.peer.link.core
 
     def up(self, stream: int = 1, takes: bool = True) -> Upper:
         """
@@ -390,13 +390,13 @@ class ReceivingTests(CoreTestCase):
         for how in ("end", "reset"):
             peer = RawPeer()
             peer.headers(1)
-            upper = Upper(peer.link._core.channels[1], takes=False)
+            upper = Upper(peer.link.core.channels[1], takes=False)
             upper.channel.accept()
             peer.send(DATA, END_STREAM if how == "end" else 0, 1, bytes(1000))
             if how == "reset":
                 upper.channel.reset()
             upper.channel.consumed(1000)
-            self.assertEqual(H2Limits().connectionWindow, peer.link._core._credit + peer.link._core.freed)
+            self.assertEqual(H2Limits().connectionWindow, peer.link.core._credit + peer.link.core.freed)
 
 
 class SendingTests(CoreTestCase):

@@ -100,7 +100,7 @@ class OpeningTests(SynchronousTestCase):
             ("500", (), Cause.GENERAL),
         ):
             opened = self.link.open(INFO)
-            stream = self.link._core.control.highest_outbound_stream_id
+            stream = self.link.core.control.highest_outbound_stream_id
             self.peer.headers(stream, [(":status", status), ("content-type", "text/plain"), *extra])
             self.assertNoResult(opened)
             self.peer.send(DATA, END_STREAM, stream, b"because of that\nand more")
@@ -146,7 +146,7 @@ class OpeningTests(SynchronousTestCase):
             (99, Cause.PEER_MISBEHAVED),
         ):
             opened = self.link.open(INFO)
-            stream = self.link._core.control.highest_outbound_stream_id
+            stream = self.link.core.control.highest_outbound_stream_id
             self.peer.send(RST_STREAM, 0, stream, int(code).to_bytes(4, "big"))
             self.assertIs(cause, self.failureResultOf(opened, Refused).value.cause)
 
@@ -331,7 +331,7 @@ class AnsweringTests(SynchronousTestCase):
             self.assertEqual([], peer.streams)
             peer.headers(3, fields, END_HEADERS | END_STREAM)
             self.assertIn((":status", status), self.answer(3)[0], number)
-            self.assertEqual({}, peer.link._core.control.streams)
+            self.assertEqual({}, peer.link.core.control.streams)
             self.assertFalse(peer.wire.halfClosed)
             if status == "405":
                 self.assertIn(("allow", "CONNECT"), said)
