@@ -243,6 +243,7 @@ class ILink(Interface):
     )
     streams = Attribute("L{int}: how many are up or being opened.")
     isDraining = Attribute("L{bool}: whether no more streams begin, since one of its ends said so.")
+    onDraining = Attribute("Callable or L{None}: called, once, when the peer says so.")
     room = Attribute("L{int}: how many more the peer lets us open now; 0 once it is going away.")
 
     def open(info: StreamInfo) -> Deferred[Any]:

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from zope.interface import implementer
 
-from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
@@ -68,7 +68,6 @@ class _Keeping:
         self._attempts = 0
         self._again: IDelayedCall | None = None
         self._dialing: Deferred[Any] | None = None
-        self.session: Session | None = None
 
     def dial(self) -> None:
         self._again = None
@@ -87,20 +86,21 @@ class _Keeping:
             link.drain()
             return
         began = port.clock.seconds()
-        self.session = session = Session(port.clock, link, sessions=port.sessions)
+        session = Session(port.clock, link, sessions=port.sessions)
         session.listener(accepts=port.accepts).listen(port.factory)
+        session.onClosing = lambda: self._closing(began)
+        session.whenClosed().addCallback(self._gone, session.hop)
         port.log.info("the link to {hop} is up", hop=session.hop)
-        session.whenClosed().addCallback(self._gone, began)
         port.isLive()
 
-    def _gone(self, why: str, began: float) -> None:
-        session, self.session = self.session, None
-        hop = "" if session is None else session.hop
-        self._port.log.info("the link to {hop} is gone: {why}", hop=hop, why=why)
+    def _closing(self, began: float) -> None:
         if self._port.clock.seconds() - began >= LONGEST:
             # It was a good one; so the next one may come at once.
             self._attempts = 0
         self._wait()
+
+    def _gone(self, why: str, hop: str) -> None:
+        self._port.log.info("the link to {hop} is gone: {why}", hop=hop, why=why)
 
     def _failed(self, failure: Failure) -> None:
         self._dialing = None
@@ -122,13 +122,12 @@ class _Keeping:
         pause = min(FIRST * 2 ** min(self._attempts - 1, 30), LONGEST) * (1 + port.jitter()) / 2
         self._again = port.clock.callLater(pause, self.dial)
 
-    def stop(self) -> Deferred[Any]:
+    def stop(self) -> None:
         if self._again is not None:
             self._again.cancel()
             self._again = None
         if self._dialing is not None:
             self._dialing.cancel()
-        return succeed(None) if self.session is None else self.session.close()
 
 
 @implementer(IListeningPort)
@@ -176,16 +175,16 @@ class ReversePort:
         for each in waiting:
             each.errback(_stopped())
         self.factory.doStop()
-        return gatherResults([kept.stop() for kept in self._kept])
+        for kept in self._kept:
+            kept.stop()
+        return self.sessions.drain()
 
     def getHost(self) -> IAddress:
         """
         Of the first link that is up, our address; else none.
         """
-        for session in self.sessions:
-            host: IAddress = session.link.info.host
-            return host
-        return NoAddress()
+        session = next(iter(self.sessions), None)
+        return NoAddress() if session is None else session.link.info.host
 
     def whenLive(self) -> Deferred[None]:
         """
@@ -195,7 +194,7 @@ class ReversePort:
         live: Deferred[None] = Deferred(self._waiting.remove)
         if self.isStopped:
             live.errback(_stopped())
-        elif len(self.sessions):
+        elif any(not session.isClosing for session in self.sessions):
             live.callback(None)
         else:
             self._waiting.append(live)

@@ -8,15 +8,14 @@ A link to one peer, whose streams are dialed and listened for.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from zope.interface import implementer
 
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import CannotListenError, NoProtocol
 from twisted.internet.interfaces import (
-    IAddress,
-    IListeningPort,
     IProtocol,
     IProtocolFactory,
     IReactorTime,
@@ -27,6 +26,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ugate.endpoints.refusals import noTarget, refusedAt, renamed
+from ugate.endpoints.sessionends import Opening, StreamEndpoint, StreamListener, StreamPort
 from ugate.endpoints.sessions import Sessions
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import ILink, ISession
@@ -35,106 +35,6 @@ from ugate.stream import Principal, StreamInfo, Target
 
 _PEER = "peer"
 """Where things happen, in the words of a link."""
-
-
-class Opening:
-    """
-    A stream that we ask the peer for.
-    """
-
-    __slots__ = ("isLate", "opened")
-
-    def __init__(self, opened: Deferred[Any]) -> None:
-        self.opened = opened
-        self.isLate = False
-
-    def overdue(self) -> None:
-        """
-        There was no answer in time.
-        """
-        self.isLate = True
-        self.opened.cancel()
-
-
-@implementer(IStreamClientEndpoint)
-class _StreamEndpoint:
-    """
-    One target behind a link.
-    """
-
-    __slots__ = ("_info", "_session")
-
-    def __init__(self, session: Session, info: StreamInfo) -> None:
-        self._session = session
-        self._info = info
-
-    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        """
-        See L{IStreamClientEndpoint.connect}.
-        """
-        return self._session.open(self._info, factory)
-
-
-@implementer(IStreamServerEndpoint)
-class _Listener:
-    """
-    Where the streams that the peer opens are listened for.
-    """
-
-    __slots__ = ("_accepts", "_session", "_target")
-
-    def __init__(self, session: Session, target: Target | None, accepts: bool) -> None:
-        self._session = session
-        self._target = target
-        self._accepts = accepts
-
-    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
-        """
-        See L{IStreamServerEndpoint.listen}.
-        """
-        port = _Port(self._session, self._target, factory, self._accepts)
-        try:
-            port.startListening()
-        except CannotListenError:
-            return fail()
-        return succeed(port)
-
-
-@implementer(IListeningPort)
-class _Port:
-    """
-    What listens there.
-    """
-
-    def __init__(
-        self, session: Session, target: Target | None, factory: IProtocolFactory, accepts: bool
-    ) -> None:
-        self._session = session
-        self._target = target
-        self.factory = factory
-        self.accepts = accepts
-
-    def startListening(self) -> None:
-        """
-        See L{IListeningPort.startListening}.
-        """
-        self._session.listen(self._target, self)
-        self.factory.doStart()
-
-    def stopListening(self) -> Deferred[None]:
-        """
-        Streams that are up go on.
-        """
-        if self._session.unlisten(self._target, self):
-            self.factory.doStop()
-        return succeed(None)
-
-    def getHost(self) -> IAddress:
-        """
-        The local address of the link.
-        """
-        host: IAddress = self._session.link.info.host
-        return host
 
 
 @implementer(ISession)
@@ -146,11 +46,13 @@ class Session:
     @ivar hop: what refusals name.
     @ivar began: when it came up, by the clock.
     @ivar isClosed: whether it is gone.
+    @ivar onClosing: called, if it is set, when no more streams begin: it is being closed, or gone.
     @ivar last: when its peer was last heard of: not that of its bytes.
     @since: ugate NEXT
     """
 
     _log = Logger()
+    onClosing: Callable[[], object] | None = None
     isClosed = _isClosing = False
 
     def __init__(
@@ -166,13 +68,14 @@ class Session:
         self.sessions = Sessions(clock) if sessions is None else sessions
         self.hop = hop or str(link.info.principal or link.info)
         self.began = self.last = clock.seconds()
-        self._listeners: dict[tuple[str, int] | None, _Port] = {}
+        self._listeners: dict[tuple[str, int] | None, StreamPort] = {}
         self._asked: set[MuxStream | Opening] = set()
         self._accepted: set[MuxStream] = set()
         self._pending: set[MuxStream] = set()
         self._checks: list[Deferred[None]] = []
         self.sessions.joined(self)
         link.incoming = self._incoming
+        link.onDraining = self._closing
         link.whenClosed().addCallback(self._gone)
 
     def __repr__(self) -> str:
@@ -220,7 +123,7 @@ class Session:
             raise noTarget(info)
         if self.isClosing:
             raise self._closed()
-        return _StreamEndpoint(self, info)
+        return StreamEndpoint(self, info)
 
     def explain(self, info: StreamInfo) -> list[str]:
         """
@@ -285,9 +188,9 @@ class Session:
         @param accepts: whether each is accepted before its protocol has it; else it is for the
             protocol to do so, since its transport is an L{IPending}.
         """
-        return _Listener(self, target, accepts)
+        return StreamListener(self, target, accepts)
 
-    def listen(self, target: Target | None, port: _Port) -> None:
+    def listen(self, target: Target | None, port: StreamPort) -> None:
         """
         From now on, these are for that one.
 
@@ -299,7 +202,7 @@ class Session:
             raise CannotListenError(self.hop, target, why)
         self._listeners[key] = port
 
-    def unlisten(self, target: Target | None, port: _Port) -> bool:
+    def unlisten(self, target: Target | None, port: StreamPort) -> bool:
         """
         They are for nobody.
         """
@@ -334,7 +237,7 @@ class Session:
             self.sessions.answering.start(stream)
         stream.begin(protocol)
 
-    def _portFor(self, stream: MuxStream) -> _Port:
+    def _portFor(self, stream: MuxStream) -> StreamPort:
         limits = self.sessions.limits
         where = str(stream.info.target)
         if self.isClosing:
@@ -423,8 +326,14 @@ class Session:
         for each in checks:
             each.callback(result)
 
+    def _closing(self) -> None:
+        told, self.onClosing = self.onClosing, None
+        if told is not None:
+            told()
+
     def _gone(self, why: str) -> str:
         self.isClosed = True
+        self._closing()
         self.sessions.left(self)
         ports, self._listeners = self._listeners, {}
         for port in ports.values():
@@ -445,6 +354,7 @@ class Session:
         if not self._isClosing:
             self._isClosing = True
             self.link.drain()
+            self._closing()
         return self.whenClosed()
 
 

@@ -21,7 +21,8 @@ from ugate.errors import Cause, Phase, Refused
 from ugate.protocols.mux import MuxStream
 
 if TYPE_CHECKING:
-    from ugate.endpoints.session import Opening, Session
+    from ugate.endpoints.session import Session
+    from ugate.endpoints.sessionends import Opening
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,10 @@ class SessionLimits:
 
     idle: float | None = 300.0
     """Seconds without a stream after which a link is closed; L{None} for never."""
+
+    age: float | None = 3600.0
+    """Seconds after which a link takes no new streams, so that both sides prove anew who they are; L{None}
+    for never."""
 
     ping: float | None = 30.0
     """Seconds after which a link is asked whether it is still there; L{None} for never."""
@@ -85,9 +90,12 @@ class Sessions:
         )
         self.ponging: Deadlines[Session] = Deadlines(clock, limits.pong, lambda session: session.silent())
         self._idle: Deadlines[Session] | None = None
+        self._aging: Deadlines[Session] | None = None
         self._pinging: Deadlines[Session] | None = None
         if limits.idle is not None:
             self._idle = Deadlines(clock, limits.idle, lambda session: session.close())
+        if limits.age is not None:
+            self._aging = Deadlines(clock, limits.age, lambda session: session.close())
         if limits.ping is not None:
             self._pinging = Deadlines(clock, limits.ping, self._ask)
 
@@ -109,6 +117,8 @@ class Sessions:
         One is up.
         """
         self._sessions[session] = None
+        if self._aging is not None:
+            self._aging.start(session)
         self.idle(session)
         self.heard(session)
 
@@ -117,7 +127,7 @@ class Sessions:
         One is gone.
         """
         self._sessions.pop(session, None)
-        for deadlines in (self._idle, self._pinging, self.ponging):
+        for deadlines in (self._idle, self._aging, self._pinging, self.ponging):
             if deadlines is not None:
                 deadlines.stop(session)
         if not self._sessions:
@@ -174,6 +184,6 @@ class Sessions:
         """
         for deadlines in (self.opening, self.answering, self.lingering, self.ponging):
             deadlines.close()
-        for of in (self._idle, self._pinging):
+        for of in (self._idle, self._aging, self._pinging):
             if of is not None:
                 of.close()

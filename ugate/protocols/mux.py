@@ -9,7 +9,6 @@ One stream of a link as a transport, whatever protocol multiplexes it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
 from zope.interface import implementer
@@ -28,10 +27,8 @@ from twisted.python.failure import Failure
 
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import IChannel, IHalfCloseableTransport, IPending
+from ugate.protocols.muxwriting import Writing
 from ugate.stream import StreamInfo
-
-FULL: Final = 65536
-"""Unsent bytes from which on a producer is paused."""
 
 LATE: Final = 65536
 """Bytes that a peer may still send to who has closed; whoever sends more finds a reset."""
@@ -53,7 +50,7 @@ class Keeper(Protocol):
 
 
 @implementer(ITransport, IConsumer, IPushProducer, IHalfCloseableTransport, IPending)
-class MuxStream:
+class MuxStream(Writing):
     """
     The transport of one stream of a link.  Its link calls C{received}, C{ended}, C{drained} and
     C{closed}, at any time; its protocol, once it has one, is never called while it is being called.
@@ -85,8 +82,6 @@ class MuxStream:
     """Of what the peer sends."""
     _isFinishing = _isFinished = _isFinishTold = False
     """Of what we send: whether it is to end, has ended, and the protocol knows."""
-    _producer: Any = None
-    _isStreaming = _isHeld = _isPulling = _hasWritten = False
     _why: Failure | None = None
     """Once it is gone."""
     _isOver = False
@@ -98,7 +93,7 @@ class MuxStream:
         @param info: what is known of it.
         @param isPending: whether the peer has opened it, and waits for an answer.
         """
-        self._channel: IChannel | None = channel
+        self._channel = channel
         self.info = info
         self.isPending = isPending
         self._kept: deque[bytes] = deque()
@@ -149,13 +144,7 @@ class MuxStream:
         """
         All that was written is gone.
         """
-        producer = self._producer
-        if producer is not None and self._isStreaming:
-            if self._isHeld:
-                self._isHeld = False
-                self._calling(producer.resumeProducing)
-        else:
-            self._pull()
+        self._goOn()
         self._turn()
 
     def closed(self, reason: Failure) -> None:
@@ -213,29 +202,6 @@ class MuxStream:
                 self.keeper.answered(self)
 
     # ITransport
-
-    def write(self, data: bytes) -> None:
-        """
-        See L{ITransport}.
-
-        @raise RuntimeError: it was not accepted.
-        """
-        if self.isPending:
-            raise RuntimeError(f"{self}: accept() or refuse() comes before anything is written")
-        channel = self._channel
-        if channel is None or self._isFinished or not data:
-            return
-        self._hasWritten = True
-        channel.write(data)
-        if self._producer is not None:
-            self._hold()
-            self._pull()
-
-    def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        """
-        See L{ITransport}.
-        """
-        self.write(b"".join(iovec))
 
     def getPeer(self) -> IAddress:
         """
@@ -311,74 +277,6 @@ class MuxStream:
         elif self._channel is not None:
             self._channel.consumed(count)
 
-    # IConsumer
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """
-        See L{IConsumer}.
-        """
-        if self._producer is not None:
-            raise RuntimeError(f"{self}: {self._producer} is registered and has not ended")
-        if self._channel is None:
-            producer.stopProducing()
-            return
-        self._producer = producer
-        self._isStreaming = streaming
-        self._isHeld = False
-        self._hold()
-        self._pull()
-
-    def unregisterProducer(self) -> None:
-        """
-        See L{IConsumer}.
-        """
-        self._producer = None
-        self._finish()
-        self._turn()
-
-    def _hold(self) -> None:
-        """
-        Pause a push producer that is ahead of the link.
-        """
-        if (
-            self._isStreaming
-            and not self._isHeld
-            and self._channel is not None
-            and self._channel.unsent > FULL
-        ):
-            self._isHeld = True
-            self._producer.pauseProducing()
-
-    def _pull(self) -> None:
-        """
-        Have a pull producer write as long as that goes out at once.
-        """
-        if self._isPulling:
-            return
-        self._isPulling = True
-        try:
-            while (
-                self._producer is not None
-                and not self._isStreaming
-                and self._channel is not None
-                and not self._channel.unsent
-            ):
-                self._hasWritten = False
-                self._calling(self._producer.resumeProducing)
-                if not self._hasWritten:
-                    break
-        finally:
-            self._isPulling = False
-
-    def _calling(self, call: Callable[[], object]) -> None:
-        """
-        Call a producer; what goes wrong in it is no matter of the link.
-        """
-        try:
-            call()
-        except Exception:
-            self._broken()
-
     # IPushProducer
 
     def pauseProducing(self) -> None:
@@ -422,9 +320,7 @@ class MuxStream:
             self._isEnded = True
         self.disconnecting = True
         self._answered()
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            self._calling(producer.stopProducing)
+        self._stopProducer()
         if self.keeper is not None:
             self.keeper.over(self)
         self._turn()
@@ -499,7 +395,5 @@ class MuxStream:
         """
         The peer has ended, and the protocol does not know of halves.
         """
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            self._calling(producer.stopProducing)
+        self._stopProducer()
         self.loseConnection()

@@ -18,7 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import ILink, IPending
-from ugate.protocols.mux import FULL, MuxStream
+from ugate.protocols.mux import MuxStream
+from ugate.protocols.muxwriting import FULL
 from ugate.stream import StreamInfo, Target
 from ugate.testing import Conversation
 
@@ -411,8 +412,15 @@ class LinkContract(SynchronousTestCase):
             closed: list[Any] = []
             for link in (self.client, self.server, self.server):
                 link.whenClosed().addCallback(closed.append)
+            told: list[int] = []
+            for number, link in enumerate((self.client, self.server)):
+                link.onDraining = lambda number=number, told=told: told.append(number)
+                self.assertFalse(link.isDraining)
             (self.client, self.server)[end].drain()
             self.settle()
+            # Who says so need not be told.
+            self.assertEqual([1 - end], told)
+            self.assertTrue(self.client.isDraining and self.server.isDraining)
             self.assertEqual(0, self.client.room)
             self.assertRefused(self.opening(), Cause.OVERLOADED, Cause.PEER_CLOSED)
             ours.write(BULK)

@@ -9,6 +9,7 @@ are read as ugate reads them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any, Final
 
 from msgspec import Struct, inspect
@@ -18,9 +19,11 @@ from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.testing import MemoryReactorClock
 
 from ugate import copying, flows, leg, metering, pace, pump, splice, splicing
-from ugate.endpoints import addresses, chain, hops, names, negotiated, servers
+from ugate.endpoints import addresses, chain, hops, links, muxed, names, negotiated, registry, servers
 from ugate.endpoints.chain import parseChain
 from ugate.endpoints.clients import ChainEndpoint
+from ugate.endpoints.pool import PoolLimits
+from ugate.endpoints.sessions import SessionLimits
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import Auth
 from ugate.protocols import (
@@ -28,6 +31,7 @@ from ugate.protocols import (
     httpconnect,
     httpforward,
     httphead,
+    mux,
     negotiate,
     owner,
     proxyproto2,
@@ -293,6 +297,24 @@ class NumbersTests(Pages):
         keys = [name for name in vars(limits.Limits) if not name.startswith("_")]
         self.assertEqual(sorted(keys), sorted(row[0] for row in table(text, "tenant-limits")))
         self.assertIn(f"``{limits.USED_UP}``", text)
+
+    def test_sessions(self) -> None:
+        """
+        So are the limits of sessions and pools.
+        """
+        text = page("sessions")
+        all_ = {field.name: f"{field.default:g}" for field in fields(PoolLimits)}
+        mine = {field.name for field in fields(SessionLimits)}
+        for name, wanted in (("session-limits", mine), ("pool-limits", all_.keys() - mine)):
+            rows = {row[0]: row[1] for row in table(text, name)}
+            self.assertEqual({key: all_[key] for key in wanted}, rows)
+        for sentence in (
+            f"dropped, up to {kib(mux.LATE)}",
+            f"has {links.HANDSHAKE:g} s to become a link, and {muxed.HANDSHAKES} of one",
+            f"There are {registry.MAX_KEYS} peers at most, each with {registry.MAX_LINKS} links and "
+            f"{registry.MAX_NAMES} names",
+        ):
+            self.assertIn(sentence, " ".join(text.split()))
 
     def test_keywords(self) -> None:
         """

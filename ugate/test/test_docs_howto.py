@@ -376,7 +376,7 @@ class ProgramTests(HowtoTests):
         There is no program that these tests do not know.
         """
         found = {path.stem for path in LISTINGS.glob("*.py")}
-        self.assertEqual({"fetch", "anyhost", "answer", "chains", "test_example"}, found)
+        self.assertEqual({"fetch", "anyhost", "answer", "chains", "test_example", "test_links"}, found)
 
     def _fetch(self, name: str, way: str, url: str) -> str:
         """

@@ -29,9 +29,14 @@ from ugate.endpoints.direct import Direct
 from ugate.endpoints.h2connect import H2Connect
 from ugate.endpoints.hops import Hop
 from ugate.endpoints.mutual import Mutual
+from ugate.endpoints.muxed import MuxedServerEndpoint
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.negotiated import NegotiatedClientEndpoint, NegotiatedServerEndpoint
 from ugate.endpoints.parsers import HopParser, ServerParser
+from ugate.endpoints.pool import SessionPool
+from ugate.endpoints.registry import Registry
+from ugate.endpoints.reverse import NoAddress, ReverseServerEndpoint
+from ugate.endpoints.session import Session
 from ugate.flows import Flows
 from ugate.gateway import Gateway, Inbound
 from ugate.interfaces import Auth
@@ -48,6 +53,7 @@ from ugate.protocols.credentials import BearerToken, PeerCertificate
 from ugate.protocols.h2link import H2Link
 from ugate.protocols.httpconnect import HttpProxy
 from ugate.protocols.httpconnectclient import ConnectClient
+from ugate.protocols.mux import MuxStream
 from ugate.protocols.proxyproto import ProxyHeader
 from ugate.protocols.servernames import ServerNames
 from ugate.protocols.sni import Listed, Sni
@@ -76,6 +82,8 @@ from ugate.tenancy.policy import KnownPrincipals, RulesPolicy
 from ugate.tenancy.routes import Routes
 from ugate.tenancy.tenant import Tenant
 from ugate.tenancy.trust import Trust
+from ugate.testing.channels import MemoryChannel
+from ugate.testing.linkmaker import linkPair
 
 PEER = IPv4Address("TCP", "192.0.2.7", 40000)
 INFO = StreamInfo(PEER, PEER)
@@ -106,7 +114,7 @@ def _noSide(hello: object, info: object) -> Any:
     raise LookupError
 
 
-BY_CLASS = None
+BY_CLASS: Any = None
 """Without an instance: for those whose making needs more than their interfaces are about."""
 
 PROVIDERS: dict[str, Callable[[], object] | None] = {
@@ -123,6 +131,9 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.direct.Direct": lambda: Direct(REACTOR),
     "ugate.endpoints.h2connect.H2Connect": lambda: H2Connect(REACTOR, Hop("h2connect", "gw", 1), Deny()),
     "ugate.endpoints.mutual.Mutual": lambda: Mutual(REACTOR, Hop("mtls", "gw", 1), Deny()),
+    "ugate.endpoints.muxed.MuxedServerEndpoint": lambda: MuxedServerEndpoint(
+        REACTOR, TCP4ServerEndpoint(REACTOR, 0), BY_CLASS
+    ),
     "ugate.endpoints.names.NameEndpoint": lambda: NameEndpoint(REACTOR, TARGET),
     "ugate.endpoints.names._Race": BY_CLASS,
     "ugate.endpoints.negotiated.NegotiatedClientEndpoint": lambda: NegotiatedClientEndpoint(
@@ -133,7 +144,16 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     ),
     "ugate.endpoints.parsers.HopParser": lambda: HopParser("socks"),
     "ugate.endpoints.parsers.ServerParser": lambda: ServerParser("socks"),
+    "ugate.endpoints.pool.PoolDialer": lambda: SessionPool(REACTOR).dialer(BY_CLASS, BY_CLASS),
+    "ugate.endpoints.registry.Registry": Registry,
+    "ugate.endpoints.reverse.NoAddress": NoAddress,
+    "ugate.endpoints.reverse.ReversePort": BY_CLASS,
+    "ugate.endpoints.reverse.ReverseServerEndpoint": lambda: ReverseServerEndpoint(REACTOR, BY_CLASS),
     "ugate.endpoints.servers.HttpFactory": BY_CLASS,
+    "ugate.endpoints.session.Session": lambda: Session(REACTOR, linkPair(REACTOR)[0]),
+    "ugate.endpoints.sessionends.StreamEndpoint": BY_CLASS,
+    "ugate.endpoints.sessionends.StreamListener": BY_CLASS,
+    "ugate.endpoints.sessionends.StreamPort": BY_CLASS,
     "ugate.endpoints.tlsclient.TLSClientEndpoint": BY_CLASS,
     "ugate.endpoints.tlsclient._Checked": BY_CLASS,
     "ugate.endpoints.tlsclient._Handshake": BY_CLASS,
@@ -162,6 +182,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.protocols.httpconnectclient.ConnectClient": lambda: ConnectClient(TARGET),
     "ugate.protocols.httpforward.HttpForwardFactory": BY_CLASS,
     "ugate.protocols.httpstream.HttpStream": BY_CLASS,
+    "ugate.protocols.mux.MuxStream": lambda: MuxStream(BY_CLASS, INFO),
     "ugate.protocols.negotiate.Negotiating": BY_CLASS,
     "ugate.protocols.negotiate._SocketBelow": BY_CLASS,
     "ugate.protocols.passing.Passing": BY_CLASS,
@@ -202,6 +223,8 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.tenancy.tenant.Tenant": tenant,
     "ugate.tenancy.trust.Trust": lambda: Trust(TrustSection()),
     "ugate.testing.conversation.Conversation": BY_CLASS,
+    "ugate.testing.channels.MemoryChannel": lambda: MemoryChannel(linkPair(REACTOR)[0], 1, 1),
+    "ugate.testing.links.MemoryLink": lambda: linkPair(REACTOR)[0],
     "ugate.testing.names.Lookup": BY_CLASS,
     "ugate.testing.names.MeshResolver": BY_CLASS,
     "ugate.testing.ports.MemoryPort": BY_CLASS,

@@ -16,7 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import Cause, Denied, Refused
 from ugate.interfaces import IChannel, IHalfCloseableTransport, IPending
-from ugate.protocols.mux import FULL, MuxStream
+from ugate.protocols.mux import MuxStream
+from ugate.protocols.muxwriting import FULL
 from ugate.test.muxfakes import INFO, FakeChannel, Half, Puller, Pusher, Whole
 
 DONE = Failure(ConnectionDone())

@@ -29,7 +29,7 @@ from ugate.interfaces import ISession
 from ugate.stream import Target
 from ugate.test.muxfakes import INFO
 from ugate.testing import Conversation, Conversations
-from ugate.testing.links import linkPair
+from ugate.testing.linkmaker import linkPair
 from ugate.testing.turns import MeshClock
 
 LIMITS = SessionLimits(
@@ -410,6 +410,25 @@ class TimeTests(SessionCase):
         self.assertFalse(self.ours.isClosed)
         self.advance(2)
         self.assertTrue(self.ours.isClosed and self.theirs.isClosed)
+
+    def test_age(self) -> None:
+        """
+        A link that is old takes no new streams; those on it go on.
+        """
+        self.links = linkPair(self.clock)
+        limits = SessionLimits(age=30.0, idle=None)
+        self.ours = Session(self.clock, self.links[0], sessions=Sessions(self.clock, limits))
+        self.theirs = Session(self.clock, self.links[1])
+        self.listen()
+        stream = self.successResultOf(self.connect())
+        self.advance(29)
+        self.assertFalse(self.ours.isClosing)
+        self.advance(2)
+        self.assertTrue(self.ours.isClosing and self.theirs.isClosing and stream.isOpen)
+        stream.close()
+        self.server.last.close()
+        self.settle()
+        self.assertTrue(self.ours.isClosed)
 
     def test_ping(self) -> None:
         """

@@ -12,6 +12,7 @@ import sys
 import unittest
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 from zope.interface.verify import verifyObject
 
@@ -342,6 +343,24 @@ class GatewayTests(SynchronousTestCase):
         subprocess.run([sys.executable, "-c", _ALONE], check=True, timeout=60, cwd=where)
 
 
+def listingResult(name: str) -> tuple[list[Any], list[Any], bool]:
+    """
+    Run the tests of a listing of the documentation.
+
+    @return: errors, failures, and whether there were any tests.
+    """
+    path = Path(ugate.__file__).resolve().parent.parent / f"doc/howto/listings/{name}.py"
+    if not path.exists():
+        raise unittest.SkipTest("ugate is installed: the documentation is elsewhere")
+    spec = spec_from_file_location(f"ugate_listing_{name}", path)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    result = unittest.TestResult()
+    unittest.defaultTestLoader.loadTestsFromModule(module).run(result)
+    return result.errors, result.failures, result.testsRun > 0
+
+
 class ListingTests(SynchronousTestCase):
     """
     The listing of the documentation.
@@ -351,13 +370,4 @@ class ListingTests(SynchronousTestCase):
         """
         Its tests pass.
         """
-        path = Path(ugate.__file__).resolve().parent.parent / "doc/howto/listings/test_example.py"
-        if not path.exists():
-            raise unittest.SkipTest("ugate is installed: the documentation is elsewhere")
-        spec = spec_from_file_location("ugate_listing", path)
-        assert spec is not None and spec.loader is not None
-        module = module_from_spec(spec)
-        spec.loader.exec_module(module)
-        result = unittest.TestResult()
-        unittest.defaultTestLoader.loadTestsFromModule(module).run(result)
-        self.assertEqual(([], [], True), (result.errors, result.failures, result.testsRun > 0))
+        self.assertEqual(([], [], True), listingResult("test_example"))

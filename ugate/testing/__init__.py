@@ -24,6 +24,8 @@ from ugate.testing.faults import (
     SplitWrites,
     Stall,
 )
+from ugate.testing.linkmaker import MemoryLinks, linkPair
+from ugate.testing.links import MemoryLink
 from ugate.testing.mesh import Client, Host, MemoryMesh
 from ugate.testing.reactor import HostReactor
 from ugate.testing.turns import MeshError, NeverQuiet
@@ -40,6 +42,8 @@ __all__ = [
     "Host",
     "HostReactor",
     "LostName",
+    "MemoryLink",
+    "MemoryLinks",
     "MemoryMesh",
     "MeshError",
     "NeverQuiet",
@@ -48,4 +52,5 @@ __all__ = [
     "SlowReader",
     "SplitWrites",
     "Stall",
+    "linkPair",
 ]

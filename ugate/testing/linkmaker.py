@@ -3,25 +3,67 @@
 # See LICENSE for details.
 
 """
-Links in memory for connections of a mesh in memory: a multiplexing protocol without bytes.
+Both ends of links in memory: alone, or for connections of a mesh in memory.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from ugate.stream import StreamInfo
-from ugate.testing.links import STREAMS, WINDOW, MemoryLink
+from ugate.stream import Principal, StreamInfo
+from ugate.testing.links import MemoryLink
+
+WINDOW: Final = 65536
+"""Bytes that a stream may send before its reader takes some."""
+
+STREAMS: Final = 100
+"""How many streams each side may open at once."""
+
+
+def _info(peer: str, own: str, name: str) -> StreamInfo:
+    return StreamInfo(
+        IPv4Address("TCP", peer, 4000),
+        IPv4Address("TCP", own, 4000),
+        principal=Principal(name, "certificate"),
+    )
+
+
+def linkPair(
+    clock: IReactorTime,
+    *,
+    delay: float = 0.0,
+    window: int = WINDOW,
+    streams: int = STREAMS,
+    client: str = "client",
+    server: str = "server",
+) -> tuple[MemoryLink, MemoryLink]:
+    """
+    A link in memory.
+
+    @param clock: a clock of a test; all happens in its turns.
+    @param delay: seconds from one end to the other.
+    @param window: bytes that a stream may send before its reader takes some.
+    @param streams: how many streams each side may open at once.
+    @param client: who the server finds that the client is.
+    @param server: who the client finds that the server is.
+    @return: the end of who connected, and the other one.
+    @since: ugate NEXT
+    """
+    one = MemoryLink(clock, _info("10.0.0.2", "10.0.0.1", server), 1, delay, window, streams)
+    two = MemoryLink(clock, _info("10.0.0.1", "10.0.0.2", client), 2, delay, window, streams)
+    one.other, two.other = two, one
+    return one, two
 
 
 class MemoryLinks:
     """
-    Makes a link of every connection both of whose ends are given to C{maker}.
+    A multiplexing protocol without bytes: a link for every connection both of whose ends C{maker} is given.
 
     @ivar links: both ends of each, in the order in which they came up.
     @since: ugate NEXT
@@ -31,7 +73,7 @@ class MemoryLinks:
         self, clock: IReactorTime, *, delay: float = 0.0, window: int = WINDOW, streams: int = STREAMS
     ) -> None:
         """
-        @param clock: as for L{ugate.testing.links.linkPair}.
+        @param clock: as for L{linkPair}.
         @param delay: seconds from one end to the other.
         @param window: bytes that a stream may send before its reader takes some.
         @param streams: how many streams each side may open at once.

@@ -15,22 +15,16 @@ from typing import Any, Final
 
 from zope.interface import implementer
 
-from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from ugate.errors import Cause, Phase, Refused
-from ugate.interfaces import IChannel, ILink
+from ugate.errors import Cause, Refused
+from ugate.interfaces import ILink
 from ugate.protocols.mux import MuxStream
-from ugate.stream import Principal, StreamInfo
-
-WINDOW: Final = 65536
-"""Bytes that a stream may send before its reader takes some."""
-
-STREAMS: Final = 100
-"""How many streams each side may open at once."""
+from ugate.stream import StreamInfo
+from ugate.testing.channels import MemoryChannel, refused
 
 CAPACITY: Final = 262144
 """Bytes that are on their way each way at once."""
@@ -41,103 +35,10 @@ CHUNK: Final = 16384
 _LAYER: Final = "memory"
 
 
-def _refused(cause: Cause, detail: str) -> Refused:
-    return Refused(cause, Phase.REMOTE, "peer", detail)
-
-
-@implementer(IChannel)
-class MemoryChannel:
-    """
-    One stream of a link in memory, seen from one of its ends.
-
-    @ivar stream: what is above it; L{None} until the peer has accepted it.
-    @since: ugate NEXT
-    """
-
-    stream: MuxStream | None = None
-    opening: Deferred[Any] | None = None
-    finishing = isSent = isReceived = isQueued = False
-
-    def __init__(self, link: MemoryLink, number: int, window: int) -> None:
-        self._link = link
-        self.number = number
-        self.window = window
-        self.waiting = bytearray()
-
-    @property
-    def unsent(self) -> int:
-        """
-        See L{IChannel}.
-        """
-        return len(self.waiting)
-
-    def write(self, data: bytes) -> None:
-        """
-        See L{IChannel.write}.
-        """
-        if not self.finishing:
-            self.waiting += data
-            self._link.wants(self)
-
-    def finish(self) -> None:
-        """
-        See L{IChannel.finish}.
-        """
-        self.finishing = True
-        self._link.wants(self)
-
-    def consumed(self, count: int) -> None:
-        """
-        See L{IChannel.consumed}.
-        """
-        self._link.send("window", self.number, count)
-
-    def reset(self) -> None:
-        """
-        See L{IChannel.reset}.
-        """
-        self._link.send("reset", self.number, None)
-        self._link.forget(self)
-
-    def accept(self) -> None:
-        """
-        See L{IChannel.accept}.
-        """
-        self._link.send("accept", self.number, None)
-
-    def refuse(self, reason: Refused) -> None:
-        """
-        See L{IChannel.refuse}.
-        """
-        self._link.send("refuse", self.number, reason)
-        self._link.forget(self)
-
-    def gone(self, reason: Failure) -> None:
-        """
-        Tell whoever waits for it, or has it.
-        """
-        opening, self.opening = self.opening, None
-        if opening is not None:
-            error = reason.value
-            refused = error if isinstance(error, Refused) else _refused(Cause.PEER_CLOSED, str(error))
-            opening.errback(refused)
-        elif self.stream is not None:
-            self.stream.closed(reason)
-
-    @property
-    def isReady(self) -> bool:
-        """
-        Whether there is something to send that may be sent.
-        """
-        if self.isSent or self.opening is not None:
-            return False
-        return bool(self.waiting and self.window) or (self.finishing and not self.waiting)
-
-
 @implementer(ILink)
 class MemoryLink:
     """
-    One end of a link in memory; L{linkPair} makes both.
+    One end of a link in memory; L{ugate.testing.linkPair} makes both.
 
     @ivar info: of the connection.
     @ivar delay: seconds that everything takes from here to the other end.
@@ -147,6 +48,7 @@ class MemoryLink:
     """
 
     incoming: Callable[[MuxStream], object] | None = None
+    onDraining: Callable[[], object] | None = None
     isClosed = isDraining = isStalled = _isFilling = False
     arrived = 0
     other: MemoryLink
@@ -197,9 +99,9 @@ class MemoryLink:
         See L{ILink.open}.
         """
         if self.isClosed:
-            return fail(_refused(Cause.PEER_CLOSED, self._why))
+            return fail(refused(Cause.PEER_CLOSED, self._why))
         if self.room <= 0:
-            return fail(_refused(Cause.OVERLOADED, "the link takes no more streams"))
+            return fail(refused(Cause.OVERLOADED, "the link takes no more streams"))
         channel = MemoryChannel(self, self._next, self._window)
         self._next += 2
         self._channels[channel.number] = channel
@@ -218,7 +120,7 @@ class MemoryLink:
         See L{ILink.ping}.
         """
         if self.isClosed:
-            return fail(_refused(Cause.PEER_CLOSED, self._why))
+            return fail(refused(Cause.PEER_CLOSED, self._why))
         ping: Deferred[None] = Deferred(lambda _: None)
         self._pings.append(ping)
         self.send("ping", 0, None)
@@ -374,15 +276,15 @@ class MemoryLink:
 
     def _on_open(self, number: int, target: Any) -> None:
         incoming = self.incoming
-        refused = None
+        reason = None
         if self.isDraining:
-            refused = _refused(Cause.OVERLOADED, "the link is going away")
+            reason = refused(Cause.OVERLOADED, "the link is going away")
         elif incoming is None:
-            refused = _refused(Cause.CONNECTION_REFUSED, "nobody listens on this link")
+            reason = refused(Cause.CONNECTION_REFUSED, "nobody listens on this link")
         elif sum(each % 2 == number % 2 for each in self._channels) >= self._limit:
-            refused = _refused(Cause.OVERLOADED, f"{self._limit} streams are open on this link")
-        if refused is not None or incoming is None:
-            self.send("refuse", number, refused)
+            reason = refused(Cause.OVERLOADED, f"{self._limit} streams are open on this link")
+        if reason is not None or incoming is None:
+            self.send("refuse", number, reason)
             return
         channel = self._channels[number] = MemoryChannel(self, number, self._window)
         info = self.info.but(target=target, protocol=_LAYER, layers=(*self.info.layers, _LAYER))
@@ -396,7 +298,7 @@ class MemoryLink:
             opening.callback(channel.stream)
 
     def _on_refuse(self, number: int, reason: Refused) -> None:
-        self._lose(number, Failure(_refused(reason.cause, reason.detail)))
+        self._lose(number, Failure(refused(reason.cause, reason.detail)))
 
     def _on_reset(self, number: int, what: None) -> None:
         self._lose(number, Failure(ConnectionAborted()))
@@ -440,7 +342,10 @@ class MemoryLink:
             ping.callback(None)
 
     def _on_drain(self, number: int, what: None) -> None:
-        self.isDraining = True
+        if not self.isDraining:
+            self.isDraining = True
+            if self.onDraining is not None:
+                self.onDraining()
         self._closeIfDone()
 
     def _on_cut(self, number: int, what: None) -> None:
@@ -467,42 +372,7 @@ class MemoryLink:
         while self._pings:
             ping = self._pings.popleft()
             if not ping.called:
-                ping.errback(_refused(Cause.PEER_CLOSED, self._why))
+                ping.errback(refused(Cause.PEER_CLOSED, self._why))
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(self._why)
-
-
-def _info(peer: str, own: str, name: str) -> StreamInfo:
-    return StreamInfo(
-        IPv4Address("TCP", peer, 4000),
-        IPv4Address("TCP", own, 4000),
-        principal=Principal(name, "certificate"),
-    )
-
-
-def linkPair(
-    clock: IReactorTime,
-    *,
-    delay: float = 0.0,
-    window: int = WINDOW,
-    streams: int = STREAMS,
-    client: str = "client",
-    server: str = "server",
-) -> tuple[MemoryLink, MemoryLink]:
-    """
-    A link in memory.
-
-    @param clock: a clock of a test; all happens in its turns.
-    @param delay: seconds from one end to the other.
-    @param window: bytes that a stream may send before its reader takes some.
-    @param streams: how many streams each side may open at once.
-    @param client: who the server finds that the client is.
-    @param server: who the client finds that the server is.
-    @return: the end of who connected, and the other one.
-    @since: ugate NEXT
-    """
-    one = MemoryLink(clock, _info("10.0.0.2", "10.0.0.1", server), 1, delay, window, streams)
-    two = MemoryLink(clock, _info("10.0.0.1", "10.0.0.2", client), 2, delay, window, streams)
-    one.other, two.other = two, one
-    return one, two
