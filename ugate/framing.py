@@ -181,7 +181,12 @@ class LinkSplicer:
         for _ in range(_ROUNDS):
             channel = core.reading
             try:
-                if channel is not None and core.left >= LEAST and channel.sink is not None and channel.sink.isReady:
+                if (
+                    channel is not None
+                    and core.left >= LEAST
+                    and channel.sink is not None
+                    and channel.sink.isReady
+                ):
                     size = os.splice(below.fileno(), self._in[1], min(core.left, PIPE_SIZE), flags=_NOWAIT)
                     if not size:
                         return CONNECTION_DONE

@@ -113,4 +113,7 @@ class H2Connect:
         else:
             way = [f"connect to {hop.place} by {hop.via}"]
         clear = " in clear text" if hop.h2c else ""
-        return [*way, f"ask {hop.place} for {info.target} in HTTP/2 CONNECT{clear}, on a link that streams share"]
+        return [
+            *way,
+            f"ask {hop.place} for {info.target} in HTTP/2 CONNECT{clear}, on a link that streams share",
+        ]

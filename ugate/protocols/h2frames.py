@@ -126,6 +126,19 @@ def number(payload: bytes, at: int = 0) -> int:
     return value
 
 
+def rest(pieces: list[bytes | memoryview], sent: int) -> list[bytes | memoryview]:
+    """
+    What is left of some pieces after so many bytes.
+    """
+    for number, piece in enumerate(pieces):
+        if sent < len(piece):
+            if sent:
+                return [memoryview(piece)[sent:], *pieces[number + 1 :]]
+            return pieces[number:]
+        sent -= len(piece)
+    return []
+
+
 def _discard(piece: bytes) -> None:
     """
     What nobody wants.
@@ -269,7 +282,9 @@ class FrameReader:
         if flags & PADDED:
             head += 1
             if not length:
-                raise ConnectionFault(Code.FRAME_SIZE_ERROR, "a padded frame without the length of its padding")
+                raise ConnectionFault(
+                    Code.FRAME_SIZE_ERROR, "a padded frame without the length of its padding"
+                )
             if len(data) - at < head:
                 self._kept += data[at:]
                 self._need = head

@@ -13,11 +13,10 @@ from typing import Any, Final
 
 from zope.interface import implementer
 
-from twisted.internet import tcp
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -26,67 +25,34 @@ from ugate.interfaces import ILink
 from ugate.protocols import h2requests
 from ugate.protocols.h2calm import H2Limits
 from ugate.protocols.h2channel import H2Channel
-from ugate.protocols.h2core import MAX_WINDOW, Fields, H2Core
+from ugate.protocols.h2core import H2Core
 from ugate.protocols.h2frames import Code, ConnectionFault, codeName
+from ugate.protocols.h2opening import HOP, Opening
+from ugate.protocols.h2sending import MAX_WINDOW
+from ugate.protocols.h2wire import H2Wire
+from ugate.protocols.httpfields import Fields
 from ugate.protocols.httpreply import Unserved
 from ugate.protocols.mux import MuxStream
 from ugate.protocols.sockets import endWriting
 from ugate.stream import StreamInfo
 
-HOP: Final = "peer"
-"""What refusals name; whoever knows the hop says so instead."""
-
-RECEIVE: Final = 1 << 18
-"""Bytes that are received at once from a socket."""
-
-_IOV: Final = 256
 _DRAIN: Final = b"ugate-go"
 _OK: Final[Fields] = [(b":status", b"200")]
 
 
-class _Opening:
-    """
-    A stream of ours that is not answered yet.
-    """
-
-    __slots__ = ("channel", "done", "fields", "info", "text")
-
-    def __init__(self, channel: H2Channel, info: StreamInfo, done: Deferred[Any]) -> None:
-        self.channel = channel
-        self.info = info
-        self.done = done
-        self.fields: Fields | None = None
-        self.text = b""
-
-    def received(self, data: bytes) -> None:
-        """
-        Why it is refused.
-        """
-        self.text = (self.text + data)[: h2requests.MAX_REASON]
-        if len(self.text) == h2requests.MAX_REASON:
-            self.channel.core.resetStream(self.channel, Code.CANCEL)
-        else:
-            self.channel.consumed(len(data))
-
-
-@implementer(ILink, IPushProducer)
-class H2Link(Protocol):
+@implementer(ILink)
+class H2Link(H2Wire):
     """
     See L{ILink}.
 
-    @ivar core: what knows the protocol.
-    @ivar bare: the transport, if it is a socket and nothing more.
-    @ivar splicer: the L{ugate.framing.LinkSplicer}, once there is one.
     @ivar ready: fires with the link when the settings of the peer came; fails with L{Refused}.
     @since: ugate NEXT
     """
 
     log = Logger()
     incoming: Callable[[MuxStream], object] | None = None
-    isDraining = _isClosed = _isLeaving = False
-    _timer: IDelayedCall | None = None
-    bare: tcp.Connection | None = None
-    splicer: Any = None
+    onDraining: Callable[[], object] | None = None
+    isDraining = _hasSaid = False
 
     def __init__(
         self, clock: IReactorTime, info: StreamInfo, client: bool, limits: H2Limits | None = None
@@ -96,105 +62,23 @@ class H2Link(Protocol):
         @param info: what is known of the connection.
         @param client: whether we connected.
         """
+        limits = limits or H2Limits()
+        super().__init__(clock, limits)
         self.info = info
         self.ready: Deferred[ILink] = Deferred(lambda _: self.abort("nobody waits for it any more"))
-        self._clock = clock
         self._client = client
-        self._limits = limits = limits or H2Limits()
         self.core = H2Core(client, self, clock.seconds, limits)
-        self._openings: dict[int, _Opening] = {}
+        self._openings: dict[int, Opening] = {}
         self._pings: dict[bytes, Deferred[None]] = {}
         self._asked = 0
         self._waiting: list[Deferred[str]] = []
         self._why = ""
-        self._theirs = self._ours = False
-
-    # Of the connection.
-
-    def connectionMade(self) -> None:
-        """
-        Begin.
-        """
-        transport: Any = self.transport
-        if isinstance(transport, tcp.Connection) and not transport.TLS:
-            self.bare = transport
-            transport.bufferSize = RECEIVE
-            transport.setTcpNoDelay(True)
-        transport.registerProducer(self, True)
-        self._after(self._limits.handshake, self._late)
-        self.core.start()
-
-    def dataReceived(self, data: bytes) -> None:
-        """
-        Bytes of frames.
-        """
-        if self._isLeaving:
-            return
-        try:
-            self.core.receive(data)
-        except ConnectionFault as fault:
-            self._broke(fault)
-
-    def passed(self, channel: H2Channel, count: int) -> None:
-        """
-        So many bytes of a stream were spliced to where they go.
-        """
-        try:
-            self.core.splicedTo(channel, count)
-        except ConnectionFault as fault:
-            self._broke(fault)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
         It is gone.
         """
         self._gone(self._why or reason.getErrorMessage())
-
-    def pauseProducing(self) -> None:
-        """
-        The transport has enough for now.
-        """
-        self.core.blocked = True
-
-    def resumeProducing(self) -> None:
-        """
-        The transport takes more.
-        """
-        self.core.blocked = False
-        self.core.pump()
-
-    def stopProducing(self) -> None:
-        """
-        The transport takes no more; why, is said by C{connectionLost}.
-        """
-        self.core.blocked = True
-
-    def flush(self) -> None:
-        """
-        Send what is to go: to the kernel at once if nothing is ahead of it, without putting the pieces
-        together first.
-        """
-        core, transport = self.core, self.bare
-        if self.splicer is not None and self.splicer.isBusy:
-            return
-        pieces, core.out = core.out, []
-        if not pieces or self._isClosed:
-            return
-        if (
-            transport is not None
-            and transport.connected
-            and len(pieces) <= _IOV
-            and not (transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting)
-        ):
-            try:
-                sent = transport.socket.sendmsg(pieces)
-            except OSError:
-                # Full, or broken: the transport finds out which.
-                sent = 0
-            pieces = _rest(pieces, sent)
-        if pieces:
-            below: Any = self.transport
-            below.write(b"".join(pieces))
 
     # Of the core.
 
@@ -250,7 +134,6 @@ class H2Link(Protocol):
             return
         if not 200 <= h2requests.status(fields) < 300:
             opening.fields = fields
-            channel.received = opening.received
             return
         del self._openings[channel.id]
         info = opening.info
@@ -268,7 +151,7 @@ class H2Link(Protocol):
         """
         opening = self._openings.pop(channel.id, None)
         if opening is not None:
-            self._notOpened(opening, code)
+            opening.lost(code)
         elif channel.stream is not None:
             channel.stream.closed(Failure(ConnectionDone() if code is None else ConnectionLost(text)))
         self._closeIfDone()
@@ -277,7 +160,7 @@ class H2Link(Protocol):
         """
         A ping of ours was answered.
         """
-        if data == _DRAIN and self.isDraining and self.core.draining is None:
+        if data == _DRAIN and self._hasSaid and self.core.draining is None:
             self._drainFrom(self.core.lastTaken)
         waiting = self._pings.pop(data, None)
         if waiting is not None and not waiting.called:
@@ -291,11 +174,13 @@ class H2Link(Protocol):
             said = f"{codeName(code)}: {text}" if text else codeName(code)
             self._why = f"the peer went away with {said}"
             self.log.info("{peer}: {why}", peer=str(self.info), why=self._why)
-        for number in [each for each in self._openings if each > last]:
-            self.core.resetStream(self._openings[number].channel, Code.REFUSED_STREAM)
-        if self._client:
+        for opening in [each for number, each in self._openings.items() if number > last]:
+            self.core.resetStream(opening.channel, Code.REFUSED_STREAM)
+        if not self.isDraining:
             self.isDraining = True
-            self._closeIfDone()
+            if self.onDraining is not None:
+                self.onDraining()
+        self._closeIfDone()
 
     # ILink
 
@@ -327,8 +212,7 @@ class H2Link(Protocol):
         except Refused:
             return fail(Failure())
         done: Deferred[Any] = Deferred(lambda _: self._giveUp(channel))
-        opening = self._openings[channel.id] = _Opening(channel, info, done)
-        channel.stream = _Unanswered(self, opening)
+        self._openings[channel.id] = Opening(channel, info, done)
         return done
 
     def ping(self) -> Deferred[None]:
@@ -348,9 +232,9 @@ class H2Link(Protocol):
         See L{ILink}.  A client that is about to ask for one more is not refused it: what it has asked for
         before it heard of this is served.
         """
-        if self.isDraining or self._isClosed:
+        if self._hasSaid or self._isClosed:
             return
-        self.isDraining = True
+        self.isDraining = self._hasSaid = True
         if self._client or self.transport is None:
             self._drainFrom(0)
             return
@@ -387,22 +271,13 @@ class H2Link(Protocol):
         if not self._client:
             step = "let the other side open streams"
             return Refused(Cause.UNSUPPORTED, Phase.REMOTE, HOP, "a server of HTTP/2 opens none", step)
-        return Refused(Cause.OVERLOADED, Phase.REMOTE, HOP, f"{self.core.maxStreams} streams are open on the link")
+        many = f"{self.core.maxStreams} streams are open on the link"
+        return Refused(Cause.OVERLOADED, Phase.REMOTE, HOP, many)
 
     def _giveUp(self, channel: H2Channel) -> None:
         self._openings.pop(channel.id, None)
         channel.stream = None
         self.core.resetStream(channel, Code.CANCEL)
-
-    def _notOpened(self, opening: _Opening, code: int | None) -> None:
-        target = opening.info.target
-        if opening.fields is not None:
-            refused = h2requests.refused(HOP, target, opening.fields, opening.text)
-        elif self._isClosed:
-            refused = Refused(Cause.PEER_CLOSED, Phase.REMOTE, HOP, f"{target}, {self._why}")
-        else:
-            refused = h2requests.reset(HOP, target, code or 0)
-        opening.done.errback(refused)
 
     def _drainFrom(self, last: int) -> None:
         self.core.draining = last
@@ -435,27 +310,6 @@ class H2Link(Protocol):
         self._why = f"the peer broke HTTP/2: {fault}"
         self.core.goAway(self.core.lastTaken, fault.code, str(fault)[:100])
         self._leave(self._why)
-
-    def _late(self) -> None:
-        """
-        The settings of the peer, or its word on ours, did not come in time.
-        """
-        if self._theirs:
-            self._broke(ConnectionFault(Code.SETTINGS_TIMEOUT, "our settings were not acknowledged in time"))
-        else:
-            self._broke(ConnectionFault(Code.SETTINGS_TIMEOUT, "no settings came in time"))
-
-    def _after(self, seconds: float, call: Callable[[], object]) -> None:
-        self._rest()
-        self._timer = self._clock.callLater(seconds, call)
-
-    def _rest(self) -> None:
-        """
-        Nothing is waited for.
-        """
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
 
     def _leave(self, why: str) -> None:
         """
@@ -493,55 +347,13 @@ class H2Link(Protocol):
             channel.drop()
             opening = self._openings.pop(number, None)
             if opening is not None:
-                target = opening.info.target
-                opening.done.errback(Refused(Cause.PEER_CLOSED, Phase.REMOTE, HOP, f"{target}, {why}"))
+                opening.gone(why)
             elif channel.stream is not None:
                 channel.stream.closed(Failure(ConnectionLost(why)))
         pings, self._pings = self._pings, {}
         for ping in pings.values():
             if not ping.called:
                 ping.errback(Refused(Cause.PEER_CLOSED, Phase.REMOTE, HOP, why))
-
-
-class _Unanswered:
-    """
-    In place of the stream of one that is not answered.
-    """
-
-    __slots__ = ("_link", "_opening")
-
-    def __init__(self, link: H2Link, opening: _Opening) -> None:
-        self._link = link
-        self._opening = opening
-
-    def ended(self) -> None:
-        """
-        All is said of why it is refused.
-        """
-        self._link.core.resetStream(self._opening.channel, Code.CANCEL)
-
-    def drained(self) -> None:
-        """
-        Nothing was written.
-        """
-
-    def closed(self, reason: Failure) -> None:
-        """
-        The opening is told.
-        """
-
-
-def _rest(pieces: list[bytes | memoryview], sent: int) -> list[bytes | memoryview]:
-    """
-    What is left of some pieces after so many bytes.
-    """
-    for number, piece in enumerate(pieces):
-        if sent < len(piece):
-            if sent:
-                return [memoryview(piece)[sent:], *pieces[number + 1 :]]
-            return pieces[number:]
-        sent -= len(piece)
-    return []
 
 
 def linkMaker(

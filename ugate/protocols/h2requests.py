@@ -97,7 +97,9 @@ def asked(fields: Fields, base: StreamInfo) -> StreamInfo:
     said = dict(fields)
     if said.get(b":method") != b"CONNECT":
         allow = ((b"allow", b"CONNECT"),)
-        raise Unserved(405, "This port carries streams: CONNECT HOST:PORT, in HTTP/2, and nothing else.", allow)
+        raise Unserved(
+            405, "This port carries streams: CONNECT HOST:PORT, in HTTP/2, and nothing else.", allow
+        )
     if b":protocol" in said:
         raise Unserved(501, "This port knows no :protocol: send a CONNECT without it.")
     if any(int(length or b"1") for length in values(fields, b"content-length") if length.isdigit()):
@@ -107,9 +109,7 @@ def asked(fields: Fields, base: StreamInfo) -> StreamInfo:
     except (StringError, UnicodeDecodeError) as e:
         raise Unserved(400, f"CONNECT wants HOST:PORT, and [v6]:PORT for IPv6: {e}.") from e
     hints = {**base.hints, **claims(fields)}
-    return StreamInfo(
-        base.peer, base.host, target, base.principal, PROTOCOL, hints, (*base.layers, PROTOCOL)
-    )
+    return StreamInfo(base.peer, base.host, target, base.principal, PROTOCOL, hints, (*base.layers, PROTOCOL))
 
 
 def claims(fields: Fields) -> dict[str, str]:

@@ -113,7 +113,10 @@ class MuxStream(Writing):
         """
         Whether what comes now goes to its protocol at once.
         """
-        return not (self._kept or self._isPaused or self._isBusy or self.disconnecting) and self._channel is not None
+        return (
+            not (self._kept or self._isPaused or self._isBusy or self.disconnecting)
+            and self._channel is not None
+        )
 
     # For the link.
 

@@ -236,7 +236,13 @@ class StateTests(CoreTestCase):
         """
         What is of the connection has no stream, and the other way round.
         """
-        for kind, stream, size in ((PING, 1, 8), (SETTINGS, 1, 6), (7, 1, 8), (PRIORITY, 0, 5), (HEADERS, 0, 0)):
+        for kind, stream, size in (
+            (PING, 1, 8),
+            (SETTINGS, 1, 6),
+            (7, 1, 8),
+            (PRIORITY, 0, 5),
+            (HEADERS, 0, 0),
+        ):
             peer = RawPeer()
             peer.headers(1)
             peer.send(kind, END_HEADERS if kind == HEADERS else 0, stream, bytes(size))

@@ -20,7 +20,17 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import ILink
 from ugate.protocols.h2calm import H2Limits
-from ugate.protocols.h2frames import DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, Code, goAway
+from ugate.protocols.h2frames import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PING,
+    RST_STREAM,
+    Code,
+    goAway,
+)
 from ugate.protocols.h2link import H2Link, linkMaker
 from ugate.stream import StreamInfo, Target
 from ugate.test import linkcontract

@@ -65,6 +65,7 @@ LAYERS = (
             "ugate.splicingchild",
             "ugate.splicingprocess",
             "ugate.copying",
+            "ugate.framing",
             "ugate.metering",
             "ugate.metered",
             "ugate.shares",

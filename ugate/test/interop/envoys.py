@@ -86,7 +86,11 @@ def _secure(identity: Path, roots: Path, client: bool) -> Json:
 
 
 def envoyClient(
-    test: InteropTestCase, gate: int, target: str, tls: tuple[Path, Path] | None = None, fields: Json | None = None
+    test: InteropTestCase,
+    gate: int,
+    target: str,
+    tls: tuple[Path, Path] | None = None,
+    fields: Json | None = None,
 ) -> int:
     """
     An Envoy that sends each connection to it through a gateway.
@@ -103,11 +107,16 @@ def envoyClient(
             {"header": {"key": key, "value": value}} for key, value in fields.items()
         ]
     proxy = {"@type": _PROXY, "stat_prefix": "in", "cluster": "gate", "tunneling_config": tunneling}
-    explicit = {"@type": f"type.googleapis.com/{_OPTIONS}", "explicit_http_config": {"http2_protocol_options": {}}}
+    explicit = {
+        "@type": f"type.googleapis.com/{_OPTIONS}",
+        "explicit_http_config": {"http2_protocol_options": {}},
+    }
     more: Json = {"typed_extension_protocol_options": {_OPTIONS: explicit}}
     if tls is not None:
         more |= _secure(*tls, client=True)
-    return _run(test, {"filters": [{"name": "tcp", "typed_config": proxy}]}, _cluster("gate", gate, **more))[0]
+    return _run(test, {"filters": [{"name": "tcp", "typed_config": proxy}]}, _cluster("gate", gate, **more))[
+        0
+    ]
 
 
 def envoyServer(
@@ -124,7 +133,9 @@ def envoyServer(
         "timeout": "0s",
         "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}],
     }
-    hosts = [{"name": "all", "domains": ["*"], "routes": [{"match": {"connect_matcher": {}}, "route": onward}]}]
+    hosts = [
+        {"name": "all", "domains": ["*"], "routes": [{"match": {"connect_matcher": {}}, "route": onward}]}
+    ]
     manager = {
         "@type": _HTTP,
         "stat_prefix": "in",

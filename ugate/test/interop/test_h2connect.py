@@ -212,7 +212,11 @@ class HboneTests(TunnelTestCase):
         for name, may in (("envoy", True), ("other", False)):
             files = self.files(self.root.identity(f"{name}.corp", NAMES + name), name)
             port = envoyClient(
-                self, gateway.port, f"{HOST}:{server.port}", (files, self.roots), {"baggage": "k8s.pod.name=a"}
+                self,
+                gateway.port,
+                f"{HOST}:{server.port}",
+                (files, self.roots),
+                {"baggage": "k8s.pod.name=a"},
             )
             if may:
                 self.assertCarries(port)
