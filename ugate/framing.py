@@ -12,7 +12,6 @@ the pipe with the rest, so that nobody else waits for it.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable
 from socket import MSG_DONTWAIT, MSG_MORE
@@ -22,6 +21,7 @@ from twisted.internet import tcp
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
 
+from ugate.framedends import NOWAIT, ROUNDS, Sink, Source
 from ugate.protocols.h2frames import DATA, HEADER, frameHead
 from ugate.splice import PIPE_SIZE, openPipe
 
@@ -32,11 +32,6 @@ LEAST: Final = 1 << 16
 
 _SPARE: Final = 4
 """Pipes that a link keeps for later."""
-
-_ROUNDS: Final = 4
-"""Frames, or parts of one, that are moved before others have their turn."""
-
-_NOWAIT: Final = getattr(os, "SPLICE_F_NONBLOCK", 2)
 
 
 class LinkSplicer:
@@ -107,7 +102,7 @@ class LinkSplicer:
         most = min(channel.window, core.window, core.maxFrame, PIPE_SIZE)
         if most < LEAST:
             return -1
-        size = os.splice(source, self._out[1], most, flags=_NOWAIT)
+        size = os.splice(source, self._out[1], most, flags=NOWAIT)
         if size:
             channel.window -= size
             core.window -= size
@@ -132,7 +127,7 @@ class LinkSplicer:
             if self._head:
                 self._head = self._head[below.send(self._head, MSG_MORE | MSG_DONTWAIT) :]
             while self._queued and not self._head:
-                self._queued -= os.splice(self._out[0], below.fileno(), self._queued, flags=_NOWAIT)
+                self._queued -= os.splice(self._out[0], below.fileno(), self._queued, flags=NOWAIT)
         except BlockingIOError:
             pass
 
@@ -178,7 +173,7 @@ class LinkSplicer:
         In place of that of the transport.
         """
         below, core = self._below, self._core
-        for _ in range(_ROUNDS):
+        for _ in range(ROUNDS):
             channel = core.reading
             try:
                 if (
@@ -187,7 +182,7 @@ class LinkSplicer:
                     and channel.sink is not None
                     and channel.sink.isReady
                 ):
-                    size = os.splice(below.fileno(), self._in[1], min(core.left, PIPE_SIZE), flags=_NOWAIT)
+                    size = os.splice(below.fileno(), self._in[1], min(core.left, PIPE_SIZE), flags=NOWAIT)
                     if not size:
                         return CONNECTION_DONE
                     self._deliver(channel, size)
@@ -233,161 +228,6 @@ class LinkSplicer:
 def _close(pipe: tuple[int, int]) -> None:
     for end in pipe:
         os.close(end)
-
-
-class Sink:
-    """
-    A socket for what comes on a stream.
-    """
-
-    __slots__ = ("_lost", "_pipe", "_queued", "_splicer", "_stream", "_write", "moved", "transport")
-
-    def __init__(
-        self, splicer: LinkSplicer, stream: Any, transport: Any, moved: Callable[[int], object]
-    ) -> None:
-        """
-        @param moved: called with each count of bytes.
-        """
-        self._splicer = splicer
-        self._stream = stream
-        self._pipe: tuple[int, int] | None = None
-        self._queued = 0
-        self.transport = transport
-        self.moved = moved
-        self._write = transport.doWrite
-        self._lost = transport.connectionLost
-        transport.doWrite = self._doWrite
-        transport.connectionLost = self._connectionLost
-
-    def take(self, pipe: tuple[int, int], size: int) -> int:
-        """
-        Send what is in a pipe.
-
-        @return: how much of it was not sent; then the pipe is kept, and its stream pauses.
-        """
-        self._pipe, self._queued = pipe, size
-        try:
-            self._move()
-        except OSError:
-            # Its transport finds out what is wrong.
-            pass
-        if not self._queued:
-            self._pipe = None
-            return 0
-        transport = self.transport
-        transport.startWriting()
-        if transport.producer is not None and not transport.producerPaused:
-            transport.producerPaused = True
-            transport.producer.pauseProducing()
-        return self._queued
-
-    def spill(self) -> None:
-        """
-        Take what is in the pipe out of it, since that is wanted for something else.
-        """
-        pipe, self._pipe = self._pipe, None
-        left, self._queued = self._queued, 0
-        while left and pipe is not None:
-            data = os.read(pipe[0], left)
-            left -= len(data)
-            self.transport.write(data)
-
-    def _move(self) -> None:
-        pipe = self._pipe
-        try:
-            while self._queued and pipe is not None:
-                self._queued -= os.splice(pipe[0], self.transport.fileno(), self._queued, flags=_NOWAIT)
-        except BlockingIOError:
-            pass
-
-    def _doWrite(self) -> Any:
-        """
-        In place of that of the transport.
-        """
-        if self._queued:
-            try:
-                self._move()
-            except OSError:
-                return CONNECTION_LOST
-            if self._queued:
-                return None
-            self._drop(isEmpty=True)
-        return self._write()
-
-    def _connectionLost(self, reason: Any) -> None:
-        """
-        In place of that of the transport.
-        """
-        self._drop(isEmpty=not self._queued)
-        self._queued = 0
-        self._lost(reason)
-
-    def _drop(self, isEmpty: bool) -> None:
-        pipe, self._pipe = self._pipe, None
-        if pipe is not None:
-            self._splicer.giveBack(pipe, isEmpty)
-
-    @property
-    def isReady(self) -> bool:
-        """
-        Whether nothing is ahead of what comes, and nobody wants it to wait.
-        """
-        transport = self.transport
-        return bool(
-            self._stream.isClear
-            and not self._queued
-            and transport.connected
-            and not (transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting)
-        )
-
-
-class Source:
-    """
-    A socket whose bytes are for a stream: stands where the C{doRead} of its transport was.
-    """
-
-    __slots__ = ("_channel", "_moved", "_read", "_splicer", "_transport")
-
-    def __init__(
-        self, splicer: LinkSplicer, channel: Any, transport: Any, moved: Callable[[int], object]
-    ) -> None:
-        """
-        @param moved: called with each count of bytes.
-        """
-        self._splicer = splicer
-        self._channel = channel
-        self._transport = transport
-        self._moved = moved
-        self._read = transport.doRead
-        transport.doRead = self.doRead
-
-    def doRead(self) -> Any:
-        """
-        See L{IReadDescriptor<twisted.internet.interfaces.IReadDescriptor>}.
-        """
-        for number in range(_ROUNDS):
-            try:
-                size = self._splicer.send(self._channel, self._transport.fileno())
-            except BlockingIOError:
-                return None
-            except OSError as error:
-                self._leave()
-                return self._read() if error.errno == errno.EINVAL else CONNECTION_LOST
-            if size > 0:
-                self._moved(size)
-                continue
-            if not size:
-                self._leave()
-            elif number or self._splicer.wait(self._channel, self._transport):
-                return None
-            return self._read()
-        return None
-
-    def _leave(self) -> None:
-        """
-        The transport goes on by itself: it has to find out how it ended.
-        """
-        self._transport.doRead = self._read
 
 
 def splicerFor(stream: Any) -> LinkSplicer | None:

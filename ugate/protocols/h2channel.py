@@ -18,7 +18,7 @@ from ugate.interfaces import IChannel
 from ugate.protocols.h2frames import DATA, Code, frameHead, windowUpdate
 
 if TYPE_CHECKING:
-    from ugate.protocols.h2core import H2Core
+    from ugate.protocols.h2sending import H2Sending
 
 TURN: Final = 1 << 18
 """Bytes that one stream may send before others have their turn."""
@@ -62,7 +62,7 @@ class H2Channel:
         "window",
     )
 
-    def __init__(self, core: H2Core, id: int, isOurs: bool) -> None:
+    def __init__(self, core: H2Sending, id: int, isOurs: bool) -> None:
         self.core = core
         self.id = id
         self.isOurs = isOurs

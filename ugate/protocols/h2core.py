@@ -288,10 +288,10 @@ class H2Core(H2Sending):
         if stream or len(whole) < 17:
             code = Code.PROTOCOL_ERROR if stream else Code.FRAME_SIZE_ERROR
             raise ConnectionFault(code, "GOAWAY of a stream, or too short")
-        last, code = number(whole, 9) & MAX_WINDOW, number(whole, 13)
+        last, why = number(whole, 9) & MAX_WINDOW, number(whole, 13)
         said = "".join(c for c in whole[17:217].decode("utf-8", "replace") if c.isprintable())
         self.maxStreams = 0
-        self.events.goingAway(last, code, said)
+        self.events.goingAway(last, why, said)
 
 
 _HANDLERS: Final[dict[type, Callable[[H2Core, Any], None]]] = {

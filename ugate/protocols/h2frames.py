@@ -265,7 +265,7 @@ class FrameReader:
             return at + HEADER
         if length > MAX_CONTROL:
             raise ConnectionFault(Code.ENHANCE_YOUR_CALM, f"a frame of {length} bytes that is no DATA")
-        end = at + HEADER + length
+        end: int = at + HEADER + length
         if end > len(data):
             self._kept += data[at:]
             self._need = HEADER + length

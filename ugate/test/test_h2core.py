@@ -730,8 +730,9 @@ class FloodTests(CoreTestCase):
         from twisted.logger import globalLogPublisher
 
         events: list[Any] = []
-        globalLogPublisher.addObserver(events.append)
-        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        observe: Any = events.append
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
         for _ in range(60):
             self.raw()
         (event,) = (event for event in events if "HTTP/2" in (event.get("log_format") or ""))

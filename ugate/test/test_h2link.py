@@ -256,10 +256,11 @@ class AnsweringTests(SynchronousTestCase):
         """
         What the peer is told of a stream.
         """
-        fields, body = [], b""
+        fields: list[Any] = []
+        body = b""
         for kind, _, number, payload in self.peer.frames():
             if number == stream and kind == HEADERS:
-                fields = self.peer.decoder.decode(payload)
+                fields = list(self.peer.decoder.decode(payload))
             elif number == stream and kind == DATA:
                 body += payload
         return [(str(name), str(value)) for name, value in fields], body

@@ -66,6 +66,7 @@ LAYERS = (
             "ugate.splicingprocess",
             "ugate.copying",
             "ugate.framing",
+            "ugate.framedends",
             "ugate.metering",
             "ugate.metered",
             "ugate.shares",
