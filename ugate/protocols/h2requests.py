@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_h2requests -*-
+# -*- test-case-name: ugate.test.test_h2link -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -37,6 +37,7 @@ from ugate.protocols import (
     proxyproto2,
     tlsserver,
 )
+from ugate.protocols.h2calm import H2Limits
 from ugate.protocols.httpreply import refusal
 from ugate.protocols.socks4 import Socks4
 from ugate.protocols.socks5 import Socks5
@@ -315,6 +316,13 @@ class NumbersTests(Pages):
             f"{registry.MAX_NAMES} names",
         ):
             self.assertIn(sentence, " ".join(text.split()))
+
+    def test_http2(self) -> None:
+        """
+        So are those of a connection in HTTP/2.
+        """
+        rows = {row[0]: float(row[1]) for row in table(page("limits"), "h2-limits")}
+        self.assertEqual({field.name: float(field.default) for field in fields(H2Limits)}, rows)
 
     def test_keywords(self) -> None:
         """

@@ -11,6 +11,8 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
 from twisted.internet.error import ConnectionDone
@@ -36,7 +38,8 @@ from ugate.protocols.h2frames import (
     Code,
     frameHead,
 )
-from ugate.test.h2fakes import CONNECT, RawPeer, Upper
+from ugate.stream import StreamInfo, Target
+from ugate.test.h2fakes import CONNECT, HOST, PEER, RawPeer, Upper
 
 FIRST = H2Limits().firstWindow
 INITIAL_WINDOW, MAX_FRAME_SIZE = 4, 5
@@ -568,6 +571,51 @@ class SendingTests(CoreTestCase):
         for call in ("finish", "reset", "accept"):
             getattr(one.channel, call)()
         self.assertEqual({}, self.sent())
+
+
+FRAMES = st.tuples(
+    st.integers(0, 12),
+    st.sampled_from((0, 1, 4, 5, 8, 0x20, 0x2D)),
+    st.integers(0, 7),
+    st.one_of(
+        st.binary(max_size=20),
+        st.sampled_from(
+            (bytes(4), bytes(5), bytes(8), b"\0\0\0\1", b"\0\4\0\0\0\0", b"\x82\x86\x84\x41\x01a")
+        ),
+    ),
+)
+"""Kind, flags, stream and payload."""
+
+
+class AnythingTests(SynchronousTestCase):
+    """
+    Whatever comes.
+    """
+
+    @given(st.lists(FRAMES, max_size=12), st.booleans())
+    def test_frames(self, frames: list[tuple[int, int, int, bytes]], client: bool) -> None:
+        """
+        No frames make it fail in another way than by a GOAWAY; no window is lost; and in the end no stream
+        is left in the library that is none of ours.
+        """
+        peer = RawPeer(client=client)
+        core = peer.link.core
+        if client:
+            for _ in range(3):
+                peer.link.open(StreamInfo(PEER, HOST, Target("a", 1))).addErrback(lambda _: None)
+        else:
+            for number in (1, 3):
+                peer.headers(number)
+                Upper(core.channels[number], takes=number == 1).channel.accept()
+        for frame in frames:
+            peer.send(*frame)
+        peer.frames()
+        if not peer.link._isLeaving:
+            self.assertEqual(set(core.channels), set(core.control.streams))
+            for each in tuple(core.channels.values()):
+                each.reset()
+            self.assertEqual(H2Limits().connectionWindow, core._credit + core.freed)
+            self.assertEqual(0, core.promised)
 
 
 class FloodTests(CoreTestCase):

@@ -177,6 +177,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.protocols.credentials.PeerCertificate": lambda: PeerCertificate(b""),
     "ugate.protocols.httpchannel.HttpForward": BY_CLASS,
     "ugate.protocols.h2channel.H2Channel": BY_CLASS,
+    "ugate.protocols.h2wire.H2Wire": BY_CLASS,
     "ugate.protocols.h2link.H2Link": lambda: H2Link(REACTOR, INFO, True),
     "ugate.protocols.httpconnect.HttpProxy": lambda: HttpProxy(INFO, Auth.NONE),
     "ugate.protocols.httpconnectclient.ConnectClient": lambda: ConnectClient(TARGET),

@@ -138,7 +138,7 @@ class EnvoyTests(TunnelTestCase):
         for _ in range(3):
             with self.assertRaises((ConnectionError, EOFError)):
                 readExactly(self.connect(port), 1)
-        waitUntil(lambda: gateway.said().count(": connection refused;") == 3, "three refusals in the log")
+        waitUntil(lambda: gateway.said().count(": connection refused;") >= 3, "three refusals in the log")
 
     def test_server(self) -> None:
         """
