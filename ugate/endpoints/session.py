@@ -240,8 +240,7 @@ class Session:
     def _portFor(self, stream: MuxStream) -> StreamPort:
         limits = self.sessions.limits
         where = str(stream.info.target)
-        if self.isClosing:
-            raise Refused(Cause.OVERLOADED, Phase.REMOTE, where, "the link is going away", "use another one")
+        # One that comes while the link is going away was asked for before the peer knew: that is the link's.
         if len(self._accepted) >= limits.streams:
             many = f"{limits.streams} streams are open on one link"
             raise Refused(Cause.OVERLOADED, Phase.REMOTE, where, many, "use more links, or wait")
