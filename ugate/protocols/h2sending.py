@@ -215,6 +215,12 @@ class H2Sending(FrameReader):
         if self._pumping:
             return
         self._pumping = True
+        try:
+            self._sendInTurn()
+        finally:
+            self._pumping = False
+
+    def _sendInTurn(self) -> None:
         ready = self.ready
         while ready and not self.blocked and self.window > 0:
             channel = ready.popleft()
@@ -226,7 +232,6 @@ class H2Sending(FrameReader):
             self.events.flush()
             if not channel.unsent:
                 channel.gone()
-        self._pumping = False
 
     def flush(self) -> None:
         """
