@@ -81,11 +81,13 @@ class Contestant(ABC):
     @cvar name: its name in tables and options.
     @cvar speaks: L{SOCKS5}, L{FORWARD} or L{NONE}.
     @cvar hops: how many instances can be chained.
+    @cvar leastHops: how many have to be.
     """
 
     name: str
     speaks: str
     hops: int = 2
+    leastHops: int = 1
 
     @abstractmethod
     def missing(self) -> str:

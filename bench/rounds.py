@@ -59,7 +59,7 @@ def takesPart(contestant: Contestant, row: Row) -> bool:
     """
     if contestant.speaks == NONE and row.work in FRESH:
         return False
-    return contestant.hops >= row.hops
+    return contestant.leastHops <= row.hops <= contestant.hops
 
 
 def rotated(contestants: Sequence[Contestant], round: int) -> list[Contestant]:

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bench.chart import chart
 from bench.contestants import Direct
+from bench.framed import FramedEnvoy, FramedUgate
 from bench.options import plan
 from bench.ours import StandIn
 from bench.peers import Envoy, HAProxy, Microsocks, SingBox
@@ -240,6 +241,8 @@ class PlanTests(SynchronousTestCase):
         self.assertTrue(takesPart(Direct(), rows["rtt"]))
         self.assertFalse(takesPart(Microsocks(), rows["rtt-2"]))
         self.assertTrue(takesPart(HAProxy(), rows["rtt-2"]))
+        self.assertTrue(takesPart(FramedUgate(), rows["rtt-2"]))
+        self.assertFalse(takesPart(FramedEnvoy(), rows["rtt"]))
         self.assertFalse(takesPart(StandIn("prog {port}"), rows["rtt-2"]))
         self.assertTrue(takesPart(StandIn("prog {port} {upstream}"), rows["rtt-2"]))
 
