@@ -78,7 +78,7 @@ def _first(name: str, port: int) -> dict[str, object]:
     """
     @return: a listener whose connections become streams to the other one.
     """
-    proxy = {
+    proxy: dict[str, object] = {
         "@type": _TYPE + "filters.network.tcp_proxy.v3.TcpProxy",
         "cluster": name,
         "tunneling_config": {"hostname": f"{name}:1"},
@@ -90,13 +90,13 @@ def _last(name: str, port: int) -> dict[str, object]:
     """
     @return: a listener whose streams go to the target.
     """
-    router = {"@type": _TYPE + "filters.http.router.v3.Router"}
-    onward = {
+    router: dict[str, object] = {"@type": _TYPE + "filters.http.router.v3.Router"}
+    onward: dict[str, object] = {
         "cluster": name,
         "timeout": "0s",
         "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}],
     }
-    routes = [{"match": {"connect_matcher": {}}, "route": onward}]
+    routes: list[dict[str, object]] = [{"match": {"connect_matcher": {}}, "route": onward}]
     manager: dict[str, object] = {
         "@type": _TYPE + "filters.network.http_connection_manager.v3.HttpConnectionManager",
         "codec_type": "HTTP2",
