@@ -94,12 +94,14 @@ class Contestant(ABC):
     @cvar speaks: L{SOCKS5}, L{FORWARD} or L{NONE}.
     @cvar hops: how many instances can be chained.
     @cvar fronts: what else it can be reached by: L{PLAIN}, L{TLS}, L{SNI}.
+    @cvar leastHops: how many have to be.
     """
 
     name: str
     speaks: str
     hops: int = 2
     fronts: Collection[str] = ()
+    leastHops: int = 1
 
     @abstractmethod
     def missing(self) -> str:

@@ -61,7 +61,7 @@ def takesPart(contestant: Contestant, row: Row) -> bool:
         return False
     if row.front and row.front not in contestant.fronts:
         return False
-    return contestant.hops >= row.hops
+    return contestant.leastHops <= row.hops <= contestant.hops
 
 
 def rotated(contestants: Sequence[Contestant], round: int) -> list[Contestant]:

@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from bench import contestants
 from bench.chart import chart
 from bench.contestants import SNI, TLS, Direct, Hop
+from bench.framed import FramedEnvoy, FramedUgate
 from bench.options import plan
 from bench.ours import StandIn, Ugate
 from bench.peers import Envoy, HAProxy, Microsocks, SingBox
@@ -276,6 +277,8 @@ class PlanTests(SynchronousTestCase):
         self.assertTrue(takesPart(HAProxy(), rows["rtt-2"]))
         self.assertEqual([takesPart(who, rows["tls-new"]) for who in (HAProxy(), Ugate())], [True, True])
         self.assertEqual([takesPart(who, rows["tls-new"]) for who in (Direct(), SingBox())], [False, False])
+        self.assertTrue(takesPart(FramedUgate(), rows["rtt-2"]))
+        self.assertFalse(takesPart(FramedEnvoy(), rows["rtt"]))
         self.assertFalse(takesPart(StandIn("prog {port}"), rows["rtt-2"]))
         self.assertTrue(takesPart(StandIn("prog {port} {upstream}"), rows["rtt-2"]))
 

@@ -10,10 +10,12 @@ multiplexed link, stdio, memory.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from zope.interface import implementer
 
+from twisted.internet import tcp
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.python.failure import Failure
@@ -22,8 +24,14 @@ from ugate.buffers import Buffers
 from ugate.errors import Refused
 from ugate.leg import Leg
 from ugate.metering import Meter, Meters
-from ugate.protocols.sockets import cut, endWriting
+from ugate.protocols.sockets import cut, endWriting, writeNow
 from ugate.shares import Share
+
+RECEIVE: Final = 1 << 18
+"""Bytes that are received at once from a socket, if nothing limits its stream."""
+
+BULK: Final = 1 << 20
+"""Bytes after which a direction is moved by the kernel, where it can be."""
 
 STALLED: Final = 1 << 17
 """Bytes that a transport keeps which says that it is full, and one more piece."""
@@ -39,7 +47,7 @@ class Copying:
     """
 
     __slots__ = (
-        *("_clock", "_finished", "_legs", "_open", "_producers"),
+        *("_clock", "_finished", "_kept", "_legs", "_open", "_producers"),
         *("active", "received", "refusal", "sent"),
     )
 
@@ -62,6 +70,12 @@ class Copying:
         self._finished: Callable[[str], object] | None = finished
         self._open = 2
         self._producers = _producers(a, b, meters)
+        self._kept = set[Leg]() if meters is None else {a, b}
+        """Whose bytes are copied, and will be."""
+        if meters is None:
+            for leg in (a, b):
+                if isinstance(leg.transport, tcp.Connection):
+                    leg.transport.bufferSize = RECEIVE
         self.sent = self.received = 0
         self.refusal: Refused | None = None
         self.active = clock.seconds()
@@ -98,7 +112,7 @@ class Copying:
             self._ended(leg)
 
     def _connect(self, leg: Leg, other: Leg) -> None:
-        write = _transport(other).write
+        write = _writer(_transport(other))
         outward = leg is self._legs[0]
         seconds = self._clock.seconds
 
@@ -109,12 +123,33 @@ class Copying:
             else:
                 self.received += len(data)
             write(data)
+            if (self.sent if outward else self.received) > BULK and leg not in self._kept:
+                self._lend(leg, other)
 
         producer = self._producer(leg)
         leg.deliver = deliver if isinstance(producer, _Producer) else producer.after(deliver)
         leg.ended = lambda: self._ended(leg)
         leg.deafened = lambda: self._deafened(leg)
         leg.lost = lambda reason: self._lost(leg, reason)
+
+    def _lend(self, leg: Leg, other: Leg) -> None:
+        """
+        Much came from one of them: it need not come here, if the other is a stream of HTTP/2.
+        """
+        from ugate.framing import lend
+
+        self._kept.add(leg)
+        outward = leg is self._legs[0]
+        seconds = self._clock.seconds
+
+        def moved(count: int) -> None:
+            self.active = seconds()
+            if outward:
+                self.sent += count
+            else:
+                self.received += count
+
+        lend(_transport(leg), _transport(other), moved)
 
     def _ended(self, leg: Leg) -> None:
         if self._finished is None:
@@ -290,6 +325,16 @@ def _discard(data: bytes) -> None:
     """
     What comes after the end has nobody to go to.
     """
+
+
+def _writer(transport: Any) -> Callable[[bytes], object]:
+    """
+    What writes there, as soon as it can be.
+    """
+    if not isinstance(transport, tcp.Connection) or transport.TLS:
+        write: Callable[[bytes], object] = transport.write
+        return write
+    return partial(writeNow, transport)
 
 
 def _transport(leg: Leg) -> Any:

@@ -76,12 +76,19 @@ def _forward(reactor: Any, hop: Hop, via: IDialer | IStreamClientEndpoint) -> ID
     return Forward(reactor, hop, via)
 
 
+def _h2connect(reactor: Any, hop: Hop, via: IDialer | IStreamClientEndpoint) -> IDialer:
+    from ugate.endpoints.h2connect import H2Connect
+
+    return H2Connect(reactor, hop, via)
+
+
 MAKERS: Final[Mapping[str, Maker]] = {
     "socks": _proxy(_socks),
     "socks4": _proxy(_socks4),
     "connect": _proxy(_connect),
     "mtls": _mtls,
     "forward": _forward,
+    "h2connect": _h2connect,
     "direct": _direct,
 }
 """What makes the dialer of each of C{ugate.endpoints.hops.KINDS}."""

@@ -69,6 +69,7 @@ KINDS: Final[Mapping[str, HopKind]] = {
     "forward": HopKind(
         "forward", frozenset(("tls", "via", "timeout", "attempts", "proxyproto")), "nothing", leads=True
     ),
+    "h2connect": HopKind("h2connect", _ALWAYS | {"via", "name", "h2c"}, "HTTP/2 CONNECT"),
     "direct": HopKind("direct", _ALWAYS, addressed=False),
 }
 """
@@ -105,6 +106,9 @@ class Hop:
 
     tls: bool = False
     """Whether the proxy is spoken to in TLS; its certificate must be good for C{host}."""
+
+    h2c: bool = False
+    """Whether a gateway in HTTP/2 is spoken to in clear text, where TLS with both certificates is usual."""
 
     name: str = ""
     """Who it has to be, by its certificate, if that is not C{host}: a KEYID, a DNS name or a SPIFFE id."""
@@ -186,6 +190,8 @@ def _read(text: str, depth: int) -> Hop:
             raise StringError("a password wants user= too")
         if values.keys() >= _PASSWORD:
             raise StringError("passwordFile= and passwordEnv= exclude each other")
+        if values.get("h2c") and "name" in values:
+            raise StringError("h2c= is clear text, in which nobody proves the name of name=")
     except StringError as e:
         raise StringError(f"{Hop(kind.name, host, port).place}: {e}") from e
     return Hop(kind.name, host, port, **values)
@@ -347,6 +353,7 @@ _KEYWORDS: Final[Mapping[str, _Keyword]] = {
     "passwordFile": _Keyword(),
     "passwordEnv": _Keyword(),
     "tls": _Keyword(_readYesNo, lambda _: "yes"),
+    "h2c": _Keyword(_readYesNo, lambda _: "yes"),
     "name": _Keyword(_readName),
     "alpn": _Keyword(readALPN, lambda names: b",".join(names).decode()),
     "timeout": _Keyword(_readTimeout, lambda seconds: repr(seconds).removesuffix(".0")),

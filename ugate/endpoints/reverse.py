@@ -82,9 +82,6 @@ class _Keeping:
     def _up(self, link: ILink) -> None:
         self._dialing = None
         port = self._port
-        if port.isStopped:
-            link.drain()
-            return
         began = port.clock.seconds()
         session = Session(port.clock, link, sessions=port.sessions)
         session.listener(accepts=port.accepts).listen(port.factory)

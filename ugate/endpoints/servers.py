@@ -316,6 +316,15 @@ def mtlsServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> ISt
     )
 
 
+def h2connectServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
+    """
+    C{CONNECT} in HTTP/2: many streams on each connection.
+    """
+    from ugate.endpoints.h2connect import h2connectEndpoint
+
+    return h2connectEndpoint(reactor, inner, _handshake(reactor, own))
+
+
 def _alpn(own: Keywords) -> tuple[bytes, ...]:
     return readALPN(own["alpn"]) if "alpn" in own else ()
 
@@ -346,6 +355,7 @@ SERVERS: Final[Mapping[str, ServerKind]] = {
     "connect": ServerKind(connectServer, frozenset(("handshake", "http"))),
     "proxyproto": ServerKind(proxyprotoServer),
     "mtls": ServerKind(mtlsServer, frozenset(("handshake", "alpn", "anonymous"))),
+    "h2connect": ServerKind(h2connectServer),
     "forward": ServerKind(forwardServer, frozenset(("handshake", "to"))),
     "sni": ServerKind(
         sniServer, frozenset(("handshake", "names", "ends", "certificates", "default", "port", "alpn"))

@@ -8,6 +8,7 @@ C{CONNECT} as a client speaks it (RFC 9110, 9.3.6).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from zope.interface import implementer
@@ -43,7 +44,33 @@ def _printable(text: bytes) -> str:
     return "".join(c for c in line.decode("utf-8", "replace") if c.isprintable()).strip()
 
 
-def _host(target: Target, hop: str) -> str:
+def refusalOf(
+    hop: str,
+    target: str,
+    status: int,
+    reason: bytes,
+    fields: Iterable[tuple[bytes, bytes]],
+    text: bytes,
+) -> Refused:
+    """
+    What a response other than 2xx to a C{CONNECT} means.
+
+    @param reason: the words beside the status.
+    @param text: what its content begins with, if that is to be read.
+    @since: ugate NEXT
+    """
+    fields = list(fields)
+    squid = b",".join(values(fields, b"x-squid-error"))
+    cause = causeOf(status, b",".join(values(fields, b"proxy-status")), squid)
+    phase = Phase.AUTH if cause is Cause.AUTHENTICATION else Phase.REMOTE
+    detail = f"{target}, {status} {_printable(reason)}".rstrip()
+    said = _printable(text) or _printable(squid)
+    if said:
+        detail += f": {said}"
+    return Refused(cause, phase, hop, detail, _NEXT_STEP.get(cause, ""))
+
+
+def authorityOf(target: Target, hop: str) -> str:
     """
     The authority that asks for a target.
 
@@ -81,7 +108,7 @@ class ConnectClient:
         @param hop: what L{Refused} names.
         @raise Refused: the target or the login cannot be said in HTTP.
         """
-        self._target = _host(target, hop)
+        self._target = authorityOf(target, hop)
         self._hop = hop
         self._fields = [("Host", self._target)]
         if login is not None:
@@ -149,18 +176,9 @@ class ConnectClient:
         return kind.lower().startswith(b"text/plain") and bool(framed)
 
     def _refusal(self, answer: h11.Response) -> Refused:
-        """
-        What a response other than 2xx means.
-        """
-        status = answer.status_code
-        squid = b",".join(values(answer.headers, b"x-squid-error"))
-        cause = causeOf(status, b",".join(values(answer.headers, b"proxy-status")), squid)
-        phase = Phase.AUTH if cause is Cause.AUTHENTICATION else Phase.REMOTE
-        detail = f"{self._target}, {status} {_printable(answer.reason)}".rstrip()
-        text = _printable(self._text) or _printable(squid)
-        if text:
-            detail += f": {text}"
-        return Refused(cause, phase, self._hop, detail, _NEXT_STEP.get(cause, ""))
+        return refusalOf(
+            self._hop, self._target, answer.status_code, answer.reason, answer.headers, self._text
+        )
 
     def login(self, principal: Principal | None) -> Step:
         """

@@ -101,6 +101,23 @@ class MuxStream(Writing):
     def __repr__(self) -> str:
         return f"<MuxStream {self.info}>"
 
+    @property
+    def channel(self) -> IChannel | None:
+        """
+        What moves its bytes, as long as it does.
+        """
+        return self._channel
+
+    @property
+    def isClear(self) -> bool:
+        """
+        Whether what comes now goes to its protocol at once.
+        """
+        return (
+            not (self._kept or self._isPaused or self._isBusy or self.disconnecting)
+            and self._channel is not None
+        )
+
     # For the link.
 
     def received(self, data: bytes) -> None:

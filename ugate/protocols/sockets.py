@@ -109,7 +109,9 @@ def writeNow(transport: Any, data: bytes) -> None:
         and not (transport.disconnecting or transport._writeDisconnecting)
     ):
         try:
-            data = data[transport.socket.send(data) :]
+            sent = transport.socket.send(data)
+            # Not to copy what is large and all gone.
+            data = b"" if sent == len(data) else data[sent:]
         except OSError:
             # Full, or broken: the transport finds out which, and says so to its protocol.
             transport.write(data)

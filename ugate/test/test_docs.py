@@ -38,6 +38,7 @@ from ugate.protocols import (
     tlsserver,
     tlssocket,
 )
+from ugate.protocols.h2calm import H2Limits
 from ugate.protocols.httpreply import refusal
 from ugate.protocols.socks4 import Socks4
 from ugate.protocols.socks5 import Socks5
@@ -343,6 +344,14 @@ class NumbersTests(Pages):
             f"{noderecords.MAX_SIZE}",
         ]
         self.assertEqual(wanted, [row[1] for row in table(page("mesh"), "mesh-limits")])
+
+    def test_http2(self) -> None:
+        """
+        So are those of a connection in HTTP/2.
+        """
+        rows = {row[0]: float(row[1]) for row in table(page("limits"), "h2-limits")}
+        defaults = H2Limits()
+        self.assertEqual({field.name: getattr(defaults, field.name) for field in fields(defaults)}, rows)
 
     def test_keywords(self) -> None:
         """

@@ -381,26 +381,40 @@ class ConfigurationTests(HowtoTests):
         """
         Who has the right certificate gets where the rule leads; nobody else does, and no other gate will do.
         """
+        self.certifiedWays("mutual.yaml", "sidecar.yaml")
+
+    def test_hbone(self) -> None:
+        """
+        The same when all streams share one connection, which they do.
+        """
+        self.certifiedWays("hbone-gate.yaml", "hbone-side.yaml")
+        links = [each for each in self.mesh.connections("gate.corp.example") if ":15008" in each]
+        self.assertEqual(2, len(links), links)
+
+    def certifiedWays(self, there: str, here: str) -> None:
+        """
+        A gate, and those who come to it.
+        """
         self.service("db.corp.example", 5432)
         root, other = Issuer("root"), Issuer("other")
         spiffe = "spiffe://corp.example/ns/"
         gate = self.certified(root, "gate.corp.example", f"{spiffe}edge/sa/gate")
-        self.mesh.gateway("gate.corp.example", **yaml.safe_load(listing("mutual.yaml").replace(CERTS, gate)))
+        self.mesh.gateway("gate.corp.example", **yaml.safe_load(listing(there).replace(CERTS, gate)))
         asked = r"socks:127.0.0.1:1080:to=db.corp.example\:"
         for host, issuer, account, may in (
             ("web", root, "shop/sa/web", True),
             ("mail", root, "shop/sa/mail", False),
             ("stranger", other, "shop/sa/web", False),
         ):
-            here = self.mesh.client(host)
+            client = self.mesh.client(host)
             folder = self.certified(issuer, host, spiffe + account)
-            text = listing("sidecar.yaml").replace(CERTS, folder)
+            text = listing(here).replace(CERTS, folder)
             self.mesh.gateway(host, **yaml.safe_load(text))
             if may:
-                self.ask(asked + "5432", here)
-                self.refused(asked + "22", here)
+                self.ask(asked + "5432", client)
+                self.refused(asked + "22", client)
             else:
-                self.refused(asked + "5432", here)
+                self.refused(asked + "5432", client)
 
     def test_mesh(self) -> None:
         """

@@ -221,7 +221,8 @@ class HopTests(SynchronousTestCase):
         """
         A prefix that is none, or that stands elsewhere, is named with the known ones.
         """
-        self.assertBad("sock:proxy:1080", "'sock'", "socks, socks5, socks4, connect, mtls, forward, direct")
+        known = "socks, socks5, socks4, connect, mtls, forward, h2connect, direct"
+        self.assertBad("sock:proxy:1080", "'sock'", known)
         self.assertBad("", "''", "socks")
         self.assertBad("tcp:db:5432", "where a chain ends")
         self.assertBad("a=b", "no kind of hop")

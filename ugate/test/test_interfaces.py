@@ -27,6 +27,7 @@ from ugate.endpoints.connecting import Connecting
 from ugate.endpoints.dialers import Deny, Fallback, Retry
 from ugate.endpoints.direct import Direct, DirectTo
 from ugate.endpoints.forward import Forward
+from ugate.endpoints.h2connect import H2Connect
 from ugate.endpoints.hops import Hop
 from ugate.endpoints.mesh import Mesh
 from ugate.endpoints.meshstring import MeshEndpoint
@@ -55,6 +56,7 @@ from ugate.modules.remotes import RemotesModule
 from ugate.node import Node
 from ugate.protocols.auto import Auto, Fixed
 from ugate.protocols.credentials import BearerToken, PeerCertificate
+from ugate.protocols.h2link import H2Link
 from ugate.protocols.httpconnect import HttpProxy
 from ugate.protocols.httpconnectclient import ConnectClient
 from ugate.protocols.mux import MuxStream
@@ -139,6 +141,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.mesh.Mesh": lambda: Mesh(tenant()),
     "ugate.endpoints.mesh._Unproven": BY_CLASS,
     "ugate.endpoints.meshstring.MeshEndpoint": lambda: MeshEndpoint(REACTOR, TARGET),
+    "ugate.endpoints.h2connect.H2Connect": lambda: H2Connect(REACTOR, Hop("h2connect", "gw", 1), Deny()),
     "ugate.endpoints.mutual.Mutual": lambda: Mutual(REACTOR, Hop("mtls", "gw", 1), Deny()),
     "ugate.endpoints.muxed.MuxedServerEndpoint": lambda: MuxedServerEndpoint(
         REACTOR, TCP4ServerEndpoint(REACTOR, 0), BY_CLASS
@@ -191,6 +194,9 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.protocols.credentials.BearerToken": lambda: BearerToken(b""),
     "ugate.protocols.credentials.PeerCertificate": lambda: PeerCertificate(b""),
     "ugate.protocols.httpchannel.HttpForward": BY_CLASS,
+    "ugate.protocols.h2channel.H2Channel": BY_CLASS,
+    "ugate.protocols.h2wire.H2Wire": BY_CLASS,
+    "ugate.protocols.h2link.H2Link": lambda: H2Link(REACTOR, INFO, True),
     "ugate.protocols.httpconnect.HttpProxy": lambda: HttpProxy(INFO, Auth.NONE),
     "ugate.protocols.httpconnectclient.ConnectClient": lambda: ConnectClient(TARGET),
     "ugate.protocols.httpforward.HttpForwardFactory": BY_CLASS,

@@ -66,6 +66,8 @@ LAYERS = (
             "ugate.splicingchild",
             "ugate.splicingprocess",
             "ugate.copying",
+            "ugate.framing",
+            "ugate.framedends",
             "ugate.metering",
             "ugate.metered",
             "ugate.shares",

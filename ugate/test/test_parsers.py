@@ -74,7 +74,6 @@ class ServerParserTests(SynchronousTestCase):
         for prefix in SERVERS.keys() - {"forward", "sni"}:
             endpoint = self.parse(f"{prefix}:tcp:1080:interface=127.0.0.1:backlog=9")
             self.assertTrue(verifyObject(IStreamServerEndpoint, endpoint))
-            self.assertIsInstance(endpoint, NegotiatedServerEndpoint)
             below = endpoint.inner
             self.assertIsInstance(below, TCP4ServerEndpoint)
             self.assertEqual((below._port, below._interface, below._backlog), (1080, "127.0.0.1", 9))

@@ -450,6 +450,7 @@ class TimeTests(SessionCase):
         Whoever asks whether a link is there learns it, and several ask once.
         """
         checks = [self.ours.check(), self.ours.check()]
+        self.assertEqual(1, len(self.links[0]._pings))
         self.settle()
         for each in checks:
             self.successResultOf(each)

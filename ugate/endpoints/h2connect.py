@@ -1,0 +1,119 @@
+# -*- test-case-name: ugate.test.test_h2connect -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Gateways that carry streams in HTTP/2: Istio calls it HBONE when it is in TLS with the certificates of both
+sides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from zope.interface import implementer
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, IStreamServerEndpoint
+
+from ugate.endpoints.addresses import DEFAULT_TIMEOUT
+from ugate.endpoints.hops import Hop
+from ugate.endpoints.links import linkTo
+from ugate.endpoints.mutual import Mutual
+from ugate.endpoints.muxed import MuxedServerEndpoint
+from ugate.endpoints.pool import PoolLimits, SessionKey, SessionPool
+from ugate.endpoints.upstream import carrierOf
+from ugate.errors import UgateError
+from ugate.interfaces import IDialer, ITenant
+from ugate.protocols.h2link import linkMaker
+from ugate.stream import StreamInfo
+
+ALPN: Final = (b"h2",)
+"""What is spoken inside of TLS."""
+
+
+def h2connectEndpoint(
+    reactor: IReactorTime, inner: IStreamServerEndpoint, deadline: float
+) -> MuxedServerEndpoint:
+    """
+    Listens by another endpoint for links in HTTP/2.  One for TLS that has no protocols of its own offers
+    C{h2} inside.
+
+    @param deadline: seconds for the handshake of a link.
+    """
+    mutual: Any = inner
+    if getattr(inner, "alpn", None) == ():
+        mutual.alpn = ALPN
+    return MuxedServerEndpoint(reactor, inner, linkMaker(reactor, False), deadline=deadline)
+
+
+@implementer(IDialer)
+class H2Connect:
+    """
+    The dialer that asks a gateway for the target, in HTTP/2, on links that the streams of a tenant
+    share.
+
+    @ivar pool: its links.
+    @since: ugate NEXT
+    """
+
+    def __init__(self, reactor: Any, hop: Hop, via: IDialer | IStreamClientEndpoint) -> None:
+        """
+        @param reactor: that of a tenant, which has an identity and a trust, unless it is in clear text.
+        @param hop: the gateway, and who it has to be.
+        @param via: what carries the connection there.
+        """
+        self._reactor = reactor
+        self._hop = hop
+        self._via = via
+        self._timeout = DEFAULT_TIMEOUT if hop.timeout is None else hop.timeout
+        self.pool = SessionPool(reactor, PoolLimits(open=self._timeout))
+        self._maker = linkMaker(reactor, True)
+        self._mutual = None if hop.h2c else Mutual(reactor, replace(hop, alpn=ALPN), via)
+        self._dialer = self.pool.dialer(self._keyOf, self._link, hop.place)
+
+    def _keyOf(self, info: StreamInfo) -> SessionKey:
+        """
+        Whoever we are, to whom, for which tenant: no others share a link.
+        """
+        hop = self._hop
+        tenant = ITenant(self._reactor, None)
+        identity = ""
+        if tenant is not None and not hop.h2c:
+            try:
+                identity = str(tenant.identity.principal)
+            except UgateError:
+                # The endpoint for a link says what is wrong with it.
+                pass
+        return SessionKey("" if tenant is None else tenant.name, identity, hop.name or hop.host, hop.place)
+
+    def _link(self, info: StreamInfo) -> Deferred[Any]:
+        hop = self._hop
+        below = carrierOf(hop, self._via, info) if self._mutual is None else self._mutual.endpointFor(info)
+        return linkTo(self._reactor, below, self._maker, hop=hop.place, deadline=self._timeout)
+
+    def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
+        """
+        The endpoint of the target, behind the gateway.
+
+        @raise Refused: there is no target.
+        """
+        return self._dialer.endpointFor(info)
+
+    def explain(self, info: StreamInfo) -> list[str]:
+        """
+        The way there, who that has to be, and what it is asked for.
+        """
+        hop = self._hop
+        if self._mutual is not None:
+            way = self._mutual.explain(info)
+        elif IDialer.providedBy(self._via):
+            way = self._via.explain(info.but(target=hop.target))
+        else:
+            way = [f"connect to {hop.place} by {hop.via}"]
+        clear = " in clear text" if hop.h2c else ""
+        return [
+            *way,
+            f"ask {hop.place} for {info.target} in HTTP/2 CONNECT{clear}, on a link that streams share",
+        ]

@@ -1,0 +1,189 @@
+# -*- test-case-name: ugate.test.test_framing -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+The sockets whose bytes go to a stream of HTTP/2, or come from one, without a copy: L{ugate.framing}.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from twisted.internet.main import CONNECTION_LOST
+
+NOWAIT: Final = getattr(os, "SPLICE_F_NONBLOCK", 2)
+
+ROUNDS: Final = 4
+"""Frames, or parts of one, that are moved before others have their turn."""
+
+
+class Splicer(Protocol):
+    """
+    What splices for a link.
+    """
+
+    def send(self, channel: Any, source: int) -> int:
+        """See L{ugate.framing.LinkSplicer.send}."""
+
+    def wait(self, channel: Any, source: Any) -> bool:
+        """See L{ugate.framing.LinkSplicer.wait}."""
+
+    def giveBack(self, pipe: tuple[int, int], isEmpty: bool) -> None:
+        """See L{ugate.framing.LinkSplicer.giveBack}."""
+
+
+class Sink:
+    """
+    A socket for what comes on a stream.
+    """
+
+    __slots__ = ("_lost", "_pipe", "_queued", "_splicer", "_stream", "_write", "moved", "transport")
+
+    def __init__(self, splicer: Splicer, stream: Any, transport: Any, moved: Callable[[int], object]) -> None:
+        """
+        @param moved: called with each count of bytes.
+        """
+        self._splicer = splicer
+        self._stream = stream
+        self._pipe: tuple[int, int] | None = None
+        self._queued = 0
+        self.transport = transport
+        self.moved = moved
+        self._write = transport.doWrite
+        self._lost = transport.connectionLost
+        transport.doWrite = self._doWrite
+        transport.connectionLost = self._connectionLost
+
+    def take(self, pipe: tuple[int, int], size: int) -> int:
+        """
+        Send what is in a pipe.
+
+        @return: how much of it was not sent; then the pipe is kept, and its stream pauses.
+        """
+        self._pipe, self._queued = pipe, size
+        try:
+            self._move()
+        except OSError:
+            # Its transport finds out what is wrong.
+            pass
+        if not self._queued:
+            self._pipe = None
+            return 0
+        transport = self.transport
+        transport.startWriting()
+        if transport.producer is not None and not transport.producerPaused:
+            transport.producerPaused = True
+            transport.producer.pauseProducing()
+        return self._queued
+
+    def spill(self) -> None:
+        """
+        Take what is in the pipe out of it, since that is wanted for something else.
+        """
+        pipe, self._pipe = self._pipe, None
+        left, self._queued = self._queued, 0
+        while left and pipe is not None:
+            data = os.read(pipe[0], left)
+            left -= len(data)
+            self.transport.write(data)
+
+    def _move(self) -> None:
+        pipe = self._pipe
+        try:
+            while self._queued and pipe is not None:
+                self._queued -= os.splice(pipe[0], self.transport.fileno(), self._queued, flags=NOWAIT)
+        except BlockingIOError:
+            pass
+
+    def _doWrite(self) -> Any:
+        """
+        In place of that of the transport.
+        """
+        if self._queued:
+            try:
+                self._move()
+            except OSError:
+                return CONNECTION_LOST
+            if self._queued:
+                return None
+            self._drop(isEmpty=True)
+        return self._write()
+
+    def _connectionLost(self, reason: Any) -> None:
+        """
+        In place of that of the transport.
+        """
+        self._drop(isEmpty=not self._queued)
+        self._queued = 0
+        self._lost(reason)
+
+    def _drop(self, isEmpty: bool) -> None:
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            self._splicer.giveBack(pipe, isEmpty)
+
+    @property
+    def isReady(self) -> bool:
+        """
+        Whether nothing is ahead of what comes, and nobody wants it to wait.
+        """
+        transport = self.transport
+        return bool(
+            self._stream.isClear
+            and not self._queued
+            and transport.connected
+            and not (transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting)
+        )
+
+
+class Source:
+    """
+    A socket whose bytes are for a stream: stands where the C{doRead} of its transport was.
+    """
+
+    __slots__ = ("_channel", "_moved", "_read", "_splicer", "_transport")
+
+    def __init__(
+        self, splicer: Splicer, channel: Any, transport: Any, moved: Callable[[int], object]
+    ) -> None:
+        """
+        @param moved: called with each count of bytes.
+        """
+        self._splicer = splicer
+        self._channel = channel
+        self._transport = transport
+        self._moved = moved
+        self._read = transport.doRead
+        transport.doRead = self.doRead
+
+    def doRead(self) -> Any:
+        """
+        See L{IReadDescriptor<twisted.internet.interfaces.IReadDescriptor>}.
+        """
+        for number in range(ROUNDS):
+            try:
+                size = self._splicer.send(self._channel, self._transport.fileno())
+            except BlockingIOError:
+                return None
+            except OSError as error:
+                self._leave()
+                return self._read() if error.errno == errno.EINVAL else CONNECTION_LOST
+            if size > 0:
+                self._moved(size)
+                continue
+            if not size:
+                self._leave()
+            elif number or self._splicer.wait(self._channel, self._transport):
+                return None
+            return self._read()
+        return None
+
+    def _leave(self) -> None:
+        """
+        The transport goes on by itself: it has to find out how it ended.
+        """
+        self._transport.doRead = self._read

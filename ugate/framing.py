@@ -1,0 +1,269 @@
+# -*- test-case-name: ugate.test.test_framing -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Bulk between a socket and a stream of HTTP/2, inside the kernel: C{splice(2)} moves the payload of C{DATA}
+frames, and this process only sees their heads.
+
+It is for links in clear text, with peers that take long frames.  Whoever does not take all at once keeps
+the pipe with the rest, so that nobody else waits for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from socket import MSG_DONTWAIT, MSG_MORE
+from typing import Any, Final
+
+from twisted.internet import tcp
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.logger import Logger
+
+from ugate.framedends import NOWAIT, ROUNDS, Sink, Source
+from ugate.protocols.h2frames import DATA, HEADER, frameHead
+from ugate.splice import PIPE_SIZE, openPipe
+
+available: Final = hasattr(os, "splice")
+
+LEAST: Final = 1 << 16
+"""Bytes of a frame for which it pays."""
+
+_SPARE: Final = 4
+"""Pipes that a link keeps for later."""
+
+
+class LinkSplicer:
+    """
+    What splices for the streams of one link.
+
+    @ivar isBusy: whether a frame is begun, and nothing else may be sent.
+    @since: ugate NEXT
+    """
+
+    _log = Logger()
+
+    def __init__(self, link: Any) -> None:
+        """
+        @param link: an L{H2Link<ugate.protocols.h2link.H2Link>} with a socket of its own.
+        @raise OSError: no descriptors are left.
+        """
+        self._link = link
+        self._core = link.core
+        self._below: Any = link.bare
+        self._out = openPipe()
+        try:
+            self._in = openPipe()
+        except OSError:
+            _close(self._out)
+            raise
+        self._head = b""
+        self._queued = 0
+        self._waiting: list[Any] = []
+        """Transports that are not read from until the link takes more."""
+        self._spare: list[tuple[int, int]] = []
+        self._write = self._below.doWrite
+        self._below.doWrite = self._doWrite
+        self._below.doRead = self._doRead
+
+    def close(self) -> None:
+        """
+        The link is gone.
+        """
+        for pipe in (self._out, self._in, *self._spare):
+            _close(pipe)
+        self._spare.clear()
+        self._readOn()
+        self._below = self._link = self._core = self._write = None
+
+    @property
+    def isBusy(self) -> bool:
+        """
+        See L{LinkSplicer}.
+        """
+        return bool(self._head or self._queued)
+
+    # From a socket to the link.
+
+    def send(self, channel: Any, source: int) -> int:
+        """
+        Make a frame of what a socket has.
+
+        @return: how many bytes; 0 at its end; -1 if that cannot be now.
+        @raise BlockingIOError: it has nothing.
+        @raise OSError: it cannot be spliced from, or broke.
+        """
+        core, below = self._core, self._below
+        if core is None or core.blocked or core.ready or core.out or not channel.isClear:
+            return -1
+        if not below.connected or below.dataBuffer or below._tempDataBuffer or below.disconnecting:
+            return -1
+        most = min(channel.window, core.window, core.maxFrame, PIPE_SIZE)
+        if most < LEAST:
+            return -1
+        size = os.splice(source, self._out[1], most, flags=NOWAIT)
+        if size:
+            channel.window -= size
+            core.window -= size
+            core.sent(size)
+            self._head, self._queued = frameHead(size, DATA, 0, channel.id), size
+            try:
+                self._move()
+            except OSError:
+                # The link finds out what is wrong with its socket.
+                pass
+            if self.isBusy:
+                core.blocked = True
+                below.startWriting()
+        return size
+
+    def _move(self) -> None:
+        """
+        Send of the frame what can be sent now.
+        """
+        below = self._below.socket
+        try:
+            if self._head:
+                self._head = self._head[below.send(self._head, MSG_MORE | MSG_DONTWAIT) :]
+            while self._queued and not self._head:
+                self._queued -= os.splice(self._out[0], below.fileno(), self._queued, flags=NOWAIT)
+        except BlockingIOError:
+            pass
+
+    def _doWrite(self) -> Any:
+        """
+        In place of that of the transport.
+        """
+        if self.isBusy:
+            try:
+                self._move()
+            except OSError:
+                return CONNECTION_LOST
+            if self.isBusy:
+                return None
+            self._core.blocked = False
+            self._link.flush()
+            self._core.pump()
+            self._readOn()
+            if self._core is None or self.isBusy:
+                return None
+        return self._write()
+
+    def wait(self, channel: Any, source: Any) -> bool:
+        """
+        Read no more from a transport until the link takes more, if that is what its bytes wait for.
+        """
+        if not (self.isBusy and channel.isClear):
+            return False
+        source.stopReading()
+        self._waiting.append(source)
+        return True
+
+    def _readOn(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for source in waiting:
+            if source.connected and not source.disconnecting:
+                source.startReading()
+
+    # From the link to a socket.
+
+    def _doRead(self) -> Any:
+        """
+        In place of that of the transport.
+        """
+        below, core = self._below, self._core
+        for _ in range(ROUNDS):
+            channel = core.reading
+            try:
+                if (
+                    channel is not None
+                    and core.left >= LEAST
+                    and channel.sink is not None
+                    and channel.sink.isReady
+                ):
+                    size = os.splice(below.fileno(), self._in[1], min(core.left, PIPE_SIZE), flags=NOWAIT)
+                    if not size:
+                        return CONNECTION_DONE
+                    self._deliver(channel, size)
+                else:
+                    # Of a long frame, and of what follows one, only the head is wanted here.
+                    heads = core.lastSize >= LEAST and core.isBetween
+                    data = below.socket.recv(HEADER if heads else below.bufferSize)
+                    if not data:
+                        return CONNECTION_DONE
+                    self._link.dataReceived(data)
+            except BlockingIOError:
+                return None
+            except OSError:
+                return CONNECTION_LOST
+            if self._core is None or not below.connected:
+                return None
+        return None
+
+    def _deliver(self, channel: Any, size: int) -> None:
+        """
+        Give a socket what is in the pipe.
+        """
+        sink = channel.sink
+        sink.moved(size)
+        if sink.take(self._in, size):
+            # The pipe is the sink's until it is empty.
+            try:
+                self._in = self._spare.pop() if self._spare else openPipe()
+            except OSError:
+                sink.spill()
+        self._link.passed(channel, size)
+
+    def giveBack(self, pipe: tuple[int, int], isEmpty: bool) -> None:
+        """
+        A sink needs a pipe no longer.
+        """
+        if isEmpty and self._core is not None and len(self._spare) < _SPARE:
+            self._spare.append(pipe)
+        else:
+            _close(pipe)
+
+
+def _close(pipe: tuple[int, int]) -> None:
+    for end in pipe:
+        os.close(end)
+
+
+def splicerFor(stream: Any) -> LinkSplicer | None:
+    """
+    What splices for the link of a stream, if that can be spliced.
+
+    @param stream: a L{MuxStream<ugate.protocols.mux.MuxStream>}, or any transport.
+    """
+    channel = getattr(stream, "channel", None)
+    link = getattr(getattr(channel, "core", None), "events", None)
+    if not available or link is None or link.bare is None:
+        return None
+    if link.splicer is None:
+        try:
+            link.splicer = LinkSplicer(link)
+        except OSError:
+            return None
+    splicer: LinkSplicer = link.splicer
+    return splicer
+
+
+def lend(source: Any, sink: Any, moved: Callable[[int], object]) -> bool:
+    """
+    Let the kernel move what comes from a transport to another, as far as it can.
+
+    @param moved: called with each count of bytes that went that way, and not through their protocols.
+    @return: whether one of the two is such a stream, and the other a bare socket.
+    """
+    if isinstance(source, tcp.Connection) and not source.TLS:
+        splicer = splicerFor(sink)
+        if splicer is not None:
+            Source(splicer, sink.channel, source, moved)
+            return True
+    elif isinstance(sink, tcp.Connection) and not sink.TLS:
+        splicer = splicerFor(source)
+        if splicer is not None:
+            source.channel.sink = Sink(splicer, source, sink, moved)
+            return True
+    return False

@@ -1,0 +1,167 @@
+# -*- test-case-name: ugate.test.test_h2link -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+What is said in HTTP/2 of one stream: the C{CONNECT} of RFC 9113, 8.5, and what Istio's HBONE puts
+beside it.
+
+Both C{baggage} (W3C) and C{forwarded} (RFC 7239) are what a peer claims: they become hints, within
+L{LONGEST} bytes, and go on to the next gateway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Final
+
+from ugate.errors import Cause, Phase, Refused, StringError
+from ugate.protocols.h2frames import Code, codeName
+from ugate.protocols.httpconnectclient import authorityOf, refusalOf
+from ugate.protocols.httpfields import Fields, values
+from ugate.protocols.httpreply import Reply, Unserved, refusal
+from ugate.stream import StreamInfo, Target
+
+PROTOCOL: Final = "h2connect"
+"""What such a stream was recognized as."""
+
+LONGEST: Final = 1024
+"""Bytes of one claim; a longer one is left out."""
+
+MAX_REASON: Final = 512
+"""Bytes that are read of why a stream was refused."""
+
+_CLAIMS: Final = ("baggage", "forwarded")
+
+_CAUSES: Final[Mapping[int, Cause]] = {
+    Code.REFUSED_STREAM: Cause.OVERLOADED,
+    Code.ENHANCE_YOUR_CALM: Cause.OVERLOADED,
+    Code.CANCEL: Cause.PEER_CLOSED,
+    Code.NO_ERROR: Cause.PEER_CLOSED,
+    Code.CONNECT_ERROR: Cause.CONNECTION_REFUSED,
+    Code.INADEQUATE_SECURITY: Cause.UNSUPPORTED,
+    Code.HTTP_1_1_REQUIRED: Cause.UNSUPPORTED,
+    Code.INTERNAL_ERROR: Cause.GENERAL,
+}
+
+
+def request(info: StreamInfo, hop: str) -> Fields:
+    """
+    The header of the request for a stream.
+
+    @raise Refused: it has no target, or one that HTTP cannot name.
+    """
+    target = info.target
+    if target is None:
+        raise Refused(Cause.UNSUPPORTED, Phase.NEGOTIATE, hop, "the stream names no target")
+    fields = [(b":method", b"CONNECT"), (b":authority", authorityOf(target, hop).encode("ascii"))]
+    baggage = _claim(info.hints.get("baggage", ""))
+    if baggage:
+        fields.append((b"baggage", baggage))
+    forwarded = _claim(", ".join(filter(None, (info.hints.get("forwarded", ""), _forPeer(info)))))
+    if forwarded:
+        fields.append((b"forwarded", forwarded))
+    return fields
+
+
+def _forPeer(info: StreamInfo) -> str:
+    """
+    For whom the stream is, if that has an address that means something elsewhere.
+    """
+    host = getattr(info.peer, "host", None)
+    try:
+        address = ip_address(host) if isinstance(host, str) else None
+    except ValueError:
+        return ""
+    if address is None or address.is_loopback:
+        return ""
+    return f"for={address}" if address.version == 4 else f'for="[{address}]"'
+
+
+def _claim(text: str) -> bytes:
+    return text.encode("ascii") if _isFit(text) else b""
+
+
+def _isFit(text: str) -> bool:
+    return 0 < len(text) <= LONGEST and text.isascii() and text.isprintable() and text == text.strip()
+
+
+def asked(fields: Fields, base: StreamInfo) -> StreamInfo:
+    """
+    What is known of a stream from its request.
+
+    @param base: what is known of the connection.
+    @raise Unserved: it is none of ours; with the answer.
+    """
+    said = dict(fields)
+    if said.get(b":method") != b"CONNECT":
+        allow = ((b"allow", b"CONNECT"),)
+        raise Unserved(
+            405, "This port carries streams: CONNECT HOST:PORT, in HTTP/2, and nothing else.", allow
+        )
+    if b":protocol" in said:
+        raise Unserved(501, "This port knows no :protocol: send a CONNECT without it.")
+    if any(int(length or b"1") for length in values(fields, b"content-length") if length.isdigit()):
+        raise Unserved(400, "A CONNECT request has no content of its own.")
+    try:
+        target = Target.fromText(said.get(b":authority", b"").decode("ascii"))
+    except (StringError, UnicodeDecodeError) as e:
+        raise Unserved(400, f"CONNECT wants HOST:PORT, and [v6]:PORT for IPv6: {e}.") from e
+    hints = {**base.hints, **claims(fields)}
+    return StreamInfo(base.peer, base.host, target, base.principal, PROTOCOL, hints, (*base.layers, PROTOCOL))
+
+
+def claims(fields: Fields) -> dict[str, str]:
+    """
+    What the peer claims, as far as it is of a size and shape to go on.
+    """
+    found = {}
+    for name in _CLAIMS:
+        text = b",".join(values(fields, name.encode("ascii"))).decode("latin-1")
+        if _isFit(text):
+            found[name] = text
+    return found
+
+
+def status(fields: Fields) -> int:
+    """
+    The status of an answer; 0 if it has none that could be one.
+    """
+    text = dict(fields).get(b":status", b"")
+    return int(text) if len(text) == 3 and text.isdigit() else 0
+
+
+def answer(reply: Reply) -> tuple[Fields, bytes]:
+    """
+    A reply in our own name, as header fields and content.
+    """
+    fields = [(b":status", b"%d" % reply.status)]
+    fields += [(name.lower(), value) for name, value in reply.header(close=False)]
+    return fields, reply.body
+
+
+def refusing(reason: Refused) -> tuple[Fields, bytes]:
+    """
+    The answer that says why there is no stream.
+    """
+    return answer(refusal(reason))
+
+
+def refused(hop: str, target: Target | None, fields: Fields, text: bytes) -> Refused:
+    """
+    What an answer other than 2xx means.
+
+    @param text: what its content begins with.
+    """
+    kind = b"".join(values(fields, b"content-type")).lower()
+    shown = text if kind.startswith(b"text/plain") or not kind else b""
+    return refusalOf(hop, str(target), status(fields), b"", fields, shown)
+
+
+def reset(hop: str, target: Target | None, code: int) -> Refused:
+    """
+    What the end of a stream means that was not answered.
+    """
+    cause = _CAUSES.get(code, Cause.PEER_MISBEHAVED)
+    return Refused(cause, Phase.REMOTE, hop, f"{target}, {codeName(code)}")

