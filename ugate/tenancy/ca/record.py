@@ -14,7 +14,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ugate.errors import UgateError
@@ -227,10 +227,11 @@ class Record:
         return self._issued("WHERE revoked IS NOT NULL AND ends > ? ORDER BY revoked, serial", now - _KEPT)
 
     def _issued(self, where: str, *values: Any) -> Iterator[Issued]:
+        row: Any
         for row in self._do(f"SELECT {_COLUMNS} FROM issued {where}", *values).fetchall():
-            values = [*row]
-            values[4], values[9] = tuple(json.loads(row[4])), bool(row[9])
-            yield Issued(*values)
+            cells = [*row]
+            cells[4], cells[9] = tuple(json.loads(row[4])), bool(row[9])
+            yield Issued(*cells)
 
     def revoke(self, what: str, reason: str, now: float, until: float) -> list[Issued]:
         """
@@ -248,14 +249,13 @@ class Record:
                 if not found:
                     raise NoSuch(f"nothing was certified with the number or the name {what[:100]!a}")
                 self._do("INSERT OR REPLACE INTO barred VALUES (?, ?)", what, until)
-            fresh = [each for each in found if each.revoked is None]
-            self._mark([each.serial for each in fresh], reason, now)
+            fresh = [replace(each, revoked=now, reason=reason) for each in found if each.revoked is None]
+            for each in fresh:
+                self._do(
+                    "UPDATE issued SET revoked = ?, reason = ? WHERE serial = ?", now, reason, each.serial
+                )
             self._do("UPDATE changes SET number = number + 1")
             return fresh
-
-    def _mark(self, serials: Iterable[str], reason: str, now: float) -> None:
-        for serial in serials:
-            self._do("UPDATE issued SET revoked = ?, reason = ? WHERE serial = ?", now, reason, serial)
 
     def changes(self) -> int:
         """
