@@ -30,7 +30,7 @@ from ugate.tenancy.capins import authorityCheck, isPinned
 from ugate.tenancy.config.identityschema import Identity as Section
 from ugate.tenancy.config.schema import secretFile
 from ugate.tenancy.identityenrolled import Enrolled, crlIn, isBy, requestFor
-from ugate.tenancy.identityfiles import isCertifiedBy, readRoots
+from ugate.tenancy.identityfiles import Keypair, isCertifiedBy, readRoots
 from ugate.tenancy.identityown import certifiedNames, isSelfSigned
 from ugate.tenancy.statefolder import writeWhole
 
@@ -129,12 +129,12 @@ class Enrolment:
         wait = min(LONGEST, FIRST * 2 ** min(self._failed, 10))
         self._failed += 1
         held = self._held()
-        state = "it certifies itself until then"
+        state = "our key certifies itself until then"
         if held is not None and not isSelfSigned(held.certificate):
             ends = held.certificate.not_valid_after_utc
             left = ends.timestamp() - self._now()
             wait = max(_SHORTEST, min(wait, left / 3)) if left > 0 else wait
-            state = f"its certificate {'ends' if left > 0 else 'ended'} at {ends.isoformat()}"
+            state = f"our certificate {'ends' if left > 0 else 'ended'} at {ends.isoformat()}"
         wait *= 1 + _SPREAD * (self._chance() - 0.5)
         error = failure.value
         if not isinstance(error, UgateError):
@@ -142,7 +142,7 @@ class Enrolment:
             reasons = getattr(error, "reasons", None)
             error = reasons[0].value if reasons else error
         self.log.warn(
-            "{tenant} is not certified by {url}: {error}; {state}, and asks again in {wait} s",
+            "{tenant}: the CA at {url} has not done what it was asked: {error}; {state}; again in {wait} s",
             tenant=self._tenant.name,
             url=self._client.url,
             error=str(error) or type(error).__name__,
@@ -151,9 +151,13 @@ class Enrolment:
         )
         self._wait(wait)
 
-    def _held(self) -> Any:
-        identity: Any = self._tenant.identity
-        return identity._held
+    def _held(self) -> Keypair | None:
+        try:
+            identity: Any = self._tenant.identity
+        except UgateError:
+            return None
+        held: Keypair = identity.held
+        return held
 
     @inlineCallbacks
     def _work(self) -> Any:
@@ -166,14 +170,14 @@ class Enrolment:
         source = identity.source
         if not isinstance(source, Enrolled):
             raise UgateError("its identity is another one by now")
-        held = identity._held
+        held = identity.held
         isFitting = source.isFitting(held)
         if not isFitting or self._now() >= source.renewAt(held):
             check = yield self._checked(source)
             given = yield self._ask(source, held, check, isFitting)
             self._take(source, held, given)
             identity.look()
-            held = identity._held
+            held = identity.held
             # Whom it revoked matters from the beginning.
             self._listed = -CRL_EVERY
         if self._clock.seconds() - self._listed >= CRL_EVERY:

@@ -129,6 +129,10 @@ def _read(path: str) -> bytes:
 def _token(given: Namespace) -> None:
     authority = Authority(_folder(given))
     try:
+        if given.withdraw:
+            count = authority.withdraw(given.name)
+            sys.stdout.write(f"{count} tokens of {given.name} are good no more\n")
+            return
         token = authority.token(given.name, given.life, given.uses or None)
     finally:
         authority.close()

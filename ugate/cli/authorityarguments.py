@@ -82,6 +82,7 @@ def addCommands(commands: Any, formatter: Any) -> None:
     token.add_argument(
         "--uses", metavar="N", type=int, default=1, help="how often; once unless given, 0 for always"
     )
+    token.add_argument("--withdraw", action="store_true", help="let all tokens of NAME be good no more")
     revoke = add("revoke", "revoke a certificate, or all of a key")
     revoke.add_argument(
         "what", metavar="WHAT", help="a serial number, a file, a KEYID, or the key id of certificates of SSH"

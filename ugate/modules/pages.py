@@ -8,7 +8,7 @@ What is at which path of an HTTP port, and who may come there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -79,17 +79,21 @@ class Pages(Resource):
 
     log = Logger()
 
-    def __init__(self, node: INode, tenant: str, serve: Collection[str], *, isLocal: bool) -> None:
+    def __init__(
+        self, node: INode, tenant: str, serve: Collection[str], *, isLocal: bool, hosts: Iterable[str] = ()
+    ) -> None:
         """
         @param tenant: the path of the tenant whose port it is.
         @param serve: what is there: C{admin}, C{metrics}, C{modules}.
         @param isLocal: whether only this machine reaches it.
+        @param hosts: more names of that tenant, for this port.
         """
         super().__init__()  # type: ignore[no-untyped-call]
         self.node = node
         self.tenant = tenant
         self.isLocal = isLocal
         self._serve = serve
+        self._own = frozenset(host.lower().rstrip(".") for host in hosts)
         self._hosts = Hosts({})
         self._generation: object = None
         self._metrics = Metrics(node)
@@ -127,7 +131,7 @@ class Pages(Resource):
 
         @raise Trouble: it is for somebody else, so a name server lies, or a page does.
         """
-        if place.isFixed:
+        if place.isFixed or place.host in self._own:
             return self.tenant
         # Tenants are never changed but by a reload.
         if self._generation is not self.node.last:

@@ -109,6 +109,8 @@ BY_CLASS = None
 """Without an instance: for those whose making needs more than their interfaces are about."""
 
 PROVIDERS: dict[str, Callable[[], object] | None] = {
+    "ugate.caclient._Body": BY_CLASS,
+    "ugate.caclient._Endpoints": BY_CLASS,
     "ugate.copying._LimitedProducer": lambda: _LimitedProducer(StringTransport(), None, None),
     "ugate.copying._Producer": lambda: _Producer(StringTransport()),
     "ugate.endpoints.addresses.AddressEndpoint": lambda: AddressEndpoint(REACTOR, TARGET),

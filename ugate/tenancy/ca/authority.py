@@ -31,6 +31,7 @@ from ugate.tenancy.ca.schema import DAY, MAX_LIFE, SSH_HOST, SSH_USER, TLS, CaRu
 from ugate.tenancy.ca.sshcertificates import makeKRL, makeSSHCertificate
 from ugate.tenancy.ca.tlscertificates import CRL_LIFE, earlier, makeCertificate, makeCRL
 from ugate.tenancy.credentialfiles import checkName, timeToText
+from ugate.tenancy.keyids import keyidIn
 from ugate.tenancy.statefolder import writeWhole
 from ugate.tenancy.tokens import makeToken
 
@@ -274,6 +275,14 @@ class Authority:
         self.record.addToken(Enrolment(_digest(token), name, uses, now + life), now)
         return token
 
+    def withdraw(self, name: str) -> int:
+        """
+        Let no token of somebody be good any more.
+
+        @return: how many there were.
+        """
+        return self.record.dropTokens(name)
+
     def revoke(self, what: str, reason: str = "") -> list[Issued]:
         """
         Revoke something: a certificate by its number or its text, or all of a key or a title.
@@ -300,6 +309,9 @@ class Authority:
         if "-cert-v01@openssh.com " in what:
             return _sshSerial(what)
         text = what.strip().removeprefix("serial=")
+        keyid = keyidIn(text)
+        if keyid is not None and len(text) == len(keyid):
+            return keyid
         for each in (text, text.replace(":", "").upper().lstrip("0")):
             if self.record.find(each) is not None:
                 return each

@@ -164,13 +164,11 @@ class Record:
         self._isOpen = True
         try:
             yield
-        except BaseException:
-            self._do("ROLLBACK")
-            raise
-        else:
             self._do("COMMIT")
         finally:
             self._isOpen = False
+            if self._database.in_transaction:
+                self._database.rollback()
 
     def add(self, issued: Issued, now: float) -> None:
         """

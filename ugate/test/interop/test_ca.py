@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 
 from ugate.tenancy.identityfiles import readKey
@@ -227,14 +228,15 @@ class EnrolmentTests(AuthorityTestCase):
         """
         return keyidOf(readKey(str(self.directory / name / "key.pem")).public_key())
 
-    def node(self, name: str, listen: str, *, more: str = "", uses: int = 1, pin: str = "") -> Gateway:
+    def node(self, name: str, listen: str, *, more: str = "") -> Gateway:
         """
         A node that enrols.
         """
-        token = self.write(f"{name}.token", self.ucli("token", name, "--uses", str(uses)))
+        token = self.write(f"{name}.token", self.ucli("token", name))
+        url, pin = f"https://{HOST}:{self.port}/ca", self.keyidOf("authority")
         config = (
             f"listen: {{main: {listen}}}\n"
-            f"identity: {{ca: 'https://{HOST}:{self.port}/ca', token: {token}, caPin: '{pin or self.keyidOf('authority')}', "
+            f"identity: {{ca: '{url}', token: {token}, caPin: '{pin}', "
             f"domain: corp, account: {name}}}\n"
             f"node: {{state: {self.directory}/{name}}}\n{more}"
         )
@@ -276,7 +278,7 @@ class EnrolmentTests(AuthorityTestCase):
         """
         Two nodes that were certified believe each other, until one is revoked, whom the other refuses then.
         """
-        authority, gate, side = self.two(86400.0)
+        authority, _, side = self.two(86400.0)
         self.echoed(self.through(side), b"hello")
         self.assertIn("ca: enrolment:side got tls", authority.said())
         for name in ("side", "gate"):
@@ -284,26 +286,44 @@ class EnrolmentTests(AuthorityTestCase):
 
     def test_renewal(self) -> None:
         """
-        Certificates of a few seconds are renewed under a stream, which goes on; one that is revoked is not, and
-        its peer says why.  That the CA is away is told, and the rest goes on.
+        Certificates of a few seconds are renewed under a stream, which goes on; one that is revoked is not,
+        and its peer says why.  That the CA is away is told, and the rest goes on.
         """
         authority, gate, side = self.two(6.0)
         stream = self.through(side)
         self.echoed(stream, b"hello")
         for each in (gate, side):
-            waitUntil(lambda each=each: each.said().count("root is certified by") >= 4, "renewals", 60)
+            waitUntil(partial(self.isOften, each, "root is certified by"), "renewals", 60)
         self.echoed(stream, b"still here")
         self.echoed(self.through(side), b"and again")
         self.ucli("revoke", self.keyidOf("side"))
         side.waitFor("was revoked")
         gate.waitFor("the revocations were read again", 30)
-        self.through(side)
-        self.assertNotEqual(0, self.answer[1])
-        self.assertIn("it is revoked", gate.said())
+        # With TLS 1.3 a client is through before its certificate is looked at.
+        refused = self.through(side)
+        if self.answer[1] == 0:
+            self.assertFalse(self.isUp(refused))
+        gate.waitFor("it is revoked")
         self.echoed(stream, b"not cut")
         authority.end()
-        gate.waitFor("root is not certified by", 30)
+        gate.waitFor("has not done what it was asked", 30)
         self.echoed(stream, b"without a CA")
+
+    def isOften(self, gateway: Gateway, text: str) -> bool:
+        """
+        Whether its log has something several times.
+        """
+        return gateway.said().count(text) >= 4
+
+    def isUp(self, stream: socket.socket) -> bool:
+        """
+        Whether anything comes back.
+        """
+        try:
+            stream.sendall(b"hello")
+            return bool(stream.recv(1))
+        except ConnectionError:
+            return False
 
     def echoed(self, stream: socket.socket, data: bytes) -> None:
         """
