@@ -26,7 +26,7 @@ from ugate.tenancy.ca import folder as files
 from ugate.tenancy.ca.errors import BadRequest, NoSuch, NotAllowed, NotKnown
 from ugate.tenancy.ca.policy import Rules
 from ugate.tenancy.ca.record import Enrolment, Issued, Record
-from ugate.tenancy.ca.requests import MAX_REQUEST, MAX_TEXT, Wanted
+from ugate.tenancy.ca.requests import MAX_REQUEST, MAX_TEXT, Wanted, unreadable
 from ugate.tenancy.ca.schema import DAY, MAX_LIFE, SSH_HOST, SSH_USER, TLS, CaRule
 from ugate.tenancy.ca.sshcertificates import makeKRL, makeSSHCertificate
 from ugate.tenancy.ca.tlscertificates import CRL_LIFE, earlier, makeCertificate, makeCRL
@@ -224,18 +224,19 @@ class Authority:
         """
         @raise NotCertified: it is no certificate, or none of ours.
         """
-        from cryptography import x509
-        from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+        from cryptography.x509 import load_pem_x509_certificate
+
+        from ugate.tenancy.identityenrolled import isBy
 
         try:
             if len(data) > MAX_REQUEST:
                 raise ValueError("too long")
-            certificate = x509.load_pem_x509_certificate(data)
-            certificate.verify_directly_issued_by(self.keys.root)
-        except InvalidSignature as error:
-            raise NotKnown("this certificate is not by this CA") from error
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise BadRequest("no certificate of this CA can be read; wanted it in PEM") from error
+            certificate = load_pem_x509_certificate(data)
+            isOurs = isBy(certificate, [self.keys.root])
+        except unreadable() as error:
+            raise BadRequest("no certificate can be read; wanted it in PEM") from error
+        if not isOurs:
+            raise NotKnown("this certificate is not by this CA")
         return certificate
 
     def _holder(self, token: str) -> Principal:

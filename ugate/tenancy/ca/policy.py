@@ -72,11 +72,7 @@ class _Case:
         isUser = self.wanted.kind == SSH_USER
         for name in self.wanted.names:
             if isUser:
-                why = (
-                    ""
-                    if self._fits(name, self.rule.principals)
-                    else f"nobody may log in as {name!a} by a rule"
-                )
+                why = "" if self._fits(name, self.rule.principals) else f"the user {name!a} is in no rule"
             elif name.startswith(SPIFFE):
                 why = self._spiffe(name)
             elif "://" in name:

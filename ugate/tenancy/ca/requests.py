@@ -73,6 +73,22 @@ class Wanted:
     """Whether a certificate of the same key as a host of SSH is wanted too, if it may be had."""
 
 
+def unreadable() -> tuple[type[Exception], ...]:
+    """
+    What cryptography raises, at whatever is asked of something that is broken.
+    """
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.x509 import (
+        AttributeNotFound,
+        DuplicateExtension,
+        InvalidVersion,
+        UnsupportedGeneralNameType,
+    )
+
+    broken = (DuplicateExtension, InvalidVersion, UnsupportedGeneralNameType, AttributeNotFound)
+    return (*broken, ValueError, TypeError, LookupError, UnsupportedAlgorithm, InvalidSignature)
+
+
 def checkHost(name: str) -> str:
     """
     A name of a host, in lower case.
@@ -122,7 +138,6 @@ def readCSR(
     @since: ugate NEXT
     """
     from cryptography import x509
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
     if len(data) > MAX_REQUEST:
         raise BadRequest(f"a request of {len(data)} bytes; wanted at most {MAX_REQUEST}")
@@ -135,10 +150,7 @@ def readCSR(
         wished = _wishes(csr)
     except StringError as error:
         raise BadRequest(str(error)) from error
-    except (
-        *(ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature),
-        *(x509.DuplicateExtension, x509.UnsupportedGeneralNameType, x509.AttributeNotFound),
-    ) as error:
+    except unreadable() as error:
         raise BadRequest("no request for a certificate can be read; wanted PKCS #10 in PEM") from error
     if not isSigned:
         raise BadRequest("the request is not signed by the key in it; make it with the private key")
