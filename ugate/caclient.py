@@ -110,7 +110,7 @@ class _Collecting(Protocol):
     def _abort(self) -> None:
         transport: Any = self.transport
         if transport is not None:
-            transport.abortConnection()
+            transport.loseConnection()
 
     def dataReceived(self, data: bytes) -> None:
         self._data += data

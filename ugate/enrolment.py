@@ -26,6 +26,7 @@ from ugate.caclient import AuthorityClient, Said
 from ugate.errors import UgateError
 from ugate.interfaces import ITenant
 from ugate.modules.cashapes import Given, Renew, Sign
+from ugate.stream import ROOT
 from ugate.tenancy.capins import authorityCheck, isPinned
 from ugate.tenancy.config.identityschema import Identity as Section
 from ugate.tenancy.config.schema import secretFile
@@ -80,7 +81,8 @@ class Enrolment:
         self.section = section
         self._clock = clock
         self._tenant = tenant
-        reactor = getattr(tenant, "hopReactor", tenant.reactor)
+        # The node may ask itself; tenants may not, who would come there as somebody of this machine.
+        reactor = clock if tenant.name == ROOT else getattr(tenant, "hopReactor", tenant.reactor)
         self._client = AuthorityClient(reactor, section.ca or "") if client is None else client
         self._now = now
         self._chance = chance

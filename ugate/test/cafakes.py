@@ -67,6 +67,17 @@ def sshOf(key: Any) -> str:
     return text.decode() + " somebody@somewhere\n"
 
 
+def logged(test: SynchronousTestCase) -> list[str]:
+    """
+    What is said in the log until the end of a test.
+    """
+    lines: list[str] = []
+    observe: Any = lambda event: lines.append(formatEvent(event))  # noqa: E731
+    globalLogPublisher.addObserver(observe)
+    test.addCleanup(globalLogPublisher.removeObserver, observe)
+    return lines
+
+
 class AuthorityCase(SynchronousTestCase):
     """
     A CA of the trust domain C{corp}, at a time that tests set.
@@ -84,14 +95,7 @@ class AuthorityCase(SynchronousTestCase):
         """
         What is said in the log from now on.
         """
-        lines: list[str] = []
-
-        def observe(event: Any) -> None:
-            lines.append(formatEvent(event))
-
-        globalLogPublisher.addObserver(observe)
-        self.addCleanup(globalLogPublisher.removeObserver, observe)
-        return lines
+        return logged(self)
 
     def opened(self) -> Authority:
         """

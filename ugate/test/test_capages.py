@@ -15,7 +15,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from twisted.internet.address import IPv4Address
-from twisted.logger import formatEvent, globalLogPublisher
 
 from ugate.errors import StringError, UgateError
 from ugate.modules.ca import FRESH, CaModule, CaService
@@ -26,7 +25,7 @@ from ugate.tenancy.ca.folder import makeAuthority
 from ugate.tenancy.ca.schema import CaRule, CaSection
 from ugate.tenancy.ca.tlscertificates import CRL_LIFE
 from ugate.test.adminfakes import HERE, PEER, AdminCase, Answer, Client
-from ugate.test.cafakes import NODES, USERS, csrOf, sshOf
+from ugate.test.cafakes import NODES, USERS, csrOf, logged, sshOf
 from ugate.test.identityfakes import NOW, p256
 
 LOCAL = CaRule(who=("local:*", "certificate:spiffe://corp/*"), names=("local.corp",))
@@ -52,12 +51,7 @@ class CaCase(AdminCase):
         self.key = p256()
         self.service = self.running(CaSection(str(self.folder), rules=(NODES, USERS, LOCAL)))
         self.authority: Any = self.service._pages.authority  # type: ignore[union-attr]
-        self.lines: list[str] = []
-        globalLogPublisher.addObserver(self._observe)
-        self.addCleanup(globalLogPublisher.removeObserver, self._observe)
-
-    def _observe(self, event: Any) -> None:
-        self.lines.append(formatEvent(event))
+        self.lines = logged(self)
 
     def running(self, section: CaSection) -> CaService:
         """

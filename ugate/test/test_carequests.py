@@ -88,8 +88,9 @@ class RequestTests(SynchronousTestCase):
         What nobody gets.
         """
         self.wrong("wants to be a CA", csrOf(KEY, ["a"], [x509.BasicConstraints(True, None)]))
-        for name in (x509.IPAddress(ip_address("192.0.2.1")), x509.RFC822Name("a@corp")):
-            self.wrong(type(name).__name__, csrOf(KEY, [], [x509.SubjectAlternativeName([name])]))
+        others: list[x509.GeneralName] = [x509.IPAddress(ip_address("192.0.2.1")), x509.RFC822Name("a@corp")]
+        for each in others:
+            self.wrong(type(each).__name__, csrOf(KEY, [], [x509.SubjectAlternativeName([each])]))
         for name in (
             "*.corp",
             "a..b",

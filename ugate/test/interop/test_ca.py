@@ -284,6 +284,52 @@ class EnrolmentTests(AuthorityTestCase):
         for name in ("side", "gate"):
             self.assertNotIn((self.directory / f"{name}.token").read_text().strip(), authority.said())
 
+    def test_own(self) -> None:
+        """
+        The node with the CA has itself certified, on this machine, and others know it by its root, or by the
+        fingerprint of that; one that pins another CA tells nobody its token.
+        """
+        here = freePort()
+        config = (
+            'listen: {main: "auto:tcp:0:interface=127.0.0.1"}\n'
+            f"http: {{main: {{serve: modules, hosts: localhost, endpoint: "
+            f"'mtls:tcp:{self.port}:{LOOPBACK}:anonymous=yes'}}, "
+            f"here: {{serve: modules, endpoint: 'tcp:{here}:{LOOPBACK}'}}}}\n"
+            f"ca: {{main: {{dir: {self.folder}, rules: ["
+            "{who: 'local:operator', names: localhost}, {who: 'enrolment:*', accounts: '{name}'},"
+            "{who: 'certificate:spiffe://corp/ns/default/sa/one', kinds: ssh-user, principals: git}]}}\n"
+            f"identity: {{ca: 'http://{HOST}:{here}/ca', pod: localhost, domain: corp}}\n"
+            f"node: {{state: {self.directory}/authority}}\n"
+        )
+        self.ugate(config=config).waitFor("root is certified by")
+        tokens = {name: self.ucli("token", name) for name in ("one", "two", "three")}
+        root = self.folder / "root.pem"
+        other = "sha256:" + "0" * 64
+        for name, known, text in (
+            ("one", f"caRoots: {root}", "root is certified by"),
+            ("two", f"caPin: '{self.about['caPin']}'", "root is certified by"),
+            ("three", f"caPin: '{other}'", "it is not the CA of identity.caPin"),
+        ):
+            path = self.write(f"{name}.token", tokens[name])
+            config = (
+                f"listen: {{main: 'auto:tcp:0:{LOOPBACK}'}}\nnode: {{state: {self.directory}/{name}}}\n"
+                f"identity: {{ca: 'https://localhost:{self.port}/ca', token: {path}, {known}, "
+                f"domain: corp, account: {name}}}\n"
+            )
+            self.ugate(config=config).waitFor(text)
+        listed = {each["who"] for each in json.loads(self.ucli("list", "--json"))}
+        self.assertEqual({"local:operator", "enrolment:one", "enrolment:two"}, listed)
+        # With its certificate the one may ask for another kind.
+        key = self.pair("git").with_suffix(".pub").read_text()
+        body = json.dumps({"key": key, "kind": "ssh-user", "principals": ["git"]})
+        state = self.directory / "one"
+        command = [program("curl"), "-sS", "--cacert", str(root), "--json", body]
+        url = f"https://localhost:{self.port}/ca/ssh"
+        keys = ["--cert", f"{state}/ca-cert.pem", "--key", f"{state}/key.pem"]
+        self.assertEqual(401, json.loads(self.finish([*command, url]).stdout)["status"])
+        given = json.loads(self.finish([*command, *keys, url]).stdout)
+        self.assertIn("-cert-v01@openssh.com", given["certificate"])
+
     def test_renewal(self) -> None:
         """
         Certificates of a few seconds are renewed under a stream, which goes on; one that is revoked is not,
