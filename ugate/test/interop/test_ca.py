@@ -326,7 +326,7 @@ class EnrolmentTests(AuthorityTestCase):
         command = [program("curl"), "-sS", "--cacert", str(root), "--json", body]
         url = f"https://localhost:{self.port}/ca/ssh"
         keys = ["--cert", f"{state}/ca-cert.pem", "--key", f"{state}/key.pem"]
-        self.assertEqual(401, json.loads(self.finish([*command, url]).stdout)["status"])
+        self.assertEqual(403, json.loads(self.finish([*command, url]).stdout)["status"])
         given = json.loads(self.finish([*command, *keys, url]).stdout)
         self.assertIn("-cert-v01@openssh.com", given["certificate"])
 
