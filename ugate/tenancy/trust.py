@@ -82,7 +82,16 @@ class _Files:
         return readRevoked(path, () if self._roots is None else self._roots.value)
 
     def _readFetched(self, path: str) -> Revoked:
-        return self._readRevoked(path) if os.path.lexists(path) else Revoked()
+        if not os.path.lexists(path):
+            return Revoked()
+        try:
+            return self._readRevoked(path)
+        except ConfigError as error:
+            if self._revoked is not None:
+                # What was read before stays.
+                raise
+            self.log.error("{error}; until the CA has given another one, nobody is revoked", error=error)
+            return Revoked()
 
     def roots(self) -> tuple[Certificate, ...] | None:
         """

@@ -106,6 +106,8 @@ class SectionTests(SynchronousTestCase):
         """
         url, here = "https://ca.example:8443/ca", "http://127.0.0.1:15000/ca"
         pin = "sha256:" + "0" * 64
+        roots = Path(self.mktemp())
+        roots.write_bytes(authority().pem())
         for section in (
             {"ca": url, "caPin": KEYID},
             {"ca": url, "caPin": pin, "token": "/nowhere", "pod": "web-0"},
@@ -117,7 +119,7 @@ class SectionTests(SynchronousTestCase):
             self.assertEqual((section["ca"], False), (identity.ca, identity.isGiven))
         for text, section in (
             ("wanted caRoots or caPin", {"ca": url}),
-            ("wanted one of them", {"ca": url, "caPin": pin, "caRoots": __file__}),
+            ("wanted one of them", {"ca": url, "caPin": pin, "caRoots": str(roots)}),
             ("no certificates", {"ca": url, "caRoots": __file__}),
             ("wanted https://", {"ca": "http://ca.example/ca", "caPin": pin}),
             ("wanted https://", {"ca": "http://127.0.0.1.evil.example/ca", "caPin": pin}),
@@ -278,7 +280,8 @@ class ReloadTests(ReloadCase):
         With a CA the key stays, and the CA is asked; without it all is as before, and nobody is asked.
         """
         node = self.run_(self.base, alice=config())
-        identity, trust = node.tenant.identity, node.tenant.trust
+        identity = node.tenant.identity
+        trust: Any = node.tenant.trust
         keyid, before = identity.keyid, len(self.reactor.getDelayedCalls())
         given = but(self.base, identity=Identity(ca="http://127.0.0.1:1/ca", account="web"))
         self.good(node, given)
