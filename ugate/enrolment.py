@@ -48,6 +48,9 @@ LONGEST: Final = 600.0
 """The most of these."""
 
 _SHORTEST: Final = 1.0
+_LEAST: Final = 0.1
+"""What part of the life of a certificate has to pass before there is another one."""
+
 _SPREAD: Final = 0.2
 """By what part of it a time differs by chance, so that not all come at once."""
 
@@ -88,6 +91,7 @@ class Enrolment:
         self._chance = chance
         self._failed = 0
         self._listed = -CRL_EVERY
+        self._notBefore = 0.0
         self._timer: IDelayedCall | None = None
         self._asking: Deferred[Any] | None = None
         self._isStopped = False
@@ -174,7 +178,7 @@ class Enrolment:
             raise UgateError("its identity is another one by now")
         held = identity.held
         isFitting = source.isFitting(held)
-        if not isFitting or self._now() >= source.renewAt(held):
+        if not isFitting or self._left(source, held) <= 0:
             check = yield self._checked(source)
             given = yield self._ask(source, held, check, isFitting)
             self._take(source, held, given)
@@ -182,12 +186,22 @@ class Enrolment:
             held = identity.held
             # Whom it revoked matters from the beginning.
             self._listed = -CRL_EVERY
+            # Where the clocks differ too much, it would be due at once, and again.
+            begins, ends = held.certificate.not_valid_before_utc, held.certificate.not_valid_after_utc
+            self._notBefore = self._clock.seconds() + (ends - begins).total_seconds() * _LEAST
         if self._clock.seconds() - self._listed >= CRL_EVERY:
             check = yield self._checked(source)
             yield self._list(source, check)
-        due = source.renewAt(held) - self._now()
+        due = self._left(source, held)
         due -= _SPREAD * self._chance() * max(0.0, due) / 2
         return max(_SHORTEST, min(due, self._listed + CRL_EVERY - self._clock.seconds()))
+
+    def _left(self, source: Enrolled, held: Keypair) -> float:
+        """
+        In how many seconds it is to be renewed.
+        """
+        least: float = self._notBefore - self._clock.seconds()
+        return max(source.renewAt(held) - self._now(), least)
 
     @inlineCallbacks
     def _checked(self, source: Enrolled) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zope.interface import implementer
 
@@ -40,9 +40,6 @@ from ugate.tenancy.listening import Sockets
 from ugate.tenancy.tenant import Around, Tenant
 from ugate.tenancy.usage import Usage, UsageFile
 from ugate.tenants import tenantFrom, tenantsFrom
-
-if TYPE_CHECKING:
-    from ugate.enrolment import Enrolments
 
 __all__ = [
     "ANYONE",
@@ -149,7 +146,7 @@ class Node(MultiService):
             applied=self._applied,
         )
         self._watch = StoreWatch(reactor, store, self.reloading.reload)
-        self._enrolments: Enrolments | None = None
+        self._enrolments: Any = None
         self._stopped: list[Deferred[None]] = []
 
     @property

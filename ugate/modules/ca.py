@@ -78,7 +78,7 @@ class CaService(Service):
         assert self._pages is not None
         self._timer = self._clock.callLater(FRESH, self._refresh)
         try:
-            self._pages.authority.refresh()
+            self._pages.authority.lists.refresh()
         except UgateError as error:
             self.log.error("ca: the lists of what is revoked are not written: {error}", error=error)
 

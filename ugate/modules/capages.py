@@ -73,9 +73,9 @@ class AuthorityPages(Resource):
         self._shown: Mapping[str, tuple[bytes, Callable[[], bytes]]] = {
             "": (JSON, self._about),
             "roots.pem": (_PEM, lambda: authority.rootText),
-            "crl.pem": (_PEM, authority.crl),
+            "crl.pem": (_PEM, authority.lists.crl),
             "crl.der": (b"application/pkix-crl", self._crlDER),
-            "krl": (b"application/octet-stream", authority.krl),
+            "krl": (b"application/octet-stream", authority.lists.krl),
             "ssh-user.pub": (_TEXT, lambda: publicText(authority.keys.userKey.public_key()) + b"\n"),
             "ssh-host.pub": (_TEXT, lambda: publicText(authority.keys.hostKey.public_key()) + b"\n"),
         }
@@ -228,7 +228,7 @@ class AuthorityPages(Resource):
         from cryptography.hazmat.primitives.serialization import Encoding
         from cryptography.x509 import load_pem_x509_crl
 
-        return load_pem_x509_crl(self.authority.crl()).public_bytes(Encoding.DER)
+        return load_pem_x509_crl(self.authority.lists.crl()).public_bytes(Encoding.DER)
 
 
 def _sending(request: Any) -> Callable[[Any], Callable[[], None]]:

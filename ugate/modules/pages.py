@@ -140,7 +140,9 @@ class Pages(Resource):
         tenant = self._hosts.tenantOf(place.host)
         if tenant is None or not isWithin(tenant, self.tenant):
             raise Trouble(
-                421, f"this is not {place.host}: ask for an address, for localhost, or for a tenant's host"
+                421,
+                f"this is not {place.host}: ask for an address, for localhost, or for a tenant's host; "
+                "or let http.NAME.hosts have it",
             )
         return tenant
 

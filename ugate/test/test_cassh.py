@@ -179,13 +179,13 @@ class ListTests(AuthorityCase):
         user = self.authority.certify(self.wantedSSH("ssh-user", "a", title="of a"), ADMIN, None)
         host = self.authority.certify(self.wantedSSH("ssh-host", "a.corp"), ADMIN, None)
         tls = self.authority.certify(self.wanted("a.corp"), ADMIN, None)
-        self.assertEqual({}, readKRL(self.authority.krl())[1])
+        self.assertEqual({}, readKRL(self.authority.lists.krl())[1])
         for each in (user, host, tls):
             self.authority.revoke(each.issued.serial)
         self.authority.revoke("of a")
-        made, found = readKRL(self.opened().krl())
+        made, found = readKRL(self.opened().lists.krl())
         self.assertEqual(NOW, made)
-        self.assertEqual((self.folder / "krl").read_bytes(), self.authority.krl())
+        self.assertEqual((self.folder / "krl").read_bytes(), self.authority.lists.krl())
         blobs = [
             makeBlob(key.public_key()) for key in (self.authority.keys.userKey, self.authority.keys.hostKey)
         ]

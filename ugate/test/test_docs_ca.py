@@ -45,6 +45,13 @@ class Nothing:
 
     krl = crl
 
+    @property
+    def lists(self) -> Nothing:
+        """
+        The same.
+        """
+        return self
+
 
 class AuthorityTests(Pages):
     """

@@ -147,7 +147,7 @@ class EnrolTests(EnrolmentCase):
         self.assertEqual("spiffe://corp/ns/default/sa/web", self.identity.principal.name)
         self.assertEqual(self.authority.keys.root, self.identity.roots[0])
         self.assertTrue((self.state / "ssh-host-cert.pub").read_text().startswith("ecdsa-sha2-nistp256-cert"))
-        self.assertEqual(self.authority.crl(), Path(crlIn(str(self.state))).read_bytes())
+        self.assertEqual(self.authority.lists.crl(), Path(crlIn(str(self.state))).read_bytes())
         self.assertIn("alice is certified by CN=test CA until", self.said)
         self.assertNotIn(self.token.read_text().strip(), self.said)
 
@@ -268,6 +268,16 @@ class KeepTests(EnrolmentCase):
         self.assertNotIn("sign", asked)
         self.assertNotEqual(first, self.identity.certificate)
         self.assertTrue((self.state / "ssh-host-cert.pub").exists())
+
+    def test_clocks(self) -> None:
+        """
+        Where our clock is so far ahead that a certificate is due when it comes, it is renewed now and then.
+        """
+        made = self.enrolment()
+        made._now = lambda: self.at + LIFE * 0.7
+        asked = self.pass_(LIFE / 2)
+        self.assertLess(asked.count("renew"), 6)
+        self.assertGreater(asked.count("renew"), 2)
 
     def test_away(self) -> None:
         """

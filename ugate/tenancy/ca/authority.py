@@ -24,15 +24,15 @@ from ugate.errors import StringError, UgateError
 from ugate.stream import Principal
 from ugate.tenancy.ca import folder as files
 from ugate.tenancy.ca.errors import BadRequest, NoSuch, NotAllowed, NotKnown
+from ugate.tenancy.ca.lists import Lists
 from ugate.tenancy.ca.policy import Rules
 from ugate.tenancy.ca.record import Enrolment, Issued, Record
 from ugate.tenancy.ca.requests import MAX_REQUEST, MAX_TEXT, Wanted, unreadable
 from ugate.tenancy.ca.schema import DAY, MAX_LIFE, SSH_HOST, SSH_USER, TLS, CaRule
-from ugate.tenancy.ca.sshcertificates import makeKRL, makeSSHCertificate
-from ugate.tenancy.ca.tlscertificates import CRL_LIFE, earlier, makeCertificate, makeCRL
+from ugate.tenancy.ca.sshcertificates import makeSSHCertificate
+from ugate.tenancy.ca.tlscertificates import earlier, makeCertificate
 from ugate.tenancy.credentialfiles import checkName, timeToText
 from ugate.tenancy.keyids import keyidIn
-from ugate.tenancy.statefolder import writeWhole
 from ugate.tenancy.tokens import makeToken
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class Authority:
 
     @ivar keys: what it signs with.
     @ivar record: what it has certified.
+    @ivar lists: what is revoked, for others.
     @since: ugate NEXT
     """
 
@@ -85,7 +86,7 @@ class Authority:
         self._now = now
         self.keys = files.readAuthority(folder)
         self.record = Record(os.path.join(folder, files.RECORD))
-        self._lists: tuple[int, float, bytes, bytes] | None = None
+        self.lists = Lists(folder, self.keys, self.record, now)
 
     def close(self) -> None:
         """
@@ -98,7 +99,7 @@ class Authority:
         """
         The certificate of the CA, in PEM.
         """
-        return files._pem(self.keys.root)
+        return files.pemOf(self.keys.root)
 
     def certify(self, wanted: Wanted, who: Principal | str, rules: Rules | None) -> Certified:
         """
@@ -128,12 +129,13 @@ class Authority:
     def _told(self, given: Certified) -> None:
         issued = given.issued
         self.log.info(
-            "ca: {who} got {kind} {serial} for {names} until {ends}",
+            "ca: {who} got {kind} {serial} for {names} until {ends}{more}",
             who=issued.who,
             kind=issued.kind,
             serial=issued.serial,
             names=", ".join(issued.names),
             ends=timeToText(issued.ends),
+            more=", and the same as a host of SSH" if given.host else "",
         )
 
     def _asHost(self, wanted: Wanted) -> Wanted:
@@ -144,7 +146,7 @@ class Authority:
         if not host.names:
             return given
         text = self._give(replace(host, life=given.issued.life), who, rule).text
-        self.record._do("UPDATE issued SET host = 1 WHERE serial = ?", given.issued.serial)
+        self.record.markHost(given.issued.serial)
         return replace(given, issued=replace(given.issued, host=True), host=text)
 
     def _give(self, wanted: Wanted, who: str, rule: CaRule | None) -> Certified:
@@ -165,7 +167,7 @@ class Authority:
 
             number = random_serial_number()
             made = makeCertificate(self.keys.rootKey, self.keys.root, wanted, begins, ends, number)
-            serial, text = f"{number:X}", files._pem(made).decode()
+            serial, text = f"{number:X}", files.pemOf(made).decode()
         else:
             number = secrets.randbelow(2**64 - 1) + 1
             key = self.keys.userKey if wanted.kind == SSH_USER else self.keys.hostKey
@@ -203,7 +205,7 @@ class Authority:
             if before.host and wanted.host:
                 given = self._withHost(given, self._asHost(same), before.who, None)
             elif before.host:
-                self.record._do("UPDATE issued SET host = 1 WHERE serial = ?", given.issued.serial)
+                self.record.markHost(given.issued.serial)
         self._told(given)
         return given
 
@@ -301,7 +303,7 @@ class Authority:
                 serial=each.serial,
                 names=", ".join(each.names),
             )
-        self.refresh()
+        self.lists.refresh()
         return revoked
 
     def _number(self, what: str) -> str:
@@ -323,57 +325,6 @@ class Authority:
         All that was certified, as long as it is not forgotten.
         """
         return self.record.all()
-
-    def crl(self) -> bytes:
-        """
-        The list of certificates of TLS that are revoked, in PEM.
-        """
-        return self._revocations()[2]
-
-    def krl(self) -> bytes:
-        """
-        The list of certificates of SSH that are revoked.
-        """
-        return self._revocations()[3]
-
-    def refresh(self) -> None:
-        """
-        Write both lists into the folder, if they are not those of now.
-        """
-        before = self._lists
-        _, _, crl, krl = self._revocations()
-        if self._lists is not before:
-            self._write(files.CRL, crl)
-            self._write(files.KRL, krl)
-
-    def _write(self, name: str, data: bytes) -> None:
-        path = os.path.join(self.folder, name)
-        writeWhole(path, data)
-        if os.geteuid() == 0:
-            # Whoever runs the node has to read it, too.
-            owner = os.stat(self.folder)
-            os.chown(path, owner.st_uid, owner.st_gid)
-
-    def _revocations(self) -> tuple[int, float, bytes, bytes]:
-        now, changes = self._now(), self.record.changes()
-        lists = self._lists
-        if lists is None or lists[0] != changes or not 0 <= now - lists[1] < CRL_LIFE / 4:
-            from cryptography.hazmat.primitives.serialization import Encoding
-
-            revoked = list(self.record.revoked(now))
-            keys = self.keys
-            crl = makeCRL(keys.rootKey, keys.root, (each for each in revoked if each.kind == TLS), now)
-            numbers = {
-                kind: [int(each.serial) for each in revoked if each.kind == kind]
-                for kind in (SSH_USER, SSH_HOST)
-            }
-            authorities = [
-                (keys.userKey.public_key(), numbers[SSH_USER]),
-                (keys.hostKey.public_key(), numbers[SSH_HOST]),
-            ]
-            krl = makeKRL(authorities, self.record.barred(now), now, keys.root.subject.rfc4514_string())
-            lists = self._lists = changes, now, crl.public_bytes(Encoding.PEM), krl
-        return lists
 
 
 def _sshSerial(text: str) -> str:

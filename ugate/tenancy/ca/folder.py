@@ -81,7 +81,7 @@ def makeAuthority(folder: str, name: str, domain: str, now: float) -> None:
         writeWhole(os.path.join(folder, f"{file}.pub"), public, isNew=True)
     writeWhole(os.path.join(folder, ROOT_KEY), keyText(key), isNew=True)
     # The last, so that with it there is all of it.
-    writeWhole(os.path.join(folder, ROOT), _pem(root), isNew=True)
+    writeWhole(os.path.join(folder, ROOT), pemOf(root), isNew=True)
 
 
 def readAuthority(folder: str) -> Keys:
@@ -126,7 +126,10 @@ def _sshText(key: Any) -> bytes:
     return text
 
 
-def _pem(certificate: Certificate) -> bytes:
+def pemOf(certificate: Certificate) -> bytes:
+    """
+    A certificate as it is in a file.
+    """
     from cryptography.hazmat.primitives.serialization import Encoding
 
     return certificate.public_bytes(Encoding.PEM)

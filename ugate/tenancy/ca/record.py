@@ -89,7 +89,7 @@ class Issued:
     """For how many seconds it was given, which is what a renewal gets."""
 
     host: bool = False
-    """Whether a certificate as a host of SSH came with it."""
+    """Whether a certificate as a host of SSH came with it, or with one before it."""
 
     revoked: float | None = None
     """When it was revoked."""
@@ -211,6 +211,12 @@ class Record:
         What has that serial number.
         """
         return next(self._issued("WHERE serial = ?", serial), None)
+
+    def markHost(self, serial: str) -> None:
+        """
+        Whoever has that certificate may have one as a host of SSH along with the next.
+        """
+        self._do("UPDATE issued SET host = 1 WHERE serial = ?", serial)
 
     def all(self) -> Iterator[Issued]:
         """
