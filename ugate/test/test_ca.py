@@ -332,10 +332,11 @@ class RenewTests(AuthorityCase):
     @settings(max_examples=60, deadline=None)
     def test_changed(self, at: int, change: int) -> None:
         """
-        One byte that is another one: nothing is certified.
+        One byte of what is signed that is another one: nothing is certified.
         """
-        der = bytearray(read(self.first.text).public_bytes(Encoding.DER))
-        der[at % len(der)] ^= change
+        certificate = read(self.first.text)
+        der = bytearray(certificate.public_bytes(Encoding.DER))
+        der[4 + at % len(certificate.tbs_certificate_bytes)] ^= change
         from base64 import encodebytes
 
         pem = b"-----BEGIN CERTIFICATE-----\n" + encodebytes(bytes(der)) + b"-----END CERTIFICATE-----\n"

@@ -17,8 +17,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.address import IPv4Address
 
 from ugate.errors import StringError, UgateError
+from ugate.modules.admin import Admin
 from ugate.modules.ca import FRESH, CaModule, CaService
 from ugate.modules.capages import MAX_BODY
+from ugate.modules.sections import AdminSection
 from ugate.modules.tries import MAX_FAILED, PERIOD
 from ugate.stream import Principal, StreamInfo
 from ugate.tenancy.ca.folder import makeAuthority
@@ -301,6 +303,21 @@ class AdminTests(CaCase):
         self.assertIn("ca: local:operator made a token for node-9", said)
         self.assertNotIn(answer.json["token"], said)
         self.trouble(400, self.ask("POST", "/ca/token", {"name": "node-9", "uses": 0}))
+
+    def test_certificate(self) -> None:
+        """
+        An administrator may be one by the certificate of the connection.
+        """
+        self.node.modules["root", "admin", "mesh"] = Admin(AdminSection(("certificate:spiffe://corp/*",)))
+        far = self.port(isLocal=False)
+
+        def ask(name: str, tenant: str = "root") -> bytes:
+            peer = StreamInfo(PEER, HERE, principal=Principal(name, "certificate", tenant))
+            return Client(far, peer).say(b"GET /ca/issued HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").split(b" ")[1]
+
+        self.assertEqual(b"200", ask("spiffe://corp/ns/ops/sa/ann"))
+        self.assertEqual(b"403", ask("spiffe://other/ns/ops/sa/ann"))
+        self.assertEqual(b"403", ask("spiffe://corp/ns/ops/sa/ann", "bob"))
 
     def test_look(self) -> None:
         """
