@@ -309,6 +309,18 @@ class RenewTests(AuthorityCase):
         self.opened().revoke(self.first.issued.serial)
         self.no(NotAllowed, "was revoked")
 
+    def test_older(self) -> None:
+        """
+        Nor by an older certificate, when the newer one was revoked; but by one that came after that.
+        """
+        self.at += 60
+        second = self.authority.renew(self.again, self.first.text.encode())
+        self.authority.revoke(second.issued.serial)
+        self.no(NotAllowed, "one of that key after it")
+        self.at += 1
+        third = self.authority.certify(self.again, ADMIN, None)
+        self.authority.renew(self.again, third.text.encode())
+
     def test_barred(self) -> None:
         """
         Nor when its key was revoked, also not by another of its certificates, or with a token.

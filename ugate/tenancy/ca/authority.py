@@ -216,8 +216,8 @@ class Authority:
             raise NotKnown("this certificate is not in the record of the CA; enrol again")
         if issued.keyid != wanted.keyid:
             raise NotKnown("the request is not by the key of the certificate")
-        if issued.revoked is not None:
-            raise NotAllowed(f"the certificate {issued.serial} was revoked")
+        if self.record.isRevokedSince(issued):
+            raise NotAllowed(f"the certificate {issued.serial} was revoked, or one of that key after it")
         if self._now() >= issued.ends:
             raise NotKnown(f"the certificate ended at {timeToText(issued.ends)}; enrol again, with a token")
         return issued

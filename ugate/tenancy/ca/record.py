@@ -212,6 +212,15 @@ class Record:
         """
         return next(self._issued("WHERE serial = ?", serial), None)
 
+    def isRevokedSince(self, issued: Issued) -> bool:
+        """
+        Whether it was revoked, or another one of the same key that did not come before it: else who has the
+        key would go on with an older one.
+        """
+        # When it was made: how early one begins depends on its life.
+        later = "issued WHERE keyid = ? AND kind = ? AND ends - life >= ? AND revoked IS NOT NULL"
+        return self._count(later, issued.keyid, issued.kind, issued.ends - issued.life) > 0
+
     def markHost(self, serial: str) -> None:
         """
         Whoever has that certificate may have one as a host of SSH along with the next.
