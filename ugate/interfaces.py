@@ -698,13 +698,35 @@ class IServesHTTP(Interface):
     """
 
     isPublic = Attribute(
-        "L{bool}: whether anybody may ask for it, from any page.  Else whoever does is on this machine, or "
-        "has logged in: C{IPrincipal(request)} says who it is."
+        "L{bool}: whether anybody may ask for it, from any page; C{IAsker(request)} finds out who it is, if "
+        "that matters.  Else whoever does is on this machine, or has logged in: C{IPrincipal(request)} says "
+        "who it is."
     )
 
     def resource() -> IResource:
         """
         The resource; asked for at each request, so give the same one unless something has changed.
+        """
+
+
+class IAsker(Interface):
+    """
+    Who asks for something that a module shows to anybody: C{IAsker(request)}, for what is not.
+    """
+
+    def someone() -> Deferred[Principal]:
+        """
+        A principal of the tenant, as for what is not public.
+
+        @return: fails with an error that the HTTP port answers with.
+        """
+
+    def administrator(changes: bool) -> Deferred[Principal]:
+        """
+        Somebody who looks after the tenant.
+
+        @param changes: whether they have to be somebody who may change it.
+        @return: as above.
         """
 
 

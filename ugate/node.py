@@ -146,6 +146,7 @@ class Node(MultiService):
             applied=self._applied,
         )
         self._watch = StoreWatch(reactor, store, self.reloading.reload)
+        self._enrolments: Any = None
         self._stopped: list[Deferred[None]] = []
 
     @property
@@ -262,7 +263,20 @@ class Node(MultiService):
         self._check(self._services.run())
         self._listeners.settle()
         self._watch.start()
+        self._enrol()
         self._started(self)
+
+    def _enrol(self) -> None:
+        """
+        Let those whom a CA certifies ask for that.
+        """
+        if self._enrolments is None:
+            if all(config.identity.ca is None for config in self.configs.values()):
+                return
+            from ugate.enrolment import Enrolments
+
+            self._enrolments = Enrolments(self.reactor)
+        self._enrolments.apply({path: each.identity for path, each in self.configs.items()}, self.tenants)
 
     def reload(self, trigger: str, tenants: frozenset[str] | None = None) -> Deferred[Outcome]:
         """
@@ -292,6 +306,7 @@ class Node(MultiService):
             if stream.owner.name in different:
                 self._recheck(stream, stream.owner.name in configs)
         flows.keep(configs)
+        self._enrol()
 
     def _usedUp(self, tenant: str) -> None:
         """
@@ -359,6 +374,8 @@ class Node(MultiService):
     def _cut(self, result: object) -> Any:
         self.flows.stop()
         self.relay.stop()
+        if self._enrolments is not None:
+            self._enrolments.stop()
         self._tenants.stop()
         if isinstance(self._usage, UsageFile):
             self._usage.stop()

@@ -241,16 +241,38 @@ class TenantParts:
 
             return Files(section)
         from ugate.tenancy.identityown import Own
+
+        if section.ca is not None:
+            from ugate.tenancy.identityenrolled import Enrolled
+
+            return Enrolled(self.stateOf(path), section)
+        return Own(self.stateOf(path), section)
+
+    def stateOf(self, path: str) -> str:
+        """
+        The folder for what a tenant has that outlives the process.
+        """
         from ugate.tenancy.statefolder import folderOf, stateFolder
 
-        return Own(folderOf(stateFolder(self.state), path), section)
+        return folderOf(stateFolder(self.state), path)
 
     def rootsFor(self, tenant: Tenant) -> Callable[[], Any] | None:
         """
         The identity of a tenant, if it may come with roots; nothing is made just to see that it has none.
         """
         section = self.configs[tenant.name].identity
-        return (lambda: tenant.identity) if section.isGiven or section.roots is not None else None
+        comes = section.isGiven or section.roots is not None or section.ca is not None
+        return (lambda: tenant.identity) if comes else None
+
+    def crlFor(self, tenant: Tenant) -> str | None:
+        """
+        Where the list of revocations is that the CA of a tenant gives out, if it has one.
+        """
+        if self.configs[tenant.name].identity.ca is None:
+            return None
+        from ugate.tenancy.identityenrolled import crlIn
+
+        return crlIn(self.stateOf(tenant.name))
 
     def certifying(self, tenant: Tenant, name: str) -> str:
         """
@@ -275,7 +297,8 @@ class TenantParts:
         """
         from ugate.tenancy.trust import Trust
 
-        return Trust(self.configs[tenant.name].trust, tenant.name, self.rootsFor(tenant))
+        section = self.configs[tenant.name].trust
+        return Trust(section, tenant.name, self.rootsFor(tenant), crl=self.crlFor(tenant))
 
 
 def _way(tenant: Tenant, via: Sequence[str], reason: str, direct: Direct) -> IDialer:

@@ -255,7 +255,7 @@ class Tenants(TenantParts):
             elif config.identity.isGiven:
                 self.sourceFor(tenant.name).load()
         if trust is not None:
-            journal.did(trust.change(config.trust, self.rootsFor(tenant)))
+            journal.did(trust.change(config.trust, self.rootsFor(tenant), self.crlFor(tenant)))
 
     def _limit(self, tenant: Tenant, has: Delegation, journal: Journal) -> None:
         """

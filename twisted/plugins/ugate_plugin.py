@@ -69,3 +69,9 @@ remotesModule = LazyModule(
     "modules that are on another node",
     "ugate.modules.sections:RemoteSection",
 )
+caModule = LazyModule(
+    "ca",
+    "ugate.modules.ca:CaModule",
+    "a certification authority for nodes, and for users and hosts of SSH",
+    "ugate.tenancy.ca.schema:CaSection",
+)

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import NODEFAULT, UNSET, inspect
 
 from ugate import __version__
+from ugate.cli.authorityarguments import addCommands
 from ugate.cli.outcomes import EXITS
 from ugate.modules.operations import OPERATIONS, Operation
 
@@ -163,6 +164,7 @@ def parser() -> ArgumentParser:
                 groups[name] = made.add_subparsers(dest="second", metavar="COMMAND", required=True)
             where = groups[name]
         _addCommand(where, word, operation)
+    addCommands(commands, _Formatter)
     completion = commands.add_parser(
         "completion", help="print what completes the commands of a shell", formatter_class=_Formatter
     )

@@ -51,6 +51,10 @@ def _run(given: Namespace) -> int:
 
         sys.stdout.write(script(given.shell))
         return GOOD
+    if given.command == "ca":
+        from ugate.cli.authority import run
+
+        return run(given)
     operation = BY_NAME[given.operation]
     try:
         parameters, body = collect(operation, given)

@@ -86,7 +86,12 @@ def credentialsFrom(fields: list[bytes] | None) -> ICredentials | None:
 
 
 def callerOf(
-    node: INode, portal: str, credentials: ICredentials | None, *, trusted: bool
+    node: INode,
+    portal: str,
+    credentials: ICredentials | None,
+    *,
+    trusted: bool,
+    proven: Principal | None = None,
 ) -> Deferred[Caller]:
     """
     Find out who asks.
@@ -94,29 +99,43 @@ def callerOf(
     @param portal: the path of the tenant that the request came to.
     @param credentials: what the client says to prove who it is.
     @param trusted: whether nobody else than the operator could have sent this without any.
+    @param proven: who it is by the certificate of its connection, if it says nothing else.
     @return: fails with L{Trouble}.
     """
-    return maybeDeferred(_callerOf, node, portal, credentials, trusted)
+    return maybeDeferred(_callerOf, node, portal, credentials, trusted, proven)
 
 
 def someoneOf(
-    node: INode, portal: str, credentials: ICredentials | None, *, trusted: bool
+    node: INode,
+    portal: str,
+    credentials: ICredentials | None,
+    *,
+    trusted: bool,
+    proven: Principal | None = None,
 ) -> Deferred[Principal]:
     """
     Find out who asks for what a module shows: any principal of that tenant will do.
 
     @return: fails with L{Trouble}.
     """
-    return maybeDeferred(_someoneOf, node, portal, credentials, trusted)
+    return maybeDeferred(_someoneOf, node, portal, credentials, trusted, proven)
 
 
-def _someoneOf(node: INode, path: str, credentials: ICredentials | None, trusted: bool) -> Any:
+def _someoneOf(
+    node: INode, path: str, credentials: ICredentials | None, trusted: bool, proven: Principal | None
+) -> Any:
+    if credentials is None and proven is not None and isWithin(proven.tenant, path):
+        return proven
     if credentials is None and trusted:
         return OPERATOR
     return _login(node, path, credentials)
 
 
-def _callerOf(node: INode, path: str, credentials: ICredentials | None, trusted: bool) -> Any:
+def _callerOf(
+    node: INode, path: str, credentials: ICredentials | None, trusted: bool, proven: Principal | None
+) -> Any:
+    if credentials is None and proven is not None:
+        return _known(node, path, proven)
     if credentials is None and trusted:
         return Caller(OPERATOR, path, isHere=True)
     return _login(node, path, credentials).addCallback(lambda principal: _known(node, path, principal))

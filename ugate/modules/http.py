@@ -75,7 +75,10 @@ class HttpPort(Service):
         if self.port is not None:
             # At the start of the node it was listening before privileges were given up.
             return
-        pages = Pages(INode(self.tenant), self.tenant.name, self.section.serve, isLocal=self.isLocal)
+        section = self.section
+        pages = Pages(
+            INode(self.tenant), self.tenant.name, section.serve, isLocal=self.isLocal, hosts=section.hosts
+        )
         site: Any = LimitedSite(pages, self.tenant.reactor)
         troubles: list[Failure] = []
         listening = maybeDeferred(self.endpoint.listen, site)

@@ -33,6 +33,7 @@ TITLES: Final[Mapping[int, str]] = {
     415: "not JSON",
     421: "not here",
     422: "mistakes in the configuration",
+    429: "too often",
     500: "a fault of ours",
     501: "not here",
     503: "not now",

@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from ugate.tenancy.config.schema import Secret
-from ugate.tenancy.config.texts import ONE_OR_LIST, SECONDS, Endpoint, Keyid
+from ugate.tenancy.config.texts import ONE_OR_LIST, SECONDS, DomainName, Endpoint, Keyid
 
 ADMIN: Final = "admin"
 METRICS: Final = "metrics"
@@ -52,6 +52,15 @@ class HttpSection(Struct, frozen=True, forbid_unknown_fields=True):
         tuple[Literal["admin", "metrics", "modules"], ...],
         Meta(min_length=1, description="What is there.", extra={"one": True}),
     ] = (ADMIN, METRICS, MODULES)
+    hosts: Annotated[
+        tuple[DomainName, ...],
+        Meta(
+            description="Names by which it is asked, beside addresses and the hosts of tenants.",
+            examples=["ca.example"],
+            extra={"one": True},
+            extra_json_schema={"x-type": ["array", "string"]},
+        ),
+    ] = ()
 
 
 class RemoteSection(Struct, frozen=True, forbid_unknown_fields=True):

@@ -137,6 +137,13 @@ class Identity:
         return self.keyid
 
     @property
+    def held(self) -> Keypair:
+        """
+        The key itself, and what certifies it.
+        """
+        return self._held
+
+    @property
     def certificate(self) -> Certificate:
         """
         See L{IIdentity}.

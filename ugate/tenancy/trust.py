@@ -8,6 +8,7 @@ Whose certificates a tenant believes: by who certified them, by their keys, or s
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -69,16 +70,30 @@ class _Files:
 
     log = Logger()
 
-    def __init__(self, section: Section) -> None:
+    def __init__(self, section: Section, crl: str | None) -> None:
         self._roots = None if section.roots is None else Reread(section.roots, _roots, "roots")
         self.known = None if section.known is None else KnownFile(section.known)
         self._isTold = False
         self._revoked: Reread[Revoked] | None = None
         if section.revoked is not None:
             self._revoked = Reread(section.revoked, self._readRevoked, "revocations")
+        elif crl is not None:
+            self._revoked = Reread(crl, self._readFetched, "revocations")
 
     def _readRevoked(self, path: str) -> Revoked:
         return readRevoked(path, () if self._roots is None else self._roots.value)
+
+    def _readFetched(self, path: str) -> Revoked:
+        if not os.path.lexists(path):
+            return Revoked()
+        try:
+            return self._readRevoked(path)
+        except ConfigError as error:
+            if self._revoked is not None:
+                # What was read before stays.
+                raise
+            self.log.error("{error}; until the CA has given another one, nobody is revoked", error=error)
+            return Revoked()
 
     def roots(self) -> tuple[Certificate, ...] | None:
         """
@@ -134,18 +149,23 @@ class Trust:
         path: str = ROOT,
         own: Callable[[], Identity] | None = None,
         now: Callable[[], float] = time.time,
+        crl: str | None = None,
     ) -> None:
         """
         @param path: the tenant.
         @param own: who it is itself, if that comes with roots: they hold if the section names none.
         @param now: the time of day.
+        @param crl: the list of revocations that comes with that, once it is there; it holds if the section
+            names none.
         @raise UgateError: a file cannot be used.
         """
         self.path = path
         self._now = now
-        self._use(section, own, _Files(section))
+        self._use(section, own, _Files(section, crl))
 
-    def change(self, section: Section, own: Callable[[], Identity] | None = None) -> Callable[[], None]:
+    def change(
+        self, section: Section, own: Callable[[], Identity] | None = None, crl: str | None = None
+    ) -> Callable[[], None]:
         """
         Believe others.
 
@@ -153,7 +173,7 @@ class Trust:
         @raise UgateError: a file cannot be used; then all stays as it is.
         """
         before = self.section, self.own, self._files
-        self._use(section, own, _Files(section))
+        self._use(section, own, _Files(section, crl))
         return lambda: self._use(*before)
 
     def _use(self, section: Section, own: Callable[[], Identity] | None, files: _Files) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import re
 import shlex
+import time
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
@@ -21,6 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import ugate
 from ugate.tap import Options
+from ugate.tenancy.ca.folder import makeAuthority
 from ugate.test.tlsfakes import Issuer
 
 CHECKOUT: Final = Path(ugate.__file__).resolve().parent.parent
@@ -36,6 +38,8 @@ SERVERS: Final = "/etc/ugate/servers"
 """The folder of certificates for the names of servers that they name."""
 CERTS: Final = "/etc/certs"
 """The folder with a key and certificates that they name."""
+AUTHORITY: Final = "/var/lib/ugate/ca"
+"""The folder of a CA that they name."""
 
 
 def page(name: str) -> str:
@@ -155,6 +159,10 @@ class Pages(SynchronousTestCase):
             certs = folder / "certs"
             Issuer().write(certs, "gate.corp.example")
             text = text.replace(CERTS, str(certs.resolve()))
+        if AUTHORITY in text:
+            authority = str((folder / "ca").resolve())
+            makeAuthority(authority, "CA", "corp.example", time.time())
+            text = text.replace(AUTHORITY, authority)
         path = folder / name
         path.write_text(text, encoding="utf-8")
         return str(path)

@@ -114,6 +114,39 @@ class SectionTests(SynchronousTestCase):
         self.wrong("skew", trust={"skew": -1})
         self.wrong("namespaces", trust={"namespaces": ["a b"]})
 
+    def test_authority(self) -> None:
+        """
+        A CA is known by something, and is for a key of our own.
+        """
+        url, here = "https://ca.example:8443/ca", "http://127.0.0.1:15000/ca"
+        pin = "sha256:" + "0" * 64
+        roots = Path(self.mktemp())
+        roots.write_bytes(authority().pem())
+        for section in (
+            {"ca": url, "caPin": KEYID},
+            {"ca": url, "caPin": pin, "token": "/nowhere", "pod": "web-0"},
+            {"ca": here},
+            {"ca": "http://[::1]/x", "token": "/nowhere"},
+            {"ca": "http://localhost", "caPin": pin},
+        ):
+            identity = self.read_(identity=section).identity
+            self.assertEqual((section["ca"], False), (identity.ca, identity.isGiven))
+        for text, section in (
+            ("wanted caRoots or caPin", {"ca": url}),
+            ("wanted one of them", {"ca": url, "caPin": pin, "caRoots": str(roots)}),
+            ("no certificates", {"ca": url, "caRoots": __file__}),
+            ("wanted https://", {"ca": "http://ca.example/ca", "caPin": pin}),
+            ("wanted https://", {"ca": "http://127.0.0.1.evil.example/ca", "caPin": pin}),
+            ("wanted https://HOST", {"ca": "ftp://ca.example/ca", "caPin": pin}),
+            ("wanted https://HOST", {"ca": "https://user@ca.example/ca", "caPin": pin}),
+            ("wanted a KEYID, or sha256:", {"ca": url, "caPin": "x"}),
+            ("and no ca", {"token": "/x"}),
+            ("and no ca", {"caPin": pin}),
+            ("for a key of our own", {"ca": url, "caPin": pin, "dir": "/x"}),
+            ("for a key of our own", {"ca": url, "caPin": pin, "key": "/x", "cert": "/y"}),
+        ):
+            self.wrong(text, identity=section)
+
     def test_files(self) -> None:
         """
         Files are looked at when the configuration is.
@@ -318,3 +351,25 @@ class ReloadTests(ReloadCase):
         node = self.run_(but(self.base, identity=Identity(dir=str(folder))), alice=config())
         trust: Any = node.tenant.trust
         self.assertEqual((root.certificate,), trust.own().roots)
+
+    def test_authority(self) -> None:
+        """
+        With a CA the key stays, and the CA is asked; without it all is as before, and nobody is asked.
+        """
+        node = self.run_(self.base, alice=config())
+        identity = node.tenant.identity
+        trust: Any = node.tenant.trust
+        keyid, before = identity.keyid, len(self.reactor.getDelayedCalls())
+        given = but(self.base, identity=Identity(ca="http://127.0.0.1:1/ca", account="web"))
+        self.good(node, given)
+        self.assertEqual((keyid, ()), (identity.keyid, trust.own().roots))
+        self.assertIn("spiffe://cluster.local/ns/default/sa/web", identity.names)
+        self.assertEqual(before + 1, len(self.reactor.getDelayedCalls()))
+        (self.state / "ca-crl.pem").write_bytes(b"what")
+        self.assertIsNotNone(trust._files._revoked)
+        self.good(node, self.base)
+        self.assertEqual(before, len(self.reactor.getDelayedCalls()))
+        self.assertIsNone(trust._files._revoked)
+        self.good(node, given)
+        self.successResultOf(node.stopService())
+        self.assertEqual([], [call for call in self.reactor.getDelayedCalls() if "enrol" in str(call.func)])

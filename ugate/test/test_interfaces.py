@@ -47,6 +47,7 @@ from ugate.interfaces import Auth
 from ugate.leg import Leg
 from ugate.modules.admin import AdminModule
 from ugate.modules.agent import ModuleAgent
+from ugate.modules.ca import CaModule
 from ugate.modules.http import HttpModule
 from ugate.modules.lazy import LazyModule
 from ugate.modules.loopback import LoopbackEndpoint
@@ -125,6 +126,8 @@ BY_CLASS: Any = None
 """Without an instance: for those whose making needs more than their interfaces are about."""
 
 PROVIDERS: dict[str, Callable[[], object] | None] = {
+    "ugate.caclient._Body": BY_CLASS,
+    "ugate.caclient._Endpoints": BY_CLASS,
     "ugate.copying._LimitedProducer": lambda: _LimitedProducer(StringTransport(), None, None),
     "ugate.copying._Producer": lambda: _Producer(StringTransport()),
     "ugate.endpoints.addresses.AddressEndpoint": lambda: AddressEndpoint(REACTOR, TARGET),
@@ -179,6 +182,8 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.modules.admin.AdminModule": AdminModule,
     "ugate.modules.agent.ModuleAgent": lambda: ModuleAgent(tenant()),
     "ugate.modules.agent._Here": BY_CLASS,
+    "ugate.modules.ca.CaModule": CaModule,
+    "ugate.modules.ca.CaService": BY_CLASS,
     "ugate.modules.http.HttpModule": HttpModule,
     "ugate.modules.lazy.LazyModule": lambda: LazyModule("hello", "ugate.test.test_modules_lazy:Greeter"),
     "ugate.modules.loopback.LoopbackEndpoint": lambda: LoopbackEndpoint(REACTOR, None),
@@ -187,6 +192,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.modules.register._Whole": BY_CLASS,
     "ugate.modules.registrar.Registrar": BY_CLASS,
     "ugate.modules.registrar.RegistrarModule": RegistrarModule,
+    "ugate.modules.pages.Asker": BY_CLASS,
     "ugate.modules.remotes.RemotesModule": RemotesModule,
     "ugate.protocols.auto.Auto": lambda: Auto(INFO, Auth.NONE, {}),
     "ugate.protocols.auto.Fixed": lambda: Fixed(INFO, Auth.NONE, TARGET, "tls"),

@@ -102,6 +102,8 @@ LAYERS = (
             "ugate.draining",
             "ugate.limits",
             "ugate.welcome",
+            "ugate.enrolment",
+            "ugate.caclient",
         ),
         ("values", "time", "protocols", "relay", "endpoints", "tenancy", "gateway"),
     ),

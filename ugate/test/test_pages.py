@@ -16,6 +16,8 @@ from twisted.application.service import Service
 from twisted.web.resource import IResource, Resource
 
 from ugate.interfaces import IPrincipal, IServesHTTP
+from ugate.modules.pages import Pages
+from ugate.modules.serving import LimitedSite
 from ugate.test.adminfakes import AdminCase
 
 
@@ -335,6 +337,17 @@ class ModuleTests(AdminCase):
         self.assertEqual(b"dave@alice ['']", answer.body)
         self.trouble(404, self.ask("GET", "/modules/hello/mine/", Host="bob.example"))
         self.trouble(421, self.ask("GET", "/modules/hello/open/", Host="evil.example"))
+
+    def test_ownNames(self) -> None:
+        """
+        A port may have names of its own, by which nobody is the operator.
+        """
+        pages = Pages(self.node, "root", ("modules",), isLocal=True, hosts=["CA.example."])
+        site = LimitedSite(pages, self.reactor)
+        host = {"Host": "ca.example:8443"}
+        self.assertEqual(b"None ['']", self.ask("GET", "/modules/hello/open/", site=site, **host).body)
+        self.trouble(401, self.ask("GET", "/modules/hello/mine/", site=site, **host))
+        self.trouble(421, self.ask("GET", "/modules/hello/open/", site=site, Host="evil.example"))
 
     def test_pages(self) -> None:
         """

@@ -8,12 +8,16 @@ The shape of C{identity} and C{trust}: see L{ugate.tenancy.config.schema}, which
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
 from ugate.tenancy.config.texts import DOMAIN_NAME, ONE_OR_LIST, SECONDS, DomainName, Label
 from ugate.tenancy.keyids import ACCOUNT, DOMAIN, NAMESPACE
+
+_HERE: Final = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?")
+"""What is on this machine."""
 
 
 class Identity(Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,12 +72,68 @@ class Identity(Struct, frozen=True, forbid_unknown_fields=True):
         ]
         | None
     ) = None
+    ca: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^https?://[^/?#@\s]+(/[^?#@\s]*)?$",
+                max_length=1024,
+                examples=["https://ca.example:8443/ca"],
+                extra={"wanted": "https://HOST:PORT/ca"},
+                description="Who certifies our own key: the URL of a CA.",
+            ),
+        ]
+        | None
+    ) = None
+    token: (
+        Annotated[str, Meta(min_length=1, description="The enrolment token: the path of a file with it.")]
+        | None
+    ) = None
+    caRoots: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                description="Who certifies the CA: the path of a file of certificates.",
+                extra={"check": "roots", "wanted": "the path of a PEM file of certificates"},
+            ),
+        ]
+        | None
+    ) = None
+    caPin: (
+        Annotated[
+            str,
+            Meta(
+                pattern="^([A-Z2-7]{51}[AQ]|[a-z2-7]{51}[aq]|sha256:[0-9A-Fa-f]{64})$",
+                description="The CA, by the KEYID or the fingerprint of its certificate, or of its server.",
+                extra={"wanted": "a KEYID, or sha256: and 64 hexadecimal digits, as ucli ca show prints"},
+            ),
+        ]
+        | None
+    ) = None
 
     def __post_init__(self) -> None:
         if self.dir is not None and (self.key is not None or self.cert is not None):
             raise ValueError("it has dir beside key or cert; wanted the one or the others")
         if (self.key is None) != (self.cert is None):
             raise ValueError("it has one of key and cert; wanted both")
+        self._checkAuthority()
+
+    def _checkAuthority(self) -> None:
+        if self.ca is None:
+            if (self.token, self.caRoots, self.caPin) != (None, None, None):
+                raise ValueError("it has token, caRoots or caPin, and no ca; wanted the URL of the CA too")
+            return
+        if (self.dir, self.key, self.roots) != (None, None, None):
+            raise ValueError("it has ca beside dir, key or roots; wanted it without, for a key of our own")
+        if self.caRoots is not None and self.caPin is not None:
+            raise ValueError("it has caRoots and caPin; wanted one of them")
+        host = self.ca.partition("://")[2].partition("/")[0]
+        if self.ca.startswith("http://"):
+            if _HERE.fullmatch(host) is None:
+                raise ValueError("ca: a token would be sent for all to read; wanted https://")
+        elif self.caRoots is None and self.caPin is None:
+            raise ValueError("how is the CA known? wanted caRoots or caPin")
 
     @property
     def isGiven(self) -> bool:

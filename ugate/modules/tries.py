@@ -1,0 +1,76 @@
+# -*- test-case-name: ugate.test.test_catries -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+How often who could not prove who they are may try again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any, Final
+
+MAX_FAILED: Final = 10
+"""How many tries of one address may fail within L{PERIOD}."""
+
+PERIOD: Final = 60.0
+"""Seconds for which a failed try counts."""
+
+MAX_ADDRESSES: Final = 4096
+"""How many addresses are remembered; the oldest are forgotten first."""
+
+_PREFIX: Final = 64
+
+
+class FailedTries:
+    """
+    Counts failed tries by address: of IPv6 by network, since a client has all of one.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        """
+        @param seconds: a clock.
+        """
+        self._seconds = seconds
+        self._failed: dict[str, deque[float]] = {}
+
+    def isTooMany(self, peer: Any) -> bool:
+        """
+        Whether this address has to wait.
+        """
+        times = self._failed.get(_nameOf(peer))
+        if times is None:
+            return False
+        while times and times[0] <= self._seconds() - PERIOD:
+            times.popleft()
+        return len(times) >= MAX_FAILED
+
+    def failed(self, peer: Any) -> None:
+        """
+        A try of it failed.
+        """
+        name = _nameOf(peer)
+        times = self._failed.pop(name, None)
+        if times is None:
+            times = deque(maxlen=MAX_FAILED)
+        times.append(self._seconds())
+        self._failed[name] = times
+        if len(self._failed) > MAX_ADDRESSES:
+            del self._failed[next(iter(self._failed))]
+
+
+def _nameOf(peer: Any) -> str:
+    # What a negotiation found out of a stream has its address within.
+    host = str(getattr(getattr(peer, "peer", peer), "host", ""))
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if address.version == 4:
+        return host
+    return str(int(address) >> (128 - _PREFIX))

@@ -1,0 +1,96 @@
+# -*- test-case-name: ugate.test.test_carevoke -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+What a CA tells others of whom it has revoked: a CRL and a KRL, which are made anew when something was
+revoked, by whatever process, and before they are old.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from ugate.tenancy.ca import folder as files
+from ugate.tenancy.ca.record import Record
+from ugate.tenancy.ca.schema import SSH_HOST, SSH_USER, TLS
+from ugate.tenancy.ca.sshcertificates import makeKRL
+from ugate.tenancy.ca.tlscertificates import CRL_LIFE, makeCRL
+from ugate.tenancy.statefolder import writeWhole
+
+
+class Lists:
+    """
+    Both lists of one CA.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, folder: str, keys: files.Keys, record: Record, now: Callable[[], float]) -> None:
+        """
+        @param folder: where they are written.
+        @param keys: sign them.
+        @param record: knows what is revoked.
+        @param now: the time of day.
+        """
+        self._folder = folder
+        self._keys = keys
+        self._record = record
+        self._now = now
+        self._made: tuple[int, float, bytes, bytes] | None = None
+
+    def crl(self) -> bytes:
+        """
+        The list of certificates of TLS, in PEM.
+        """
+        return self._current()[2]
+
+    def krl(self) -> bytes:
+        """
+        The list of certificates of SSH.
+        """
+        return self._current()[3]
+
+    def refresh(self) -> None:
+        """
+        Write both into the folder, if they are others than before.
+
+        @raise UgateError: that cannot be.
+        """
+        before = self._made
+        _, _, crl, krl = self._current()
+        if self._made is not before:
+            self._write(files.CRL, crl)
+            self._write(files.KRL, krl)
+
+    def _write(self, name: str, data: bytes) -> None:
+        path = os.path.join(self._folder, name)
+        writeWhole(path, data)
+        if os.geteuid() == 0:
+            # Whoever runs the node has to read it, too.
+            owner = os.stat(self._folder)
+            os.chown(path, owner.st_uid, owner.st_gid)
+
+    def _current(self) -> tuple[int, float, bytes, bytes]:
+        now, changes = self._now(), self._record.changes()
+        made = self._made
+        if made is None or made[0] != changes or not 0 <= now - made[1] < CRL_LIFE / 4:
+            made = self._made = changes, now, *self._make(now)
+        return made
+
+    def _make(self, now: float) -> tuple[bytes, bytes]:
+        from cryptography.hazmat.primitives.serialization import Encoding
+
+        keys = self._keys
+        revoked = list(self._record.revoked(now))
+        numbers = {
+            kind: [int(each.serial) for each in revoked if each.kind == kind] for kind in (SSH_USER, SSH_HOST)
+        }
+        authorities = [
+            (keys.userKey.public_key(), numbers[SSH_USER]),
+            (keys.hostKey.public_key(), numbers[SSH_HOST]),
+        ]
+        crl = makeCRL(keys.rootKey, keys.root, (each for each in revoked if each.kind == TLS), now)
+        krl = makeKRL(authorities, self._record.barred(now), now, keys.root.subject.rfc4514_string())
+        return crl.public_bytes(Encoding.PEM), krl
