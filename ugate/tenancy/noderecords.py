@@ -16,8 +16,9 @@ A record is, with its numbers in the order of networks::
     2   the size of the key
     2   the size of the body
         the key: 04 || X || Y, the 32 bytes, or SubjectPublicKeyInfo in DER
-        the body in MessagePack: [[[TRANSPORT, HOST, PORT], ...], [NAME, ...]]
-        the signature, of C{_SIGNED} and all that is before it; it is all the rest
+        the body in MessagePack: [[[TRANSPORT, HOST, PORT], ...], [NAME, ...], PADDING]
+        the signature, of C{_SIGNED} and all that is before it; it is all the rest: r || s, 32 bytes each, for
+        P-256; the 64 bytes of Ed25519; PKCS #1 for RSA; each with SHA-256 but for Ed25519
 
 Bytes in, values out: what a record means, and who is believed, is for whoever asked.
 """
@@ -65,6 +66,7 @@ _HEAD: Final = Packed("!4sBQQIHH")
 _P256, _ED25519, _RSA = 1, 2, 3
 _POINT: Final = 65
 _RAW: Final = 32
+_PAIR: Final = 64
 _SIZES: Final = {_P256: range(_POINT, _POINT + 1), _ED25519: range(_RAW, _RAW + 1), _RSA: range(270, 600)}
 _RSA_BITS: Final = 4096
 _EXPONENT_BITS: Final = 32
@@ -86,6 +88,7 @@ class RecordError(UgateError):
 class _Body(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     addresses: Annotated[tuple[tuple[str, str, int], ...], Meta(max_length=MAX_ADDRESSES)]
     names: Annotated[tuple[str, ...], Meta(max_length=MAX_NAMES)]
+    padding: bytes
 
 
 _BODY: Final = Decoder(_Body)
@@ -170,6 +173,7 @@ def sign(
     lifetime: int,
     sequence: int = 0,
     names: Iterable[str] = (),
+    block: int = 1,
 ) -> bytes:
     """
     A record of our own.
@@ -178,24 +182,44 @@ def sign(
     @param issued: when, in seconds since 1970.
     @param lifetime: seconds; 0 takes back what was said before.
     @param sequence: to be greater than that of any other record of the same moment.
+    @param block: the size becomes a multiple of that, up to 256: so those of many nodes are of the same.
     @raise RecordError: there can be none of that, and why.
     @raise UgateError: our key is of a type that names nobody.
     @since: ugate NEXT
     """
-    kind, key = _packed(identity.certificate.public_key())
-    said = _Body(tuple((each.transport, each.host, each.port) for each in addresses), tuple(names))
+    public = identity.certificate.public_key()
+    kind, key = _packed(public)
+    said = _Body(tuple((each.transport, each.host, each.port) for each in addresses), tuple(names), b"")
     _checkBody(said)
     milliseconds = round(issued * 1000)
     if not (0 <= milliseconds <= _NUMBER_MOST and 0 <= sequence <= _NUMBER_MOST and 0 <= lifetime <= LONGEST):
         raise RecordError(f"a record of {issued} for {lifetime} seconds: wanted at most {LONGEST}")
-    body = encode(said)
+    size = _HEAD.size + len(key) + len(encode(said)) + _signatureSize(kind, public)
+    body = encode(_Body(said.addresses, said.names, bytes(-size % block)))
     content: bytes = (
         _HEAD.pack(_MAGIC, kind, milliseconds, sequence, lifetime, len(key), len(body)) + key + body
     )
-    data = content + identity.sign(_SIGNED + content)
+    data = content + _flat(kind, identity.sign(_SIGNED + content))
     if len(data) > MAX_SIZE:
         raise RecordError(f"a record of {len(data)} bytes: wanted at most {MAX_SIZE}; say less")
     return data
+
+
+def _signatureSize(kind: int, key: Any) -> int:
+    size: int = key.key_size // 8 if kind == _RSA else _PAIR
+    return size
+
+
+def _flat(kind: int, signature: bytes) -> bytes:
+    """
+    A signature as records have it.
+    """
+    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+    if kind != _P256:
+        return signature
+    r, s = decode_dss_signature(signature)
+    return r.to_bytes(_PAIR // 2, "big") + s.to_bytes(_PAIR // 2, "big")
 
 
 def peek(data: bytes) -> Heading:
@@ -337,11 +361,16 @@ def _isSigned(key: Any, signature: bytes, signed: bytes) -> bool:
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
     from cryptography.hazmat.primitives.hashes import SHA256
 
     try:
         if isinstance(key, EllipticCurvePublicKey):
-            key.verify(signature, signed, ECDSA(SHA256()))
+            if len(signature) != _PAIR:
+                return False
+            half = _PAIR // 2
+            pair = int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big")
+            key.verify(encode_dss_signature(*pair), signed, ECDSA(SHA256()))
         elif isinstance(key, RSAPublicKey):
             key.verify(signature, signed, PKCS1v15(), SHA256())
         else:

@@ -33,6 +33,7 @@ from ugate.tenancy.noderecords import (
     MAX_SIZE,
     NodeRecord,
     RecordError,
+    _flat,
     peek,
     read,
     sign,
@@ -90,7 +91,8 @@ def signed(key: Any, head: Sequence[int], body: bytes, raw: bytes = b"", magic: 
     """
     raw = raw or key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     text = _HEAD.pack(magic, *head, len(raw), len(body)) + raw + body
-    return text + identityOf(key).sign(_SIGNED + text)
+    flat = 1 if isinstance(key, ec.EllipticCurvePrivateKey) else 0
+    return text + _flat(flat, identityOf(key).sign(_SIGNED + text))
 
 
 class RecordTests(SynchronousTestCase):
@@ -136,6 +138,17 @@ class RecordTests(SynchronousTestCase):
             data = sign(identity, WAYS, issued=NOW, lifetime=360)
             self.assertEqual(keyidOf(identity.certificate.public_key()), read(data, NOW).keyid)
 
+    def test_padded(self) -> None:
+        """
+        It is as large as it is wanted to be, whatever is in it.
+        """
+        for key in KEYS:
+            for length in range(1, 120):
+                ways = [MeshAddress("connect", "x" * length, 1)]
+                data = sign(identityOf(key), ways, issued=NOW, lifetime=360, block=256)
+                self.assertIn(len(data), (256, 512, 768))
+                self.assertEqual(tuple(ways), read(data, NOW).addresses)
+
     def test_heading(self) -> None:
         """
         What is known before anything is checked.
@@ -173,6 +186,9 @@ class RecordTests(SynchronousTestCase):
             for end in range(len(data)):
                 self.refused(data[:end])
             self.refused(data + b"\0", "signature")
+            start = peek(data).signatureAt
+            self.refused(data[:start] + b"\0" * (len(data) - start), "signature")
+            self.refused(data[:start] + b"\xff" * (len(data) - start), "signature")
 
     def test_flipped(self) -> None:
         """
@@ -258,31 +274,32 @@ class RecordTests(SynchronousTestCase):
         """
         good = (1, int(NOW * 1000), 0, 9)
         way = ["connect", "", 1]
-        read(signed(KEYS[0], good, encode([[way], []])), NOW)
+        read(signed(KEYS[0], good, encode([[way], [], b""])), NOW)
         for body, text in (
-            ([[way] * 9, []], "length <= 8"),
-            ([[], ["x"] * 9], "length <= 8"),
-            ([[way], [], []], "body"),
+            ([[way] * 9, [], b""], "length <= 8"),
+            ([[], ["x"] * 9, b""], "length <= 8"),
+            ([[way], []], "body"),
+            ([[way], [], b"", b""], "body"),
             ([[way]], "body"),
-            ([[["connect", ""]], []], "body"),
-            ([[["connect", "", 1.5]], []], "body"),
-            ([[["connect", "", 2**70 % 2**63]], []], "port"),
-            ([[["connect", "", 0]], []], "port"),
-            ([[["con nect", "", 1]], []], "transport"),
-            ([[["connect", "fe80::1%2", 1]], []], "host"),
-            ([[["connect", "a\nb", 1]], []], "host"),
-            ([[], ["\u00e4"]], "name"),
+            ([[["connect", ""]], [], b""], "body"),
+            ([[["connect", "", 1.5]], [], b""], "body"),
+            ([[["connect", "", 2**70 % 2**63]], [], b""], "port"),
+            ([[["connect", "", 0]], [], b""], "port"),
+            ([[["con nect", "", 1]], [], b""], "transport"),
+            ([[["connect", "fe80::1%2", 1]], [], b""], "host"),
+            ([[["connect", "a\nb", 1]], [], b""], "host"),
+            ([[], ["\u00e4"], b""], "name"),
         ):
             self.refused(signed(KEYS[0], good, encode(body)), text)
-        self.refused(signed(KEYS[0], good, encode([[way], []]) + b"\xc0"), "body")
-        self.refused(signed(KEYS[0], good, b"\x92\x90\x91\xa1\xff"), "body")
+        self.refused(signed(KEYS[0], good, encode([[way], [], b""]) + b"\xc0"), "body")
+        self.refused(signed(KEYS[0], good, b"\x93\x90\x91\xa1\xff\xc4\x00"), "body")
         self.refused(signed(KEYS[0], good, b""), "body")
 
     def test_keys(self) -> None:
         """
         A key of another type, a weak or a huge one, or one that is written in another way, is refused.
         """
-        good, body = (int(NOW * 1000), 0, 9), encode([[], []])
+        good, body = (int(NOW * 1000), 0, 9), encode([[], [], b""])
         point = KEYS[0].public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
         compressed = KEYS[0].public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
 
@@ -319,9 +336,10 @@ class RecordTests(SynchronousTestCase):
         data = self.record()
         head = peek(data)
         text = data[: head.signatureAt]
-        read(text + self.identity.sign(_SIGNED + text), NOW)
+        read(text + _flat(1, self.identity.sign(_SIGNED + text)), NOW)
+        self.refused(text + self.identity.sign(_SIGNED + text), "signature")
         for other in (text, b"ugate" + text, b" " * 64 + _SIGNED + text):
-            self.refused(text + self.identity.sign(other), "signature")
+            self.refused(text + _flat(1, self.identity.sign(other)), "signature")
 
     def test_others(self) -> None:
         """
