@@ -424,6 +424,14 @@ class ITrust(Interface):
         @raise ugate.errors.Refused: it is not believed, and why.
         """
 
+    def hasKey(keyid: str) -> bool:
+        """
+        Whether a key of that KEYID is one to believe whoever certifies it; what else is wrong with a
+        certificate of it is found by C{check}.
+
+        @raise ugate.errors.UgateError: that cannot be told, and why.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class MeshAddress:

@@ -53,3 +53,9 @@ remotesModule = LazyModule(
     "modules that are on another node",
     "ugate.modules.sections:RemoteSection",
 )
+discoveryModule = LazyModule(
+    "discovery",
+    "ugate.modules.discovery:DiscoveryModule",
+    "nodes on the same network that find each other",
+    "ugate.modules.discoverysection:DiscoverySection",
+)

@@ -37,6 +37,7 @@ from ugate.interfaces import Auth
 from ugate.leg import Leg
 from ugate.modules.admin import AdminModule
 from ugate.modules.agent import ModuleAgent
+from ugate.modules.discovery import DiscoveryModule
 from ugate.modules.http import HttpModule
 from ugate.modules.lazy import LazyModule
 from ugate.modules.loopback import LoopbackEndpoint
@@ -142,10 +143,12 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.modules.admin.AdminModule": AdminModule,
     "ugate.modules.agent.ModuleAgent": lambda: ModuleAgent(tenant()),
     "ugate.modules.agent._Here": BY_CLASS,
+    "ugate.modules.discovery.DiscoveryModule": DiscoveryModule,
     "ugate.modules.http.HttpModule": HttpModule,
     "ugate.modules.lazy.LazyModule": lambda: LazyModule("hello", "ugate.test.test_modules_lazy:Greeter"),
     "ugate.modules.loopback.LoopbackEndpoint": lambda: LoopbackEndpoint(REACTOR, None),
     "ugate.modules.loopback.Side": BY_CLASS,
+    "ugate.modules.multicast._Reader": BY_CLASS,
     "ugate.modules.remotes.RemotesModule": RemotesModule,
     "ugate.protocols.auto.Auto": lambda: Auto(INFO, Auth.NONE, {}),
     "ugate.protocols.auto.Fixed": lambda: Fixed(INFO, Auth.NONE, TARGET, "tls"),

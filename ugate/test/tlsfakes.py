@@ -200,6 +200,9 @@ class FakeTrust:
             raise refuse(f"its names are {', '.join(known)}, and not {name}", "add name= to the hop")
         return Principal(known[0], "certificate")
 
+    def hasKey(self, keyid: str) -> bool:
+        return False
+
 
 @implementer(ITenant)
 class FakeTenant:
