@@ -14,12 +14,14 @@ from typing import Any
 from twisted.internet.endpoints import serverFromString
 
 from ugate.endpoints.chain import parseChain
+from ugate.endpoints.mesh import TRANSPORTS
 from ugate.errors import StringError
 from ugate.stream import Target
 from ugate.tenancy.certificates import checkCertificates
 from ugate.tenancy.identityfiles import checkRoots
 from ugate.tenancy.keys import checkKeys
 from ugate.tenancy.match import parseMatch
+from ugate.tenancy.nodes import addressFromText, nodeName
 from ugate.tenancy.passwordhashes import checkUsers
 from ugate.tenancy.tokens import checkTokens
 from ugate.tenancy.trustfiles import checkKnown, checkRevoked
@@ -55,6 +57,19 @@ def stringChecks(reactor: Any) -> Mapping[str, Callable[[str], object]]:
         "roots": checkRoots,
         "known": checkKnown,
         "revoked": checkRevoked,
+        "meshAddress": _checkAddress,
+        "nodeName": nodeName,
         "who": parseWho,
         "pattern": checkPattern,
     }
+
+
+def _checkAddress(text: str) -> None:
+    """
+    Whether there is that way to a node.
+    """
+    address = addressFromText(text)
+    if address.transport not in TRANSPORTS:
+        raise StringError(
+            f"{text!r}: no transport {address.transport!r}; wanted one of {', '.join(TRANSPORTS)}"
+        )

@@ -520,6 +520,7 @@ class ITenant(Interface):
         "L{IIdentity}: made when it is first asked for, which may raise L{ugate.errors.UgateError}."
     )
     trust = Attribute("L{ITrust}: the same.")
+    nodes = Attribute("L{INodes}: the nodes of the mesh that it knows; none of its parent's.")
 
     def tenantFor(info: StreamInfo) -> ITenant:
         """

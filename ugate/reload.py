@@ -332,7 +332,7 @@ def _sections(
         for kind in ("node", "policy", "identity", "trust", "routes"):
             if getattr(old, kind) != getattr(new, kind):
                 yield f"{kind} {path}" if of else kind
-        for kind in ("listen", "dial", "tenants"):
+        for kind in ("listen", "dial", "nodes", "serve", "tenants"):
             was, now = getattr(old, kind), getattr(new, kind)
             if was is not now:
                 yield from (f"{kind} {of}{name}" for name in _unequal(was, now))

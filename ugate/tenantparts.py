@@ -16,13 +16,20 @@ from twisted.cred.portal import Portal
 from ugate.endpoints.dialers import Deny, Retry
 from ugate.endpoints.dialing import dialerFromText, dialersFromTexts
 from ugate.endpoints.direct import Direct
+from ugate.endpoints.mesh import Mesh
+from ugate.endpoints.services import Services
 from ugate.errors import StringError
 from ugate.interfaces import IDialer, IIdentity, ILimits, IPolicy, ITrust
+from ugate.meshroutes import MeshRoutes
+from ugate.stream import Target
 from ugate.tenancy.config.schema import Delegation, Node
 from ugate.tenancy.config.sections import ROOT, parentPath
-from ugate.tenancy.config.whole import DENY, DIRECT, Config
+from ugate.tenancy.config.mesh import nodesFrom
+from ugate.tenancy.config.whole import DENY, DIRECT, MESH, Config
 from ugate.tenancy.limits import TenantLimits
 from ugate.tenancy.match import parseMatch
+from ugate.tenancy.nodes import Nodes
+from ugate.tenancy.ownnames import OneNamePolicy, OwnNames
 from ugate.tenancy.passwords import inThreadsOf
 from ugate.tenancy.policy import RulesPolicy
 from ugate.tenancy.policyrules import rulesFrom
@@ -87,7 +94,9 @@ class TenantParts:
         """
         See L{ugate.tenancy.tenant.Parts}.
         """
-        return RulesPolicy(rulesFrom(self.configs[tenant.name].policy.rules), tenant.name)
+        config = self.configs[tenant.name]
+        policy = RulesPolicy(rulesFrom(config.policy.rules), tenant.name)
+        return OneNamePolicy(policy, self._ownNames(tenant)) if config.serve else policy
 
     def portalFor(self, tenant: Tenant) -> Portal | None:
         """
@@ -119,7 +128,7 @@ class TenantParts:
             return {}
         try:
             texts = {name: dial.hops for name, dial in config.dial.items()}
-            return dialersFromTexts(tenant.hopReactor, texts, kept or {})
+            return dialersFromTexts(tenant.hopReactor, texts, {**(kept or {}), MESH: tenant.mesh})
         except StringError as error:
             # It begins with the name.
             place = config.origins.get(("dial", str(error).partition(":")[0]))
@@ -154,8 +163,29 @@ class TenantParts:
                 raise StringError(f"{place}: routes.via: {error}") from error
             rules += [Rule(parseMatch(match), dialer, ", ".join(route.via)) for match in route.match]
         if not any(rule.match == _ANY for rule in rules):
-            rules.append(Rule(_ANY, direct, DIRECT, "since no route says otherwise"))
-        return Routes(rules)
+            rules.append(Rule(_ANY, direct, DIRECT, "since no route says otherwise", isImplied=True))
+        return Routes(rules, self._unwritten(tenant, config))
+
+    def _unwritten(self, tenant: Tenant, config: Config) -> MeshRoutes:
+        # The operator wrote where services are: they may be on this machine.
+        direct = Direct(tenant.hopReactor, self.settings.connect)
+        served = {each.at: (name, Target.fromText(each.to)) for name, each in config.serve.items()}
+        return MeshRoutes(self._ownNames(tenant), Services(direct, served), tenant.nodes, tenant.mesh)
+
+    def _ownNames(self, tenant: Tenant) -> OwnNames:
+        return OwnNames(lambda: tenant.identity, tenant.nodes, bool(self.configs[tenant.name].serve))
+
+    def nodesFor(self, tenant: Tenant) -> Nodes:
+        """
+        See L{ugate.tenancy.tenant.Parts}.
+        """
+        return Nodes(self.around.reactor, nodesFrom(self.configs[tenant.name].nodes))
+
+    def meshFor(self, tenant: Tenant) -> Mesh:
+        """
+        See L{ugate.tenancy.tenant.Parts}.
+        """
+        return Mesh(tenant.hopReactor, tenant.nodes, tenant.learnedReactor, tenant.reactor)
 
     def limitsFor(self, tenant: Tenant) -> ILimits | None:
         """
@@ -214,7 +244,7 @@ def _way(tenant: Tenant, via: Sequence[str], reason: str, direct: Direct) -> IDi
         return Deny(reason) if reason else Deny()
     if via == (DIRECT,):
         return direct
-    return dialerFromText(tenant.hopReactor, list(via), {**tenant.hops, DIRECT: direct})
+    return dialerFromText(tenant.hopReactor, list(via), {**tenant.hops, DIRECT: direct, MESH: tenant.mesh})
 
 
 def delegated(configs: Mapping[str, Config], path: str) -> Delegation:

@@ -23,7 +23,8 @@ from ugate.journal import Journal
 from ugate.poll import Poll
 from ugate.tenancy.config.schema import Delegation, Node
 from ugate.tenancy.config.sections import ROOT, childPath, parentPath
-from ugate.tenancy.config.whole import Config
+from ugate.tenancy.config.mesh import nodesFrom
+from ugate.tenancy.config.whole import MESH, Config
 from ugate.tenancy.egress import OwnListeners
 from ugate.tenancy.portal import hasCredentials
 from ugate.tenancy.tenant import Around, Tenant
@@ -31,6 +32,7 @@ from ugate.tenancy.usage import Usage
 from ugate.tenantparts import TenantParts, delegated
 
 _ROUTING: Final = ("dials", "hops", "dialer")
+_MESH: Final = ("nodes", "mesh", "learnedReactor", "learnedEgress")
 _CREDENTIALS: Final = ("users", "tokens", "keys", "certificates")
 
 
@@ -160,7 +162,16 @@ class Tenants(TenantParts):
         if hasCredentials(config.policy):
             assert tenant.portal is not None
         if forget:
-            for name in ("policy", "portal", "reactor", "hopReactor", "egress", "hopEgress", *_ROUTING):
+            for name in (
+                "policy",
+                "portal",
+                "reactor",
+                "hopReactor",
+                "egress",
+                "hopEgress",
+                *_ROUTING,
+                *_MESH,
+            ):
                 vars(tenant).pop(name, None)
 
     def _answer(self, tenant: Tenant, hosts: Sequence[str], journal: Journal) -> None:
@@ -191,11 +202,14 @@ class Tenants(TenantParts):
             journal.did(lambda: tenant.bound(*before))
         if settings.handshake != tenant.handshake:
             journal.set(tenant, "handshake", settings.handshake)
-        if old.policy.rules != config.policy.rules:
+        if (old.policy.rules, bool(old.serve)) != (config.policy.rules, bool(config.serve)):
             self._anew(tenant, ("policy",), journal)
         if any(getattr(old.policy, each) != getattr(config.policy, each) for each in _CREDENTIALS):
             self._anew(tenant, ("portal",), journal)
-        if (old.dial, old.routes, node.connect) != (config.dial, config.routes, settings.connect):
+        if old.nodes != config.nodes and "nodes" in vars(tenant):
+            journal.did(tenant.nodes.change(nodesFrom(config.nodes)))
+        routing = config.dial, config.routes, config.serve, settings.connect
+        if (old.dial, old.routes, old.serve, node.connect) != routing:
             self._reroute(tenant, old, config, journal)
         if (old.identity, old.trust) != (config.identity, config.trust):
             self._identify(tenant, old, config, journal)
@@ -290,7 +304,7 @@ def _untouched(old: Config, config: Config) -> set[str]:
     }
     bases = {name: parseChain(config.dial[name].hops).base for name in same}
     while True:
-        broken = {name for name in same if bases[name] and bases[name] not in same}
+        broken = {name for name in same if bases[name] and bases[name] not in {*same, MESH}}
         if not broken:
             return same
         same -= broken

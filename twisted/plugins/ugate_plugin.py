@@ -9,7 +9,7 @@ configuration, and the modules.
 
 from twisted.application.service import ServiceMaker
 
-from ugate.endpoints.parsers import HopParser, ServerParser
+from ugate.endpoints.parsers import HopParser, MeshParser, ServerParser
 from ugate.modules.lazy import LazyModule
 from ugate.tenancy.config.lazystore import LazyStore
 
@@ -28,6 +28,7 @@ socksClient = HopParser("socks")
 socks4Client = HopParser("socks4")
 connectClient = HopParser("connect")
 mtlsClient = HopParser("mtls")
+meshClient = MeshParser()
 
 sqliteStore = LazyStore("sqlite", "ugate.tenancy.config.sqlite:SQLiteStore", "an SQLite database")
 environmentStore = LazyStore(

@@ -55,7 +55,7 @@ def nameOf(info: StreamInfo) -> str:
 
 @implementer(IStreamClientEndpoint)
 @dataclass(frozen=True, slots=True)
-class _Way:
+class Way:
     """
     An endpoint whose C{connect()} is a coroutine; cancelling goes through to what it
     waits for.
@@ -91,6 +91,20 @@ def within(
 
         connected.addTimeout(timeout, clock, tooLong)
     return connected
+
+
+def together(refusals: Sequence[Refused]) -> Refused:
+    """
+    Several ways that were refused one after another, as one refusal: the last, which names those before.
+    """
+    *others, last = refusals
+    if not others:
+        return last
+    before = "; ".join(f"{e.hop}: {e.detail or e.cause.value}" for e in others)
+    detail = f"{last.detail}, the last way; before it {before}" if last.detail else f"before it {before}"
+    refused = Refused(last.cause, last.phase, last.hop, detail, last.nextStep)
+    refused.__cause__ = last
+    return refused
 
 
 @implementer(IDialer)
@@ -150,7 +164,7 @@ class Fallback:
         """
         The endpoint that tries them.
         """
-        return _Way(lambda factory: self._connect(info, factory))
+        return Way(lambda factory: self._connect(info, factory))
 
     async def _connect(self, info: StreamInfo, factory: IProtocolFactory) -> IProtocol:
         refusals: list[Refused] = []
@@ -163,12 +177,7 @@ class Fallback:
                 refusals.append(e)
                 if len(refusals) < len(self._dialers):
                     self._log.info("{stream}: trying the next way, since {refused}", stream=info, refused=e)
-        last = refusals.pop()
-        if not refusals:
-            raise last
-        before = "; ".join(f"{e.hop}: {e.detail or e.cause.value}" for e in refusals)
-        detail = f"{last.detail}, the last way; before it {before}" if last.detail else f"before it {before}"
-        raise Refused(last.cause, last.phase, last.hop, detail, last.nextStep) from last
+        raise together(refusals)
 
     def explain(self, info: StreamInfo) -> list[str]:
         """
@@ -227,7 +236,7 @@ class Retry:
         """
         The endpoint that tries.
         """
-        return _Way(lambda factory: self._connect(info, factory))
+        return Way(lambda factory: self._connect(info, factory))
 
     async def _connect(self, info: StreamInfo, factory: IProtocolFactory) -> IProtocol:
         pause = self._pause

@@ -19,7 +19,7 @@ from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.refusals import noTarget
 from ugate.errors import Denied
 from ugate.interfaces import IDialer, IEgress
-from ugate.stream import StreamInfo
+from ugate.stream import StreamInfo, Target
 
 
 @implementer(IDialer)
@@ -71,3 +71,32 @@ class Direct:
             except Denied as denied:
                 return [str(denied)]
         return [f"{line}, within {self._timeout:g} s"]
+
+
+@implementer(IDialer)
+class DirectTo:
+    """
+    The dialer that connects from here to one place, whatever the target.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, direct: Direct, target: Target) -> None:
+        """
+        @param direct: what connects.
+        @param target: the place.
+        """
+        self._direct = direct
+        self._target = target
+
+    def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
+        """
+        The endpoint of that place.
+        """
+        return self._direct.endpointFor(info.but(target=self._target))
+
+    def explain(self, info: StreamInfo) -> list[str]:
+        """
+        As L{Direct} does of that place.
+        """
+        return self._direct.explain(info.but(target=self._target))

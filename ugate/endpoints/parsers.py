@@ -87,6 +87,32 @@ class ServerParser:
 
 
 @implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
+class MeshParser:
+    """
+    The parser of C{mesh:HOST:PORT}.
+
+    @since: ugate NEXT
+    """
+
+    prefix = "mesh"
+
+    # Positional only: a string may have keywords of these names.
+    def parseStreamClient(  # type: ignore[override]
+        self, reactor: Any, /, *args: object, **kwargs: object
+    ) -> IStreamClientEndpoint:
+        """
+        The endpoint.
+
+        @raise StringError: the string cannot be read.
+        """
+        from ugate.endpoints.meshstring import meshFromParts
+
+        return meshFromParts(
+            reactor, [str(arg) for arg in args], {name: str(v) for name, v in kwargs.items()}
+        )
+
+
+@implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
 class HopParser:
     """
     The parser of a hop with C{to=}, or of a chain that begins with one.

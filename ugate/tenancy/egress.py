@@ -152,11 +152,12 @@ class Egress:
 
     @ivar private: whether private and loopback addresses are allowed.
     @ivar ranges: those that are allowed in any case.
+    @ivar loopback: whether loopback addresses may be among these.
     @ivar step: what somebody can do who is not let to a private address.
     @since: ugate NEXT
     """
 
-    __slots__ = ("_own", "private", "ranges", "step")
+    __slots__ = ("_own", "loopback", "private", "ranges", "step")
 
     def __init__(
         self,
@@ -164,6 +165,7 @@ class Egress:
         private: bool,
         ranges: Sequence[IPv4Network | IPv6Network] = (),
         step: str = "set policy.private to allow, if clients may reach this network",
+        loopback: bool = True,
     ) -> None:
         """
         @param own: where this process listens.
@@ -172,6 +174,7 @@ class Egress:
         self.private = private
         self.ranges = ranges
         self.step = step
+        self.loopback = loopback
 
     def check(self, host: str, port: int) -> None:
         """
@@ -184,6 +187,8 @@ class Egress:
         step = "ask for an address that is not this host's or its cloud's own"
         if not why and private and not self.private and not self._delegated(host):
             why, step = "a private address", self.step
+        if not why and not self.loopback and plain(ip_address(host.partition("%")[0])).is_loopback:
+            why, step = "a loopback address that the network gave us", "have that node tell another address"
         if not why and self._own.holds(host, port):
             why = "a listener of this gateway"
             step = "ask for the service itself, not for the gateway"

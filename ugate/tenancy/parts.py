@@ -15,6 +15,7 @@ from twisted.cred.portal import Portal
 
 from ugate.errors import Denied
 from ugate.interfaces import IDialer, IIdentity, ILimits, IPolicy, ITrust
+from ugate.tenancy.nodes import Nodes
 from ugate.tenancy.policy import RulesPolicy
 
 if TYPE_CHECKING:
@@ -66,6 +67,16 @@ class Parts(Protocol):
         Whom it believes.
         """
 
+    def nodesFor(self, tenant: Tenant) -> Nodes:
+        """
+        The nodes of the mesh that it knows.
+        """
+
+    def meshFor(self, tenant: Tenant) -> IDialer:
+        """
+        What leads to these.
+        """
+
 
 class Given:
     """
@@ -97,3 +108,9 @@ class Given:
 
     def trustFor(self, tenant: Tenant) -> ITrust:
         raise Denied(tenant.name, "it trusts nobody")
+
+    def nodesFor(self, tenant: Tenant) -> Nodes:
+        return Nodes(tenant.reactor)
+
+    def meshFor(self, tenant: Tenant) -> IDialer:
+        raise Denied(tenant.name, "it knows no nodes")

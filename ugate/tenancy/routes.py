@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from zope.interface import implementer
 
@@ -21,7 +22,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 
 from ugate.errors import Denied
 from ugate.interfaces import IDialer
-from ugate.stream import StreamInfo
+from ugate.stream import StreamInfo, Target
 from ugate.tenancy.match import Match, parseMatch
 from ugate.tenancy.targets import NONE, Targets
 
@@ -48,9 +49,28 @@ class Rule:
     note: str = ""
     """What else is to be said of it."""
 
+    isImplied: bool = False
+    """Whether it is only there since no other means all targets."""
+
     def __str__(self) -> str:
         words = f"{self.match} via {self.via}" if self.via else str(self.match)
         return f"{words}, {self.note}" if self.note else words
+
+
+class Unwritten(Protocol):
+    """
+    Rules that depend on what is known of a target, and are in no config.
+    """
+
+    def first(self, target: Target) -> Rule | None:
+        """
+        One that comes before all others.
+        """
+
+    def last(self, target: Target) -> Rule | None:
+        """
+        One for where no other was written.
+        """
 
 
 @implementer(IDialer)
@@ -62,10 +82,12 @@ class Routes:
     @since: ugate NEXT
     """
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    def __init__(self, rules: Sequence[Rule], unwritten: Unwritten | None = None) -> None:
         """
         @param rules: in their order.
+        @param unwritten: the others, if there are any.
         """
+        self._unwritten = unwritten
         self.rules = tuple(rules)
         self._targets = Targets()
         for number, rule in enumerate(self.rules):
@@ -95,7 +117,15 @@ class Routes:
 
         @raise Denied: no rule means its target, or it has none.
         """
-        return self.rules[self.numberFor(info)]
+        unwritten, target = self._unwritten, info.target
+        if unwritten is None or target is None:
+            return self.rules[self.numberFor(info)]
+        rule = unwritten.first(target)
+        if rule is None:
+            rule = self.rules[self.numberFor(info)]
+            if rule.isImplied:
+                rule = unwritten.last(target) or rule
+        return rule
 
     def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
         """
@@ -111,9 +141,11 @@ class Routes:
         Which rule, and then its way.
         """
         try:
-            number = self.numberFor(info)
+            rule = self.ruleFor(info)
         except Denied as e:
             return [str(e)]
-        rule = self.rules[number]
-        lines = [f"route {number + 1} of {len(self.rules)}: {rule}"]
+        if rule in self.rules:
+            lines = [f"route {self.numberFor(info) + 1} of {len(self.rules)}: {rule}"]
+        else:
+            lines = [f"via {rule.via}, since {rule.note}"]
         return lines + [f"  {line}" for line in rule.dialer.explain(info)]

@@ -26,6 +26,7 @@ from ugate.tenancy.config.sections import ROOT, childPath
 from ugate.tenancy.egress import Egress, OwnListeners
 from ugate.tenancy.listening import Sockets
 from ugate.tenancy.match import normalHost
+from ugate.tenancy.nodes import Nodes
 from ugate.tenancy.parts import Given, Parts
 from ugate.tenancy.reactor import TenantReactor
 
@@ -179,6 +180,20 @@ class Tenant:
         return self._parts.trustFor(self)
 
     @cached_property
+    def nodes(self) -> Nodes:
+        """
+        See L{ITenant}.
+        """
+        return self._parts.nodesFor(self)
+
+    @cached_property
+    def mesh(self) -> IDialer:
+        """
+        What leads to these nodes.
+        """
+        return self._parts.meshFor(self)
+
+    @cached_property
     def egress(self) -> Egress:
         """
         Where its clients may be carried to.
@@ -197,6 +212,15 @@ class Tenant:
         return Egress(self._around.own, False, self._ranges, _ASK)
 
     @cached_property
+    def learnedEgress(self) -> Egress:
+        """
+        Where nodes may be by what the network says: as for hops, but not on this machine.
+        """
+        if self.parent is None:
+            return Egress(self._around.own, True, loopback=False)
+        return Egress(self._around.own, False, self._ranges, _ASK, loopback=False)
+
+    @cached_property
     def reactor(self) -> Any:
         """
         For what its clients ask for: all egress rules hold.
@@ -209,6 +233,13 @@ class Tenant:
         For the hops of its own config: those of the root may be in private ranges.
         """
         return self._reactor(self.hopEgress)
+
+    @cached_property
+    def learnedReactor(self) -> Any:
+        """
+        For nodes where the network says that they are.
+        """
+        return self._reactor(self.learnedEgress)
 
     def _reactor(self, egress: Egress) -> TenantReactor:
         around = self._around
@@ -223,7 +254,7 @@ class Tenant:
         """
         self._private = private
         self._ranges = ranges
-        for name in ("egress", "hopEgress"):
+        for name in ("egress", "hopEgress", "learnedEgress"):
             made = self.__dict__.pop(name, None)
             if made is not None:
                 now: Egress = getattr(self, name)

@@ -206,6 +206,7 @@ class FakeTenant:
     limits: Any = None
     identity: Any = None
     trust: Any = None
+    nodes: Any = None
 
     def __init__(self, reactor: Any, rules: Rules) -> None:
         self.reactor = reactor

@@ -204,7 +204,9 @@ class FileTests(StoreCase):
         """
         path = self.write("u.yaml", "- a\n")
         store = FileStore(path)
-        wanted = "wanted KIND: ... with listen, dial, routes, policy, identity, trust, node, tenants"
+        wanted = (
+            "wanted KIND: ... with listen, dial, routes, policy, identity, trust, nodes, serve, node, tenants"
+        )
         self.assertEqual([f"{path}:1:1: the file is a list; {wanted}"], told(store))
         self.assertFalse(store.isWhole(ROOT, "dial"))
 
@@ -214,7 +216,7 @@ class FileTests(StoreCase):
         """
         path = self.write("u.yaml", "lisen: {a: b}\nbogus: 1\n")
         store = FileStore(path)
-        known = "wanted listen, dial, routes, policy, identity, trust, node or tenants"
+        known = "wanted listen, dial, routes, policy, identity, trust, nodes, serve, node or tenants"
         self.assertEqual(
             [
                 f"{path}:1:1: unknown key 'lisen' at the top; {known}; did you mean 'listen'?",

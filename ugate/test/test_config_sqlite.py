@@ -124,7 +124,7 @@ class ReadTests(SQLiteCase):
         self.insert("alice", "policy", "", "{}")
         self.insert(ROOT, "tenants", "alcie", '{"limits": 5}')
         self.insert("alcie", "node", "", "{}")
-        known = "wanted listen, dial, routes, policy, identity, trust, node or tenants"
+        known = "wanted listen, dial, routes, policy, identity, trust, nodes, serve, node or tenants"
         self.assertEqual(
             [
                 ": alcie node: node is of alcie, but holds for the whole process; wanted it of root only",

@@ -131,7 +131,7 @@ class InlineTests(TenantCase):
         self.assertEqual(
             [
                 "u.yaml:3:5: unknown key 'limts' in tenants.alice; wanted hosts, ranges, limits, listen,"
-                " dial, routes, policy, identity, trust or tenants; did you mean 'limits'?",
+                " dial, routes, policy, identity, trust, nodes, serve or tenants; did you mean 'limits'?",
                 "u.yaml:4:5: tenants.alice.node holds for the whole process; wanted it at the top of a file"
                 " of the root",
                 "u.yaml:5:17: listen.a lacks 'endpoint'; wanted an endpoint string, as in"

@@ -49,6 +49,7 @@ class FakeTenant:
     limits = None
     identity: Any = None
     trust: Any = None
+    nodes: Any = None
     children: Mapping[str, ITenant] = {}
 
     def __init__(self, reactor: Any, hops: Mapping[str, IDialer]) -> None:

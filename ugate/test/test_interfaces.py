@@ -118,7 +118,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.dialers.Deny": Deny,
     "ugate.endpoints.dialers.Fallback": lambda: Fallback(REACTOR, [Deny()]),
     "ugate.endpoints.dialers.Retry": lambda: Retry(REACTOR, Deny()),
-    "ugate.endpoints.dialers._Way": BY_CLASS,
+    "ugate.endpoints.dialers.Way": BY_CLASS,
     "ugate.endpoints.direct.Direct": lambda: Direct(REACTOR),
     "ugate.endpoints.mutual.Mutual": lambda: Mutual(REACTOR, Hop("mtls", "gw", 1), Deny()),
     "ugate.endpoints.names.NameEndpoint": lambda: NameEndpoint(REACTOR, TARGET),

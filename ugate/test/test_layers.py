@@ -83,6 +83,7 @@ LAYERS = (
             "ugate.node",
             "ugate.tenants",
             "ugate.tenantparts",
+            "ugate.meshroutes",
             "ugate.explaining",
             "ugate.storewatch",
             "ugate.listenerstrings",

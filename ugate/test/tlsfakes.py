@@ -214,6 +214,7 @@ class FakeTenant:
     limits = None
     portal: Any = None
     dialer: Any = None
+    nodes: Any = None
     handshake = 10.0
 
     def __init__(self, identity: IIdentity, trust: ITrust, name: str = "root", clock: Any = None) -> None:

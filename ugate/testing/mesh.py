@@ -176,6 +176,8 @@ class MemoryMesh:
         tenants: Mapping[str, Mapping[str, object]] = _NOBODY,
         identity: Mapping[str, object] = _NOTHING,
         trust: Mapping[str, object] = _NOTHING,
+        nodes: Mapping[str, object] = _NOTHING,
+        serve: Mapping[str, object] = _NOTHING,
     ) -> Node:
         """
         Start a gateway on a host, with what a configuration file would hold.
@@ -190,7 +192,7 @@ class MemoryMesh:
         if name in self.gateways:
             raise MeshError(f"host {name} has a gateway already: one gateway can have many listeners")
         reactor = self.host(name).reactor
-        store = ValueStore(listen, dial, routes, policy, node, tenants, identity=identity, trust=trust)
+        store = ValueStore(listen, dial, routes, policy, node, tenants, {}, identity, trust, nodes, serve)
         read = partial(readConfigs, Stack([store]), stringChecks(reactor), BUILTIN)
         configs = read()
         checkWhole(reactor, configs)

@@ -48,6 +48,8 @@ class ValueStore:
         modules: Mapping[str, Mapping[str, object]] = {},
         identity: Mapping[str, object] = {},
         trust: Mapping[str, object] = {},
+        nodes: Mapping[str, object] = {},
+        serve: Mapping[str, object] = {},
     ) -> None:
         """
         See C{ugate.tenancy.config.schema} for what each may hold.
@@ -58,7 +60,7 @@ class ValueStore:
         self._sections: dict[str, dict[str, dict[str, Mapping[str, object]]]] = {}
         self._callbacks = Callbacks()
         own = {"listen": listen, "dial": dial, "routes": routes, "policy": policy, "node": node}
-        own |= {"identity": identity, "trust": trust}
+        own |= {"identity": identity, "trust": trust, "nodes": nodes, "serve": serve}
         self._fill(ROOT, {**own, "tenants": tenants, **modules})
 
     def _fill(self, tenant: str, document: Mapping[str, object]) -> None:

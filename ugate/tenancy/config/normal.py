@@ -60,6 +60,10 @@ def _document(configs: Mapping[str, Config], path: str) -> dict[str, object]:
         document["identity"] = sectionValue(config.identity)
     if config.trust != Trust():
         document["trust"] = sectionValue(config.trust)
+    for kind in ("nodes", "serve"):
+        named = getattr(config, kind)
+        if named:
+            document[kind] = {name: sectionValue(named[name]) for name in sorted(named)}
     if path == ROOT:
         document["node"] = sectionValue(config.node)
     for kind, name in sorted(config.modules):

@@ -21,6 +21,7 @@ from msgspec import Meta, Struct, inspect
 
 from ugate.errors import UgateError
 from ugate.tenancy.config.identityschema import Identity, Trust
+from ugate.tenancy.config.meshschema import Peer, Service
 from ugate.tenancy.config.texts import (
     ONE_OR_LIST,
     SECONDS,
@@ -30,6 +31,7 @@ from ugate.tenancy.config.texts import (
     Endpoint,
     Grace,
     Hops,
+    Keyid,
     Keys,
     Pattern,
     ProtocolName,
@@ -308,6 +310,8 @@ FORMS: Final[Mapping[str, Any]] = MappingProxyType(
         "policy": Policy,
         "identity": Identity,
         "trust": Trust,
+        "nodes": Keyid | Peer,
+        "serve": Address | Service,
         "node": Node,
         "tenants": Delegation,
     }
@@ -322,6 +326,8 @@ TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "policy": Policy,
         "identity": Identity,
         "trust": Trust,
+        "nodes": Peer,
+        "serve": Service,
         "node": Node,
         "tenants": Delegation,
     }

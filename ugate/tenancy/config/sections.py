@@ -78,6 +78,8 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "policy": Kind(Order.SINGLE, isMerged=True),
         "identity": Kind(Order.SINGLE),
         "trust": Kind(Order.SINGLE, isMerged=True),
+        "nodes": Kind(Order.NAMED, "keyid"),
+        "serve": Kind(Order.NAMED, "to"),
         "node": Kind(Order.SINGLE, isMerged=True),
         "tenants": Kind(Order.NAMED, isMerged=True),
     }

@@ -64,9 +64,9 @@ Way = Annotated[
     str,
     Meta(
         min_length=1,
-        description="The name of a dial section, hops, 'direct' or 'deny'.",
+        description="The name of a dial section, hops, 'direct', 'mesh' or 'deny'.",
         examples=["office", "direct", "socks:proxy:1080"],
-        extra={"check": "via", "wanted": "a name in dial, hops, direct or deny"},
+        extra={"check": "via", "wanted": "a name in dial, hops, direct, mesh or deny"},
     ),
 ]
 Seconds = Annotated[float, Meta(gt=0, le=_LONGEST, description="Seconds.", extra=SECONDS)]
@@ -116,6 +116,14 @@ ProtocolName = Annotated[
 ]
 
 
+Keyid = Annotated[
+    str,
+    Meta(
+        pattern="^([A-Z2-7]{51}[AQ]|[a-z2-7]{51}[aq])$",
+        description="A KEYID: the hash of a public key.",
+        extra={"wanted": "a KEYID: 52 letters and digits, as ucli identity shows it"},
+    ),
+]
 DomainName = Annotated[
     str,
     Meta(

@@ -22,6 +22,8 @@ from ugate.tenancy.config.check import BAD, Checks, Reading
 from ugate.tenancy.config.delegated import delegationMistakes, parseHost, parseRange
 from ugate.tenancy.config.identityschema import Identity, Trust
 from ugate.tenancy.config.kinds import BUILTIN, Kinds
+from ugate.tenancy.config.mesh import meshMistakes
+from ugate.tenancy.config.meshschema import Peer, Service
 from ugate.tenancy.config.mistakes import ConfigError, Mistake, suggestion
 from ugate.tenancy.config.schema import (
     Delegation,
@@ -48,6 +50,7 @@ from ugate.tenancy.config.sections import (
     parentPath,
 )
 from ugate.tenancy.config.tree import Place, Scalar, Series, Table, Written
+from ugate.tenancy.nodes import addressFromText, nodeName
 
 DIRECT: Final = "direct"
 """In C{via}: straight to the target."""
@@ -55,11 +58,18 @@ DIRECT: Final = "direct"
 DENY: Final = "deny"
 """In C{via}: nowhere."""
 
+MESH: Final = "mesh"
+"""In C{via}: to the node whose name the target has."""
+
+_OWN: Final = (DIRECT, DENY, MESH)
+
 OWN_CHECKS: Final[Checks] = MappingProxyType(
     {
         "target": Target.fromText,
         "host": parseHost,
         "range": parseRange,
+        "meshAddress": addressFromText,
+        "nodeName": nodeName,
         "secretFile": secretFile,
         "secretVariable": secretVariable,
     }
@@ -141,6 +151,12 @@ class Config:
 
     trust: Trust = _TRUST
     """Whom it believes."""
+
+    nodes: Mapping[str, Peer] = field(default_factory=lambda: _EMPTY)
+    """The nodes of the mesh that it knows, by name."""
+
+    serve: Mapping[str, Service] = field(default_factory=lambda: _EMPTY)
+    """What it is on ports of its own name."""
 
 
 def readConfig(
@@ -258,6 +274,7 @@ class _Whole(Reading):
         self._dialsWhole = not IDiagnosed.providedBy(store) or IDiagnosed(store).isWhole(tenant, "dial")
         self._origins: dict[tuple[str, str], str] = {}
         self._given: dict[str, Section] = {}
+        self._mesh: dict[tuple[str, str], Section] = {}
 
     def config(self) -> Config:
         """
@@ -269,6 +286,7 @@ class _Whole(Reading):
             for kind in sections.keys() & self._kinds.modules
             for name, section in sections[kind].items()
         }
+        self.mistakes += meshMistakes(sections["nodes"], sections["serve"], self._mesh)
         return Config(
             _frozen(sections["listen"]),
             _frozen(sections["dial"]),
@@ -281,6 +299,8 @@ class _Whole(Reading):
             _frozen(self._origins),
             sections["identity"].get(ONLY, _IDENTITY),
             sections["trust"].get(ONLY, _TRUST),
+            _frozen(sections["nodes"]),
+            _frozen(sections["serve"]),
         )
 
     def _sections(self, kind: str) -> Iterator[tuple[str, Any]]:
@@ -296,6 +316,8 @@ class _Whole(Reading):
             if isGood and kind == "tenants":
                 self.children.append(name)
                 self._given[name] = section
+            if kind in ("nodes", "serve"):
+                self._mesh[kind, name] = section
             path = f"{kind}.{name}" if order is Order.NAMED else kind
             value = self._section(section, kind, path)
             if kind == "node" and self._tenant != ROOT:
@@ -351,7 +373,7 @@ class _Whole(Reading):
         path = f"{kind}.{name}"
         if not isName(name):
             message = f"{name!r} is no name for {kind}; wanted {NAME_SHAPE}"
-        elif kind == "dial" and name in (DIRECT, DENY):
+        elif kind == "dial" and name in _OWN:
             message = f"{path}: {name!r} has a meaning of its own in routes; wanted another name"
         elif kind == "tenants" and not isTenantName(self._tenant, name):
             message = f"{path}: {name!r} is the node itself; wanted another name"
@@ -363,16 +385,16 @@ class _Whole(Reading):
         return False
 
     def _checkWay(self, text: str) -> None:
-        if text in (DIRECT, DENY):
+        if text in _OWN:
             return
         if not isName(text):
             if self._checkHops is not None:
                 self._checkHops(text)
         elif self._dialsWhole and text not in self._dials:
-            known = {*self._dials, DIRECT, DENY}
+            known = {*self._dials, *_OWN}
             raise StringError(
                 f"no dial section is named {text!r}; wanted a name in dial, hops such as socks:proxy:1080,"
-                f" {DIRECT} or {DENY}{suggestion(text, known)}"
+                f" {DIRECT}, {MESH} or {DENY}{suggestion(text, known)}"
             )
 
 

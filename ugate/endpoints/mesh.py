@@ -1,0 +1,316 @@
+# -*- test-case-name: ugate.test.test_mesh_dialer -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Streams to nodes of the mesh, by their names.
+
+A node is tried at its addresses in order.  Whatever the network says of these, and of names: by C{connect}
+a node has to prove its key, or a name that only the network gives it, before a byte of a stream passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from zope.interface import implementer
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+
+from ugate.endpoints.addresses import isLiteral
+from ugate.endpoints.chain import Chain
+from ugate.endpoints.dialers import Way, together, within
+from ugate.endpoints.dialing import dialerFromChain
+from ugate.endpoints.direct import Direct, DirectTo
+from ugate.endpoints.hops import Hop
+from ugate.endpoints.refusals import noTarget
+from ugate.errors import Cause, Denied, Phase, Refused
+from ugate.interfaces import IDialer, IEgress, MeshAddress, MeshNode
+from ugate.stream import StreamInfo, Target
+
+PATIENCE: Final = 5.0
+"""Seconds that an address has to be connected to, and again for each handshake there."""
+
+AVOIDED: Final = 30.0
+"""Seconds for which an address that has failed is tried after all others."""
+
+MAX_TRIED: Final = 4096
+"""Addresses of which we remember how the last attempt ended."""
+
+_TLS: Final = ("sni", "tls")
+"""The protocols of streams that are TLS already."""
+
+_PATIENT: Final = 1.0
+"""Seconds without an answer that count as a failure if the client waits no longer."""
+
+_ANSWERS: Final = (Phase.REMOTE, Phase.AUTH)
+_UNANSWERED: Final = (Cause.PEER_MISBEHAVED, Cause.PEER_CLOSED, Cause.TIMED_OUT)
+
+
+class KnownNodes(Protocol):
+    """
+    What is wanted of a table of nodes.
+    """
+
+    def find(self, name: str) -> MeshNode | None:
+        """
+        See L{ugate.interfaces.INodes}.
+        """
+
+    def given(self, keyid: str) -> MeshNode | None:
+        """
+        What the config alone says of a KEYID.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """
+    How a node is spoken to.
+    """
+
+    make: Callable[[Any, MeshNode, MeshAddress, str], IDialer]
+    """
+    Makes the dialer for an address: from what connects, the node, the address, and who has to be there: its
+    KEYID or another name.
+    """
+
+    passes: bool = False
+    """
+    Whether it passes on streams that are TLS already, and no others: then it is the client who sees who is
+    there.
+    """
+
+
+def _connect(reactor: Any, node: MeshNode, address: MeshAddress, who: str) -> IDialer:
+    host, port = address.host, address.port
+    hops = Hop("mtls", host, port, name=who, timeout=PATIENCE), Hop("connect", host, port, timeout=PATIENCE)
+    return dialerFromChain(reactor, Chain(hops))
+
+
+def _tls(reactor: Any, node: MeshNode, address: MeshAddress, who: str) -> IDialer:
+    return DirectTo(Direct(reactor, PATIENCE), Target(address.host, address.port))
+
+
+TRANSPORTS: Final[Mapping[str, Transport]] = {
+    "connect": Transport(_connect),
+    "tls": Transport(_tls, passes=True),
+}
+"""
+What a L{MeshAddress} may have in C{transport}: C{connect} is mutual TLS with the node, and HTTP CONNECT for
+the target inside; C{tls} is the node's own TLS port, to which streams that are TLS already go as they are.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """
+    How the last attempt of an address ended.
+    """
+
+    at: float
+    """When, by the clock of the reactor."""
+
+    why: str = ""
+    """What was wrong, or empty."""
+
+
+@implementer(IDialer)
+class Mesh:
+    """
+    The dialer that leads to the node whose name a target has.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, reactor: Any, nodes: KnownNodes, learned: Any = None, clients: Any = None) -> None:
+        """
+        @param reactor: that of a tenant; what connects to addresses that the config gives.
+        @param nodes: the nodes that there are.
+        @param learned: what connects to addresses that the network gives; else the same.
+        @param clients: the reactor with the rules for clients, which hold for addresses of the network where
+            nobody has to prove anything to us; else C{learned}.
+        """
+        self._reactor = reactor
+        self._nodes = nodes
+        self._learned = reactor if learned is None else learned
+        self._clients = self._learned if clients is None else clients
+        self._tried: dict[tuple[str, MeshAddress], Tried] = {}
+
+    def lastTry(self, keyid: str, address: MeshAddress) -> Tried | None:
+        """
+        How the last attempt of an address ended, if that is remembered.
+        """
+        return self._tried.get((keyid, address))
+
+    def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
+        """
+        The endpoint that tries the addresses of the node.
+
+        @raise Refused: there is no such node, or no address of it that would do.
+        """
+        node = self._nodeOf(info)
+        ways = self._ways(node, info)
+        return Way(lambda factory: self._go(node, ways, self._asked(node, info), factory))
+
+    def _nodeOf(self, info: StreamInfo) -> MeshNode:
+        target = info.target
+        if target is None:
+            raise noTarget(info)
+        node = self._nodes.find(target.host)
+        if node is None:
+            step = "add it to the section nodes; ucli nodes shows those that are known"
+            raise Refused(
+                Cause.NAME_UNKNOWN, Phase.RESOLVE, str(target), "no node of that name is known here", step
+            )
+        return node
+
+    def _asked(self, node: MeshNode, info: StreamInfo) -> StreamInfo:
+        """
+        The stream as the node is asked for it: by a name that it knows to be its own.
+        """
+        target = info.target
+        assert target is not None
+        if _beginsWith(target.host, node.keyid):
+            return info
+        return info.but(target=Target(node.keyid.lower(), target.port))
+
+    def _ways(self, node: MeshNode, info: StreamInfo) -> list[tuple[MeshAddress, IDialer]]:
+        """
+        The addresses in the order in which they are tried, and how.
+
+        @raise Refused: there are none that would do.
+        """
+        isTLS = info.protocol in _TLS
+        now: float = self._reactor.seconds()
+        fitting = [each for each in node.addresses if each.transport in TRANSPORTS]
+        if not isTLS:
+            fitting = [each for each in fitting if not TRANSPORTS[each.transport].passes]
+        if not fitting:
+            known = ", ".join(sorted({each.transport for each in node.addresses}))
+            detail = (
+                f"its addresses are for {known}, which does not do here" if known else "it has no address"
+            )
+            step = f"give it one in the section nodes, as in connect:HOST:PORT; its KEYID is {node.keyid}"
+            raise Refused(Cause.HOST_UNREACHABLE, Phase.RESOLVE, str(info.target), detail, step)
+
+        def order(address: MeshAddress) -> tuple[bool, bool]:
+            tried = self._tried.get((node.keyid, address))
+            hasFailed = tried is not None and bool(tried.why) and now - tried.at < AVOIDED
+            # Nothing is encrypted twice, if that can be.
+            return hasFailed, isTLS and not TRANSPORTS[address.transport].passes
+
+        who = self._whoIn(node, info)
+        return [(each, self._dialer(node, each, who)) for each in sorted(fitting, key=order)]
+
+    def _whoIn(self, node: MeshNode, info: StreamInfo) -> str:
+        """
+        Who has to be there: the key; or the name, if only the network says that it is of that key.
+        """
+        target = info.target
+        assert target is not None
+        if _beginsWith(target.host, node.keyid) or ":" in target.host:
+            return node.keyid
+        given, name = self._nodes.given(node.keyid), target.host.lower().removesuffix(".")
+        return node.keyid if given is not None and name in given.names else name
+
+    def _dialer(self, node: MeshNode, address: MeshAddress, who: str) -> IDialer:
+        transport, given = TRANSPORTS[address.transport], self._nodes.given(node.keyid)
+        if given is not None and address in given.addresses:
+            return transport.make(self._reactor, node, address, who)
+        dialer = transport.make(self._learned, node, address, who)
+        return _Unproven(self._clients, address, dialer) if transport.passes else dialer
+
+    async def _go(
+        self,
+        node: MeshNode,
+        ways: list[tuple[MeshAddress, IDialer]],
+        info: StreamInfo,
+        factory: IProtocolFactory,
+    ) -> IProtocol:
+        refusals: list[Refused] = []
+        for address, dialer in ways:
+            began = self._reactor.seconds()
+            try:
+                protocol = await within(self._reactor, None, dialer, info, factory)
+            except CancelledError:
+                if self._reactor.seconds() - began >= _PATIENT:
+                    self._remember(node, address, "it had not answered when the client gave up")
+                raise
+            except Refused as refused:
+                if refused.phase in _ANSWERS and refused.cause not in _UNANSWERED:
+                    # It is there, and says no; elsewhere it would say the same.
+                    self._remember(node, address)
+                    raise
+                detail = f": {refused.detail}" if refused.detail else ""
+                self._remember(node, address, f"{refused.cause.value}{detail}")
+                refusals.append(refused)
+            else:
+                self._remember(node, address)
+                return protocol
+        raise together(refusals)
+
+    def _remember(self, node: MeshNode, address: MeshAddress, why: str = "") -> None:
+        tried, key = self._tried, (node.keyid, address)
+        tried.pop(key, None)
+        if len(tried) >= MAX_TRIED:
+            del tried[next(iter(tried))]
+        tried[key] = Tried(self._reactor.seconds(), why)
+
+    def explain(self, info: StreamInfo) -> list[str]:
+        """
+        Which node it is, and the ways there in the order that they are tried in.
+        """
+        try:
+            node = self._nodeOf(info)
+            ways = self._ways(node, info)
+        except Refused as refused:
+            return [str(refused)]
+        asked = self._asked(node, info)
+        lines = [f"{info.target} is on the node {node.keyid}, known by {node.source}"]
+        for number, (address, dialer) in enumerate(ways, 1):
+            tried = self.lastTry(node.keyid, address)
+            failed = f", which has failed before ({tried.why})" if tried is not None and tried.why else ""
+            lines.append(f"way {number} of {len(ways)}{failed}:")
+            lines += [f"  {line}" for line in dialer.explain(asked)]
+        return lines
+
+
+@implementer(IDialer)
+class _Unproven:
+    """
+    An address of the network at which nobody proves anything to us: the rules for what clients ask for have
+    to allow it, and they want an address and no name.
+    """
+
+    def __init__(self, clients: Any, address: MeshAddress, dialer: IDialer) -> None:
+        self._clients = clients
+        self._address = address
+        self._dialer = dialer
+
+    def _check(self) -> None:
+        address = self._address
+        if not isLiteral(address.host):
+            where = str(Target(address.host, address.port))
+            raise Denied(where, "a name, where the network has to give an address", "have it give an address")
+        egress = IEgress(self._clients, None)
+        if egress is not None:
+            egress.check(address.host, address.port)
+
+    def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
+        self._check()
+        return self._dialer.endpointFor(info)
+
+    def explain(self, info: StreamInfo) -> list[str]:
+        try:
+            self._check()
+        except Denied as denied:
+            return [str(denied)]
+        return self._dialer.explain(info)
+
+
+def _beginsWith(host: str, keyid: str) -> bool:
+    return host.partition(".")[0].upper() == keyid

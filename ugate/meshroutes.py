@@ -1,0 +1,55 @@
+# -*- test-case-name: ugate.test.test_meshroutes -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+The routes that nobody writes: our own names lead to what we serve, before all routes; names of nodes lead
+to these, where no route says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ugate.endpoints.services import Services
+from ugate.interfaces import IDialer
+from ugate.stream import Target
+from ugate.tenancy.config.whole import MESH
+from ugate.tenancy.match import parseMatch
+from ugate.tenancy.nodes import Nodes
+from ugate.tenancy.ownnames import OwnNames
+from ugate.tenancy.routes import Rule
+
+_ANY: Final = parseMatch("*")
+
+
+class MeshRoutes:
+    """
+    See L{ugate.tenancy.routes.Unwritten}.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, own: OwnNames, services: Services, nodes: Nodes, mesh: IDialer) -> None:
+        """
+        @param own: which names are ours.
+        @param services: what we serve there.
+        @param nodes: the nodes that are known.
+        @param mesh: what leads there.
+        """
+        self._own = own
+        self._nodes = nodes
+        self._served = Rule(_ANY, services, "serve", "this is a name of our own")
+        self._known = Rule(_ANY, mesh, MESH, "this is the name of a node, and no route says otherwise")
+
+    def first(self, target: Target) -> Rule | None:
+        """
+        See there.
+        """
+        return self._served if self._own.isOurs(target.host) else None
+
+    def last(self, target: Target) -> Rule | None:
+        """
+        See there.
+        """
+        return self._known if self._nodes.leads(target.host) else None

@@ -1,0 +1,87 @@
+# -*- test-case-name: ugate.test.test_config_mesh -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+The shape of C{nodes} and C{serve}: see L{ugate.tenancy.config.schema}, which has them too.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from ugate.stream import Target
+from ugate.tenancy.config.texts import ONE_OR_LIST, Keyid
+
+
+class Peer(Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    A node of the mesh: whose key it has, and how it is reached.
+    """
+
+    keyid: Keyid
+    addresses: Annotated[
+        tuple[
+            Annotated[
+                str,
+                Meta(
+                    min_length=1,
+                    examples=["connect:10.0.0.2:15008"],
+                    extra={"check": "meshAddress", "wanted": "TRANSPORT:HOST:PORT"},
+                ),
+            ],
+            ...,
+        ],
+        Meta(
+            description="The ways there, best first; more may be learned from the network.",
+            extra={"one": True},
+            extra_json_schema=ONE_OR_LIST,
+        ),
+    ] = ()
+    names: Annotated[
+        tuple[
+            Annotated[
+                str,
+                Meta(
+                    min_length=1,
+                    examples=["bob.example"],
+                    extra={"check": "nodeName", "wanted": "a name as of a host, or its address fd00::..."},
+                ),
+            ],
+            ...,
+        ],
+        Meta(
+            description="What else it is called, beside the name of the section.",
+            extra={"one": True},
+            extra_json_schema=ONE_OR_LIST,
+        ),
+    ] = ()
+
+
+class Service(Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    What we are, on a port of our own name.
+    """
+
+    to: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Where streams to that port go.",
+            examples=["127.0.0.1:8080"],
+            extra={"check": "target", "wanted": "HOST:PORT"},
+        ),
+    ]
+    port: (
+        Annotated[int, Meta(ge=1, le=65535, description="The port of our name; that of to unless given.")]
+        | None
+    ) = None
+
+    @property
+    def at(self) -> int:
+        """
+        The port of our name.
+        """
+        return Target.fromText(self.to).port if self.port is None else self.port

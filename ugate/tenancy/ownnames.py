@@ -1,0 +1,111 @@
+# -*- test-case-name: ugate.test.test_ownnames -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Which names are our own: those that follow from our key, those in our certificate, and those that the config
+gives to our KEYID.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from zope.interface import implementer
+
+from ugate.errors import UgateError
+from ugate.interfaces import IIdentity, INodes, IPolicy
+from ugate.stream import StreamInfo, Target
+from ugate.tenancy.keyids import keyidIn
+from ugate.tenancy.match import normalHost, packed
+
+_KEYID_SIZE: Final = 52
+
+
+class OwnNames:
+    """
+    The names of a tenant.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, identity: Callable[[], IIdentity], nodes: INodes, serves: bool) -> None:
+        """
+        @param identity: who it is; only asked when that matters, since a key is made by that.
+        @param serves: whether it serves anything under its names.  If not, only those that follow from the
+            key, or that C{nodes} gives to it, are its own: others may be those of real hosts.
+        """
+        self._identity = identity
+        self._nodes = nodes
+        self._serves = serves
+
+    def isOurs(self, host: str) -> bool:
+        """
+        Whether a host is ourselves.
+        """
+        if len(host) < _KEYID_SIZE and not self._serves and self._nodes.find(host) is None:
+            return False
+        keyid = keyidIn(host)
+        if keyid is None:
+            node = self._nodes.find(host)
+            keyid = None if node is None else node.keyid
+        if keyid is None and not self._serves:
+            return False
+        try:
+            identity = self._identity()
+        except UgateError:
+            # Who has no key has no names either.
+            return False
+        if keyid is not None:
+            return bool(keyid == identity.keyid)
+        number = packed(host)
+        if number is not None:
+            return number == packed(identity.vip6)
+        name = normalHost(host)
+        return any(name == each.lower() for each in identity.names if "://" not in each)
+
+    def oneName(self) -> str:
+        """
+        The name that rules see, by whichever of our names we were asked for: C{KEYID.namespace.domain} if
+        our certificate has that, else the KEYID; in lower case.
+        """
+        identity = self._identity()
+        keyid: str = identity.keyid
+        return next((str(name) for name in identity.names if keyidIn(name) == keyid), keyid).lower()
+
+
+@implementer(IPolicy)
+class OneNamePolicy:
+    """
+    A policy that is asked about one of our names, whichever of them a stream asks for: else a rule that
+    denies one name would not deny the others.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, policy: Any, own: OwnNames) -> None:
+        """
+        @param policy: L{IPolicy}.
+        """
+        self._policy = policy
+        self._own = own
+
+    def _named(self, info: StreamInfo) -> StreamInfo:
+        target = info.target
+        if target is None or not self._own.isOurs(target.host):
+            return info
+        return info.but(target=Target(self._own.oneName(), target.port))
+
+    def check(self, info: StreamInfo) -> None:
+        """
+        See L{IPolicy.check}.
+        """
+        self._policy.check(self._named(info))
+
+    def explain(self, info: StreamInfo) -> str:
+        """
+        Which rule decides about a stream, and how.
+        """
+        line: str = self._policy.explain(self._named(info))
+        return line
