@@ -23,13 +23,14 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from ugate.errors import Refused, UgateError
-from ugate.interfaces import IModule, INodes, ITenant, MeshAddress, MeshNode
+from ugate.interfaces import IModule, ITenant, MeshAddress, MeshNode
 from ugate.modules.buckets import Bucket, Buckets
 from ugate.modules.discoverysection import DiscoverySection
 from ugate.modules.links import Link, readLinks
 from ugate.modules.multicast import Datagram, Multicast
 from ugate.modules.neighbours import FULL, SOURCES, Dropped, Neighbour, Neighbours
 from ugate.tenancy.noderecords import peek, sign
+from ugate.tenancy.nodes import CONFIG
 
 SCAN: Final = 3.0
 """Seconds between looks at the network interfaces."""
@@ -48,9 +49,6 @@ TOLD: Final = 60.0
 
 LIVES: Final = 3
 """How many announcements may be lost before we are forgotten."""
-
-CONFIG: Final = "config"
-"""The source of nodes that the configuration names."""
 
 _BLOCK: Final = 256
 _JITTER: Final = 0.1
@@ -110,12 +108,6 @@ class Discovery(Service):
         self._announcing: IDelayedCall | None = None
         self._stopFollowing: Callable[[], None] = lambda: None
 
-    @property
-    def _nodes(self) -> INodes:
-        tenant: Any = self.tenant
-        nodes: INodes = tenant.nodes
-        return nodes
-
     # Its life.
 
     def startService(self) -> None:
@@ -157,7 +149,7 @@ class Discovery(Service):
         self._scanning = self._announcing = None
         self._multicast.close()
         for keyid in self._learned:
-            self._nodes.forget(keyid, self.source)
+            self.tenant.nodes.forget(keyid, self.source)
         self._learned.clear()
 
     def _scan(self) -> None:
@@ -288,8 +280,8 @@ class Discovery(Service):
                 return True
         except UgateError as error:
             self.log.warn("{title}: {error}", title=self.title, error=error)
-        return self._nodes.find(keyid) is not None and any(
-            node.keyid == keyid and node.source == CONFIG for node in self._nodes.all()
+        return self.tenant.nodes.find(keyid) is not None and any(
+            node.keyid == keyid and node.source == CONFIG for node in self.tenant.nodes.all()
         )
 
     def _changed(self, neighbour: Neighbour, why: str) -> None:
@@ -300,7 +292,7 @@ class Discovery(Service):
         """
         keyid, addresses = neighbour.keyid, neighbour.addresses
         if not addresses:
-            self._nodes.forget(keyid, self.source)
+            self.tenant.nodes.forget(keyid, self.source)
             if keyid in self._learned:
                 self._learned.discard(keyid)
                 self.log.info("{title}: {keyid} is gone: {why}", title=self.title, keyid=keyid, why=why)
@@ -308,7 +300,7 @@ class Discovery(Service):
         # What it claims to be called is left out: it would be in the way of those who are called so.
         node = MeshNode(keyid, addresses, (), self.source, neighbour.expires)
         try:
-            self._nodes.learn(node)
+            self.tenant.nodes.learn(node)
         except Refused as error:
             self._dropped[FULL] += 1
             self._worst = str(error)

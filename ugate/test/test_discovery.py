@@ -108,12 +108,16 @@ class DiscoveryCase(SynchronousTestCase):
         given = {"announce": ("connect:15008",), **section}
         tenant: Any = Tenant(self.clock, key)
         found = list((linkOf(number),) if links is None else links)
+
+        def multicast(reactor: Any, *more: Any) -> Any:
+            return FakeMulticast(self.air, *more)
+
         made = Discovery(
             tenant,
             "lan",
             DiscoverySection(**given),
             links=lambda only: [link for link in found if not only or link.name in only],
-            multicast=lambda reactor, *more: FakeMulticast(self.air, *more),
+            multicast=multicast,
             now=self.now,
             jitter=lambda: 0.0,
         )
@@ -131,7 +135,7 @@ class DiscoveryCase(SynchronousTestCase):
         """
         Whom it knows, and where.
         """
-        nodes: Any = node._nodes
+        nodes: Any = node.tenant.nodes
         return {each.keyid: [address.host for address in each.addresses] for each in nodes.all()}
 
     def sockets(self, node: Discovery) -> FakeMulticast:
@@ -139,13 +143,15 @@ class DiscoveryCase(SynchronousTestCase):
         What it sends and receives with.
         """
         sockets: Any = node._multicast
+        assert isinstance(sockets, FakeMulticast)
         return sockets
 
     def idOf(self, node: Discovery) -> str:
         """
         Who it is.
         """
-        return node.tenant.identity.keyid
+        keyid: str = node.tenant.identity.keyid
+        return keyid
 
 
 class DiscoveryTests(DiscoveryCase):
@@ -164,7 +170,7 @@ class DiscoveryTests(DiscoveryCase):
         answers = self.sockets(alice).toOne
         self.assertEqual(["fe80::3", "192.0.2.3"], [host for host, _, _ in answers])
         self.assertEqual([], self.sockets(bob).toOne)
-        (node,) = alice._nodes.all()
+        (node,) = alice.tenant.nodes.all()
         self.assertEqual(MeshAddress("connect", "fe80::3%eth0", 15008), node.addresses[0])
         self.assertEqual(((), "discovery.lan", 1360.0), (node.names, node.source, node.expires))
         where = "connect:[fe80::3%eth0]:15008"
@@ -218,7 +224,7 @@ class DiscoveryTests(DiscoveryCase):
         alice, bob = self.node(1), self.node(2, key=key)
         self.start(alice, bob)
         self.sockets(bob).isOpen = False
-        self.clock.advance(GAP + 1)
+        self.clock.pump([1] * int(GAP + 1))
         again = self.node(2, key=key)
         self.start(again)
         self.assertEqual([self.idOf(alice)], list(self.known(again)))
@@ -391,7 +397,7 @@ class DiscoveryTests(DiscoveryCase):
         Where the table takes no more, a node is left out until it does.
         """
         alice, bob = self.node(1), self.node(2)
-        nodes: Any = alice._nodes
+        nodes: Any = alice.tenant.nodes
         nodes.most = 0
         self.start(alice, bob)
         self.assertEqual({}, self.known(alice))
@@ -438,7 +444,7 @@ class DiscoveryTests(DiscoveryCase):
         self.assertRaises(ListenRefused, alice.startService)
         self.assertFalse(alice.running)
         self.assertEqual([], self.clock.getDelayedCalls())
-        self.assertEqual([], alice.tenant.identity._callbacks)  # type: ignore[attr-defined]
+        self.assertEqual([], alice.tenant.identity._callbacks)
 
     def test_unsigned(self) -> None:
         """
