@@ -22,9 +22,9 @@ from ugate.errors import StringError
 from ugate.interfaces import IDialer, IIdentity, ILimits, IPolicy, ITrust
 from ugate.meshroutes import MeshRoutes
 from ugate.stream import Target
+from ugate.tenancy.config.mesh import nodesFrom
 from ugate.tenancy.config.schema import Delegation, Node
 from ugate.tenancy.config.sections import ROOT, parentPath
-from ugate.tenancy.config.mesh import nodesFrom
 from ugate.tenancy.config.whole import DENY, DIRECT, MESH, Config
 from ugate.tenancy.limits import TenantLimits
 from ugate.tenancy.match import parseMatch

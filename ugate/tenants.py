@@ -21,9 +21,9 @@ from ugate.endpoints.chain import parseChain
 from ugate.errors import UgateError
 from ugate.journal import Journal
 from ugate.poll import Poll
+from ugate.tenancy.config.mesh import nodesFrom
 from ugate.tenancy.config.schema import Delegation, Node
 from ugate.tenancy.config.sections import ROOT, childPath, parentPath
-from ugate.tenancy.config.mesh import nodesFrom
 from ugate.tenancy.config.whole import MESH, Config
 from ugate.tenancy.egress import OwnListeners
 from ugate.tenancy.portal import hasCredentials

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_mesh_dialer -*-
+# -*- test-case-name: ugate.test.test_meshnodes,ugate.test.test_mesh_dialer -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

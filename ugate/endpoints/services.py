@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_services_own -*-
+# -*- test-case-name: ugate.test.test_meshnodes -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

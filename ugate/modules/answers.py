@@ -163,6 +163,27 @@ class IdentityState(Struct, frozen=True):
     ssh: Annotated[str, Meta(description="The fingerprint of the public key, as OpenSSH shows it.")]
 
 
+class MeshNodeState(Struct, frozen=True):
+    """
+    One way to a node of the mesh.
+    """
+
+    tenant: Annotated[str, Meta(description="Who knows it.")]
+    names: Annotated[tuple[str, ...], Meta(description="What it is called beside its KEYID.")]
+    keyid: Annotated[str, Meta(description="The hash of its public key.")]
+    address: Annotated[str, Meta(description="Where it is reached, as TRANSPORT:HOST:PORT; maybe nowhere.")]
+    source: Annotated[str, Meta(description="Who says so: config, discovery, registration ...")]
+    expires: Annotated[
+        float | None,
+        Meta(description="Seconds until that is forgotten; nothing for never.", extra={"show": "seconds"}),
+    ]
+    tried: Annotated[
+        float | None,
+        Meta(description="Seconds since the last attempt; nothing for none.", extra={"show": "seconds"}),
+    ]
+    failure: Annotated[str, Meta(description="Why that failed; empty if it did not.")]
+
+
 class SectionName(Struct, frozen=True):
     """
     Where a section is.

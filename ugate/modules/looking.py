@@ -21,6 +21,7 @@ from ugate.interfaces import INode
 from ugate.modules import answers
 from ugate.modules.api import Asked, Tagged, tagOf
 from ugate.modules.identities import stateOf
+from ugate.modules.meshstates import nodesOf
 from ugate.modules.problems import Trouble
 from ugate.stream import ROOT, Principal, StreamInfo, Target
 from ugate.tenancy.config.sections import NAME_SHAPE, Order, isName, isWithin
@@ -175,6 +176,12 @@ class Looking:
             return stateOf(path, self.node.tenants[path].identity)
         except UgateError as error:
             raise Trouble(503, f"the identity of {path} cannot be used: {error}") from error
+
+    def nodes(self, asked: Asked) -> list[answers.MeshNodeState]:
+        """
+        The nodes of the mesh, a line for each address.
+        """
+        return [state for path in self.tenantsOf(asked) for state in nodesOf(self.node.tenants[path])]
 
     def config(self, asked: Asked) -> list[answers.SectionName]:
         """

@@ -204,6 +204,14 @@ OPERATIONS: Final = (
         answers.IdentityState,
         (_TENANT,),
     ),
+    Operation(
+        "nodes",
+        "GET",
+        "/nodes",
+        "the nodes of the mesh that are known, and how they are reached",
+        list[answers.MeshNodeState],
+        (_WITHIN,),
+    ),
     Operation("config", "GET", "/config", "which sections there are", list[answers.SectionName], (_WITHIN,)),
     Operation("get", "GET", "/config/{kind}/{name}", "show a section", AnySection, _WHERE, tagged=True),
     Operation(

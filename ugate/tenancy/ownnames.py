@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_ownnames -*-
+# -*- test-case-name: ugate.test.test_meshnodes -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -157,8 +157,8 @@ class ReadConfigTests(WholeCase):
         Every mistake in a file is told, with its line and column, a bad pattern without quotes among them.
         """
         begins = [
-            "1:1: unknown key 'lisen' at the top; wanted listen, dial, routes, policy, identity, trust, nodes, serve, "
-            "node or tenants; did",
+            "1:1: unknown key 'lisen' at the top; wanted listen, dial, routes, policy, identity, trust, "
+            "nodes, serve, node or tenants; did",
             "2:9: listen.main: 'auot' is no endpoint; wanted auto or tcp",
             "3:3: the key 'main' is on line 2 too",
             "4:31: listen.db.to: 'nowhere': wanted HOST:PORT",

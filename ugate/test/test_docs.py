@@ -58,6 +58,8 @@ TEXTS: Final = {
     "certificates": "path",
     "roots": "path",
     "known": "path",
+    "meshAddress": "node address",
+    "nodeName": "name",
     "revoked": "path",
     "host": "host or \\*.suffix",
     "range": "address or range",
@@ -71,6 +73,8 @@ TEXTS: Final = {
 PREFIXES: Final = {
     "dial": "dial.NAME",
     "listen": "listen.NAME",
+    "nodes": "nodes.NAME",
+    "serve": "serve.NAME",
     "routes": "routes[]",
     "tenants": "tenants.NAME",
 }

@@ -25,12 +25,15 @@ from ugate.copying import _LimitedProducer, _Producer
 from ugate.endpoints.addresses import AddressEndpoint
 from ugate.endpoints.connecting import Connecting
 from ugate.endpoints.dialers import Deny, Fallback, Retry
-from ugate.endpoints.direct import Direct
+from ugate.endpoints.direct import Direct, DirectTo
 from ugate.endpoints.hops import Hop
+from ugate.endpoints.mesh import Mesh
+from ugate.endpoints.meshstring import MeshEndpoint
 from ugate.endpoints.mutual import Mutual
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.negotiated import NegotiatedClientEndpoint, NegotiatedServerEndpoint
-from ugate.endpoints.parsers import HopParser, ServerParser
+from ugate.endpoints.parsers import HopParser, MeshParser, ServerParser
+from ugate.endpoints.services import Services
 from ugate.flows import Flows
 from ugate.gateway import Gateway, Inbound
 from ugate.interfaces import Auth
@@ -71,6 +74,7 @@ from ugate.tenancy.config.whole import Config
 from ugate.tenancy.egress import Egress, OwnListeners
 from ugate.tenancy.identitytls import ClientConnections, ServerConnections
 from ugate.tenancy.limits import TenantLimits
+from ugate.tenancy.nodes import Nodes
 from ugate.tenancy.policy import KnownPrincipals, RulesPolicy
 from ugate.tenancy.routes import Routes
 from ugate.tenancy.tenant import Tenant
@@ -120,6 +124,10 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.dialers.Retry": lambda: Retry(REACTOR, Deny()),
     "ugate.endpoints.dialers.Way": BY_CLASS,
     "ugate.endpoints.direct.Direct": lambda: Direct(REACTOR),
+    "ugate.endpoints.direct.DirectTo": lambda: DirectTo(Direct(REACTOR), TARGET),
+    "ugate.endpoints.mesh.Mesh": lambda: Mesh(REACTOR, Nodes(REACTOR)),
+    "ugate.endpoints.mesh._Unproven": BY_CLASS,
+    "ugate.endpoints.meshstring.MeshEndpoint": lambda: MeshEndpoint(REACTOR, TARGET),
     "ugate.endpoints.mutual.Mutual": lambda: Mutual(REACTOR, Hop("mtls", "gw", 1), Deny()),
     "ugate.endpoints.names.NameEndpoint": lambda: NameEndpoint(REACTOR, TARGET),
     "ugate.endpoints.names._Race": BY_CLASS,
@@ -130,8 +138,10 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
         REACTOR, TCP4ServerEndpoint(REACTOR, 0), Socks5
     ),
     "ugate.endpoints.parsers.HopParser": lambda: HopParser("socks"),
+    "ugate.endpoints.parsers.MeshParser": MeshParser,
     "ugate.endpoints.parsers.ServerParser": lambda: ServerParser("socks"),
     "ugate.endpoints.servers.HttpFactory": BY_CLASS,
+    "ugate.endpoints.services.Services": lambda: Services(Direct(REACTOR), {}),
     "ugate.endpoints.tlsclient.TLSClientEndpoint": BY_CLASS,
     "ugate.endpoints.tlsclient._Checked": BY_CLASS,
     "ugate.endpoints.tlsclient._Handshake": BY_CLASS,
@@ -188,6 +198,8 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.tenancy.egress.Egress": lambda: Egress(OwnListeners(), private=True),
     "ugate.tenancy.passwords.PasswordFile": BY_CLASS,
     "ugate.tenancy.passwords._Principals": BY_CLASS,
+    "ugate.tenancy.nodes.Nodes": lambda: Nodes(REACTOR),
+    "ugate.tenancy.ownnames.OneNamePolicy": BY_CLASS,
     "ugate.tenancy.policy.KnownPrincipals": KnownPrincipals,
     "ugate.tenancy.policy.RulesPolicy": RulesPolicy,
     "ugate.tenancy.portal.Logins": BY_CLASS,
