@@ -3,7 +3,8 @@
 
 """
 A program that hears announcements and repeats them: C{replaying.py listen FILE ADDRESS} keeps the first one
-that comes from that address, C{replaying.py say FILE ADDRESS} sends it to all, a few times, from that address.
+that comes from that address, C{replaying.py say FILE ADDRESS} sends it to all, a few times, from that
+address.
 """
 
 from __future__ import annotations

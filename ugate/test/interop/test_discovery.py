@@ -275,6 +275,7 @@ class OutsiderTests(DiscoveryCase):
         alice.end()
         self.hosts["bob"].ip("address", "flush", "dev", "eth0")
         self.hosts["mallory"].ip("address", "add", f"{stolen}/24", "dev", "eth0")
+        self.hosts["alice"].ip("neighbour", "flush", "dev", "eth0")
         self.ugate(
             config=f"node: {{state: {self.directory}/mallory}}\n"
             "listen: {mesh: 'connect:mtls:tcp:15008'}\n"
