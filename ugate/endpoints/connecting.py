@@ -74,7 +74,10 @@ def _withZone(target: Target) -> tuple[str, int, int, int]:
     @raise OSError: there is no such link.
     """
     host, _, zone = target.host.partition("%")
-    return host, target.port, 0, socket.if_nametoindex(zone)
+    try:
+        return host, target.port, 0, socket.if_nametoindex(zone)
+    except OSError as error:
+        raise OSError(errno.ENETUNREACH, f"there is no interface {zone!r}") from error
 
 
 @implementer(IWriteDescriptor)

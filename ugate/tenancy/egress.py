@@ -120,7 +120,7 @@ class OwnListeners:
         if hosts is None:
             return False
         address = plain(ip_address(host.partition("%")[0]))
-        here = ip_address(host) if "%" in host else address
+        here = ip_address(host) if "%" in host and address.is_link_local else address
         for own in hosts:
             listening = ip_address(own.partition("%")[0])
             if listening.is_unspecified:
