@@ -48,6 +48,18 @@ httpModule = LazyModule(
     "a port for the admin API, the metrics and what modules show",
     "ugate.modules.sections:HttpSection",
 )
+registrarModule = LazyModule(
+    "registrar",
+    "ugate.modules.registrar:RegistrarModule",
+    "takes from nodes of the mesh how they are reached",
+    "ugate.modules.sections:RegistrarSection",
+)
+registerModule = LazyModule(
+    "register",
+    "ugate.modules.register:RegisterModule",
+    "tells a gate how this node is reached",
+    "ugate.modules.sections:RegisterSection",
+)
 remotesModule = LazyModule(
     "remotes",
     "ugate.modules.remotes:RemotesModule",

@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from ugate.tenancy.config.schema import Secret
-from ugate.tenancy.config.texts import Endpoint
+from ugate.tenancy.config.texts import ONE_OR_LIST, SECONDS, Endpoint, Keyid
 
 ADMIN: Final = "admin"
 METRICS: Final = "metrics"
@@ -68,3 +68,56 @@ class RemoteSection(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ]
     token: Annotated[Secret, Meta(description="The bearer token with which we come.")] | None = None
+
+
+class RegistrarSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    Who may tell us how they are reached.
+    """
+
+    keys: Annotated[
+        tuple[Keyid, ...],
+        Meta(description="The KEYIDs that may.", extra={"one": True}, extra_json_schema=ONE_OR_LIST),
+    ] = ()
+    open: Annotated[bool, Meta(description="Whether every key may.")] = False
+    longest: Annotated[int, Meta(ge=10, le=86400, description="Seconds that it may hold.", extra=SECONDS)] = (
+        3600
+    )
+    most: Annotated[int, Meta(ge=1, le=4096, description="How many nodes there may be.")] = 1000
+
+
+class RegisterSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    How we are reached, for the gate that has the name of this section.
+    """
+
+    addresses: Annotated[
+        tuple[
+            Annotated[
+                str,
+                Meta(
+                    min_length=1,
+                    examples=["connect::15008", "connect:bob.example:15008"],
+                    extra={"wanted": "TRANSPORT:HOST:PORT, or TRANSPORT::PORT for where the gate sees us"},
+                ),
+            ],
+            ...,
+        ],
+        Meta(
+            min_length=1,
+            description="The ways to us, best first.",
+            extra={"one": True},
+            extra_json_schema=ONE_OR_LIST,
+        ),
+    ]
+    names: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, extra={"wanted": "a name as of a host"})], ...],
+        Meta(
+            description="What we say that we are called; our certificate has to say so, too.",
+            extra={"one": True},
+            extra_json_schema=ONE_OR_LIST,
+        ),
+    ] = ()
+    every: Annotated[
+        float, Meta(ge=10, le=28800, description="Seconds until we say it again.", extra=SECONDS)
+    ] = 300.0

@@ -22,7 +22,7 @@ from ugate.errors import Cause
 from ugate.flows import Totals
 from ugate.modules import metrics, serving
 from ugate.modules.operations import OPERATIONS
-from ugate.modules.sections import AdminSection, HttpSection, RemoteSection
+from ugate.modules.sections import AdminSection, HttpSection, RegisterSection, RegistrarSection, RemoteSection
 from ugate.test.adminfakes import FakeNode
 from ugate.test.docpages import Pages, blocks, page, pages, table
 from ugate.test.test_docs import kib
@@ -53,12 +53,16 @@ class AdminTests(Pages):
         All keys of the sections, with their defaults.
         """
         wanted = []
-        for kind, struct in (("http", HttpSection), ("admin", AdminSection), ("remotes", RemoteSection)):
+        kinds = {"http": HttpSection, "admin": AdminSection, "remotes": RemoteSection}
+        kinds |= {"registrar": RegistrarSection, "register": RegisterSection}
+        for kind, struct in kinds.items():
             information = inspect.type_info(struct)
             assert isinstance(information, inspect.StructType)
             for field in information.fields:
                 default: Any = "required" if field.required else field.default
                 default = ", ".join(default) if isinstance(default, tuple) else default
+                default = str(default).lower() if isinstance(default, bool) else default
+                default = f"{default:g}" if isinstance(default, (int, float)) else default
                 wanted.append([f"{kind}.NAME.{field.encode_name}", default or "none"])
         rows = table(page("admin"), "module-keys")
         self.assertEqual(wanted, [row[:2] for row in rows])

@@ -44,6 +44,8 @@ from ugate.modules.discovery import DiscoveryModule
 from ugate.modules.http import HttpModule
 from ugate.modules.lazy import LazyModule
 from ugate.modules.loopback import LoopbackEndpoint
+from ugate.modules.register import RegisterModule
+from ugate.modules.registrar import RegistrarModule
 from ugate.modules.remotes import RemotesModule
 from ugate.node import Node
 from ugate.protocols.auto import Auto, Fixed
@@ -159,6 +161,10 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.modules.loopback.LoopbackEndpoint": lambda: LoopbackEndpoint(REACTOR, None),
     "ugate.modules.loopback.Side": BY_CLASS,
     "ugate.modules.multicast._Reader": BY_CLASS,
+    "ugate.modules.register.RegisterModule": RegisterModule,
+    "ugate.modules.register._Whole": BY_CLASS,
+    "ugate.modules.registrar.Registrar": BY_CLASS,
+    "ugate.modules.registrar.RegistrarModule": RegistrarModule,
     "ugate.modules.remotes.RemotesModule": RemotesModule,
     "ugate.protocols.auto.Auto": lambda: Auto(INFO, Auth.NONE, {}),
     "ugate.protocols.auto.Fixed": lambda: Fixed(INFO, Auth.NONE, TARGET, "tls"),

@@ -88,9 +88,10 @@ class MeshDialerTests(SynchronousTestCase):
         """
         After the TLS ports comes what encrypts once more; what is not TLS goes there alone.
         """
-        self.connect()
+        connected = self.connect()
         for _ in TLS:
             self.net.down(ConnectionRefusedError())
+        self.failureResultOf(connected, Refused)
         self.assertEqual(self.net.dialed, ["10.0.0.2:8443", "10.0.0.3:8443"])
         said = "\n".join(self.mesh.explain(self.stream("bob:80", "socks5")))
         self.assertIn("way 1 of 1", said)
