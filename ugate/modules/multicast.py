@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from zope.interface import implementer
 
-from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -35,8 +35,11 @@ HOPS: Final = 255
 """The hop limit of datagrams that no router has passed on."""
 
 _LARGEST: Final = 1500
-_AT_ONCE: Final = 64
-"""Datagrams that are read before others have their turn."""
+AT_ONCE: Final = 64
+"""Datagrams that are read from a socket before it is left alone for a while."""
+
+PAUSE: Final = 0.05
+"""Seconds of that while: what comes in a flood is dropped by the kernel, which costs us nothing."""
 
 _RECEIVE_BUFFER: Final = 256 * 1024
 
@@ -195,10 +198,29 @@ class _Reader:
     One socket in the reactor.
     """
 
-    def __init__(self, family: _Family, read: socket.socket, received: Callable[[Datagram], object]) -> None:
+    def __init__(
+        self, reactor: Any, family: _Family, read: socket.socket, received: Callable[[Datagram], object]
+    ) -> None:
         self.socket = read
+        self._reactor = reactor
         self._family = family
         self._received = received
+        self._resuming: IDelayedCall | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._resuming = None
+        self._reactor.addReader(self)
+
+    def close(self) -> None:
+        """
+        Read no more.
+        """
+        if self._resuming is None:
+            self._reactor.removeReader(self)
+        else:
+            self._resuming.cancel()
+        self.socket.close()
 
     def fileno(self) -> int:
         """
@@ -222,13 +244,16 @@ class _Reader:
         """
         Read what is there, but not for long.
         """
-        for _ in range(_AT_ONCE):
+        for _ in range(AT_ONCE):
             try:
                 data, ancillary, _, address = self.socket.recvmsg(_LARGEST, _ROOM)
             except OSError:
                 # Nothing more is there, or an error of something that was sent.
                 return
             self._received(self._family.received(data, ancillary, address))
+        if self.socket.fileno() >= 0:
+            self._reactor.removeReader(self)
+            self._resuming = self._reactor.callLater(PAUSE, self._begin)
 
 
 class Multicast:
@@ -269,9 +294,9 @@ class Multicast:
         problem: OSError | None = None
         for family in self._families:
             try:
-                self._shared[family.isIPv6] = self._reading(family, family.open(self.port))
+                self._shared[family.isIPv6] = self._reading(family, self.port)
                 if isSending:
-                    self._own[family.isIPv6] = self._reading(family, family.open(0))
+                    self._own[family.isIPv6] = self._reading(family, 0)
             except OSError as error:
                 problem = error
         if not self._shared:
@@ -279,10 +304,8 @@ class Multicast:
                 f"UDP port {self.port} cannot be listened on: {problem}; see who else does, and shares it not"
             )
 
-    def _reading(self, family: _Family, opened: socket.socket) -> _Reader:
-        reader = _Reader(family, opened, self._received)
-        self._reactor.addReader(reader)
-        return reader
+    def _reading(self, family: _Family, port: int) -> _Reader:
+        return _Reader(self._reactor, family, family.open(port), self._received)
 
     def follow(self, links: Iterable[Link]) -> None:
         """
@@ -366,8 +389,7 @@ class Multicast:
         Close them.
         """
         for reader in (*self._shared.values(), *self._own.values()):
-            self._reactor.removeReader(reader)
-            reader.socket.close()
+            reader.close()
         self._shared.clear()
         self._own.clear()
         self._joined.clear()

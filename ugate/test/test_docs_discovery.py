@@ -18,6 +18,9 @@ from ugate.tenancy import noderecords
 from ugate.test.docpages import Pages, blocks, page, table
 
 
+LISTEN = 'listen: {main: "auto:tcp:1080:interface=127.0.0.1"}\n'
+
+
 def rate(pair: tuple[float, float]) -> str:
     """
     As the page writes it.
@@ -80,7 +83,7 @@ class DiscoveryTests(Pages):
         for number, block in enumerate(blocks(page("discovery"), "yaml")):
             path = folder / f"{number}.yaml"
             # What is shown is only a part of one.
-            path.write_text(block if "listen:" in block else f"listen: {{main: 'auto:tcp:1080:interface=127.0.0.1'}}\n{block}")
+            path.write_text(block if "listen:" in block else LISTEN + block)
             status, shown, errors = self.ugate("--config", str(path), "--check")
             self.assertEqual((0, ""), (status, errors), block)
             self.assertIn("discovery" if "discovery" in block else "nodes", shown)

@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import ListenRefused
 from ugate.modules.links import Link
-from ugate.modules.multicast import Datagram, Multicast, _Family
+from ugate.modules.multicast import AT_ONCE, PAUSE, Datagram, Multicast, _Family
 from ugate.test.discoveryfakes import ETH0, ETH1
 
 GROUPS = ("ff02::5227", "224.0.0.250")
@@ -40,7 +40,7 @@ class FakeSocket:
         """
         Its number.
         """
-        return id(self)
+        return -1 if self.isClosed else id(self)
 
     def recvmsg(self, size: int, room: int) -> Any:
         """
@@ -212,20 +212,46 @@ class MulticastTests(SynchronousTestCase):
 
     def test_read(self) -> None:
         """
-        What is there is read, but not without an end.
+        What is there is read; of a flood, only so many at once.
         """
         self.multicast.open(True)
         opened = self.four.opened[0]
-        opened.waiting = [(b"x", [], 0, ("192.0.2.7", 1))] * 70
+        opened.waiting = [(b"x", [], 0, ("192.0.2.7", 1))] * (AT_ONCE + 6)
         (reader,) = (each for each in self.reactor.getReaders() if each.socket is opened)
+        self.assertEqual((id(opened), "discovery"), (reader.fileno(), reader.logPrefix()))
         reader.doRead()
-        self.assertEqual(64, len(self.came))
+        self.assertEqual(AT_ONCE, len(self.came))
+        self.assertNotIn(reader, self.reactor.getReaders())
+        self.reactor.advance(PAUSE)
+        self.assertIn(reader, self.reactor.getReaders())
         reader.doRead()
-        self.assertEqual(70, len(self.came))
-        self.assertEqual(id(opened), reader.fileno())
-        self.assertEqual("discovery", reader.logPrefix())
+        self.assertEqual(AT_ONCE + 6, len(self.came))
+        self.assertIn(reader, self.reactor.getReaders())
+        opened.waiting = [(b"x", [], 0, ("192.0.2.7", 1))] * AT_ONCE
+        reader.doRead()
+        self.multicast.close()
+        self.assertEqual(([], []), (self.reactor.getReaders(), self.reactor.getDelayedCalls()))
+
+    def test_closedMeanwhile(self) -> None:
+        """
+        Who is told may close all of it.
+        """
+        self.multicast.open(True)
+        opened = self.four.opened[0]
+        opened.waiting = [(b"x", [], 0, ("192.0.2.7", 1))] * AT_ONCE
+        (reader,) = (each for each in self.reactor.getReaders() if each.socket is opened)
+        reader._received = lambda came: self.multicast.close()
+        reader.doRead()
+        self.assertEqual(([], []), (self.reactor.getReaders(), self.reactor.getDelayedCalls()))
+
+    def test_lost(self) -> None:
+        """
+        When the reactor is done with it, its socket is closed.
+        """
+        self.multicast.open(False)
+        (reader, _) = self.reactor.getReaders()
         reader.connectionLost(Failure(OSError()))
-        self.assertTrue(opened.isClosed)
+        self.assertTrue(reader.socket.isClosed)
 
 
 class FamilyTests(SynchronousTestCase):
