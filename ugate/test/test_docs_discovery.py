@@ -17,7 +17,6 @@ from ugate.modules.discoverysection import DiscoverySection
 from ugate.tenancy import noderecords
 from ugate.test.docpages import Pages, blocks, page, table
 
-
 LISTEN = 'listen: {main: "auto:tcp:1080:interface=127.0.0.1"}\n'
 
 
