@@ -23,35 +23,21 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from ugate.errors import Refused, UgateError
-from ugate.interfaces import IModule, ITenant, MeshAddress, MeshNode
-from ugate.modules.buckets import Bucket, Buckets
+from ugate.interfaces import IModule, ITenant, MeshNode
+from ugate.modules.announcing import Announcer
+from ugate.modules.datagrams import Datagram
 from ugate.modules.discoverysection import DiscoverySection
 from ugate.modules.links import Link, readLinks
-from ugate.modules.multicast import Datagram, Multicast
-from ugate.modules.neighbours import FULL, SOURCES, Dropped, Neighbour, Neighbours
-from ugate.tenancy.noderecords import peek, sign
-from ugate.tenancy.nodes import CONFIG
+from ugate.modules.multicast import Multicast
+from ugate.modules.neighbours import FULL, Dropped, Neighbour, Neighbours
+from ugate.tenancy.nodes import CONFIG, addressText
 
 SCAN: Final = 3.0
 """Seconds between looks at the network interfaces."""
 
-SOON: Final = 1.0
-"""Seconds from a change until it is announced, in which more may change."""
-
-GAP: Final = 10.0
-"""Seconds between announcements to all that others bring about, and between answers to one address."""
-
-ANSWERS: Final = 20.0, 40.0
-"""Answers a second in all, and how many at once."""
-
 TOLD: Final = 60.0
 """Seconds between lines in the log about what was dropped."""
 
-LIVES: Final = 3
-"""How many announcements may be lost before we are forgotten."""
-
-_BLOCK: Final = 256
-_JITTER: Final = 0.1
 _WORST: Final = 200
 
 
@@ -86,29 +72,17 @@ class Discovery(Service):
         self.section = section
         self.source = f"discovery.{name}"
         self.title = f"{tenant.name} discovery {name}"
-        self.neighbours = Neighbours(section.nodes, self._isWanted)
-        self._ways = [_split(each) for each in section.announce]
+        self.neighbours = Neighbours(section.nodes, self._isWanted, lambda key: key == self._announcer.key)
         self._readLinks = links
         self._multicast = multicast(tenant.reactor, section.groups, section.port, self._received)
+        self._announcer = Announcer(tenant, self.title, section, self._multicast, now, jitter)
         self._now = now
-        self._jitter = jitter
-        self._links: tuple[Link, ...] = ()
-        self._records: dict[tuple[int, bool], bytes] = {}
-        self._issued = 0.0
-        self._sequence = 0
-        self._announced = 0.0
-        self._answers = Bucket(*ANSWERS)
-        self._answered = Buckets(1 / GAP, 1, SOURCES)
         self._learned: set[str] = set()
         self._dropped: Counter[str] = Counter()
         self._worst = ""
         self._toldAt = -TOLD
         self._trouble = ""
         self._scanning: IDelayedCall | None = None
-        self._announcing: IDelayedCall | None = None
-        self._stopFollowing: Callable[[], None] = lambda: None
-
-    # Its life.
 
     def startService(self) -> None:
         """
@@ -118,35 +92,26 @@ class Discovery(Service):
         """
         super().startService()  # type: ignore[no-untyped-call]
         try:
-            if self._ways:
-                self._stopFollowing = self.tenant.identity.changed(self._soon)
-            self._multicast.open(bool(self._ways))
+            self._multicast.open(self._announcer.isSpeaking)
             self._scan()
-            self._announce()
+            self._announcer.start()
         except UgateError:
             self._close()
             raise
-        # A datagram may get lost, and an address that is new is not usable at once.
-        self._soon()
 
     def stopService(self) -> None:
         """
         Say goodbye, and forget who was heard.
         """
         super().stopService()  # type: ignore[no-untyped-call]
-        try:
-            self._tellAll(0)
-        except UgateError as error:
-            self.log.warn("{title}: no goodbye: {error}", title=self.title, error=error)
         self._close()
 
     def _close(self) -> None:
         self.running = False
-        self._stopFollowing()
-        for timer in (self._scanning, self._announcing):
-            if timer is not None and timer.active():
-                timer.cancel()
-        self._scanning = self._announcing = None
+        if self._scanning is not None:
+            self._scanning.cancel()
+            self._scanning = None
+        self._announcer.stop()
         self._multicast.close()
         for keyid in self._learned:
             self.tenant.nodes.forget(keyid, self.source)
@@ -158,95 +123,31 @@ class Discovery(Service):
         """
         reactor = self.tenant.reactor
         self._scanning = reactor.callLater(SCAN, self._scan)
-        trouble = ""
+        links = self._announcer.links
         try:
             links = tuple(self._readLinks(self.section.interfaces))
         except UgateError as error:
-            trouble, links = str(error), self._links
-        if trouble and trouble != self._trouble:
-            self.log.error("{title}: {error}", title=self.title, error=trouble)
-        self._trouble = trouble
+            self._tellTrouble(str(error))
+        else:
+            self._trouble = ""
         # Also when they are the same: what could not be joined is tried again.
         self._multicast.follow(links)
-        if links != self._links:
+        if links != self._announcer.links:
             self.log.info(
                 "{title}: on {links}",
                 title=self.title,
                 links=", ".join(link.name for link in links) or "no network",
             )
-            self._links = links
-            self._soon()
+            self._announcer.links = links
+            self._announcer.soon()
         for neighbour in self.neighbours.forgetOld(self._now(), reactor.seconds()):
             self._changed(neighbour, "it was not heard any more")
         self._tellDropped()
 
-    # What we say.
-
-    def _soon(self, delay: float = SOON) -> None:
-        """
-        Announce ourselves in a moment.
-        """
-        if not self._ways or not self.running:
-            return
-        timer = self._announcing
-        reactor = self.tenant.reactor
-        if timer is not None and timer.active():
-            if timer.getTime() <= reactor.seconds() + delay:
-                return
-            timer.cancel()
-        self._announcing = reactor.callLater(delay, self._announce)
-
-    def _announce(self) -> None:
-        if not self._ways:
-            return
-        section = self.section
-        self._soon(section.interval * (1 - _JITTER * self._jitter()))
-        self._announced = self.tenant.reactor.seconds()
-        try:
-            self._tellAll(round(section.interval * LIVES))
-        except UgateError as error:
-            self.log.error("{title}: nothing is announced: {error}", title=self.title, error=error)
-
-    def _tellAll(self, lifetime: int) -> None:
-        """
-        Tell all on our links where we are.
-
-        @param lifetime: for how many seconds; 0 for no more.
-        @raise UgateError: our key cannot be had.
-        """
-        self._records.clear()
-        if not self._ways:
-            return
-        for link in self._links:
-            for isIPv6 in (True, False):
-                source = link.source(isIPv6)
-                if not source:
-                    continue
-                data = self._record(source, lifetime)
-                self._records[link.index, isIPv6] = data
-                self._multicast.tellAll(link, isIPv6, data)
-
-    def _record(self, source: str, lifetime: int) -> bytes:
-        # The time of day may go back, but not that of our records.
-        self._issued = max(self._issued, self._now())
-        self._sequence += 1
-        data = sign(
-            self.tenant.identity,
-            [MeshAddress(transport, source, port) for transport, port in self._ways],
-            issued=self._issued,
-            lifetime=lifetime,
-            sequence=self._sequence,
-            block=_BLOCK,
-        )
-        self.neighbours.ownKey = peek(data).key
-        return data
-
-    # What others say.
-
     def _received(self, datagram: Datagram) -> None:
         if not self.running:
             return
-        link = next((each for each in self._links if each.index == datagram.link), None)
+        link = next((each for each in self._announcer.links if each.index == datagram.link), None)
         at = self.tenant.reactor.seconds()
         try:
             heard = self.neighbours.hear(datagram, link, self._now(), at)
@@ -257,20 +158,7 @@ class Discovery(Service):
             return
         self._changed(heard.neighbour, "it said goodbye")
         if heard.isNewcomer and datagram.isToAll and link is not None:
-            self._answer(datagram, link, at)
-
-    def _answer(self, datagram: Datagram, link: Link, at: float) -> None:
-        """
-        Let somebody know of us who is new.
-        """
-        if not self._ways:
-            return
-        record = self._records.get((link.index, ":" in datagram.host))
-        if record is None or len(record) > len(datagram.data):
-            # Nobody is sent more than came from there: see what is said of amplification.
-            self._soon(max(SOON, self._announced + GAP - at))
-        elif self._answered.take(f"{datagram.host}%{link.index}", at) and self._answers.take(at):
-            self._multicast.tell(link, datagram.host, datagram.port, record)
+            self._announcer.answer(datagram, link)
 
     def _isWanted(self, keyid: str) -> bool:
         if not self.section.trusted:
@@ -279,7 +167,7 @@ class Discovery(Service):
             if self.tenant.trust.hasKey(keyid):
                 return True
         except UgateError as error:
-            self.log.warn("{title}: {error}", title=self.title, error=error)
+            self._tellTrouble(str(error))
         return self.tenant.nodes.find(keyid) is not None and any(
             node.keyid == keyid and node.source == CONFIG for node in self.tenant.nodes.all()
         )
@@ -311,8 +199,13 @@ class Discovery(Service):
                 "{title}: {keyid} is at {addresses}",
                 title=self.title,
                 keyid=keyid,
-                addresses=", ".join(_inWords(each) for each in addresses),
+                addresses=", ".join(addressText(each) for each in addresses),
             )
+
+    def _tellTrouble(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self.log.error("{title}: {error}", title=self.title, error=trouble)
 
     def _tellDropped(self) -> None:
         """
@@ -329,16 +222,6 @@ class Discovery(Service):
             worst=self._worst[:_WORST],
         )
         self._dropped.clear()
-
-
-def _split(text: str) -> tuple[str, int]:
-    transport, _, port = text.partition(":")
-    return transport, int(port)
-
-
-def _inWords(address: MeshAddress) -> str:
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    return f"{address.transport}:{host}:{address.port}"
 
 
 @implementer(IModule)

@@ -17,8 +17,8 @@ from typing import Final
 
 from ugate.interfaces import MeshAddress
 from ugate.modules.buckets import Bucket, Buckets
+from ugate.modules.datagrams import HOPS, Datagram
 from ugate.modules.links import Link
-from ugate.modules.multicast import HOPS, Datagram
 from ugate.tenancy.noderecords import SKEW, Heading, NodeRecord, RecordError, peek, read
 
 MAX_ADDRESSES: Final = 8
@@ -133,16 +133,21 @@ class Neighbours:
     """
     All that are heard.
 
-    @ivar ownKey: our own key, as records have it: what we say ourselves is heard too.
     @since: ugate NEXT
     """
 
-    def __init__(self, most: int, isWanted: Callable[[str], bool] = lambda keyid: True) -> None:
+    def __init__(
+        self,
+        most: int,
+        isWanted: Callable[[str], bool] = lambda keyid: True,
+        isOurs: Callable[[bytes], bool] = lambda key: False,
+    ) -> None:
         """
         @param most: how many there may be.
         @param isWanted: whether one of that KEYID may be.
+        @param isOurs: whether a key, as records have it, is our own: what we say ourselves is heard too.
         """
-        self.ownKey = b""
+        self._isOurs = isOurs
         self._most = most
         self._isWanted = isWanted
         self._all: dict[bytes, Neighbour] = {}
@@ -180,7 +185,7 @@ class Neighbours:
             raise Dropped(BROKEN, f"from {place}: {error}") from error
         known = self._all.get(heading.key)
         before = None if known is None else known.places.get(place)
-        if heading.key == self.ownKey or (
+        if self._isOurs(heading.key) or (
             before is not None and (heading.issued, heading.sequence) <= before.order
         ):
             raise Dropped(QUIET)

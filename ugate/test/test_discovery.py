@@ -21,7 +21,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import ListenRefused, UgateError
 from ugate.interfaces import IModule, INodes, MeshAddress, MeshNode
-from ugate.modules.discovery import GAP, SCAN, TOLD, Discovery, DiscoveryModule
+from ugate.modules.announcing import GAP
+from ugate.modules.discovery import SCAN, TOLD, Discovery, DiscoveryModule
 from ugate.modules.discoverysection import DiscoverySection
 from ugate.modules.links import Link
 from ugate.tenancy.identityfiles import Keypair
@@ -445,6 +446,24 @@ class DiscoveryTests(DiscoveryCase):
         self.assertFalse(alice.running)
         self.assertEqual([], self.clock.getDelayedCalls())
         self.assertEqual([], alice.tenant.identity._callbacks)
+
+    def test_noIdentity(self) -> None:
+        """
+        Who has no key cannot announce, and nothing is left behind.
+        """
+
+        class Keyless(Tenant):
+            identity: Any = property(lambda self: self.fail(), lambda self, value: None)
+
+            def fail(self) -> None:
+                raise UgateError("key.pem: it may be read by others")
+
+        alice = self.node(1)
+        tenant: Any = Keyless(self.clock)
+        alice.tenant = alice._announcer._tenant = tenant
+        self.assertRaises(UgateError, alice.startService)
+        self.assertEqual(([], False), (self.clock.getDelayedCalls(), self.sockets(alice).isOpen))
+        self.assertEqual([], self.said("goodbye"))
 
     def test_unsigned(self) -> None:
         """

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import inspect
 
-from ugate.modules import discovery, neighbours
+from ugate.modules import announcing, neighbours
 from ugate.modules.discoverysection import DiscoverySection
 from ugate.tenancy import noderecords
 from ugate.test.docpages import Pages, blocks, page, table
@@ -54,8 +54,8 @@ class DiscoveryTests(Pages):
             rate(neighbours.PER_SOURCE),
             rate(neighbours.PER_LINKS),
             rate(neighbours.CHECKS),
-            rate(discovery.ANSWERS),
-            f"one in {discovery.GAP:g} s",
+            rate(announcing.ANSWERS),
+            f"one in {announcing.GAP:g} s",
             str(noderecords.MAX_SIZE),
             str(neighbours.MAX_ADDRESSES),
             str(neighbours.MAX_PLACES),

@@ -2,7 +2,8 @@
 # See LICENSE for details.
 
 """
-Tests for L{ugate.modules.multicast}; C{ugate.test.interop.test_discovery} has those with real networks.
+Tests for L{ugate.modules.multicast} and L{ugate.modules.datagrams}; those with real networks are in
+C{ugate.test.interop.test_discovery}.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import ListenRefused
+from ugate.modules.datagrams import Datagram, Family
 from ugate.modules.links import Link
-from ugate.modules.multicast import AT_ONCE, PAUSE, Datagram, Multicast, _Family
+from ugate.modules.multicast import AT_ONCE, PAUSE, Multicast
 from ugate.test.discoveryfakes import ETH0, ETH1
 
 GROUPS = ("ff02::5227", "224.0.0.250")
@@ -57,7 +59,7 @@ class FakeSocket:
         self.isClosed = True
 
 
-class FakeFamily(_Family):
+class FakeFamily(Family):
     """
     A family that keeps what it is told.
     """
@@ -76,7 +78,7 @@ class FakeFamily(_Family):
 
     def open(self, port: int) -> Any:
         """
-        See L{_Family}.
+        See L{Family}.
         """
         self._fail()
         self.opened.append(FakeSocket(self, port))
@@ -84,21 +86,21 @@ class FakeFamily(_Family):
 
     def join(self, joining: Any, link: int) -> None:
         """
-        See L{_Family}.
+        See L{Family}.
         """
         self._fail()
         self.joined.append(link)
 
     def leave(self, leaving: Any, link: int) -> None:
         """
-        See L{_Family}.
+        See L{Family}.
         """
         self.left.append(link)
         self._fail()
 
     def send(self, by: Any, data: bytes, host: str, port: int, link: int, source: str) -> None:
         """
-        See L{_Family}.
+        See L{Family}.
         """
         self._fail()
         self.sent.append((by.port, data, host, port, link, source))
@@ -263,7 +265,7 @@ class FamilyTests(SynchronousTestCase):
         """
         The link, the hop limit, and whether it was sent to the group.
         """
-        family = _Family("224.0.0.250")
+        family = Family("224.0.0.250")
 
         def info(to: str) -> Any:
             return socket.IPPROTO_IP, 8, pack("=i4s4s", 7, bytes(4), socket.inet_aton(to))
@@ -281,7 +283,7 @@ class FamilyTests(SynchronousTestCase):
         """
         The same; the zone is left out, since the link is known.
         """
-        family = _Family("ff02::5227")
+        family = Family("ff02::5227")
         to = socket.inet_pton(socket.AF_INET6, "ff02::5227")
         info = socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, pack("=16si", to, 7)
         hops = socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT, pack("=i", 64)

@@ -226,7 +226,7 @@ class NeighboursTests(SynchronousTestCase):
         What we say ourselves is heard, and nothing follows.
         """
         data = self.say()
-        self.table.ownKey = peek(data).key
+        self.table = Neighbours(256, isOurs=lambda key: key == peek(data).key)
         self.dropped(QUIET, data)
         self.assertEqual(0, len(self.table))
 
