@@ -140,11 +140,12 @@ class TenantParts:
         """
         reactor, kept = self.around.reactor, kept or {}
         config = self.configs[tenant.name].dial
-        return {
+        hops = {
             name: kept.get(name)
             or Retry(reactor, dialer, config[name].retries + 1, timeout=config[name].timeout)
             for name, dialer in tenant.dials.items()
         }
+        return {MESH: tenant.mesh, **hops}
 
     def dialerFor(self, tenant: Tenant) -> IDialer:
         """
@@ -185,7 +186,7 @@ class TenantParts:
         """
         See L{ugate.tenancy.tenant.Parts}.
         """
-        return Mesh(tenant.hopReactor, tenant.nodes, tenant.learnedReactor, tenant.reactor)
+        return Mesh(tenant.hopReactor, tenant.nodes, lambda: tenant.learnedReactor, tenant.reactor)
 
     def limitsFor(self, tenant: Tenant) -> ILimits | None:
         """
@@ -244,7 +245,7 @@ def _way(tenant: Tenant, via: Sequence[str], reason: str, direct: Direct) -> IDi
         return Deny(reason) if reason else Deny()
     if via == (DIRECT,):
         return direct
-    return dialerFromText(tenant.hopReactor, list(via), {**tenant.hops, DIRECT: direct, MESH: tenant.mesh})
+    return dialerFromText(tenant.hopReactor, list(via), {**tenant.hops, DIRECT: direct})
 
 
 def delegated(configs: Mapping[str, Config], path: str) -> Delegation:

@@ -126,18 +126,24 @@ class Mesh:
     @since: ugate NEXT
     """
 
-    def __init__(self, reactor: Any, nodes: KnownNodes, learned: Any = None, clients: Any = None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        nodes: KnownNodes,
+        learned: Callable[[], Any] | None = None,
+        clients: Any = None,
+    ) -> None:
         """
         @param reactor: that of a tenant; what connects to addresses that the config gives.
         @param nodes: the nodes that there are.
-        @param learned: what connects to addresses that the network gives; else the same.
+        @param learned: gives what connects to addresses that the network gives; else it is the same.
         @param clients: the reactor with the rules for clients, which hold for addresses of the network where
-            nobody has to prove anything to us; else C{learned}.
+            nobody has to prove anything to us; else C{reactor}.
         """
         self._reactor = reactor
         self._nodes = nodes
-        self._learned = reactor if learned is None else learned
-        self._clients = self._learned if clients is None else clients
+        self._learned = (lambda: reactor) if learned is None else learned
+        self._clients = reactor if clients is None else clients
         self._tried: dict[tuple[str, MeshAddress], Tried] = {}
 
     def lastTry(self, keyid: str, address: MeshAddress) -> Tried | None:
@@ -221,7 +227,7 @@ class Mesh:
         transport, given = TRANSPORTS[address.transport], self._nodes.given(node.keyid)
         if given is not None and address in given.addresses:
             return transport.make(self._reactor, node, address, who)
-        dialer = transport.make(self._learned, node, address, who)
+        dialer = transport.make(self._learned(), node, address, who)
         return _Unproven(self._clients, address, dialer) if transport.passes else dialer
 
     async def _go(

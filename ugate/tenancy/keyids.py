@@ -76,7 +76,15 @@ def vip6Of(key: CertificatePublicKeyTypes | Any) -> str:
     @raise StringError: it is of a type that names nobody.
     @since: ugate NEXT
     """
-    point = pointOf(key)
+    return vip6OfPoint(pointOf(key))
+
+
+def vip6OfPoint(point: bytes) -> str:
+    """
+    The same of what L{pointOf} gives.
+
+    @since: ugate NEXT
+    """
     if len(point) > _POINT_BYTES:
         # An address proves nothing: this is no use of SHA-1 for security.
         point = sha1(point, usedforsecurity=False).digest()

@@ -10,17 +10,16 @@ gives to our KEYID.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from zope.interface import implementer
 
 from ugate.errors import UgateError
-from ugate.interfaces import IIdentity, INodes, IPolicy
+from ugate.interfaces import IIdentity, IPolicy
 from ugate.stream import StreamInfo, Target
 from ugate.tenancy.keyids import keyidIn
 from ugate.tenancy.match import normalHost, packed
-
-_KEYID_SIZE: Final = 52
+from ugate.tenancy.nodes import Nodes
 
 
 class OwnNames:
@@ -30,7 +29,7 @@ class OwnNames:
     @since: ugate NEXT
     """
 
-    def __init__(self, identity: Callable[[], IIdentity], nodes: INodes, serves: bool) -> None:
+    def __init__(self, identity: Callable[[], IIdentity], nodes: Nodes, serves: bool) -> None:
         """
         @param identity: who it is; only asked when that matters, since a key is made by that.
         @param serves: whether it serves anything under its names.  If not, only those that follow from the
@@ -44,14 +43,12 @@ class OwnNames:
         """
         Whether a host is ourselves.
         """
-        if len(host) < _KEYID_SIZE and not self._serves and self._nodes.find(host) is None:
+        if not self._serves and not self._nodes.leads(host):
             return False
         keyid = keyidIn(host)
         if keyid is None:
             node = self._nodes.find(host)
             keyid = None if node is None else node.keyid
-        if keyid is None and not self._serves:
-            return False
         try:
             identity = self._identity()
         except UgateError:

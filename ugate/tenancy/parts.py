@@ -44,7 +44,7 @@ class Parts(Protocol):
 
     def hopsFor(self, tenant: Tenant) -> Mapping[str, IDialer]:
         """
-        The same with all attempts.
+        The same with all attempts, and C{mesh}.
         """
 
     def dialerFor(self, tenant: Tenant) -> IDialer:

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import INodes, MeshNode
+from ugate.tenancy.keyids import vip6OfPoint
 from ugate.tenancy.noderecords import SKEW, NodeRecord, peek, read
 
 SOURCE: Final = "registration"
@@ -58,6 +59,10 @@ class Rate:
             del self._until[next(iter(self._until))]
         self._until[who] = until + self._each if isGood else until
         return isGood
+
+
+_POINT: Final = 65
+"""Bytes of a key that is not RSA, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,7 @@ class Registrations:
         if not self._isOpen and keyid not in self._keys:
             raise _refused(Cause.DENIED, keyid, "its key may not register here", "add it to keys")
         self._checkOrder(record, seconds)
-        self._apply(record, sender, seconds + record.expires - now)
+        self._apply(record, sender, seconds + record.expires - now, _addressOf(heading.key))
         self._last[keyid] = _Last(record.order, seconds + record.issued + self._longest + SKEW - now)
         return record
 
@@ -145,7 +150,7 @@ class Registrations:
                 detail = f"{self._most} nodes are registered"
                 raise _refused(Cause.OVERLOADED, keyid, detail, "wait until one is forgotten, or raise most")
 
-    def _apply(self, record: NodeRecord, sender: str, expires: float) -> None:
+    def _apply(self, record: NodeRecord, sender: str, expires: float, vip6: tuple[str, ...]) -> None:
         keyid = record.keyid
         if not record.lifetime:
             self._nodes.forget(keyid, SOURCE)
@@ -153,7 +158,14 @@ class Registrations:
         addresses = tuple(
             replace(each, host=each.host or sender) for each in record.addresses if each.host or sender
         )
-        self._nodes.learn(MeshNode(keyid, addresses, record.names, SOURCE, expires))
+        self._nodes.learn(MeshNode(keyid, addresses, (*record.names, *vip6), SOURCE, expires))
+
+
+def _addressOf(key: bytes) -> tuple[str, ...]:
+    """
+    The address that follows from a key as records have it; none of RSA, which has another form there.
+    """
+    return (vip6OfPoint(key),) if len(key) <= _POINT else ()
 
 
 def _refused(cause: Cause, who: str, detail: str, step: str) -> Refused:

@@ -18,7 +18,7 @@ from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.testing import MemoryReactorClock
 
 from ugate import copying, flows, leg, metering, pace, pump, splice, splicing
-from ugate.endpoints import addresses, chain, hops, names, negotiated, servers
+from ugate.endpoints import addresses, chain, hops, mesh, names, negotiated, servers
 from ugate.endpoints.chain import parseChain
 from ugate.endpoints.clients import ChainEndpoint
 from ugate.errors import Cause, Phase, Refused
@@ -37,7 +37,7 @@ from ugate.protocols.httpreply import refusal
 from ugate.protocols.socks4 import Socks4
 from ugate.protocols.socks5 import Socks5
 from ugate.stream import StreamInfo
-from ugate.tenancy import limits, usage
+from ugate.tenancy import limits, noderecords, nodes, registrations, usage
 from ugate.tenancy.config.schema import TYPES, Node
 from ugate.tenancy.config.shapes import bare, bounds
 from ugate.tenancy.match import parseMatch
@@ -297,6 +297,23 @@ class NumbersTests(Pages):
         keys = [name for name in vars(limits.Limits) if not name.startswith("_")]
         self.assertEqual(sorted(keys), sorted(row[0] for row in table(text, "tenant-limits")))
         self.assertIn(f"``{limits.USED_UP}``", text)
+
+    def test_mesh(self) -> None:
+        """
+        So are those of the mesh.
+        """
+        wanted = [
+            f"{nodes.MAX_NODES}",
+            f"{nodes.MAX_SOURCES}",
+            f"{nodes.MAX_ADDRESSES}",
+            f"{nodes.MAX_NAMES}",
+            f"{mesh.MAX_TRIED}",
+            f"{mesh.PATIENCE:g} s",
+            f"{mesh.AVOIDED:g} s",
+            f"{registrations.BURST}",
+            f"{noderecords.MAX_SIZE}",
+        ]
+        self.assertEqual(wanted, [row[1] for row in table(page("mesh"), "mesh-limits")])
 
     def test_keywords(self) -> None:
         """

@@ -28,6 +28,9 @@ from twisted.web.client import URI
 
 from ugate.errors import Cause, Denied, Refused
 from ugate.protocols.clienthello import Alert, alertRecord
+from ugate.tenancy.config.identityschema import Identity
+from ugate.tenancy.identityown import Own
+from ugate.tenancy.keyids import hostOf, keyidOf
 from ugate.tenancy.passwordhashes import PasswordHash
 from ugate.tenancy.tokens import Token, makeToken
 from ugate.test import test_clienthello as offers
@@ -340,6 +343,31 @@ class ConfigurationTests(HowtoTests):
                 self.refused(asked + "22", here)
             else:
                 self.refused(asked + "5432", here)
+
+    def test_mesh(self) -> None:
+        """
+        Alice reaches what bob serves by his name and by that of his key, and nothing else; nobody else does.
+        """
+        web = Conversations()
+        self.mesh.serve("bob.example", 8080, web, "127.0.0.1")
+        keys: dict[str, str] = {}
+        nodes: dict[str, Any] = {}
+        for name in ("alice", "bob", "mallory"):
+            folder = self.mktemp()
+            keys[name] = keyidOf(Own(folder, Identity()).load().certificate.public_key())
+            nodes[name] = {"node": {"state": folder}}
+        known = dict.fromkeys(re.findall("[A-Z2-7]{52}", listing("alice.yaml") + listing("bob.yaml")))
+        for name, host in (("bob", "bob.example"), ("alice", "alice"), ("mallory", "mallory")):
+            text = listing("bob.yaml" if name == "bob" else "alice.yaml")
+            for written, each in zip(known, ("bob", "alice"), strict=True):
+                text = text.replace(written, keys[each]).replace(written.lower(), keys[each].lower())
+            self.mesh.gateway(host, **yaml.safe_load(text), **nodes[name])
+        alice, mallory = self.mesh.client("alice"), self.mesh.client("mallory")
+        for number, host in enumerate(("bob", hostOf(keys["bob"])), 1):
+            self.ask(rf"socks:127.0.0.1:1080:to={host}\:80", alice)
+            self.assertEqual(number, len(web.accepted))
+        self.refused(r"connect:127.0.0.1:1080:to=bob\:8080", alice)
+        self.refused(r"socks:127.0.0.1:1080:to=bob\:80", mallory)
 
     def test_behind(self) -> None:
         """

@@ -47,7 +47,7 @@ class MeshDialerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.net, self.learned, self.clients = Net(), Net(), Clients()
         self.nodes = Nodes(self.net, [MeshNode(BOB, (LATER, CONNECT, *TLS), ("bob",))])
-        self.mesh = Mesh(self.net, self.nodes, self.learned, self.clients)
+        self.mesh = Mesh(self.net, self.nodes, lambda: self.learned, self.clients)
         self.recorders = Recorders()
 
     def stream(self, target: str = "bob:443", protocol: str = "sni") -> StreamInfo:

@@ -14,6 +14,7 @@ from twisted.internet.endpoints import clientFromString
 from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase
 
+from ugate.endpoints.clients import clientFromChain
 from ugate.endpoints.mesh import PATIENCE
 from ugate.errors import Cause, Refused
 from ugate.explaining import explain
@@ -22,6 +23,7 @@ from ugate.stream import Target
 from ugate.tenancy.config.identityschema import Identity
 from ugate.tenancy.identityown import Own
 from ugate.tenancy.keyids import hostOf, keyidOf, vip6Of
+from ugate.test import test_clienthello as offers
 from ugate.test.tlsfakes import Logged
 from ugate.testing import Blackhole, Conversation, Conversations, MemoryMesh
 
@@ -217,6 +219,27 @@ class ReachTests(NodesCase):
         clientFromString(node.tenant.reactor, "mesh:bob:80").connect(Factory.forProtocol(lambda: program))
         self.mesh.flush()
         self.assertEqual(self.web.last.received, b"hello")
+        program = Conversation(b"again")
+        chain = clientFromChain(node.tenant.reactor, "mesh -> tcp:bob:80")
+        chain.connect(Factory.forProtocol(lambda: program))
+        self.mesh.flush()
+        self.assertEqual(self.web.last.received, b"again")
+
+    def test_tls(self) -> None:
+        """
+        TLS that only passes through goes to the TLS port of the node as it is, and to no other name.
+        """
+        secret = Conversations()
+        self.mesh.serve("bob", 8443, secret)
+        self.bob()
+        sni = r"sni:tcp:8443:names=*.default.cluster.local,www.example:handshake=5"
+        self.alice("connect:bob:15008", "tls:bob:8443", listen={"sni": sni})
+        name = hostOf(self.keys["bob"])
+        said = offers.hello(offers.sni(name.encode()))
+        self.mesh.client("other").connect("tcp:alice:8443", said)
+        self.mesh.flush()
+        self.assertEqual(secret.last.received, said)
+        self.assertEqual(self.web.accepted, [])
 
 
 class AddressTests(NodesCase):

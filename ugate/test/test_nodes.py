@@ -104,6 +104,60 @@ class TextTests(SynchronousTestCase):
             self.assertRaises(StringError, nodeName, text)
 
 
+class AnyOrderTests(SynchronousTestCase):
+    """
+    Whatever is learned and forgotten, in any order.
+    """
+
+    @settings(deadline=None)
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["learn", "forget", "wait"]),
+                st.integers(1, 4),
+                st.sampled_from(["discovery", "registration"]),
+                st.lists(st.sampled_from(["a", "b", "c"]), max_size=3),
+                st.integers(1, 5),
+            ),
+            max_size=30,
+        )
+    )
+    def test_oneOwner(self, steps: list[tuple[str, int, str, list[str], int]]) -> None:
+        """
+        A name has one owner, who has said so and whose word still holds; nothing else is refused.
+        """
+        clock = Clock()
+        table = Nodes(clock, [MeshNode(BOB, (), ("a",))])
+        said: dict[tuple[str, str], tuple[set[str], float]] = {(BOB, "config"): ({"a"}, float("inf"))}
+        for what, number, source, names, seconds in steps:
+            key = keyid(number)
+            if what == "wait":
+                clock.advance(seconds)
+            elif what == "forget":
+                table.forget(key, source)
+                said.pop((key, source), None)
+            else:
+                node = MeshNode(key, (), tuple(names), source, clock.seconds() + seconds)
+                holding = {each: until for each, until in said.items() if until[1] > clock.seconds()}
+                taken = any(who != key and known & set(names) for (who, _), (known, _) in holding.items())
+                try:
+                    table.learn(node)
+                except Refused:
+                    self.assertTrue(taken, steps)
+                else:
+                    self.assertFalse(taken, steps)
+                    said[key, source] = set(names), clock.seconds() + seconds
+            holding = {each: until for each, until in said.items() if until[1] > clock.seconds()}
+            for name in "abc":
+                owners = {who for (who, _), (known, _) in holding.items() if name in known}
+                found = table.find(name)
+                self.assertEqual(owners, set() if found is None else {found.keyid}, steps)
+            self.assertEqual(
+                sorted(holding), sorted((each.keyid, each.source) for each in table.all()), steps
+            )
+        self.assertLessEqual(sum(table._counts.values()), 8)
+
+
 class NodesTests(SynchronousTestCase):
     """
     What is found by which name.

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate.errors import Cause, Refused
 from ugate.interfaces import MeshAddress, MeshNode
 from ugate.tenancy import registrations
+from ugate.tenancy.keyids import vip6Of
 from ugate.tenancy.noderecords import SKEW, RecordError, sign
 from ugate.tenancy.nodes import Nodes
 from ugate.tenancy.registrations import BURST, EACH, SOURCE, Rate, Registrations
@@ -99,6 +100,8 @@ class RegistrationsTests(SynchronousTestCase):
         seen = MeshAddress("connect", SENDER, 15008)
         self.assertEqual((node.keyid, node.addresses, node.source), (self.keyid, (seen, FIXED), SOURCE))
         self.assertAlmostEqual(node.expires or 0, 60, places=2)
+        byAddress = self.nodes.find(vip6Of(self.identity.certificate.public_key()))
+        self.assertEqual(byAddress, node)
         self.clock.advance(61)
         self.assertIsNone(self.nodes.find(self.keyid))
         self.registrations.take(self.record(), "")

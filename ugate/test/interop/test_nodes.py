@@ -51,6 +51,8 @@ class NodesTests(InteropTestCase):
         """
         Start it.
         """
+        # Whoever copies bob's configuration has a name of its own.
+        config = config.replace(BOB.lower(), self.keys[name].lower())
         config = config.replace(ALICE, self.keys["alice"]).replace(BOB, self.keys["bob"])
         config = config.replace(":tcp:15008", f":tcp:0:interface={HOST}").replace("tcp:1080:", "tcp:0:")
         return self.ugate("--state", str(self.directory / name), config=config)
