@@ -30,6 +30,8 @@ class MeshRoutes:
     @since: ugate NEXT
     """
 
+    __slots__ = ("_known", "_nodes", "_own", "_served")
+
     def __init__(self, own: OwnNames, services: Services, nodes: Nodes, mesh: IDialer) -> None:
         """
         @param own: which names are ours.

@@ -165,16 +165,17 @@ class TenantParts:
             rules += [Rule(parseMatch(match), dialer, ", ".join(route.via)) for match in route.match]
         if not any(rule.match == _ANY for rule in rules):
             rules.append(Rule(_ANY, direct, DIRECT, "since no route says otherwise", isImplied=True))
-        return Routes(rules, self._unwritten(tenant, config))
+        return Routes(rules, self._unwritten(tenant, config, direct))
 
-    def _unwritten(self, tenant: Tenant, config: Config) -> MeshRoutes:
-        # The operator wrote where services are: they may be on this machine.
-        direct = Direct(tenant.hopReactor, self.settings.connect)
+    def _unwritten(self, tenant: Tenant, config: Config, direct: Direct) -> MeshRoutes:
+        if config.serve:
+            # The operator wrote where services are: they may be on this machine.
+            direct = Direct(tenant.hopReactor, self.settings.connect)
         served = {each.at: (name, Target.fromText(each.to)) for name, each in config.serve.items()}
         return MeshRoutes(self._ownNames(tenant), Services(direct, served), tenant.nodes, tenant.mesh)
 
     def _ownNames(self, tenant: Tenant) -> OwnNames:
-        return OwnNames(lambda: tenant.identity, tenant.nodes, bool(self.configs[tenant.name].serve))
+        return OwnNames(tenant, bool(self.configs[tenant.name].serve))
 
     def nodesFor(self, tenant: Tenant) -> Nodes:
         """
@@ -186,7 +187,7 @@ class TenantParts:
         """
         See L{ugate.tenancy.tenant.Parts}.
         """
-        return Mesh(tenant.hopReactor, tenant.nodes, lambda: tenant.learnedReactor, tenant.reactor)
+        return Mesh(tenant)
 
     def limitsFor(self, tenant: Tenant) -> ILimits | None:
         """

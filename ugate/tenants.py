@@ -33,6 +33,7 @@ from ugate.tenantparts import TenantParts, delegated
 
 _ROUTING: Final = ("dials", "hops", "dialer")
 _MESH: Final = ("nodes", "mesh", "learnedReactor", "learnedEgress")
+_PARTS: Final = ("policy", "portal", "reactor", "hopReactor", "egress", "hopEgress", *_ROUTING, *_MESH)
 _CREDENTIALS: Final = ("users", "tokens", "keys", "certificates")
 
 
@@ -162,16 +163,7 @@ class Tenants(TenantParts):
         if hasCredentials(config.policy):
             assert tenant.portal is not None
         if forget:
-            for name in (
-                "policy",
-                "portal",
-                "reactor",
-                "hopReactor",
-                "egress",
-                "hopEgress",
-                *_ROUTING,
-                *_MESH,
-            ):
+            for name in _PARTS:
                 vars(tenant).pop(name, None)
 
     def _answer(self, tenant: Tenant, hosts: Sequence[str], journal: Journal) -> None:

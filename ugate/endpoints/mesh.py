@@ -66,6 +66,36 @@ class KnownNodes(Protocol):
         """
 
 
+class MeshTenant(Protocol):
+    """
+    What is wanted of a tenant: see L{ugate.tenancy.tenant.Tenant}.
+    """
+
+    @property
+    def nodes(self) -> KnownNodes:
+        """
+        The nodes that it knows.
+        """
+
+    @property
+    def reactor(self) -> Any:
+        """
+        The one with the rules for clients.
+        """
+
+    @property
+    def hopReactor(self) -> Any:
+        """
+        What connects to addresses that the config gives.
+        """
+
+    @property
+    def learnedReactor(self) -> Any:
+        """
+        What connects to addresses that the network gives.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Transport:
     """
@@ -126,24 +156,13 @@ class Mesh:
     @since: ugate NEXT
     """
 
-    def __init__(
-        self,
-        reactor: Any,
-        nodes: KnownNodes,
-        learned: Callable[[], Any] | None = None,
-        clients: Any = None,
-    ) -> None:
+    __slots__ = ("_tenant", "_tried")
+
+    def __init__(self, tenant: MeshTenant) -> None:
         """
-        @param reactor: that of a tenant; what connects to addresses that the config gives.
-        @param nodes: the nodes that there are.
-        @param learned: gives what connects to addresses that the network gives; else it is the same.
-        @param clients: the reactor with the rules for clients, which hold for addresses of the network where
-            nobody has to prove anything to us; else C{reactor}.
+        @param tenant: whose nodes they are; its reactors are only asked for when they are needed.
         """
-        self._reactor = reactor
-        self._nodes = nodes
-        self._learned = (lambda: reactor) if learned is None else learned
-        self._clients = reactor if clients is None else clients
+        self._tenant = tenant
         self._tried: dict[tuple[str, MeshAddress], Tried] = {}
 
     def lastTry(self, keyid: str, address: MeshAddress) -> Tried | None:
@@ -166,7 +185,7 @@ class Mesh:
         target = info.target
         if target is None:
             raise noTarget(info)
-        node = self._nodes.find(target.host)
+        node = self._tenant.nodes.find(target.host)
         if node is None:
             step = "add it to the section nodes; ucli nodes shows those that are known"
             raise Refused(
@@ -191,7 +210,7 @@ class Mesh:
         @raise Refused: there are none that would do.
         """
         isTLS = info.protocol in _TLS
-        now: float = self._reactor.seconds()
+        now: float = self._tenant.reactor.seconds()
         fitting = [each for each in node.addresses if each.transport in TRANSPORTS]
         if not isTLS:
             fitting = [each for each in fitting if not TRANSPORTS[each.transport].passes]
@@ -220,15 +239,15 @@ class Mesh:
         assert target is not None
         if _beginsWith(target.host, node.keyid) or ":" in target.host:
             return node.keyid
-        given, name = self._nodes.given(node.keyid), target.host.lower().removesuffix(".")
+        given, name = self._tenant.nodes.given(node.keyid), target.host.lower().removesuffix(".")
         return node.keyid if given is not None and name in given.names else name
 
     def _dialer(self, node: MeshNode, address: MeshAddress, who: str) -> IDialer:
-        transport, given = TRANSPORTS[address.transport], self._nodes.given(node.keyid)
+        transport, given = TRANSPORTS[address.transport], self._tenant.nodes.given(node.keyid)
         if given is not None and address in given.addresses:
-            return transport.make(self._reactor, node, address, who)
-        dialer = transport.make(self._learned(), node, address, who)
-        return _Unproven(self._clients, address, dialer) if transport.passes else dialer
+            return transport.make(self._tenant.hopReactor, node, address, who)
+        dialer = transport.make(self._tenant.learnedReactor, node, address, who)
+        return _Unproven(self._tenant.reactor, address, dialer) if transport.passes else dialer
 
     async def _go(
         self,
@@ -239,11 +258,11 @@ class Mesh:
     ) -> IProtocol:
         refusals: list[Refused] = []
         for address, dialer in ways:
-            began = self._reactor.seconds()
+            began = self._tenant.reactor.seconds()
             try:
-                protocol = await within(self._reactor, None, dialer, info, factory)
+                protocol = await within(self._tenant.reactor, None, dialer, info, factory)
             except CancelledError:
-                if self._reactor.seconds() - began >= _PATIENT:
+                if self._tenant.reactor.seconds() - began >= _PATIENT:
                     self._remember(node, address, "it had not answered when the client gave up")
                 raise
             except Refused as refused:
@@ -264,7 +283,7 @@ class Mesh:
         tried.pop(key, None)
         if len(tried) >= MAX_TRIED:
             del tried[next(iter(tried))]
-        tried[key] = Tried(self._reactor.seconds(), why)
+        tried[key] = Tried(self._tenant.reactor.seconds(), why)
 
     def explain(self, info: StreamInfo) -> list[str]:
         """

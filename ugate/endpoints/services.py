@@ -30,6 +30,8 @@ class Services:
     @since: ugate NEXT
     """
 
+    __slots__ = ("_services",)
+
     def __init__(self, direct: Direct, services: Mapping[int, tuple[str, Target]]) -> None:
         """
         @param direct: what connects; loopback may be in its reach, since the operator wrote the places.

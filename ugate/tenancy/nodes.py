@@ -118,6 +118,8 @@ class Nodes:
     @since: ugate NEXT
     """
 
+    __slots__ = ("_claimed", "_clock", "_counts", "_given", "_learned", "_names")
+
     def __init__(self, clock: IReactorTime, given: Iterable[MeshNode] = ()) -> None:
         """
         @param clock: by which nodes expire.

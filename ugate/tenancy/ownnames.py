@@ -9,17 +9,18 @@ gives to our KEYID.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
 from ugate.errors import UgateError
-from ugate.interfaces import IIdentity, IPolicy
+from ugate.interfaces import IPolicy
 from ugate.stream import StreamInfo, Target
 from ugate.tenancy.keyids import keyidIn
 from ugate.tenancy.match import normalHost, packed
-from ugate.tenancy.nodes import Nodes
+
+if TYPE_CHECKING:
+    from ugate.tenancy.tenant import Tenant
 
 
 class OwnNames:
@@ -29,28 +30,29 @@ class OwnNames:
     @since: ugate NEXT
     """
 
-    def __init__(self, identity: Callable[[], IIdentity], nodes: Nodes, serves: bool) -> None:
+    __slots__ = ("_serves", "_tenant")
+
+    def __init__(self, tenant: Tenant, serves: bool) -> None:
         """
-        @param identity: who it is; only asked when that matters, since a key is made by that.
+        @param tenant: whose; its identity is only asked for when it matters, since a key is made by that.
         @param serves: whether it serves anything under its names.  If not, only those that follow from the
             key, or that C{nodes} gives to it, are its own: others may be those of real hosts.
         """
-        self._identity = identity
-        self._nodes = nodes
+        self._tenant = tenant
         self._serves = serves
 
     def isOurs(self, host: str) -> bool:
         """
         Whether a host is ourselves.
         """
-        if not self._serves and not self._nodes.leads(host):
+        if not self._serves and not self._tenant.nodes.leads(host):
             return False
         keyid = keyidIn(host)
         if keyid is None:
-            node = self._nodes.find(host)
+            node = self._tenant.nodes.find(host)
             keyid = None if node is None else node.keyid
         try:
-            identity = self._identity()
+            identity = self._tenant.identity
         except UgateError:
             # Who has no key has no names either.
             return False
@@ -67,7 +69,7 @@ class OwnNames:
         The name that rules see, by whichever of our names we were asked for: C{KEYID.namespace.domain} if
         our certificate has that, else the KEYID; in lower case.
         """
-        identity = self._identity()
+        identity = self._tenant.identity
         keyid: str = identity.keyid
         return next((str(name) for name in identity.names if keyidIn(name) == keyid), keyid).lower()
 

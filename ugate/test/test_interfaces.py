@@ -127,7 +127,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.dialers.Way": BY_CLASS,
     "ugate.endpoints.direct.Direct": lambda: Direct(REACTOR),
     "ugate.endpoints.direct.DirectTo": lambda: DirectTo(Direct(REACTOR), TARGET),
-    "ugate.endpoints.mesh.Mesh": lambda: Mesh(REACTOR, Nodes(REACTOR)),
+    "ugate.endpoints.mesh.Mesh": lambda: Mesh(tenant()),
     "ugate.endpoints.mesh._Unproven": BY_CLASS,
     "ugate.endpoints.meshstring.MeshEndpoint": lambda: MeshEndpoint(REACTOR, TARGET),
     "ugate.endpoints.mutual.Mutual": lambda: Mutual(REACTOR, Hop("mtls", "gw", 1), Deny()),

@@ -7,6 +7,7 @@ The dialer of the mesh beside the table: transports, what is remembered, and the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.defer import CancelledError
@@ -39,6 +40,18 @@ class Clients(Net):
         return self.egress if interface is IEgress else super().__conform__(interface)
 
 
+@dataclass
+class FakeTenant:
+    """
+    A tenant that knows nodes.
+    """
+
+    nodes: Nodes
+    reactor: Any
+    hopReactor: Any
+    learnedReactor: Any
+
+
 class MeshDialerTests(SynchronousTestCase):
     """
     A node with addresses in the config, and one of which only the network knows.
@@ -47,7 +60,7 @@ class MeshDialerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.net, self.learned, self.clients = Net(), Net(), Clients()
         self.nodes = Nodes(self.net, [MeshNode(BOB, (LATER, CONNECT, *TLS), ("bob",))])
-        self.mesh = Mesh(self.net, self.nodes, lambda: self.learned, self.clients)
+        self.mesh = Mesh(FakeTenant(self.nodes, self.clients, self.net, self.learned))
         self.recorders = Recorders()
 
     def stream(self, target: str = "bob:443", protocol: str = "sni") -> StreamInfo:
@@ -147,7 +160,7 @@ class MeshDialerTests(SynchronousTestCase):
         A stream that is given up.
         """
         connected = self.connect()
-        self.net.advance(seconds)
+        self.clients.advance(seconds)
         connected.cancel()
         return connected
 

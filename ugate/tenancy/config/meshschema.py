@@ -12,7 +12,6 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from ugate.stream import Target
 from ugate.tenancy.config.texts import ONE_OR_LIST, Keyid
 
 
@@ -84,4 +83,5 @@ class Service(Struct, frozen=True, forbid_unknown_fields=True):
         """
         The port of our name.
         """
-        return Target.fromText(self.to).port if self.port is None else self.port
+        # It has been checked that it is HOST:PORT.
+        return int(self.to.rpartition(":")[2]) if self.port is None else self.port
