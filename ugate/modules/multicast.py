@@ -48,7 +48,7 @@ class _Reader:
     ) -> None:
         self.socket = read
         self._reactor = reactor
-        self._family = family
+        self.family = family
         self._received = received
         self._resuming: IDelayedCall | None = None
         self._begin()
@@ -95,7 +95,7 @@ class _Reader:
             except OSError:
                 # Nothing more is there, or an error of something that was sent.
                 return
-            self._received(self._family.received(data, ancillary, address))
+            self._received(self.family.received(data, ancillary, address))
         if self.socket.fileno() >= 0:
             self._reactor.removeReader(self)
             self._resuming = self._reactor.callLater(PAUSE, self._begin)
@@ -121,7 +121,7 @@ class Multicast:
         self.port = port
         self._reactor = reactor
         self._received = received
-        self._families = [Family(group) for group in groups]
+        self._families = {family.isIPv6: family for family in map(Family, groups)}
         self._shared: dict[bool, _Reader] = {}
         self._own: dict[bool, _Reader] = {}
         self._joined: set[tuple[bool, int]] = set()
@@ -137,7 +137,7 @@ class Multicast:
         if not sys.platform.startswith("linux"):
             raise ListenRefused("discovery needs Linux")
         problem: OSError | None = None
-        for family in self._families:
+        for family in self._families.values():
             try:
                 self._shared[family.isIPv6] = self._reading(family, self.port)
                 if isSending:
@@ -146,7 +146,7 @@ class Multicast:
                 problem = error
         if not self._shared:
             raise ListenRefused(
-                f"UDP port {self.port} cannot be listened on: {problem}; see who else does, and shares it not"
+                f"UDP port {self.port} cannot be listened on: {problem}; see what else listens there"
             )
 
     def _reading(self, family: Family, port: int) -> _Reader:
@@ -159,14 +159,11 @@ class Multicast:
         wanted = {
             (isIPv6, link.index): link for link in links for isIPv6 in self._shared if link.source(isIPv6)
         }
-        for family in self._families:
-            for key in self._joined - wanted.keys():
-                if key[0] == family.isIPv6:
-                    self._joined.discard(key)
-                    self._leave(family, key[1])
-            for key in wanted.keys() - self._joined:
-                if key[0] == family.isIPv6:
-                    self._join(family, wanted[key])
+        for key in self._joined - wanted.keys():
+            self._joined.discard(key)
+            self._leave(*key)
+        for key in wanted.keys() - self._joined:
+            self._join(self._families[key[0]], wanted[key])
         self._told &= wanted.keys()
 
     def _join(self, family: Family, link: Link) -> None:
@@ -186,9 +183,9 @@ class Multicast:
             return
         self._joined.add(key)
 
-    def _leave(self, family: Family, link: int) -> None:
+    def _leave(self, isIPv6: bool, link: int) -> None:
         try:
-            family.leave(self._shared[family.isIPv6].socket, link)
+            self._families[isIPv6].leave(self._shared[isIPv6].socket, link)
         except OSError:
             # The interface is gone, and all that was joined with it.
             pass
@@ -199,11 +196,7 @@ class Multicast:
 
         @return: whether it was sent.
         """
-        for family in self._families:
-            if family.isIPv6 == isIPv6 and isIPv6 in self._own:
-                source = link.source(isIPv6)
-                return self._send(self._own[isIPv6], family, data, family.group, self.port, link, source)
-        return False
+        return self._send(self._own.get(isIPv6), None, self.port, link, data)
 
     def tell(self, link: Link, host: str, port: int, data: bytes) -> bool:
         """
@@ -211,18 +204,18 @@ class Multicast:
 
         @return: whether it was sent.
         """
-        isIPv6 = ":" in host
-        for family in self._families:
-            if family.isIPv6 == isIPv6 and isIPv6 in self._shared:
-                source = link.source(isIPv6)
-                return self._send(self._shared[isIPv6], family, data, host, port, link, source)
-        return False
+        return self._send(self._shared.get(":" in host), host, port, link, data)
 
-    def _send(
-        self, by: _Reader, family: Family, data: bytes, host: str, port: int, link: Link, source: str
-    ) -> bool:
+    def _send(self, by: _Reader | None, host: str | None, port: int, link: Link, data: bytes) -> bool:
+        """
+        @param host: L{None} for the group.
+        """
+        if by is None:
+            return False
+        family = by.family
+        source = link.source(family.isIPv6)
         try:
-            family.send(by.socket, data, host, port, link.index, source)
+            family.send(by.socket, data, host or family.group, port, link.index, source)
         except OSError as error:
             # The link is about to go, or is full: there is a next time.
             self.log.debug("{name}: {host} is not told: {error}", name=link.name, host=host, error=error)

@@ -116,7 +116,7 @@ class MulticastTests(SynchronousTestCase):
         self.came: list[Datagram] = []
         self.multicast = Multicast(self.reactor, GROUPS, 5227, self.came.append)
         self.six, self.four = families = [FakeFamily(group) for group in GROUPS]
-        self.multicast._families = list(families)
+        self.multicast._families = {each.isIPv6: each for each in families}
         self.events: list[LogEvent] = []
         observer: Any = self.events.append
         globalLogPublisher.addObserver(observer)
@@ -155,7 +155,7 @@ class MulticastTests(SynchronousTestCase):
         self.assertFalse(self.multicast.tell(ETH0, "fe80::7", 1, b"x"))
         self.four.trouble = OSError(errno.EADDRINUSE, "in use")
         other = Multicast(self.reactor, GROUPS, 5227, self.came.append)
-        other._families = [self.six, self.four]
+        other._families = self.multicast._families
         error = self.assertRaises(ListenRefused, other.open, True)
         self.assertIn("UDP port 5227 cannot be listened on", str(error))
 
