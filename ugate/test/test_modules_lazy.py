@@ -82,7 +82,9 @@ class LazyTests(SynchronousTestCase):
         The schemas of ugate's own modules are those that the modules have.
         """
         found: list[Any] = [each for each in getPlugins(IModule) if isinstance(each, LazyModule)]
-        self.assertEqual({"admin", "discovery", "http", "register", "registrar", "remotes"}, {each.name for each in found})
+        self.assertEqual(
+            {"admin", "discovery", "http", "register", "registrar", "remotes"}, {each.name for each in found}
+        )
         for each in found:
             self.assertIs(each._module().schema, each.schema)
             self.assertEqual((each.name, each.summary), (each._module().name, each._module().summary))
