@@ -27,9 +27,9 @@ from ugate.interfaces import IModule, ITenant, MeshNode
 from ugate.modules.announcing import Announcer
 from ugate.modules.datagrams import Datagram
 from ugate.modules.discoverysection import DiscoverySection
-from ugate.modules.links import Link, readLinks
 from ugate.modules.multicast import Multicast
 from ugate.modules.neighbours import FULL, Dropped, Neighbour, Neighbours
+from ugate.modules.netlinks import Link, readLinks
 from ugate.tenancy.nodes import CONFIG, addressText
 
 SCAN: Final = 3.0

@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 
 from ugate.errors import ListenRefused
 from ugate.modules.datagrams import ROOM, Datagram, Family
-from ugate.modules.links import Link
+from ugate.modules.netlinks import Link
 
 _LARGEST: Final = 1500
 AT_ONCE: Final = 64

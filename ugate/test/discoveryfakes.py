@@ -17,7 +17,7 @@ from zope.interface import implementer
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import INodes, MeshAddress, MeshNode
 from ugate.modules.datagrams import HOPS, Datagram
-from ugate.modules.links import Link
+from ugate.modules.netlinks import Link
 from ugate.tenancy.identity import Identity
 from ugate.tenancy.noderecords import sign
 from ugate.test.identityfakes import NOW

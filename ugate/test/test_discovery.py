@@ -24,7 +24,7 @@ from ugate.interfaces import IModule, INodes, MeshAddress, MeshNode
 from ugate.modules.announcing import GAP
 from ugate.modules.discovery import SCAN, TOLD, Discovery, DiscoveryModule
 from ugate.modules.discoverysection import DiscoverySection
-from ugate.modules.links import Link
+from ugate.modules.netlinks import Link
 from ugate.tenancy.identityfiles import Keypair
 from ugate.tenancy.noderecords import read
 from ugate.test.discoveryfakes import ETH0, ETH1, Air, FakeMulticast, FakeNodes, announcement, datagram

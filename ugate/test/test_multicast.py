@@ -20,8 +20,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import ListenRefused
 from ugate.modules.datagrams import Datagram, Family
-from ugate.modules.links import Link
 from ugate.modules.multicast import AT_ONCE, PAUSE, Multicast
+from ugate.modules.netlinks import Link
 from ugate.test.discoveryfakes import ETH0, ETH1
 
 GROUPS = ("ff02::5227", "224.0.0.250")

@@ -18,7 +18,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate.interfaces import MeshAddress
 from ugate.modules import neighbours
 from ugate.modules.buckets import Bucket, Buckets
-from ugate.modules.links import Link
 from ugate.modules.neighbours import (
     BROKEN,
     FAR,
@@ -33,6 +32,7 @@ from ugate.modules.neighbours import (
     Heard,
     Neighbours,
 )
+from ugate.modules.netlinks import Link
 from ugate.tenancy.identity import Identity
 from ugate.tenancy.noderecords import peek, sign
 from ugate.test.discoveryfakes import ETH0, ETH1, announcement, datagram

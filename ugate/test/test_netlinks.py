@@ -2,7 +2,7 @@
 # See LICENSE for details.
 
 """
-Tests for L{ugate.modules.links}.
+Tests for L{ugate.modules.netlinks}.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from ugate.modules.links import Link, linkLocals, linksFrom, readLinks
+from ugate.modules.netlinks import Link, linkLocals, linksFrom, readLinks
 
 INET6 = """\
 fe800000000000000000000000000007 02 40 20 80     eth0

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_links -*-
+# -*- test-case-name: ugate.test.test_netlinks -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
