@@ -447,6 +447,14 @@ class ITrust(Interface):
         @raise ugate.errors.Refused: it is revoked, not good at this time or not for this, and why.
         """
 
+    def hasKey(keyid: str) -> bool:
+        """
+        Whether a key of that KEYID is one to believe whoever certifies it; what else is wrong with a
+        certificate of it is found by C{check}.
+
+        @raise ugate.errors.UgateError: that cannot be told, and why.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class MeshAddress:

@@ -75,3 +75,9 @@ caModule = LazyModule(
     "a certification authority for nodes, and for users and hosts of SSH",
     "ugate.tenancy.ca.schema:CaSection",
 )
+discoveryModule = LazyModule(
+    "discovery",
+    "ugate.modules.discovery:DiscoveryModule",
+    "nodes on the same network that find each other",
+    "ugate.modules.discoverysection:DiscoverySection",
+)

@@ -38,10 +38,13 @@ DEFAULT_TIMEOUT: Final = 10.0
 
 def isLiteral(host: str) -> bool:
     """
-    Whether a host is an IPv4 or IPv6 address, and no name.
+    Whether a host is an IPv4 or IPv6 address, which may have a zone, and no name.
     """
     try:
-        inet_pton(AF_INET6 if ":" in host else AF_INET, host)
+        if ":" in host:
+            inet_pton(AF_INET6, host.partition("%")[0])
+        else:
+            inet_pton(AF_INET, host)
     except (OSError, ValueError):
         return False
     return True

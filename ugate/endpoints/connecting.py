@@ -67,6 +67,19 @@ class Dialed(tcp.Connection):
         return (IPv6Address if ":" in host else IPv4Address)("TCP", host, port)
 
 
+def _withZone(target: Target) -> tuple[str, int, int, int]:
+    """
+    An address on one link, as sockets want it.
+
+    @raise OSError: there is no such link.
+    """
+    host, _, zone = target.host.partition("%")
+    try:
+        return host, target.port, 0, socket.if_nametoindex(zone)
+    except OSError as error:
+        raise OSError(errno.ENETUNREACH, f"there is no interface {zone!r}") from error
+
+
 @implementer(IWriteDescriptor)
 class Connecting:
     """
@@ -109,10 +122,11 @@ class Connecting:
         try:
             family = socket.AF_INET6 if ":" in target.host else socket.AF_INET
             self._socket = connecting = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-            number = connecting.connect_ex((target.host, target.port))
+            address = _withZone(target) if "%" in target.host else (target.host, target.port)
+            number = connecting.connect_ex(address)
             if number in _IN_PROGRESS:
                 # On the same machine it is up or refused by now.
-                number = connecting.connect_ex((target.host, target.port))
+                number = connecting.connect_ex(address)
         except OSError:
             self._end()
             self.opened.errback(refusedAt(Failure(), str(target)))

@@ -33,6 +33,7 @@ _METADATA: Final = frozenset(
         "168.63.129.16",  # Azure's host agent, which hands out a machine's secrets
     )
 )
+_LINK_LOCAL: Final = "a link-local address"
 _NOT_OURS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 _NAT64: Final = ip_network("64:ff9b::/96")
 _SHARED: Final = ip_network("100.64.0.0/10")
@@ -67,7 +68,7 @@ def _classify(host: str) -> tuple[str, bool]:
     if address in _METADATA:
         return "the metadata service of a cloud", True
     if address.is_link_local:
-        return "a link-local address", True
+        return _LINK_LOCAL, True
     if address.is_multicast:
         return "a multicast address", False
     if isinstance(address, IPv4Address):
@@ -119,11 +120,12 @@ class OwnListeners:
         if hosts is None:
             return False
         address = plain(ip_address(host.partition("%")[0]))
+        here = ip_address(host) if "%" in host and address.is_link_local else address
         for own in hosts:
             listening = ip_address(own.partition("%")[0])
             if listening.is_unspecified:
                 # Who listens on :: hears IPv4 as well.
-                if address.version <= listening.version and self._isOurs(address):
+                if address.version <= listening.version and self._isOurs(here):
                     return True
             elif plain(listening) == address:
                 return True
@@ -138,7 +140,12 @@ def _isOurs(address: Address) -> bool:
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((str(address), 0))
+            if isinstance(address, IPv6Address) and address.scope_id:
+                # Without its zone it could not be bound to, whoever has it.
+                zone = socket.if_nametoindex(address.scope_id)
+                probe.bind((str(address).partition("%")[0], 0, 0, zone))
+            else:
+                probe.bind((str(address), 0))
     except OSError as error:
         return error.errno not in _NOT_OURS
     return True
@@ -153,11 +160,13 @@ class Egress:
     @ivar private: whether private and loopback addresses are allowed.
     @ivar ranges: those that are allowed in any case.
     @ivar loopback: whether loopback addresses may be among these.
+    @ivar zones: whether link-local addresses of IPv6 are allowed that say by a zone on which link, which no
+        client can ask for.
     @ivar step: what somebody can do who is not let to a private address.
     @since: ugate NEXT
     """
 
-    __slots__ = ("_own", "loopback", "private", "ranges", "step")
+    __slots__ = ("_own", "loopback", "private", "ranges", "step", "zones")
 
     def __init__(
         self,
@@ -166,6 +175,7 @@ class Egress:
         ranges: Sequence[IPv4Network | IPv6Network] = (),
         step: str = "set policy.private to allow, if clients may reach this network",
         loopback: bool = True,
+        zones: bool = False,
     ) -> None:
         """
         @param own: where this process listens.
@@ -175,6 +185,7 @@ class Egress:
         self.ranges = ranges
         self.step = step
         self.loopback = loopback
+        self.zones = zones
 
     def check(self, host: str, port: int) -> None:
         """
@@ -184,6 +195,8 @@ class Egress:
         @raise Denied: it may not; the error says which rule.
         """
         why, private = _classify(host)
+        if why == _LINK_LOCAL and self.zones and ":" in host and "%" in host:
+            why = ""
         step = "ask for an address that is not this host's or its cloud's own"
         if not why and private and not self.private and not self._delegated(host):
             why, step = "a private address", self.step

@@ -224,7 +224,7 @@ class Tenant:
         Where nodes may be by what the network says: as for hops, but not on this machine.
         """
         if self.parent is None:
-            return Egress(self._around.own, True, loopback=False)
+            return Egress(self._around.own, True, loopback=False, zones=True)
         return Egress(self._around.own, False, self._ranges, _ASK, loopback=False)
 
     @cached_property

@@ -221,6 +221,12 @@ class Trust:
         self._files.tellStale(self._now())
         return revoked
 
+    def hasKey(self, keyid: str) -> bool:
+        """
+        See L{ITrust}.
+        """
+        return keyid in self._pins or (self._files.known is not None and self._files.known.has(keyid))
+
     def _refused(self, chain: Sequence[Certificate], name: str | None, detail: str, step: str) -> Refused:
         hop = name or _claimed(chain) or "a client"
         return Refused(Cause.AUTHENTICATION, Phase.TLS, hop, detail, step)

@@ -36,9 +36,9 @@ class LiteralTests(SynchronousTestCase):
         """
         Only what no resolver is needed for is a literal.
         """
-        for host in ("10.0.0.1", "::1", "2001:db8::1"):
+        for host in ("10.0.0.1", "::1", "2001:db8::1", "fe80::1%eth0"):
             self.assertTrue(isLiteral(host), host)
-        for host in ("", "a", "127.1", "10.0.0.1.", "0x7f.1", "10.0.0.1\0", "a:b", "[::1]"):
+        for host in ("", "a", "127.1", "10.0.0.1.", "0x7f.1", "10.0.0.1\0", "a:b", "[::1]", "10.0.0.1%eth0"):
             self.assertFalse(isLiteral(host), host)
 
 

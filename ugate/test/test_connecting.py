@@ -202,6 +202,29 @@ class SixTests(AtOnceTests):
     host = "::1"
 
 
+class ZoneTests(ConnectingTestCase):
+    """
+    An address that says on which link it is.
+    """
+
+    family = socket.AF_INET6
+    host = "::1"
+
+    def test_zone(self) -> None:
+        """
+        It is connected to there.
+        """
+        self.target = Target("::1%lo", self.target.port)
+        self.up(self.begin())
+
+    def test_noLink(self) -> None:
+        """
+        Where there is no such link there is no way.
+        """
+        self.target = Target("::1%nolink", self.target.port)
+        self.assertIs(self.refused(self.begin()).cause, Cause.NETWORK_UNREACHABLE)
+
+
 class LaterTests(ConnectingTestCase):
     """
     Connections that take their time.

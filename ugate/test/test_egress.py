@@ -210,6 +210,23 @@ class EgressTests(SynchronousTestCase):
         self.assertRaises(Refused, self.open.check, "169.254.169.254", 80)
 
 
+class ZoneTests(SynchronousTestCase):
+    """
+    Addresses on one link, where those are allowed.
+    """
+
+    def test_zones(self) -> None:
+        """
+        Only those of IPv6 that say which link.
+        """
+        egress = Egress(OwnListeners(), private=True, zones=True)
+        egress.check("fe80::1%eth0", 80)
+        for host in ("fe80::1", "169.254.0.1", "169.254.169.254", "fd00:ec2::254%eth0", "ff02::fb%eth0"):
+            self.assertRaises(Denied, egress.check, host, 80)
+        closed = Egress(OwnListeners(), private=False, zones=True)
+        self.assertRaises(Denied, closed.check, "fe80::1%eth0", 80)
+
+
 class OwnListenersTests(SynchronousTestCase):
     """
     L{OwnListeners}.
@@ -235,6 +252,15 @@ class OwnListenersTests(SynchronousTestCase):
         self.own.add("fe80::1%eth0", 80)
         self.assertTrue(self.own.holds("fe80::1", 80))
         self.assertTrue(self.own.holds("fe80::1%eth1", 80))
+
+    def test_zoneOfAll(self) -> None:
+        """
+        Whether a link-local address is of this machine is asked for its link; where there is no such link it
+        is taken for ours.
+        """
+        self.own.add("::", 80)
+        self.assertFalse(self.own.holds("fe80::dead:beef%lo", 80))
+        self.assertTrue(self.own.holds("fe80::dead:beef%nolink", 80))
 
     def test_wildcard(self) -> None:
         """

@@ -48,6 +48,7 @@ from ugate.leg import Leg
 from ugate.modules.admin import AdminModule
 from ugate.modules.agent import ModuleAgent
 from ugate.modules.ca import CaModule
+from ugate.modules.discovery import DiscoveryModule
 from ugate.modules.http import HttpModule
 from ugate.modules.lazy import LazyModule
 from ugate.modules.loopback import LoopbackEndpoint
@@ -184,10 +185,12 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.modules.agent._Here": BY_CLASS,
     "ugate.modules.ca.CaModule": CaModule,
     "ugate.modules.ca.CaService": BY_CLASS,
+    "ugate.modules.discovery.DiscoveryModule": DiscoveryModule,
     "ugate.modules.http.HttpModule": HttpModule,
     "ugate.modules.lazy.LazyModule": lambda: LazyModule("hello", "ugate.test.test_modules_lazy:Greeter"),
     "ugate.modules.loopback.LoopbackEndpoint": lambda: LoopbackEndpoint(REACTOR, None),
     "ugate.modules.loopback.Side": BY_CLASS,
+    "ugate.modules.multicast._Reader": BY_CLASS,
     "ugate.modules.register.RegisterModule": RegisterModule,
     "ugate.modules.register._Whole": BY_CLASS,
     "ugate.modules.registrar.Registrar": BY_CLASS,

@@ -46,6 +46,16 @@ class KeyTests(TrustCase):
             self.refused(trust, [peer], "web.example", "certifies itself", "by that name")
         self.refused(self.trust(), [peer], alone().keyid, "not that of this name")
 
+    def test_hasKey(self) -> None:
+        """
+        Which keys are believed without more can be asked: those that are pinned, and those that were met.
+        """
+        one, other, third = alone(), alone(), alone()
+        known = self.file("known", f"web.example {other.keyid}\n".encode())
+        trust = self.trust(pins=(one.keyid.lower(),), known=known)
+        self.assertEqual([True, True, False], [trust.hasKey(each.keyid) for each in (one, other, third)])
+        self.assertFalse(self.trust().hasKey(one.keyid))
+
     def test_copied(self) -> None:
         """
         Who copies the name of another is refused, pinned or not.

@@ -210,6 +210,9 @@ class FakeTrust:
         if chain[0].not_valid_after_utc < NOW:
             raise Refused(Cause.AUTHENTICATION, Phase.TLS, "peer", "its certificate has expired", "renew it")
 
+    def hasKey(self, keyid: str) -> bool:
+        return False
+
 
 @implementer(ITenant)
 class FakeTenant:

@@ -345,6 +345,7 @@ class InteropTestCase(SynchronousTestCase):
         config: str = "",
         listen: str = f"auto:tcp:0:{LOOPBACK}",
         env: Mapping[str, str] | None = None,
+        inside: Callable[..., list[str]] = lambda *argv: [*argv],
     ) -> Gateway:
         """
         Start C{twistd ugate} and wait until it listens; in the end nothing unexpected may be in its log.
@@ -352,6 +353,7 @@ class InteropTestCase(SynchronousTestCase):
         @param arguments: more options.
         @param config: the text of a configuration file; it has the listeners.
         @param listen: the listener C{main}, unless there is a configuration.
+        @param inside: makes of a command line another one, which runs it elsewhere.
         """
         options = [*arguments]
         if config:
@@ -359,7 +361,7 @@ class InteropTestCase(SynchronousTestCase):
             options += ["--config", str(path)]
         if listen and not config:
             options += ["--listen", f"main={listen}"]
-        child = self.spawn(twistd("-n", "--pidfile=", "ugate", *options), env)
+        child = self.spawn(inside(*twistd("-n", "--pidfile=", "ugate", *options)), env)
         gateway = Gateway(child.process, child.log)
         self.addCleanup(self._checkLog, gateway)
         # Cleanups run last in, first out: ended before its log is read.
