@@ -41,7 +41,7 @@ PLACES = (
     (12, 19, "allow"),
     (13, 17, "above 0"),
     (13, 27, "seconds"),
-    (14, 1, "nods"),
+    (14, 1, "noode"),
 )
 
 WHOLE = """\
