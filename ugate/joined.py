@@ -14,6 +14,7 @@ from socket import socket
 from typing import Any, Protocol
 
 from ugate.buffers import Buffers
+from ugate.errors import Refused
 from ugate.interfaces import Detached
 from ugate.lending import Bulk
 from ugate.shares import Share
@@ -76,7 +77,7 @@ class Joined:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_pump", "a", "b", "buffers", "ending", "finished", "inTLS")
+    __slots__ = ("_pump", "a", "b", "buffers", "ending", "finished", "inTLS", "refusal")
 
     def __init__(self, pump: Ends, a: Side, b: Side, finished: Callable[[str], object]) -> None:
         self._pump = pump
@@ -86,6 +87,8 @@ class Joined:
         self.ending: tuple[str, bool] | None = None
         self.inTLS = not (isinstance(a.socket, socket) and isinstance(b.socket, socket))
         """Whether it is TLS on either side."""
+        self.refusal: Refused | None = None
+        """Why the target did not want it after all, if it said so."""
         self.buffers: Buffers | None = None
         """Where the bytes are counted that it holds, if they are."""
 

@@ -48,6 +48,7 @@ class SocketReactor(Protocol):
     removeReader: Callable[[Any], None]
     removeWriter: Callable[[Any], None]
     callFromThread: Callable[..., object]
+    callLater: Callable[..., object]
     seconds: Callable[[], float]
 
 

@@ -25,7 +25,7 @@ from ugate.joined import Joined, Side
 from ugate.joining import Joining
 from ugate.lending import COPY_ONLY, LOST, Bulk, Lender
 from ugate.poll import SocketReactor
-from ugate.protocols.sockets import isClosed
+from ugate.protocols.sockets import RefusedBelow, Truncated, isClosed, undelivered
 from ugate.slots import UNLIMITED
 from ugate.splice import PIPE_SIZE
 
@@ -34,6 +34,9 @@ CHUNK: Final = 65536
 
 BULK: Final = 1 << 20
 """Bytes within a quarter of a second that make a direction bulk."""
+
+DELIVERY: Final = 0.05
+"""Seconds between two looks at whether all has arrived that came before a cut."""
 
 _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
@@ -230,7 +233,32 @@ class Pump(Joining):
         who = "client" if side is side.flow.a else "target"
         reset = error.errno in (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN)
         what = "reset" if reset else error.strerror
-        self.end(side.flow, f"{who}: {what}", abort=True)
+        if isinstance(error, RefusedBelow) and side is side.flow.b:
+            side.flow.refusal = error.refusal
+            self.end(side.flow, str(error.refusal), abort=True)
+        elif isinstance(error, Truncated):
+            self._deliver(side, f"{who}: {what}")
+        else:
+            self.end(side.flow, f"{who}: {what}", abort=True)
+
+    def _deliver(self, side: Side, reason: str) -> None:
+        """
+        Cut a stream when all that came from there has arrived, which a reset would overtake: until that,
+        nothing is read on either side.
+        """
+        joined, other = side.flow, side.other
+        self._arm(side, 0)
+        self._arm(other, 0)
+
+        def look() -> None:
+            if joined.ending is not None:
+                return
+            if undelivered(other.fd):
+                self._reactor.callLater(DELIVERY, look)
+            else:
+                self.end(joined, reason, abort=True)
+
+        look()
 
     def _lend(self, side: Side) -> None:
         side.burst = 0

@@ -10,7 +10,10 @@ socket, to end one direction, and to be cut.
 from __future__ import annotations
 
 import errno
+import struct
+from fcntl import ioctl
 from socket import IPPROTO_TCP, TCP_NODELAY, socket
+from termios import TIOCOUTQ
 from typing import Any, Final, cast
 
 from zope.interface import implementer
@@ -19,6 +22,7 @@ from twisted.internet import tcp
 from twisted.internet.interfaces import IHalfCloseableDescriptor, ISSLTransport, ITransport
 from twisted.python.components import registerAdapter
 
+from ugate.errors import Refused
 from ugate.interfaces import Detached, IDetachable, IHalfCloseableTransport
 
 _TCP_INFO: Final = 11
@@ -26,6 +30,35 @@ _TCP_INFO: Final = 11
 
 _TCP_CLOSE: Final = 7
 """The state of a connection that is none any more."""
+
+
+class Truncated(OSError):
+    """
+    A connection ended, and what is spoken on it had not: all that came is good, but nobody knows whether
+    that was all.
+    """
+
+
+class RefusedBelow(OSError):
+    """
+    The peer has said in what is spoken on the connection that it does not want us.
+
+    @ivar refusal: how that is told.
+    """
+
+    def __init__(self, refusal: Refused) -> None:
+        super().__init__(errno.ECONNABORTED, str(refusal))
+        self.refusal = refusal
+
+
+def undelivered(descriptor: int) -> int:
+    """
+    How many bytes that were sent have not arrived at the peer: a reset would take them back.
+    """
+    try:
+        return int(struct.unpack("i", ioctl(descriptor, TIOCOUTQ, bytes(4)))[0])
+    except OSError:
+        return 0
 
 
 @implementer(IDetachable)

@@ -35,11 +35,17 @@ def alertIn(error: object) -> str:
     if not entries or not isinstance(entries[0], list):
         return ""
     for entry in entries[0]:
-        said = str(entry[-1]) if isinstance(entry, tuple) and entry else ""
-        _, alert, name = said.partition(" alert ")
-        if alert:
+        name = alertOf(str(entry[-1]) if isinstance(entry, tuple) and entry else "")
+        if name:
             return name
     return ""
+
+
+def alertOf(said: str) -> str:
+    """
+    The same of one of its sentences.
+    """
+    return said.partition(" alert ")[2]
 
 
 def refusalIn(error: object, hop: str) -> Refused | None:
@@ -50,8 +56,15 @@ def refusalIn(error: object, hop: str) -> Refused | None:
     @since: ugate NEXT
     """
     name = alertIn(error)
-    if not name:
-        return None
+    return refusalBy(name, hop) if name else None
+
+
+def refusalBy(name: str, hop: str) -> Refused:
+    """
+    What a server means by an alert of that name.
+
+    @since: ugate NEXT
+    """
     if name in _REQUIRED:
         step = "speak mtls: with it, or let it do without"
         detail = f"it wants a certificate, and we showed none: alert {name}"

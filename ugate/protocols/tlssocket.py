@@ -19,6 +19,8 @@ from functools import cache
 from socket import SHUT_RD, socket
 from typing import Any, Final
 
+from ugate.protocols.sockets import RefusedBelow, Truncated
+from ugate.protocols.tlsalerts import alertOf, refusalBy
 from ugate.protocols.tlsserver import out
 
 RECORD: Final = 16384
@@ -32,6 +34,9 @@ _NEEDED: Final = (
     "ERR_clear_error", "ERR_peek_error", "ERR_reason_error_string", "SSL_MODE_ENABLE_PARTIAL_WRITE",
     "SSL_clear_mode", "SSL_get_error", "SSL_read", "SSL_set_fd", "SSL_shutdown", "SSL_write",
 )  # fmt: skip
+
+_TRUNCATED: Final = ("", "unexpected eof while reading")
+"""What OpenSSL says of an end that TLS has not announced."""
 
 _WANT_READ: Final = 2
 _WANT_WRITE: Final = 3
@@ -86,20 +91,22 @@ class TLSSocket:
     """
 
     __slots__ = (
-        "_ahead", "_connection", "_ffi", "_lib", "_socket", "_ssl", "_start", "fileno", "setsockopt",
+        "_ahead", "_connection", "_ffi", "_hop", "_lib", "_socket", "_ssl", "_start", "fileno", "setsockopt",
         "wantsRoom",
     )  # fmt: skip
 
-    def __init__(self, connected: socket, connection: Any, ahead: bytes = b"") -> None:
+    def __init__(self, connected: socket, connection: Any, ahead: bytes = b"", hop: str = "") -> None:
         """
         @param connected: the socket below, which does not block.
         @param connection: what L{canLeave}, after its handshake.  What it has received is to be taken out
             of it before, and is in order before all that comes from here.
         @param ahead: what was encrypted already and has to go first.
+        @param hop: what the peer is, if it may refuse us: a server.
         """
         from OpenSSL._util import ffi, lib
 
         self._ahead = ahead + out(connection)
+        self._hop = hop
         self._socket = connected
         self._connection = connection
         self._ffi, self._lib, self._ssl = ffi, lib, connection._ssl
@@ -237,7 +244,13 @@ class TLSSocket:
         if code == _SYSCALL and number:
             return OSError(number, os.strerror(number))
         said = self._lib.ERR_reason_error_string(self._lib.ERR_peek_error())
-        return _broken(self._ffi.string(said).decode() if said else "it ended without saying so")
+        words: str = self._ffi.string(said).decode() if said else ""
+        if words in _TRUNCATED:
+            return Truncated(errno.EPROTO, "TLS: it ended without saying so")
+        alert = alertOf(words)
+        if alert and self._hop:
+            return RefusedBelow(refusalBy(alert, self._hop))
+        return _broken(words)
 
 
 def _broken(why: str) -> OSError:

@@ -17,6 +17,7 @@ from typing import Any, Final, cast
 from OpenSSL.SSL import Error, WantReadError, ZeroReturnError
 from zope.interface import implementer
 
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import (
     IAddress,
     IConsumer,
@@ -36,9 +37,17 @@ from twisted.python.failure import Failure
 from ugate.errors import Refused
 from ugate.interfaces import Detached, IDetachable, IDetachableTLS, IHalfCloseableTransport, IPending
 from ugate.protocols.sockets import detachable
+from ugate.protocols.tlsserver import out
 from ugate.protocols.tlssocket import TLSSocket, canLeave
 
 _LOT: Final = 32768
+
+ANSWERS: Final = 65536
+"""Bytes that OpenSSL may answer of itself, as to new keys, and one more for each C{ANSWERED} received:
+nothing else holds them up when the peer does not read."""
+
+ANSWERED: Final = 16
+"""Bytes received."""
 
 
 @implementer(IHalfCloseableProtocol)
@@ -51,6 +60,9 @@ class TLSStream(BufferingTLSTransport):
 
     ended = False
     """Whether the peer has said that it sends no more."""
+
+    _answers = ANSWERS
+    """Bytes that OpenSSL may still answer of itself."""
 
     def makeConnection(self, transport: Any) -> None:
         """
@@ -100,7 +112,7 @@ class TLSStream(BufferingTLSTransport):
             pass
         except Error:
             isOver = True
-        secure = TLSSocket(detached.socket, connection, detached.unsent)
+        secure = TLSSocket(detached.socket, connection, detached.unsent, getattr(self.factory, "hop", ""))
         if isOver:
             secure.over()
         return Detached(cast(socket, secure), b"".join(unread), b"", detached.waiting)
@@ -129,10 +141,27 @@ class TLSStream(BufferingTLSTransport):
             except Error:
                 self._tlsShutdownFinished(Failure())
             else:
+                self._answers += len(data) // ANSWERED
                 if not self._aborted:
                     ProtocolWrapper.dataReceived(self, data)
         if self._tlsConnection is not None:
-            self._flushSendBIO()
+            self._answer()
+
+    def _answer(self) -> None:
+        """
+        Send what OpenSSL has to say to what it received.
+        """
+        answer = out(self._tlsConnection)
+        if not answer:
+            return
+        if self._handshakeDone:
+            self._answers -= len(answer)
+        if self._answers < 0:
+            self._reason = Failure(ConnectionLost("TLS: it wants new keys too often"))
+            self.abortConnection()
+            return
+        below: Any = self.transport
+        below.write(answer)
 
     def _peerEnded(self) -> None:
         """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+from OpenSSL import SSL
 from zope.interface import directlyProvides, implementer
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -143,6 +144,76 @@ class EndedTests(SynchronousTestCase):
         self.assertFalse(self.client.wire.disconnecting)
         stream.transport.refuse(Refused(Cause.DENIED, Phase.POLICY, "x"))
         self.assertTrue(self.client.wire.disconnecting)
+
+
+class Chatty:
+    """
+    An OpenSSL that has an answer to all that is received.
+    """
+
+    def __init__(self, connection: Any, received: bytes) -> None:
+        self._connection = connection
+        self._received = [received] if received else []
+        self._answer = [bytes(30)]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def recv(self, size: int) -> bytes:
+        if self._received:
+            return self._received.pop()
+        raise SSL.WantReadError()
+
+    def bio_read(self, size: int) -> bytes:
+        if self._answer:
+            return self._answer.pop()
+        raise SSL.WantReadError()
+
+
+class AnswersTests(SynchronousTestCase):
+    """
+    Answers of OpenSSL's own.
+    """
+
+    def feed(self, received: bytes, times: int) -> tuple[Any, Client]:
+        """
+        A client has something answered again and again.
+        """
+        streams = Recorders()
+        below = Below()
+        tenant = FakeTenant(SERVER, FakeTrust(ROOT))
+        self.successResultOf(MutualServerEndpoint(tenant.clock, below).listen(streams))
+        client = Client(below, ALICE.context()).pump().send(b"question")
+        stream = streams.made[0]
+        secure: Any = stream.transport
+        connection = secure._tlsConnection
+        for _ in range(times):
+            secure._tlsConnection = Chatty(connection, received)
+            secure._flushReceiveBIO()
+            if client.wire.disconnecting:
+                break
+        secure._tlsConnection = connection
+        return stream, client
+
+    def test_tooMany(self) -> None:
+        """
+        There may be so many of them, since nothing else holds them up when nobody reads them; then it is cut.
+        """
+        _, client = self.feed(b"", tlsstream.ANSWERS // 30 - 100)
+        self.assertFalse(client.wire.disconnecting)
+        stream, client = self.feed(b"", tlsstream.ANSWERS // 30 + 1)
+        self.assertTrue(client.wire.disconnecting)
+        client.server.connectionLost(Failure(ConnectionDone()))
+        (reason,) = stream.lost
+        self.assertIn("it wants new keys too often", str(reason.value))
+
+    def test_some(self) -> None:
+        """
+        Who sends much may have more of them.
+        """
+        stream, client = self.feed(bytes(30 * tlsstream.ANSWERED), tlsstream.ANSWERS // 30 + 1000)
+        self.assertFalse(client.wire.disconnecting)
+        self.assertEqual([], stream.lost)
 
 
 class LeavingTests(SynchronousTestCase):

@@ -12,6 +12,7 @@ from typing import Any
 
 from OpenSSL import SSL
 
+from ugate import pump
 from ugate.interfaces import Detached
 from ugate.metering import Meter, Meters
 from ugate.test.pumpfakes import MEGABYTE, PumpTestCase, Stream
@@ -107,6 +108,49 @@ class TLSTests(PumpTestCase):
             self.isCut(stream.b)
             (reason,) = stream.reasons
             self.assertIn("client: TLS", reason)
+
+    def test_truncatedMuch(self) -> None:
+        """
+        What came before arrives, however slowly it is read, and then there is the cut.
+        """
+        data = noise(MEGABYTE // 4)
+        for inTLS in SIDES[::2]:
+            stream = self.joinTLS(inTLS, buffers=8192)
+            stream.b.limit = 0
+            stream.a.give(data)
+            stream.a.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * len(data))
+            self.rest()
+            while len(stream.b.got) < len(data) // 2:
+                stream.b.limit = (stream.b.limit or 0) + 10000
+                self.rest()
+            self.until(lambda: not stream.a.mask & 4, "all of it to be sent")  # noqa: B023
+            stream.a.socket.shutdown(socket.SHUT_WR)
+            self.rest()
+            self.assertEqual([], stream.reasons)
+            stream.b.limit = None
+            while not stream.reasons:
+                self.reactor.advance(pump.DELIVERY)
+                self.rest()
+            self.isCut(stream.b)
+            self.assertTrue(stream.b.got == data)
+            self.assertIn("client: TLS: it ended without saying so", stream.reasons[0])
+
+    def test_truncatedUnread(self) -> None:
+        """
+        Who does not read has it cut with the stream.
+        """
+        stream = self.joinTLS(buffers=8192)
+        stream.b.limit = 0
+        stream.a.give(noise(20000))
+        self.rest()
+        stream.a.socket.shutdown(socket.SHUT_WR)
+        for _ in range(5):
+            self.reactor.advance(pump.DELIVERY)
+            self.rest()
+        self.assertEqual([], stream.reasons)
+        stream.joined.close("idle", abort=True)
+        self.reactor.advance(pump.DELIVERY)
+        self.over(stream, "idle")
 
     def test_aborted(self) -> None:
         """

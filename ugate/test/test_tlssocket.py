@@ -14,6 +14,7 @@ from typing import Any
 from OpenSSL import SSL
 
 from ugate.protocols import tlssocket
+from ugate.protocols.sockets import Truncated
 from ugate.protocols.tlsserver import out
 from ugate.protocols.tlssocket import RECORD, ROOM, Room, TLSSocket, canLeave
 from ugate.test.socketfakes import SocketTestCase, tcpPair
@@ -193,12 +194,17 @@ class TLSSocketTests(SocketTestCase):
         """
         An end that only the connection below has is an error, and so is what is no TLS.
         """
-        for sent, word in ((b"", "eof"), (b"\x17\x03\x03\x00\x20" + bytes(32), "mac"), (b"hello" * 9, "")):
+        for sent, word in (
+            (b"", "without saying so"),
+            (b"\x17\x03\x03\x00\x20" + bytes(32), "mac"),
+            (b"hello" * 9, ""),
+        ):
             _, far, ours = self.begin()
             far.sendall(sent)
             far.shutdown(socket.SHUT_WR)
             error = self.assertRaises(OSError, ours.recv, ROOM)
             self.assertNotIsInstance(error, BlockingIOError)
+            self.assertEqual(not sent, isinstance(error, Truncated))
             self.assertIn(word, str(error).lower())
 
     def test_reset(self) -> None:

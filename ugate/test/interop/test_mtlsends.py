@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 
 from OpenSSL import SSL
@@ -160,7 +161,7 @@ class HopTests(DomainTestCase):
             serve(connection, below)
 
         self.target = StreamServer(self, one)
-        gateway = self.node(
+        gateway = self.gateway = self.node(
             self.domain.istio("web", self.domain.member("web")),
             f'listen: {{main: "socks:tcp:0:{LOOPBACK}"}}\n'
             f"routes: [{{match: '*', via: 'mtls:{HOST}:{self.target.port}:name={NAME}'}}]\n",
@@ -183,6 +184,24 @@ class HopTests(DomainTestCase):
             self.assertTrue(readExactly(client, len(FEW)) == FEW)
             self.assertEqual("cut", ending(client))
         self.target.ended()
+
+    def test_cutUnread(self) -> None:
+        """
+        So does much, to a client that takes its time to read it.
+        """
+
+        def serve(connection: SSL.Connection, below: socket.socket) -> None:
+            connection.sendall(DATA)
+            below.shutdown(socket.SHUT_WR)
+            below.recv(1)
+
+        with self.through(serve) as client:
+            # The cut is known by then, and what was sent does not fit into what the kernel keeps for a client.
+            time.sleep(1)
+            self.assertTrue(readExactly(client, SIZE) == DATA)
+            self.assertEqual("cut", ending(client))
+        self.target.ended()
+        self.gateway.waitFor("TLS: it ended without saying so")
 
     def test_ended(self) -> None:
         """
