@@ -26,7 +26,7 @@ from ugate.endpoints.dialers import Way, together, within
 from ugate.endpoints.dialing import dialerFromChain
 from ugate.endpoints.direct import Direct, DirectTo
 from ugate.endpoints.hops import Hop
-from ugate.endpoints.ready import Ready, readyOf
+from ugate.endpoints.ready import Learns, Ready, readyOf
 from ugate.endpoints.refusals import noTarget
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer, IEgress, ITenant, MeshAddress, MeshNode
@@ -51,7 +51,7 @@ _ANSWERS: Final = (Phase.REMOTE, Phase.AUTH)
 _UNANSWERED: Final = (Cause.PEER_MISBEHAVED, Cause.PEER_CLOSED, Cause.TIMED_OUT)
 
 
-class KnownNodes(Protocol):
+class KnownNodes(Learns, Protocol):
     """
     What is wanted of a table of nodes.
     """

@@ -11,6 +11,7 @@ the kernel, and nothing is multiplexed.
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -36,7 +37,7 @@ from ugate.deadlines import Deadlines
 from ugate.endpoints.dialers import Way
 from ugate.endpoints.negotiated import NegotiatedServerEndpoint, ServerFactory
 from ugate.errors import Cause, ListenRefused, Phase, ProtocolError, Refused, UgateError
-from ugate.interfaces import Auth, IDialer, INodes, ITenant, MeshAddress, MeshNode
+from ugate.interfaces import Auth, IDialer, ITenant, MeshAddress, MeshNode
 from ugate.protocols.negotiate import Negotiating
 from ugate.protocols.readywire import ASK, BEGIN, GO, MAX_SAID, THERE, ReadyGate, frame, unframe
 from ugate.protocols.sockets import writeNow
@@ -68,6 +69,17 @@ AGE: Final = 3600.0
 
 GRACE: Final = 10.0
 """Seconds for which a node is known that keeps no connection any more."""
+
+
+class Learns(typing.Protocol):
+    """
+    What is wanted of a table of nodes.
+    """
+
+    def learn(self, node: MeshNode) -> None:
+        """
+        See L{ugate.interfaces.INodes}.
+        """
 
 
 class Waiting(Protocol):
@@ -194,7 +206,7 @@ class Ready:
 
     log = Logger()
 
-    def __init__(self, clock: IReactorTime, nodes: INodes) -> None:
+    def __init__(self, clock: IReactorTime, nodes: Learns) -> None:
         """
         @param nodes: the table into which those go that keep some.
         """
@@ -380,8 +392,9 @@ class _ReadyFactory(ServerFactory):
     Accepted connections of nodes.
     """
 
-    def __init__(self, endpoint: ReadyServerEndpoint, wrapped: IProtocolFactory) -> None:
+    def __init__(self, endpoint: NegotiatedServerEndpoint, wrapped: IProtocolFactory) -> None:
         super().__init__(endpoint, wrapped)
+        assert isinstance(endpoint, ReadyServerEndpoint)
         self._believe = endpoint.believe
         self._tenant = ITenant(endpoint.reactor)
 

@@ -23,6 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import ugate
 from ugate.copying import _LimitedProducer, _Producer
 from ugate.endpoints.addresses import AddressEndpoint
+from ugate.endpoints.behind import Behind, BehindServerEndpoint
 from ugate.endpoints.connecting import Connecting
 from ugate.endpoints.dialers import Deny, Fallback, Retry
 from ugate.endpoints.direct import Direct, DirectTo
@@ -34,8 +35,9 @@ from ugate.endpoints.mutual import Mutual
 from ugate.endpoints.muxed import MuxedServerEndpoint
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.negotiated import NegotiatedClientEndpoint, NegotiatedServerEndpoint
-from ugate.endpoints.parsers import HopParser, MeshParser, ServerParser
+from ugate.endpoints.parsers import BehindParser, HopParser, MeshParser, ServerParser
 from ugate.endpoints.pool import SessionPool
+from ugate.endpoints.ready import ReadyDialer, ReadyServerEndpoint
 from ugate.endpoints.registry import Registry
 from ugate.endpoints.reverse import NoAddress, ReverseServerEndpoint
 from ugate.endpoints.services import Services
@@ -127,6 +129,9 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.copying._Producer": lambda: _Producer(StringTransport()),
     "ugate.endpoints.addresses.AddressEndpoint": lambda: AddressEndpoint(REACTOR, TARGET),
     "ugate.endpoints.addresses._Opening": BY_CLASS,
+    "ugate.endpoints.behind.Behind": lambda: Behind("gate:15007"),
+    "ugate.endpoints.behind.BehindPort": BY_CLASS,
+    "ugate.endpoints.behind.BehindServerEndpoint": lambda: BehindServerEndpoint(REACTOR, TARGET),
     "ugate.endpoints.clients.ChainEndpoint": BY_CLASS,
     "ugate.endpoints.connecting.Connecting": lambda: Connecting(REACTOR, TARGET, gateway(), None),
     "ugate.endpoints.dialers.Deny": Deny,
@@ -152,9 +157,12 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
         REACTOR, TCP4ServerEndpoint(REACTOR, 0), Socks5
     ),
     "ugate.endpoints.parsers.HopParser": lambda: HopParser("socks"),
+    "ugate.endpoints.parsers.BehindParser": BehindParser,
     "ugate.endpoints.parsers.MeshParser": MeshParser,
     "ugate.endpoints.parsers.ServerParser": lambda: ServerParser("socks"),
     "ugate.endpoints.pool.PoolDialer": lambda: SessionPool(REACTOR).dialer(BY_CLASS, BY_CLASS),
+    "ugate.endpoints.ready.ReadyDialer": lambda: ReadyDialer(BY_CLASS, "A" * 52),
+    "ugate.endpoints.ready.ReadyServerEndpoint": lambda: ReadyServerEndpoint(REACTOR, BY_CLASS),
     "ugate.endpoints.registry.Registry": Registry,
     "ugate.endpoints.reverse.NoAddress": NoAddress,
     "ugate.endpoints.reverse.ReversePort": BY_CLASS,
