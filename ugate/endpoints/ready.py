@@ -130,7 +130,13 @@ class Waiting(Protocol):
 
         @return: fires with its protocol when the node has taken it, and fails with L{Refused} if it does not.
         """
-        going: Deferred[IProtocol] = Deferred(lambda _: self.cut())
+
+        def cancelled(going: Deferred[IProtocol]) -> None:
+            # Nobody wants another one in its place.
+            self._going = None
+            self.cut()
+
+        going: Deferred[IProtocol] = Deferred(cancelled)
         self._going = going, factory
         writeNow(self.transport, frame(GO, str(info.but(target=None)).encode()[:MAX_SAID]))
         self._ready.confirming.start(self)

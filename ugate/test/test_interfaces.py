@@ -37,7 +37,7 @@ from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.negotiated import NegotiatedClientEndpoint, NegotiatedServerEndpoint
 from ugate.endpoints.parsers import BehindParser, HopParser, MeshParser, ServerParser
 from ugate.endpoints.pool import SessionPool
-from ugate.endpoints.ready import ReadyDialer, ReadyServerEndpoint
+from ugate.endpoints.ready import ReadyDialer
 from ugate.endpoints.registry import Registry
 from ugate.endpoints.reverse import NoAddress, ReverseServerEndpoint
 from ugate.endpoints.services import Services
@@ -61,6 +61,7 @@ from ugate.protocols.httpconnect import HttpProxy
 from ugate.protocols.httpconnectclient import ConnectClient
 from ugate.protocols.mux import MuxStream
 from ugate.protocols.proxyproto import ProxyHeader
+from ugate.protocols.readywire import ReadyGate, ReadyNode
 from ugate.protocols.servernames import Listed, ServerNames
 from ugate.protocols.sni import Sni
 from ugate.protocols.socks4 import Socks4
@@ -162,7 +163,6 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.parsers.ServerParser": lambda: ServerParser("socks"),
     "ugate.endpoints.pool.PoolDialer": lambda: SessionPool(REACTOR).dialer(BY_CLASS, BY_CLASS),
     "ugate.endpoints.ready.ReadyDialer": lambda: ReadyDialer(BY_CLASS, "A" * 52),
-    "ugate.endpoints.ready.ReadyServerEndpoint": lambda: ReadyServerEndpoint(REACTOR, BY_CLASS),
     "ugate.endpoints.registry.Registry": Registry,
     "ugate.endpoints.reverse.NoAddress": NoAddress,
     "ugate.endpoints.reverse.ReversePort": BY_CLASS,
@@ -195,6 +195,8 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.modules.remotes.RemotesModule": RemotesModule,
     "ugate.protocols.auto.Auto": lambda: Auto(INFO, Auth.NONE, {}),
     "ugate.protocols.auto.Fixed": lambda: Fixed(INFO, Auth.NONE, TARGET, "tls"),
+    "ugate.protocols.readywire.ReadyGate": lambda: ReadyGate(INFO, "A" * 52, BY_CLASS),
+    "ugate.protocols.readywire.ReadyNode": lambda: ReadyNode(BY_CLASS, "gate"),
     "ugate.protocols.sni.Sni": lambda: Sni(INFO, Auth.NONE, Listed(ServerNames("a", 443))),
     "ugate.protocols.credentials.BearerToken": lambda: BearerToken(b""),
     "ugate.protocols.credentials.PeerCertificate": lambda: PeerCertificate(b""),
