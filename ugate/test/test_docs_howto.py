@@ -455,7 +455,7 @@ class ConfigurationTests(HowtoTests):
         other = client.connect("tcp:gate.example:443", clientHello(hostOf(keys["mallory"])))
         self.mesh.flush()
         self.assertEqual(1, len(web.accepted))
-        self.assertTrue(other.isOver)
+        self.assertEqual(alertRecord(Alert.UNRECOGNIZED_NAME), other.received)
 
     def test_behind(self) -> None:
         """

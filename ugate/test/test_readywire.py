@@ -15,7 +15,7 @@ from hypothesis.strategies import binary
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ugate.errors import ProtocolError, Refused, StringError
+from ugate.errors import Cause, Phase, ProtocolError, Refused, StringError
 from ugate.protocols import readywire
 from ugate.protocols.readywire import MAX_PROOF, REFUSED, WELCOME, ReadyGate, ReadyNode, frame, unframe
 from ugate.stream import Principal, StreamInfo
@@ -131,7 +131,7 @@ class WireTests(SynchronousTestCase):
         """
         The node hears why.
         """
-        self.refuse = Refused(readywire.Cause.DENIED, readywire.Phase.NEGOTIATE, "node", "not\nyou")
+        self.refuse = Refused(Cause.DENIED, Phase.NEGOTIATE, "node", "not\nyou")
         gate, node = self.gate(), self.node()
         proof = node.receive(gate.start()).send
         reply = self.assertRaises(ProtocolError, gate.receive, proof).reply
