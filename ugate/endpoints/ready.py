@@ -203,6 +203,16 @@ def _notTaken(keyid: str, detail: str) -> Refused:
     return Refused(Cause.HOST_UNREACHABLE, Phase.CONNECT, f"node {keyid}", detail, step)
 
 
+def _addressOf(transport: Any) -> MeshAddress:
+    """
+    Where a node came from, for people.
+    """
+    peer = transport.getPeer()
+    peer = getattr(peer, "peer", peer)
+    isAddress = isinstance(peer, (IPv4Address, IPv6Address))
+    return MeshAddress(SOURCE, peer.host, peer.port) if isAddress else MeshAddress(SOURCE, "localhost", 1)
+
+
 class Ready:
     """
     The connections that the nodes of a tenant keep ready.
@@ -223,6 +233,7 @@ class Ready:
         self._wanted: dict[str, list[Deferred[Waiting]]] = {}
         self._known: dict[str, MeshNode] = {}
         self._streams = 0
+        self._going: Deadlines[str] = Deadlines(clock, GRACE, self._isGone)
         self.asking: Deadlines[Waiting] = Deadlines(clock, EVERY, Waiting.ask)
         self.confirming: Deadlines[Waiting] = Deadlines(clock, CONFIRM, Waiting.overdue)
 
@@ -253,33 +264,34 @@ class Ready:
         wanted = self._wanted.get(keyid)
         if wanted:
             self._know(waiting)
+            # It is for that stream, and so none is kept.
+            self._leaving(keyid)
             wanted.pop(0).callback(waiting)
             return
         kept = self._kept.setdefault(keyid, [])
         # A node that was cut off comes back while its old connections still look good.
         if len(kept) >= MAX_EACH or len(self) >= MAX_READY:
-            kept[0].cut()
-        # To be cut may have taken the list away.
+            oldest = kept[0]
+            self.remove(oldest)
+            oldest.cut()
+        # That may have taken the list away.
         self._kept.setdefault(keyid, []).append(waiting)
         self._know(waiting)
         self.asking.start(waiting)
 
     def _know(self, waiting: Waiting) -> None:
-        if waiting.keyid in self._known:
-            return
-        transport: Any = waiting.transport
-        peer = transport.getPeer()
-        peer = getattr(peer, "peer", peer)
-        isAddress = isinstance(peer, (IPv4Address, IPv6Address))
-        where = (peer.host, peer.port) if isAddress else ("localhost", 1)
-        node = MeshNode(waiting.keyid, (MeshAddress(SOURCE, *where),), (), SOURCE)
+        keyid = waiting.keyid
+        known = self._known.get(keyid)
+        node = known or MeshNode(keyid, (_addressOf(waiting.transport),), (), SOURCE)
         try:
             self._nodes.learn(node)
         except Refused as refused:
             self.log.warn("{why}", why=str(refused))
             return
-        self._known[node.keyid] = node
-        self.log.info("node {keyid} keeps connections ready here", keyid=node.keyid)
+        self._going.stop(keyid)
+        if known is None:
+            self._known[keyid] = node
+            self.log.info("node {keyid} keeps connections ready here", keyid=keyid)
 
     def remove(self, waiting: Waiting) -> None:
         """
@@ -300,9 +312,14 @@ class Ready:
         """
         A node keeps none now: if it makes none soon, it is gone.
         """
-        node = self._known.pop(keyid, None)
+        node = self._known.get(keyid)
         if node is not None:
             self._nodes.learn(replace(node, expires=self.clock.seconds() + GRACE))
+            self._going.start(keyid)
+
+    def _isGone(self, keyid: str) -> None:
+        del self._known[keyid]
+        self.log.info("node {keyid} keeps no connections here any more", keyid=keyid)
 
     def dialer(self, keyid: str) -> IDialer:
         """

@@ -202,6 +202,18 @@ class ReadyTests(SynchronousTestCase):
         self.clock.advance(GRACE)
         self.assertIsNotNone(self.nodes.find(BOB))
 
+    def test_nodesTaken(self) -> None:
+        """
+        One that a stream waited for is kept no more: its node is known only for a while.
+        """
+        stream = self.stream()
+        self.keep().inner.dataReceived(frame(BEGIN))
+        self.successResultOf(stream)
+        self.clock.advance(GRACE / 2)
+        self.assertIsNotNone(self.nodes.find(BOB))
+        self.clock.advance(GRACE / 2)
+        self.assertIsNone(self.nodes.find(BOB))
+
     def test_explain(self) -> None:
         """
         It says how many there are.

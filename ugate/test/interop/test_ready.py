@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import ssl
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
@@ -81,6 +82,21 @@ class ReadyTests(InteropTestCase):
             *("--cacert", str(self.directory / f"{name}.pem"), f"https://{host}/{path}"),
         )
 
+    def holds(self, gateway: Gateway, word: bytes) -> bool:
+        """
+        Whether it is in the memory of a process.
+        """
+        folder = Path(f"/proc/{gateway.pid}")
+        with (folder / "mem").open("rb", 0) as memory:
+            for line in (folder / "maps").read_text().splitlines():
+                where, mode, *_ = line.split()
+                begin, end = (int(each, 16) for each in where.split("-"))
+                if mode.startswith("rw") and "[v" not in line:
+                    memory.seek(begin)
+                    if word in memory.read(end - begin):
+                        return True
+        return False
+
     def test_byName(self) -> None:
         """
         A client sees the certificate of the node; the log of the gate has nothing of what was said.
@@ -90,6 +106,8 @@ class ReadyTests(InteropTestCase):
         answer = self.get("secretpath")
         self.assertEqual(answer.status, 200, (answer.errors, self.started.said(), bob.said()))
         self.assertNotIn("secretpath", self.started.said())
+        self.assertFalse(self.holds(self.started, b"secretpath"))
+        self.assertTrue(self.holds(bob, hostOf(self.keys["bob"]).encode()))
         self.assertEqual(self.get(name="mallory").exit, 35)
         self.started.waitFor("no node of that name is known here")
 
