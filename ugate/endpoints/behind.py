@@ -9,7 +9,7 @@ Listening without an address: connections that are kept ready at a gate, each fo
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 from zope.interface import implementer
@@ -31,7 +31,7 @@ from ugate.deadlines import Deadlines
 from ugate.endpoints.direct import Direct
 from ugate.endpoints.negotiated import NegotiatedClientEndpoint
 from ugate.endpoints.refusals import refusedAt
-from ugate.errors import ListenRefused, ProtocolError, Refused, StringError, UgateError
+from ugate.errors import ListenRefused, ProtocolError, Refused, UgateError
 from ugate.interfaces import IIdentity, INegotiation, ITenant
 from ugate.protocols.readywire import ASK, BEGIN, GO, THERE, ReadyNode, frame, unframe
 from ugate.protocols.sockets import writeNow
@@ -56,7 +56,6 @@ LONGEST: Final = 30.0
 """Seconds that no pause is longer than."""
 
 _DIAL: Final = 10.0
-_KEYWORDS: Final = ("ready", "gate")
 
 
 @implementer(IAddress)
@@ -388,30 +387,3 @@ class BehindServerEndpoint:
             return fail(ListenRefused(f"behind: {error}"))
         port.startListening()
         return succeed(port)
-
-
-def behindFromParts(reactor: Any, args: Sequence[str], own: Mapping[str, Any]) -> BehindServerEndpoint:
-    """
-    The endpoint of a string.
-
-    @raise StringError: it cannot be read.
-    """
-    from ugate.endpoints.servers import readKeys
-
-    try:
-        if len(args) != 2:
-            raise StringError("behind which gate? write behind:HOST:PORT")
-        for name in own:
-            if name not in _KEYWORDS:
-                raise StringError(f"{name}= is not known; wanted {', '.join(_KEYWORDS)}")
-        host = args[0][1:-1] if args[0].startswith("[") else args[0]
-        gate = Target.fromText(str(Target(host, 0)).rpartition(":")[0] + ":" + args[1])
-        count = str(own.get("ready", KEEPS))
-        if not (count.isascii() and count.isdigit() and len(count) < 3 and 0 < int(count) <= MOST):
-            raise StringError(f"ready={count}: wanted how many connections are kept, 1 to {MOST}")
-        keys = readKeys("gate", own["gate"]) if "gate" in own else frozenset(("",))
-        if len(keys) != 1:
-            raise StringError("gate=: wanted one KEYID")
-    except StringError as error:
-        raise StringError(f"behind: {error}") from error
-    return BehindServerEndpoint(reactor, gate, keyid=next(iter(keys)), ready=int(count))

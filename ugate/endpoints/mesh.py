@@ -26,7 +26,7 @@ from ugate.endpoints.dialers import Way, together, within
 from ugate.endpoints.dialing import dialerFromChain
 from ugate.endpoints.direct import Direct, DirectTo
 from ugate.endpoints.hops import Hop
-from ugate.endpoints.ready import Learns, Ready, readyOf
+from ugate.endpoints.ready import Learns, Ready
 from ugate.endpoints.refusals import noTarget
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer, IEgress, ITenant, MeshAddress, MeshNode
@@ -129,6 +129,14 @@ def _connect(reactor: Any, node: MeshNode, address: MeshAddress, who: str) -> ID
 
 def _tls(reactor: Any, node: MeshNode, address: MeshAddress, who: str) -> IDialer:
     return DirectTo(Direct(reactor, PATIENCE), Target(address.host, address.port))
+
+
+def readyOf(tenant: ITenant) -> Ready:
+    """
+    Where the connections are that nodes keep ready for a tenant.
+    """
+    ready: Ready = tenant.hops["mesh"].ready
+    return ready
 
 
 def _ready(reactor: Any, node: MeshNode, address: MeshAddress, who: str) -> IDialer:

@@ -105,7 +105,7 @@ class BehindParser:
 
         @raise StringError: the string cannot be read.
         """
-        from ugate.endpoints.behind import behindFromParts
+        from ugate.endpoints.behindstring import behindFromParts
 
         return behindFromParts(reactor, [str(arg) for arg in args], kwargs)
 

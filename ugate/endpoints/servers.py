@@ -323,7 +323,7 @@ def readyServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IS
     """
     Nodes that keep connections ready for streams to them.
     """
-    from ugate.endpoints.ready import ReadyServerEndpoint
+    from ugate.endpoints.readylistener import ReadyServerEndpoint
 
     keys = readKeys("keys", own["keys"]) if "keys" in own else None
     return ReadyServerEndpoint(reactor, inner, keys=keys, deadline=_handshake(reactor, own))
