@@ -9,7 +9,7 @@ configuration, and the modules.
 
 from twisted.application.service import ServiceMaker
 
-from ugate.endpoints.parsers import HopParser, MeshParser, ServerParser
+from ugate.endpoints.parsers import BehindParser, HopParser, MeshParser, ServerParser
 from ugate.modules.lazy import LazyModule
 from ugate.tenancy.config.lazystore import LazyStore
 
@@ -24,6 +24,8 @@ h2connectServer = ServerParser("h2connect")
 forwardServer = ServerParser("forward")
 autoServer = ServerParser("auto")
 sniServer = ServerParser("sni")
+readyServer = ServerParser("ready")
+behindServer = BehindParser()
 
 socksClient = HopParser("socks")
 socks4Client = HopParser("socks4")

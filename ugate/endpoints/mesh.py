@@ -26,9 +26,10 @@ from ugate.endpoints.dialers import Way, together, within
 from ugate.endpoints.dialing import dialerFromChain
 from ugate.endpoints.direct import Direct, DirectTo
 from ugate.endpoints.hops import Hop
+from ugate.endpoints.ready import Learns, Ready
 from ugate.endpoints.refusals import noTarget
 from ugate.errors import Cause, Denied, Phase, Refused
-from ugate.interfaces import IDialer, IEgress, MeshAddress, MeshNode
+from ugate.interfaces import IDialer, IEgress, ITenant, MeshAddress, MeshNode
 from ugate.stream import StreamInfo, Target
 
 PATIENCE: Final = 5.0
@@ -50,7 +51,7 @@ _ANSWERS: Final = (Phase.REMOTE, Phase.AUTH)
 _UNANSWERED: Final = (Cause.PEER_MISBEHAVED, Cause.PEER_CLOSED, Cause.TIMED_OUT)
 
 
-class KnownNodes(Protocol):
+class KnownNodes(Learns, Protocol):
     """
     What is wanted of a table of nodes.
     """
@@ -114,6 +115,11 @@ class Transport:
     there.
     """
 
+    isHere: bool = False
+    """
+    Whether nothing is connected to, so that no rule for addresses holds.
+    """
+
 
 def _connect(reactor: Any, node: MeshNode, address: MeshAddress, who: str) -> IDialer:
     host, port = address.host, address.port
@@ -125,13 +131,27 @@ def _tls(reactor: Any, node: MeshNode, address: MeshAddress, who: str) -> IDiale
     return DirectTo(Direct(reactor, PATIENCE), Target(address.host, address.port))
 
 
+def readyOf(tenant: ITenant) -> Ready:
+    """
+    Where the connections are that nodes keep ready for a tenant.
+    """
+    ready: Ready = tenant.hops["mesh"].ready
+    return ready
+
+
+def _ready(reactor: Any, node: MeshNode, address: MeshAddress, who: str) -> IDialer:
+    return readyOf(ITenant(reactor)).dialer(node.keyid)
+
+
 TRANSPORTS: Final[Mapping[str, Transport]] = {
     "connect": Transport(_connect),
     "tls": Transport(_tls, passes=True),
+    "ready": Transport(_ready, passes=True, isHere=True),
 }
 """
 What a L{MeshAddress} may have in C{transport}: C{connect} is mutual TLS with the node, and HTTP CONNECT for
-the target inside; C{tls} is the node's own TLS port, to which streams that are TLS already go as they are.
+the target inside; C{tls} is the node's own TLS port, to which streams that are TLS already go as they are;
+C{ready} is the same by a connection that the node itself has made to here.
 """
 
 
@@ -156,7 +176,7 @@ class Mesh:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_tenant", "_tried")
+    __slots__ = ("_ready", "_tenant", "_tried")
 
     def __init__(self, tenant: MeshTenant) -> None:
         """
@@ -164,6 +184,16 @@ class Mesh:
         """
         self._tenant = tenant
         self._tried: dict[tuple[str, MeshAddress], Tried] = {}
+        self._ready: Ready | None = None
+
+    @property
+    def ready(self) -> Ready:
+        """
+        The connections that nodes keep ready here.
+        """
+        if self._ready is None:
+            self._ready = Ready(self._tenant.reactor, self._tenant.nodes)
+        return self._ready
 
     def lastTry(self, keyid: str, address: MeshAddress) -> Tried | None:
         """
@@ -247,7 +277,8 @@ class Mesh:
         if given is not None and address in given.addresses:
             return transport.make(self._tenant.hopReactor, node, address, who)
         dialer = transport.make(self._tenant.learnedReactor, node, address, who)
-        return _Unproven(self._tenant.reactor, address, dialer) if transport.passes else dialer
+        isUnproven = transport.passes and not transport.isHere
+        return _Unproven(self._tenant.reactor, address, dialer) if isUnproven else dialer
 
     async def _go(
         self,

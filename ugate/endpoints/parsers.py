@@ -86,6 +86,30 @@ class ServerParser:
             raise StringError(f"{self.prefix}: {e}") from e
 
 
+@implementer(IPlugin, IStreamServerEndpointStringParser)
+class BehindParser:
+    """
+    The parser of C{behind:HOST:PORT}.
+
+    @since: ugate NEXT
+    """
+
+    prefix = "behind"
+
+    # Positional only: a string may have keywords of these names.
+    def parseStreamServer(  # type: ignore[override]
+        self, reactor: Any, /, *args: Any, **kwargs: Any
+    ) -> IStreamServerEndpoint:
+        """
+        The endpoint.
+
+        @raise StringError: the string cannot be read.
+        """
+        from ugate.endpoints.behindstring import behindFromParts
+
+        return behindFromParts(reactor, [str(arg) for arg in args], kwargs)
+
+
 @implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
 class MeshParser:
     """

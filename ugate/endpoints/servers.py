@@ -9,6 +9,7 @@ the prefixes of server strings stand for.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -46,6 +47,8 @@ _HTTP_CAP: Final = 2 * 65536
 
 Keywords = Mapping[str, str]
 """The keywords of one prefix, as they were written."""
+
+_KEYID: Final = re.compile("[A-Z2-7]{51}[AQ]")
 
 _FIXED: Final = ("tls", "ssh", "h2c", "silent")
 
@@ -325,6 +328,29 @@ def h2connectServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -
     return h2connectEndpoint(reactor, inner, _handshake(reactor, own))
 
 
+def readyServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
+    """
+    Nodes that keep connections ready for streams to them.
+    """
+    from ugate.endpoints.readylistener import ReadyServerEndpoint
+
+    keys = readKeys("keys", own["keys"]) if "keys" in own else None
+    return ReadyServerEndpoint(reactor, inner, keys=keys, deadline=_handshake(reactor, own))
+
+
+def readKeys(name: str, text: str) -> frozenset[str]:
+    """
+    The KEYIDs that a keyword lists.
+
+    @raise StringError: they are none.
+    """
+    keys = frozenset(each.strip().upper() for each in text.split(","))
+    for each in keys:
+        if _KEYID.fullmatch(each) is None:
+            raise StringError(f"{name}={text[:200]}: wanted KEYIDs of 52 characters; ucli identity shows one")
+    return keys
+
+
 def _alpn(own: Keywords) -> tuple[bytes, ...]:
     return readALPN(own["alpn"]) if "alpn" in own else ()
 
@@ -356,6 +382,7 @@ SERVERS: Final[Mapping[str, ServerKind]] = {
     "proxyproto": ServerKind(proxyprotoServer),
     "mtls": ServerKind(mtlsServer, frozenset(("handshake", "alpn", "anonymous"))),
     "h2connect": ServerKind(h2connectServer),
+    "ready": ServerKind(readyServer, frozenset(("handshake", "keys"))),
     "forward": ServerKind(forwardServer, frozenset(("handshake", "to"))),
     "sni": ServerKind(
         sniServer, frozenset(("handshake", "names", "ends", "certificates", "default", "port", "alpn"))

@@ -19,7 +19,20 @@ from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.testing import MemoryReactorClock
 
 from ugate import copying, flows, leg, metering, pace, pump, splice, splicing
-from ugate.endpoints import addresses, chain, hops, links, mesh, muxed, names, negotiated, registry, servers
+from ugate.endpoints import (
+    addresses,
+    behind,
+    chain,
+    hops,
+    links,
+    mesh,
+    muxed,
+    names,
+    negotiated,
+    ready,
+    registry,
+    servers,
+)
 from ugate.endpoints.chain import parseChain
 from ugate.endpoints.clients import ChainEndpoint
 from ugate.endpoints.pool import PoolLimits
@@ -35,6 +48,7 @@ from ugate.protocols import (
     negotiate,
     owner,
     proxyproto2,
+    readywire,
     tlsserver,
     tlssocket,
 )
@@ -344,6 +358,19 @@ class NumbersTests(Pages):
             f"{noderecords.MAX_SIZE}",
         ]
         self.assertEqual(wanted, [row[1] for row in table(page("mesh"), "mesh-limits")])
+        wanted = [
+            f"{ready.MAX_EACH}",
+            f"{ready.MAX_READY}",
+            f"{ready.MAX_WAITING}",
+            f"{ready.PATIENCE:g} s",
+            f"{ready.CONFIRM:g} s",
+            f"{ready.EVERY:g} s",
+            f"{ready.AGE:g} s",
+            f"{ready.GRACE:g} s",
+            f"{behind.SILENCE:g} s",
+            f"{readywire.MAX_PROOF}",
+        ]
+        self.assertEqual(wanted, [row[1] for row in table(page("mesh"), "ready-limits")])
 
     def test_http2(self) -> None:
         """

@@ -441,6 +441,36 @@ class ConfigurationTests(HowtoTests):
         self.refused(r"connect:127.0.0.1:1080:to=bob\:8080", alice)
         self.refused(r"socks:127.0.0.1:1080:to=bob\:80", mallory)
 
+    def test_private(self) -> None:
+        """
+        Clients of a gate reach bob's web server by TLS that ends at bob, and nobody in his place.
+        """
+        web = Conversations()
+        self.mesh.serve("bob", 8080, web, "127.0.0.1")
+        folders = {name: self.mktemp() for name in ("gate.example", "bob", "mallory")}
+        certificates = {name: Own(each, Identity()).load().certificate for name, each in folders.items()}
+        keys = {name: keyidOf(each.public_key()) for name, each in certificates.items()}
+        for name, folder in folders.items():
+            text = listing("ready-gate.yaml" if name == "gate.example" else "ready-node.yaml")
+            text = re.sub("[A-Z2-7]{52}", keys["bob"], text)
+            self.mesh.gateway(name, **yaml.safe_load(text), node={"state": folder})
+        self.mesh.advance(1)
+        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        context.set_verify(SSL.VERIFY_PEER, lambda *arguments: True)
+        client = self.mesh.client("client")
+        name = hostOf(keys["bob"])
+        talk = Talk(self.mesh, client.connect("tcp:gate.example:443"), context, name)
+        talk.send(b"question")
+        self.assertEqual(b"question", web.last.received)
+        shown = talk.connection.get_peer_certificate()
+        assert shown is not None
+        self.assertEqual(certificates["bob"], shown.to_cryptography())
+        self.assertEqual(1, len(web.accepted))
+        other = client.connect("tcp:gate.example:443", clientHello(hostOf(keys["mallory"])))
+        self.mesh.flush()
+        self.assertEqual(1, len(web.accepted))
+        self.assertEqual(alertRecord(Alert.UNRECOGNIZED_NAME), other.received)
+
     def test_behind(self) -> None:
         """
         A header is wanted, and a password too, although the listener is on loopback.

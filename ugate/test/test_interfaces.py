@@ -23,6 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import ugate
 from ugate.copying import _LimitedProducer, _Producer
 from ugate.endpoints.addresses import AddressEndpoint
+from ugate.endpoints.behind import Behind, BehindServerEndpoint
 from ugate.endpoints.connecting import Connecting
 from ugate.endpoints.dialers import Deny, Fallback, Retry
 from ugate.endpoints.direct import Direct, DirectTo
@@ -35,8 +36,9 @@ from ugate.endpoints.mutual import Mutual
 from ugate.endpoints.muxed import MuxedServerEndpoint
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.negotiated import NegotiatedClientEndpoint, NegotiatedServerEndpoint
-from ugate.endpoints.parsers import HopParser, MeshParser, ServerParser
+from ugate.endpoints.parsers import BehindParser, HopParser, MeshParser, ServerParser
 from ugate.endpoints.pool import SessionPool
+from ugate.endpoints.ready import ReadyDialer
 from ugate.endpoints.registry import Registry
 from ugate.endpoints.reverse import NoAddress, ReverseServerEndpoint
 from ugate.endpoints.services import Services
@@ -63,6 +65,7 @@ from ugate.protocols.httpconnect import HttpProxy
 from ugate.protocols.httpconnectclient import ConnectClient
 from ugate.protocols.mux import MuxStream
 from ugate.protocols.proxyproto import ProxyHeader
+from ugate.protocols.readywire import ReadyGate, ReadyNode
 from ugate.protocols.servernames import Listed, ServerNames
 from ugate.protocols.sni import Sni
 from ugate.protocols.socks4 import Socks4
@@ -133,6 +136,9 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.copying._Producer": lambda: _Producer(StringTransport()),
     "ugate.endpoints.addresses.AddressEndpoint": lambda: AddressEndpoint(REACTOR, TARGET),
     "ugate.endpoints.addresses._Opening": BY_CLASS,
+    "ugate.endpoints.behind.Behind": lambda: Behind("gate:15007"),
+    "ugate.endpoints.behind.BehindPort": BY_CLASS,
+    "ugate.endpoints.behind.BehindServerEndpoint": lambda: BehindServerEndpoint(REACTOR, TARGET),
     "ugate.endpoints.clients.ChainEndpoint": BY_CLASS,
     "ugate.endpoints.connecting.Connecting": lambda: Connecting(REACTOR, TARGET, gateway(), None),
     "ugate.endpoints.dialers.Deny": Deny,
@@ -159,9 +165,11 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
         REACTOR, TCP4ServerEndpoint(REACTOR, 0), Socks5
     ),
     "ugate.endpoints.parsers.HopParser": lambda: HopParser("socks"),
+    "ugate.endpoints.parsers.BehindParser": BehindParser,
     "ugate.endpoints.parsers.MeshParser": MeshParser,
     "ugate.endpoints.parsers.ServerParser": lambda: ServerParser("socks"),
     "ugate.endpoints.pool.PoolDialer": lambda: SessionPool(REACTOR).dialer(BY_CLASS, BY_CLASS),
+    "ugate.endpoints.ready.ReadyDialer": lambda: ReadyDialer(BY_CLASS, "A" * 52),
     "ugate.endpoints.registry.Registry": Registry,
     "ugate.endpoints.reverse.NoAddress": NoAddress,
     "ugate.endpoints.reverse.ReversePort": BY_CLASS,
@@ -199,6 +207,8 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.modules.remotes.RemotesModule": RemotesModule,
     "ugate.protocols.auto.Auto": lambda: Auto(INFO, Auth.NONE, {}),
     "ugate.protocols.auto.Fixed": lambda: Fixed(INFO, Auth.NONE, TARGET, "tls"),
+    "ugate.protocols.readywire.ReadyGate": lambda: ReadyGate(INFO, "A" * 52, BY_CLASS),
+    "ugate.protocols.readywire.ReadyNode": lambda: ReadyNode(BY_CLASS, "gate"),
     "ugate.protocols.sni.Sni": lambda: Sni(INFO, Auth.NONE, Listed(ServerNames("a", 443))),
     "ugate.protocols.credentials.BearerToken": lambda: BearerToken(b""),
     "ugate.protocols.credentials.PeerCertificate": lambda: PeerCertificate(b""),

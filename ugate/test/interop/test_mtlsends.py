@@ -196,7 +196,7 @@ class HopTests(DomainTestCase):
             below.recv(1)
 
         with self.through(serve) as client:
-            # The cut is known by then, and what was sent does not fit into what the kernel keeps for a client.
+            # The cut is known by then, and not all of it fits into what the kernel keeps for a client.
             time.sleep(1)
             self.assertTrue(readExactly(client, SIZE) == DATA)
             self.assertEqual("cut", ending(client))
