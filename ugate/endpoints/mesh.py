@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 from zope.interface import implementer
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 
 from ugate.endpoints.addresses import isLiteral
@@ -26,6 +26,8 @@ from ugate.endpoints.dialers import Way, together, within
 from ugate.endpoints.dialing import dialerFromChain
 from ugate.endpoints.direct import Direct, DirectTo
 from ugate.endpoints.hops import Hop
+from ugate.endpoints.meshlinks import MeshLinks
+from ugate.endpoints.pool import LinkState
 from ugate.endpoints.refusals import noTarget
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer, IEgress, MeshAddress, MeshNode
@@ -102,10 +104,10 @@ class Transport:
     How a node is spoken to.
     """
 
-    make: Callable[[Any, MeshNode, MeshAddress, str], IDialer]
+    make: Callable[[Any, MeshAddress, str, MeshLinks], IDialer]
     """
-    Makes the dialer for an address: from what connects, the node, the address, and who has to be there: its
-    KEYID or another name.
+    Makes the dialer for an address: from what connects, the address, who has to be there: the KEYID of the
+    node or another name, and the links that streams share.
     """
 
     passes: bool = False
@@ -115,23 +117,32 @@ class Transport:
     """
 
 
-def _connect(reactor: Any, node: MeshNode, address: MeshAddress, who: str) -> IDialer:
+def _connect(reactor: Any, address: MeshAddress, who: str, links: MeshLinks) -> IDialer:
     host, port = address.host, address.port
     hops = Hop("mtls", host, port, name=who, timeout=PATIENCE), Hop("connect", host, port, timeout=PATIENCE)
     return dialerFromChain(reactor, Chain(hops))
 
 
-def _tls(reactor: Any, node: MeshNode, address: MeshAddress, who: str) -> IDialer:
+def _tls(reactor: Any, address: MeshAddress, who: str, links: MeshLinks) -> IDialer:
     return DirectTo(Direct(reactor, PATIENCE), Target(address.host, address.port))
+
+
+def _h2connect(reactor: Any, address: MeshAddress, who: str, links: MeshLinks) -> IDialer:
+    from ugate.endpoints.h2connect import H2Connect
+
+    hop = Hop("h2connect", address.host, address.port, name=who, timeout=PATIENCE)
+    return H2Connect(reactor, hop, Direct(reactor, PATIENCE), links.poolFor(reactor))
 
 
 TRANSPORTS: Final[Mapping[str, Transport]] = {
     "connect": Transport(_connect),
+    "h2connect": Transport(_h2connect),
     "tls": Transport(_tls, passes=True),
 }
 """
 What a L{MeshAddress} may have in C{transport}: C{connect} is mutual TLS with the node, and HTTP CONNECT for
-the target inside; C{tls} is the node's own TLS port, to which streams that are TLS already go as they are.
+the target inside; C{h2connect} is the same in HTTP/2, on links that streams share; C{tls} is the node's own
+TLS port, to which streams that are TLS already go as they are.
 """
 
 
@@ -156,7 +167,7 @@ class Mesh:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_tenant", "_tried")
+    __slots__ = ("_links", "_tenant", "_tried")
 
     def __init__(self, tenant: MeshTenant) -> None:
         """
@@ -164,6 +175,35 @@ class Mesh:
         """
         self._tenant = tenant
         self._tried: dict[tuple[str, MeshAddress], Tried] = {}
+        self._links = MeshLinks(PATIENCE)
+
+    def links(self) -> list[LinkState]:
+        """
+        The links that are up, which streams share.
+        """
+        return self._links.links()
+
+    def retire(self, tenant: str) -> None:
+        """
+        Let new streams use new links, since somebody else is believed now, or may be connected to.
+
+        @param tenant: its path.
+        """
+        self._links.retire(tenant)
+
+    def drain(self) -> Deferred[Any]:
+        """
+        Open no more streams on links; each closes with its last one.
+
+        @return: fires when all are closed.
+        """
+        return self._links.drain()
+
+    def stop(self) -> None:
+        """
+        Cut the links that are left.
+        """
+        self._links.stop()
 
     def lastTry(self, keyid: str, address: MeshAddress) -> Tried | None:
         """
@@ -245,8 +285,8 @@ class Mesh:
     def _dialer(self, node: MeshNode, address: MeshAddress, who: str) -> IDialer:
         transport, given = TRANSPORTS[address.transport], self._tenant.nodes.given(node.keyid)
         if given is not None and address in given.addresses:
-            return transport.make(self._tenant.hopReactor, node, address, who)
-        dialer = transport.make(self._tenant.learnedReactor, node, address, who)
+            return transport.make(self._tenant.hopReactor, address, who, self._links)
+        dialer = transport.make(self._tenant.learnedReactor, address, who, self._links)
         return _Unproven(self._tenant.reactor, address, dialer) if transport.passes else dialer
 
     async def _go(
