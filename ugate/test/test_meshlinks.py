@@ -31,11 +31,17 @@ class MeshLinksTests(NodesCase):
         self.bob(listen=LISTEN)
         return self.alice(ADDRESS, **sections)
 
+    def tenant(self) -> Any:
+        """
+        The root of alice.
+        """
+        return self.mesh.gateways["alice"].tenant
+
     def links(self) -> Any:
         """
         Those of alice.
         """
-        return self.mesh.gateways["alice"].tenant.mesh.links()
+        return self.tenant().mesh.links()
 
     def test_share(self) -> None:
         """
@@ -92,8 +98,13 @@ class MeshLinksTests(NodesCase):
         Nothing is left when the node stops.
         """
         self.both()
-        self.ask("bob:80")
-        self.mesh.stop()
+        stream = self.ask("bob:80")
+        stream.abort()
+        self.mesh.flush()
+        self.assertEqual(1, len(self.links()))
+        self.mesh.gateways["alice"].stopService()
+        self.mesh.flush()
+        self.assertEqual([], self.links())
         self.assertEqual([], self.mesh.connections("alice"))
 
     def test_identity(self) -> None:
@@ -102,7 +113,7 @@ class MeshLinksTests(NodesCase):
         """
         self.both()
         stream = self.ask("bob:80")
-        tenant = self.mesh.gateways["alice"].tenant
+        tenant = self.tenant()
         tenant.identity.change(Own(self.folders["mallory"], Identity()))
         self.mesh.flush()
         self.assertIsNotNone(self.ask("bob:80").failure)
@@ -122,7 +133,7 @@ class MeshLinksTests(NodesCase):
         ):
             self.both()
             self.ask("bob:80")
-            tenant = self.mesh.gateways["alice"].tenant
+            tenant = self.tenant()
             self.store("alice").put(ROOT, kind, ONLY, section)
             self.mesh.advance(5)
             (link,) = tenant.mesh.links()
@@ -136,7 +147,7 @@ class MeshLinksTests(NodesCase):
         """
         self.both()
         stream = self.ask("bob:80")
-        drained = self.mesh.gateways["alice"].tenant.mesh.drain()
+        drained = self.tenant().mesh.drain()
         refused = self.ask("bob:80")
         self.assertIsNotNone(refused.failure)
         self.assertTrue(stream.isOpen)
