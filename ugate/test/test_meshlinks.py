@@ -141,6 +141,19 @@ class MeshLinksTests(NodesCase):
             self.mesh.stop()
             self.setUp()
 
+    def test_removed(self) -> None:
+        """
+        The links of a tenant that is removed close with their last streams.
+        """
+        node = self.both()
+        stream = self.ask("bob:80")
+        node._tenants.remove(node.tenant)
+        self.assertIsNotNone(self.ask("bob:80").failure)
+        self.assertTrue(stream.isOpen)
+        stream.abort()
+        self.mesh.flush()
+        self.assertEqual([], [each for each in self.mesh.connections("alice") if ":15008" in each])
+
     def test_drained(self) -> None:
         """
         Once they are closed no stream is opened, and those that are there go on.
