@@ -104,10 +104,10 @@ class Transport:
     How a node is spoken to.
     """
 
-    make: Callable[[Any, MeshAddress, str, MeshLinks], IDialer]
+    make: Callable[[Any, MeshNode, MeshAddress, str, MeshLinks], IDialer]
     """
-    Makes the dialer for an address: from what connects, the address, who has to be there: the KEYID of the
-    node or another name, and the links that streams share.
+    Makes the dialer for an address: from what connects, the node, the address, who has to be there: its KEYID
+    or another name, and the links that streams share.
     """
 
     passes: bool = False
@@ -117,17 +117,17 @@ class Transport:
     """
 
 
-def _connect(reactor: Any, address: MeshAddress, who: str, links: MeshLinks) -> IDialer:
+def _connect(reactor: Any, node: MeshNode, address: MeshAddress, who: str, links: MeshLinks) -> IDialer:
     host, port = address.host, address.port
     hops = Hop("mtls", host, port, name=who, timeout=PATIENCE), Hop("connect", host, port, timeout=PATIENCE)
     return dialerFromChain(reactor, Chain(hops))
 
 
-def _tls(reactor: Any, address: MeshAddress, who: str, links: MeshLinks) -> IDialer:
+def _tls(reactor: Any, node: MeshNode, address: MeshAddress, who: str, links: MeshLinks) -> IDialer:
     return DirectTo(Direct(reactor, PATIENCE), Target(address.host, address.port))
 
 
-def _h2connect(reactor: Any, address: MeshAddress, who: str, links: MeshLinks) -> IDialer:
+def _h2connect(reactor: Any, node: MeshNode, address: MeshAddress, who: str, links: MeshLinks) -> IDialer:
     from ugate.endpoints.h2connect import H2Connect
 
     hop = Hop("h2connect", address.host, address.port, name=who, timeout=PATIENCE)
@@ -285,8 +285,8 @@ class Mesh:
     def _dialer(self, node: MeshNode, address: MeshAddress, who: str) -> IDialer:
         transport, given = TRANSPORTS[address.transport], self._tenant.nodes.given(node.keyid)
         if given is not None and address in given.addresses:
-            return transport.make(self._tenant.hopReactor, address, who, self._links)
-        dialer = transport.make(self._tenant.learnedReactor, address, who, self._links)
+            return transport.make(self._tenant.hopReactor, node, address, who, self._links)
+        dialer = transport.make(self._tenant.learnedReactor, node, address, who, self._links)
         return _Unproven(self._tenant.reactor, address, dialer) if transport.passes else dialer
 
     async def _go(
