@@ -14,7 +14,7 @@ from typing import Any
 from twisted.internet.endpoints import serverFromString
 
 from ugate.endpoints.chain import parseChain
-from ugate.endpoints.mesh import TRANSPORTS
+from ugate.endpoints.meshtransports import TRANSPORTS
 from ugate.errors import StringError
 from ugate.stream import Target
 from ugate.tenancy.certificates import checkCertificates

@@ -463,7 +463,7 @@ class MeshAddress:
     """
 
     transport: str
-    """How to speak there: a name that C{ugate.endpoints.mesh.TRANSPORTS} has."""
+    """How to speak there: a name that C{ugate.endpoints.meshtransports.TRANSPORTS} has."""
 
     host: str
     """An address literal or a DNS name."""

@@ -117,6 +117,9 @@ class Tenants(TenantParts):
         That one is no more.
         """
         del self.tenants[tenant.name]
+        mesh: Any = vars(tenant).get("mesh")
+        if mesh is not None:
+            mesh.drain()
         identity: Any = vars(tenant).get("identity")
         if identity is not None:
             identity.stop()
@@ -125,10 +128,10 @@ class Tenants(TenantParts):
 
     def stop(self) -> None:
         """
-        Forget all timers.
+        Forget all timers, and links.
         """
         for tenant in self.tenants.values():
-            for name in ("limits", "identity"):
+            for name in ("mesh", "limits", "identity"):
                 part: Any = vars(tenant).get(name)
                 if part is not None:
                     part.stop()
@@ -192,6 +195,7 @@ class Tenants(TenantParts):
             before = tenant.bounds()
             tenant.bound(*bounds)
             journal.did(lambda: tenant.bound(*before))
+            self._retire(tenant)
         if settings.handshake != tenant.handshake:
             journal.set(tenant, "handshake", settings.handshake)
         if (old.policy.rules, bool(old.serve)) != (config.policy.rules, bool(config.serve)):
@@ -256,6 +260,15 @@ class Tenants(TenantParts):
                 self.sourceFor(tenant.name).load()
         if trust is not None:
             journal.did(trust.change(config.trust, self.rootsFor(tenant), self.crlFor(tenant)))
+        self._retire(tenant)
+
+    def _retire(self, tenant: Tenant) -> None:
+        """
+        Whoever is at the other end of a link has to be believed anew, before another stream goes there.
+        """
+        mesh: Any = vars(tenant).get("mesh")
+        if mesh is not None:
+            mesh.retire(tenant.name)
 
     def _limit(self, tenant: Tenant, has: Delegation, journal: Journal) -> None:
         """

@@ -58,17 +58,24 @@ class H2Connect:
     @since: ugate NEXT
     """
 
-    def __init__(self, reactor: Any, hop: Hop, via: IDialer | IStreamClientEndpoint) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        hop: Hop,
+        via: IDialer | IStreamClientEndpoint,
+        pool: SessionPool | None = None,
+    ) -> None:
         """
         @param reactor: that of a tenant, which has an identity and a trust, unless it is in clear text.
         @param hop: the gateway, and who it has to be.
         @param via: what carries the connection there.
+        @param pool: whose links it uses; L{None} for some of its own.
         """
         self._reactor = reactor
         self._hop = hop
         self._via = via
         self._timeout = DEFAULT_TIMEOUT if hop.timeout is None else hop.timeout
-        self.pool = SessionPool(reactor, PoolLimits(open=self._timeout))
+        self.pool = SessionPool(reactor, PoolLimits(open=self._timeout)) if pool is None else pool
         self._maker = linkMaker(reactor, True)
         self._mutual = None if hop.h2c else Mutual(reactor, replace(hop, alpn=ALPN), via)
         self._dialer = self.pool.dialer(self._keyOf, self._link, hop.place)

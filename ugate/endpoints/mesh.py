@@ -11,29 +11,24 @@ a node has to prove its key, or a name that only the network gives it, before a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from zope.interface import implementer
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 
 from ugate.endpoints.addresses import isLiteral
-from ugate.endpoints.chain import Chain
 from ugate.endpoints.dialers import Way, together, within
-from ugate.endpoints.dialing import dialerFromChain
-from ugate.endpoints.direct import Direct, DirectTo
-from ugate.endpoints.hops import Hop
+from ugate.endpoints.meshlinks import MeshLinks
+from ugate.endpoints.meshtransports import PATIENCE, TRANSPORTS
+from ugate.endpoints.pool import LinkState
 from ugate.endpoints.ready import Learns, Ready
 from ugate.endpoints.refusals import noTarget
 from ugate.errors import Cause, Denied, Phase, Refused
-from ugate.interfaces import IDialer, IEgress, ITenant, MeshAddress, MeshNode
+from ugate.interfaces import IDialer, IEgress, MeshAddress, MeshNode
 from ugate.stream import StreamInfo, Target
-
-PATIENCE: Final = 5.0
-"""Seconds that an address has to be connected to, and again for each handshake there."""
 
 AVOIDED: Final = 30.0
 """Seconds for which an address that has failed is tried after all others."""
@@ -98,64 +93,6 @@ class MeshTenant(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Transport:
-    """
-    How a node is spoken to.
-    """
-
-    make: Callable[[Any, MeshNode, MeshAddress, str], IDialer]
-    """
-    Makes the dialer for an address: from what connects, the node, the address, and who has to be there: its
-    KEYID or another name.
-    """
-
-    passes: bool = False
-    """
-    Whether it passes on streams that are TLS already, and no others: then it is the client who sees who is
-    there.
-    """
-
-    isHere: bool = False
-    """
-    Whether nothing is connected to, so that no rule for addresses holds.
-    """
-
-
-def _connect(reactor: Any, node: MeshNode, address: MeshAddress, who: str) -> IDialer:
-    host, port = address.host, address.port
-    hops = Hop("mtls", host, port, name=who, timeout=PATIENCE), Hop("connect", host, port, timeout=PATIENCE)
-    return dialerFromChain(reactor, Chain(hops))
-
-
-def _tls(reactor: Any, node: MeshNode, address: MeshAddress, who: str) -> IDialer:
-    return DirectTo(Direct(reactor, PATIENCE), Target(address.host, address.port))
-
-
-def readyOf(tenant: ITenant) -> Ready:
-    """
-    Where the connections are that nodes keep ready for a tenant.
-    """
-    ready: Ready = tenant.hops["mesh"].ready
-    return ready
-
-
-def _ready(reactor: Any, node: MeshNode, address: MeshAddress, who: str) -> IDialer:
-    return readyOf(ITenant(reactor)).dialer(node.keyid)
-
-
-TRANSPORTS: Final[Mapping[str, Transport]] = {
-    "connect": Transport(_connect),
-    "tls": Transport(_tls, passes=True),
-    "ready": Transport(_ready, passes=True, isHere=True),
-}
-"""
-What a L{MeshAddress} may have in C{transport}: C{connect} is mutual TLS with the node, and HTTP CONNECT for
-the target inside; C{tls} is the node's own TLS port, to which streams that are TLS already go as they are;
-C{ready} is the same by a connection that the node itself has made to here.
-"""
-
-
-@dataclass(frozen=True, slots=True)
 class Tried:
     """
     How the last attempt of an address ended.
@@ -176,7 +113,7 @@ class Mesh:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_ready", "_tenant", "_tried")
+    __slots__ = ("_links", "_ready", "_tenant", "_tried")
 
     def __init__(self, tenant: MeshTenant) -> None:
         """
@@ -185,6 +122,7 @@ class Mesh:
         self._tenant = tenant
         self._tried: dict[tuple[str, MeshAddress], Tried] = {}
         self._ready: Ready | None = None
+        self._links = MeshLinks(PATIENCE)
 
     @property
     def ready(self) -> Ready:
@@ -194,6 +132,34 @@ class Mesh:
         if self._ready is None:
             self._ready = Ready(self._tenant.reactor, self._tenant.nodes)
         return self._ready
+
+    def links(self) -> list[LinkState]:
+        """
+        The links that are up, which streams share.
+        """
+        return self._links.links()
+
+    def retire(self, tenant: str) -> None:
+        """
+        Let new streams use new links, since somebody else is believed now, or may be connected to.
+
+        @param tenant: its path.
+        """
+        self._links.retire(tenant)
+
+    def drain(self) -> Deferred[Any]:
+        """
+        Open no more streams on links; each closes with its last one.
+
+        @return: fires when all are closed.
+        """
+        return self._links.drain()
+
+    def stop(self) -> None:
+        """
+        Cut the links that are left.
+        """
+        self._links.stop()
 
     def lastTry(self, keyid: str, address: MeshAddress) -> Tried | None:
         """
@@ -275,8 +241,8 @@ class Mesh:
     def _dialer(self, node: MeshNode, address: MeshAddress, who: str) -> IDialer:
         transport, given = TRANSPORTS[address.transport], self._tenant.nodes.given(node.keyid)
         if given is not None and address in given.addresses:
-            return transport.make(self._tenant.hopReactor, node, address, who)
-        dialer = transport.make(self._tenant.learnedReactor, node, address, who)
+            return transport.make(self._tenant.hopReactor, node, address, who, self._links)
+        dialer = transport.make(self._tenant.learnedReactor, node, address, who, self._links)
         isUnproven = transport.passes and not transport.isHere
         return _Unproven(self._tenant.reactor, address, dialer) if isUnproven else dialer
 

@@ -20,7 +20,7 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 
-from ugate.endpoints.mesh import readyOf
+from ugate.endpoints.meshtransports import readyOf
 from ugate.endpoints.negotiated import NegotiatedServerEndpoint, ServerFactory
 from ugate.endpoints.ready import Waiting
 from ugate.errors import Cause, ListenRefused, Phase, Refused, UgateError

@@ -83,7 +83,8 @@ class MeshSectionTests(SynchronousTestCase):
         self.wrong(
             f"nodes:\n  bob:\n    keyid: {BOB}\n    addresses: [connect:h:1, ssh:h:22, nowhere]\n"
             "    names: [ok, localhost]\n",
-            "4:30: nodes.bob.addresses: 'ssh:h:22': no transport 'ssh'; wanted one of connect, tls",
+            "4:30: nodes.bob.addresses: 'ssh:h:22': no transport 'ssh'; "
+            "wanted one of connect, h2connect, tls, ready",
             "4:40: nodes.bob.addresses: 'nowhere': wanted TRANSPORT:HOST:PORT",
             "5:17: nodes.bob.names: 'localhost' is always this machine",
         )

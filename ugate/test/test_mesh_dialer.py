@@ -15,7 +15,8 @@ from twisted.internet.error import ConnectionRefusedError
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.endpoints import mesh
-from ugate.endpoints.mesh import PATIENCE, TRANSPORTS, Mesh
+from ugate.endpoints.mesh import Mesh
+from ugate.endpoints.meshtransports import PATIENCE, TRANSPORTS
 from ugate.errors import Cause, Denied, Refused
 from ugate.interfaces import IEgress, MeshAddress, MeshNode
 from ugate.stream import StreamInfo
@@ -223,5 +224,5 @@ class MeshDialerTests(SynchronousTestCase):
         """
         self.assertEqual(
             {name: each.passes for name, each in TRANSPORTS.items()},
-            {"connect": False, "tls": True, "ready": True},
+            {"connect": False, "h2connect": False, "tls": True, "ready": True},
         )

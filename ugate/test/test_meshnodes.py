@@ -11,7 +11,7 @@ from twisted.internet.endpoints import clientFromString
 from twisted.internet.protocol import Factory
 
 from ugate.endpoints.clients import clientFromChain
-from ugate.endpoints.mesh import PATIENCE
+from ugate.endpoints.meshtransports import PATIENCE
 from ugate.errors import Cause
 from ugate.explaining import explain
 from ugate.interfaces import MeshAddress

@@ -94,6 +94,20 @@ class NodesTests(InteropTestCase):
         self.assertEqual(self.get(alice, f"{hostOf(self.keys['mallory'])}").status, 0)
         alice.waitFor("no node of that name is known here")
 
+    def test_links(self) -> None:
+        """
+        By HTTP/2, streams to a node are carried, by whichever of its names.
+        """
+        config = listing("bob.yaml").replace("127.0.0.1:8080", f"{HOST}:{self.web.port}")
+        config = config.replace("connect:mtls:", "h2connect:mtls:")
+        bob = self.node("bob", config)
+        port = bob.ports["mesh"]
+        alice = listing("alice.yaml").replace(ADDRESSES, json.dumps([f"h2connect:{HOST}:{port}"]))
+        gateway = self.node("alice", alice)
+        for host in (hostOf(self.keys["bob"]), "bob", "BOB"):
+            answer = self.get(gateway, host)
+            self.assertEqual(answer.status, 200, (answer.errors, gateway.said(), bob.said()))
+
     def test_outsider(self) -> None:
         """
         Who has bob's name and not his key gets no byte; who has neither name nor pin is not let in.
