@@ -89,7 +89,9 @@ class H2Connect:
         identity = ""
         if tenant is not None and not hop.h2c:
             try:
-                identity = str(tenant.identity.principal)
+                ours = tenant.identity
+                # By another certificate we are not who we were, though the name is the same.
+                identity = f"{ours.principal} {ours.certificate.serial_number:x}"
             except UgateError:
                 # The endpoint for a link says what is wrong with it.
                 pass

@@ -209,6 +209,22 @@ class GatewayTests(MeshTestCase):
         self.mesh.flush()
         self.assertEqual(BULK, self.served.accepted[0].received)
 
+    def test_renewed(self) -> None:
+        """
+        Once we have another certificate, what begins is on another link, and what is up stays where it is.
+        """
+        self.bob()
+        before = self.connect()
+        folder = Path(self.mesh.gateways["bob"].config.identity.dir)
+        self.root.write(folder, "bob", SPIFFE + "bob")
+        self.mesh.gateways["bob"].tenant.identity.look()
+        after = self.connect()
+        self.assertEqual(2, self.links())
+        for stream, server in zip((before, after), self.served.accepted, strict=True):
+            stream.write(b"still")
+            self.mesh.flush()
+            self.assertEqual(b"still", server.received)
+
     def test_refusedTarget(self) -> None:
         """
         Why a target cannot be reached comes back, and in the words of whoever asked.

@@ -75,7 +75,7 @@ class Issuer:
         """
         Make a folder with a key, its certificate and the root, as Istio mounts it.
         """
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         key, mark, chain = self.identity(*names).pem().partition(b"-----END PRIVATE KEY-----\n")
         for name, text in (("key", key + mark), ("cert-chain", chain), ("root-cert", self.pem())):
             path = folder / f"{name}.pem"
