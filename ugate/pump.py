@@ -61,6 +61,8 @@ class Pump(Joining):
         """
         super().__init__(reactor)
         self._lent: dict[Bulk, Side] = {}
+        self._arriving: set[Joined] = set()
+        """Those that are cut as soon as all has arrived."""
         self._lender = Lender(reactor, threads, process, self._returned)
 
     def logPrefix(self) -> str:
@@ -74,7 +76,7 @@ class Pump(Joining):
         Cut every stream that is left and give all descriptors back; guests go on in
         the reactor.
         """
-        for joined in {side.flow: None for side in self._sides.values()}:
+        for joined in {**{side.flow: None for side in self._sides.values()}, **dict.fromkeys(self._arriving)}:
             self.end(joined, "shutdown", abort=True)
         self._lender.stop()
         for direction in tuple(self._lent):
@@ -247,8 +249,11 @@ class Pump(Joining):
         nothing is read on either side.
         """
         joined, other = side.flow, side.other
-        self._arm(side, 0)
-        self._arm(other, 0)
+        self._arriving.add(joined)
+        for each in (side, other):
+            # What the epoll has reported already is for nobody.
+            self._sides.pop(each.fd, None)
+            self._arm(each, 0)
 
         def look() -> None:
             if joined.ending is not None:
@@ -341,6 +346,7 @@ class Pump(Joining):
 
     def _close(self, joined: Joined, reason: str, abort: bool) -> None:
         joined.ending = (reason, abort)
+        self._arriving.discard(joined)
         # Of so few bytes nothing was ever lent: nobody else has the sockets, and to
         # close them takes them out of the epoll as well.
         alone = joined.a.count + joined.b.count <= BULK

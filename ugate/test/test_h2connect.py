@@ -215,9 +215,9 @@ class GatewayTests(MeshTestCase):
         """
         self.bob()
         before = self.connect()
-        folder = Path(self.mesh.gateways["bob"].config.identity.dir)
-        self.root.write(folder, "bob", SPIFFE + "bob")
-        self.mesh.gateways["bob"].tenant.identity.look()
+        bob: Any = self.mesh.gateways["bob"]
+        self.root.write(Path(bob.config.identity.dir), "bob", SPIFFE + "bob")
+        bob.tenant.identity.look()
         after = self.connect()
         self.assertEqual(2, self.links())
         for stream, server in zip((before, after), self.served.accepted, strict=True):

@@ -152,6 +152,23 @@ class TLSTests(PumpTestCase):
         self.reactor.advance(pump.DELIVERY)
         self.over(stream, "idle")
 
+    def test_truncatedStopped(self) -> None:
+        """
+        It is cut, too, when everything stops; and what comes the other way meanwhile is not read.
+        """
+        stream = self.joinTLS(buffers=8192)
+        stream.b.limit = 0
+        stream.a.give(noise(20000))
+        self.rest()
+        stream.a.socket.shutdown(socket.SHUT_WR)
+        self.rest()
+        stream.b.give(b"too late")
+        self.rest()
+        self.assertEqual([], stream.reasons)
+        self.pump.stop()
+        self.over(stream, "shutdown")
+        self.assertEqual(b"", bytes(stream.a.got))
+
     def test_aborted(self) -> None:
         """
         What is reset on one side is cut on the other, and so is what we end before its time.
