@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_neighbours -*-
+# -*- test-case-name: ugate.test.test_buckets -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
