@@ -12,29 +12,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate.tenancy.buckets import Bucket, Buckets
 
 
-class BucketsTests(SynchronousTestCase):
-    """
-    How often.
-    """
-
-    def test_burst(self) -> None:
-        """
-        So often at once, then once in a while; who waits longer has no more than that.
-        """
-        rate = Buckets(0.5, 3, 10)
-        self.assertEqual([rate.take("a", 1.0) for _ in range(4)], [True, True, True, False])
-        self.assertEqual([rate.take("a", 3.0) for _ in range(2)], [True, False])
-        self.assertEqual([rate.take("a", 100.0) for _ in range(4)], [True, True, True, False])
-
-    def test_cap(self) -> None:
-        """
-        No more are known than there is room for: the one that came first is forgotten.
-        """
-        rate = Buckets(0.1, 1, 2)
-        self.assertEqual([rate.take(each, 1.0) for each in "abcbca"], [True, True, True, False, False, True])
-        self.assertEqual(2, len(rate))
-
-
 class BucketTests(SynchronousTestCase):
     """
     L{Bucket} and L{Buckets}.
