@@ -28,6 +28,9 @@ where no epoll would see it."""
 ROOM: Final = 8 * RECORD
 """Bytes decrypted at once, at most."""
 
+_UNSAID: Final = "unexpected eof while reading"
+"""OpenSSL's for an end of the connection below in place of one in TLS."""
+
 _NEEDED: Final = (
     "ERR_clear_error", "ERR_peek_error", "ERR_reason_error_string", "SSL_MODE_ENABLE_PARTIAL_WRITE",
     "SSL_clear_mode", "SSL_get_error", "SSL_read", "SSL_set_fd", "SSL_shutdown", "SSL_write",
@@ -86,8 +89,8 @@ class TLSSocket:
     """
 
     __slots__ = (
-        "_ahead", "_connection", "_ffi", "_lib", "_socket", "_ssl", "_start", "fileno", "setsockopt",
-        "wantsRoom",
+        "_ahead", "_connection", "_ffi", "_lib", "_socket", "_ssl", "_start", "fileno", "getsockopt",
+        "setsockopt", "wantsRoom",
     )  # fmt: skip
 
     def __init__(self, connected: socket, connection: Any, ahead: bytes = b"") -> None:
@@ -107,6 +110,7 @@ class TLSSocket:
         self.wantsRoom = False
         """Whether L{recv} can go on only when there is room to send: who changes its keys wants an answer."""
         self.fileno = connected.fileno
+        self.getsockopt = connected.getsockopt
         self.setsockopt = connected.setsockopt
         # OpenSSL frees what it worked on, and so pyOpenSSL must not touch that any more.
         connection._into_ssl = connection._from_ssl = None
@@ -236,8 +240,11 @@ class TLSSocket:
             return None
         if code == _SYSCALL and number:
             return OSError(number, os.strerror(number))
-        said = self._lib.ERR_reason_error_string(self._lib.ERR_peek_error())
-        return _broken(self._ffi.string(said).decode() if said else "it ended without saying so")
+        reason = self._lib.ERR_reason_error_string(self._lib.ERR_peek_error())
+        said = self._ffi.string(reason).decode() if reason else ""
+        if said in ("", _UNSAID):
+            said = "it ended without saying so, and may not be whole"
+        return _broken(said)
 
 
 def _broken(why: str) -> OSError:

@@ -52,6 +52,7 @@ LAYERS = (
         "relay",
         (
             "ugate.relay",
+            "ugate.arrivals",
             "ugate.joining",
             "ugate.pump",
             "ugate.poll",
