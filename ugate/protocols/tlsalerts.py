@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from twisted.internet.error import ConnectionLost
+
 from ugate.errors import Cause, Phase, Refused
 
 _SHOWN: Final = {
@@ -25,6 +27,36 @@ _SHOWN: Final = {
 
 _OTHERS: Final = frozenset(("bad certificate", "unsupported certificate", "certificate unknown"))
 _REQUIRED: Final = frozenset(("certificate required", "no certificate"))
+
+UNSAID: Final = "it ended without saying so, and may not be whole"
+"""Of a connection that ended below, and not in TLS, as many a browser's does."""
+
+EOF: Final = "unexpected eof while reading"
+"""How OpenSSL calls that."""
+
+
+class TLSLost(ConnectionLost):
+    """
+    A stream in TLS that is lost, and why, in words.
+
+    @since: ugate NEXT
+    """
+
+    def __str__(self) -> str:
+        return f"TLS: {' '.join(self.args)}"
+
+
+def said(error: BaseException) -> str:
+    """
+    What OpenSSL complains of, in words.
+    """
+    if error.args == (-1, "Unexpected EOF"):
+        return UNSAID
+    entries = error.args[0] if error.args else None
+    if isinstance(entries, list):
+        words = (str(entry[-1]) if isinstance(entry, tuple) else str(entry) for entry in entries)
+        return "; ".join(UNSAID if each == EOF else each for each in words) or UNSAID
+    return str(error) or type(error).__name__
 
 
 def alertIn(error: object) -> str:

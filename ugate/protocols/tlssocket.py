@@ -19,6 +19,7 @@ from functools import cache
 from socket import SHUT_RD, socket
 from typing import Any, Final
 
+from ugate.protocols.tlsalerts import EOF, UNSAID
 from ugate.protocols.tlsserver import out
 
 RECORD: Final = 16384
@@ -27,9 +28,6 @@ where no epoll would see it."""
 
 ROOM: Final = 8 * RECORD
 """Bytes decrypted at once, at most."""
-
-_UNSAID: Final = "unexpected eof while reading"
-"""OpenSSL's for an end of the connection below in place of one in TLS."""
 
 _NEEDED: Final = (
     "ERR_clear_error", "ERR_peek_error", "ERR_reason_error_string", "SSL_MODE_ENABLE_PARTIAL_WRITE",
@@ -241,10 +239,8 @@ class TLSSocket:
         if code == _SYSCALL and number:
             return OSError(number, os.strerror(number))
         reason = self._lib.ERR_reason_error_string(self._lib.ERR_peek_error())
-        said = self._ffi.string(reason).decode() if reason else ""
-        if said in ("", _UNSAID):
-            said = "it ended without saying so, and may not be whole"
-        return _broken(said)
+        words = self._ffi.string(reason).decode() if reason else EOF
+        return _broken(UNSAID if words == EOF else words)
 
 
 def _broken(why: str) -> OSError:
