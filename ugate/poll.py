@@ -21,7 +21,6 @@ from zope.interface import implementer
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
-    IDelayedCall,
     IHalfCloseableDescriptor,
     IReactorFDSet,
     IReactorThreads,
@@ -44,7 +43,6 @@ class SocketReactor(Protocol):
     What a poll needs of a reactor, whatever the interfaces that it declares.
     """
 
-    callLater: Callable[..., IDelayedCall]
     addReader: Callable[[Any], None]
     addWriter: Callable[[Any], None]
     removeReader: Callable[[Any], None]

@@ -16,13 +16,11 @@ from __future__ import annotations
 import errno
 import select
 import struct
-from functools import partial
 from socket import MSG_DONTWAIT, SHUT_WR, SO_LINGER, SOL_SOCKET
 from typing import Final
 
 from twisted.logger import Logger
 
-from ugate.arrivals import Arrivals
 from ugate.joined import Joined, Side
 from ugate.joining import Joining
 from ugate.lending import COPY_ONLY, LOST, Bulk, Lender
@@ -59,7 +57,6 @@ class Pump(Joining):
             first needed.
         """
         super().__init__(reactor)
-        self._arrivals = Arrivals(reactor)
         self._lent: dict[Bulk, Side] = {}
         self._lender = Lender(reactor, threads, process, self._returned)
 
@@ -74,7 +71,7 @@ class Pump(Joining):
         Cut every stream that is left and give all descriptors back; guests go on in
         the reactor.
         """
-        for joined in {side.flow: None for side in (*self._sides.values(), *self._arrivals)}:
+        for joined in {side.flow: None for side in self._sides.values()}:
             self.end(joined, "shutdown", abort=True)
         self._lender.stop()
         for direction in tuple(self._lent):
@@ -102,7 +99,7 @@ class Pump(Joining):
                     self._await(side)
                 continue
             except OSError as error:
-                self._unreadable(side, error)
+                self._broken(side, error)
                 continue
             if not data:
                 self._ended(side)
@@ -229,19 +226,6 @@ class Pump(Joining):
         elif side.eof and not other.owes:
             self._close(side.flow, "done", abort=False)
 
-    def _unreadable(self, side: Side, error: OSError) -> None:
-        """
-        No more can be read there.  If that is TLS's and not the network's, the other one is to have all that
-        came before it learns that there is no more.
-        """
-        if error.errno != errno.EPROTO:
-            return self._broken(side, error)
-        for each in (side, side.other):
-            # What the epoll has reported already is for nobody.
-            self._sides.pop(each.fd, None)
-            self._arm(each, 0)
-        self._arrivals.wait(side.other, partial(self._broken, side, error))
-
     def _broken(self, side: Side, error: OSError) -> None:
         who = "client" if side is side.flow.a else "target"
         reset = error.errno in (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN)
@@ -318,7 +302,6 @@ class Pump(Joining):
         for side in (joined.a, joined.b):
             # What the epoll has reported already is for nobody.
             self._sides.pop(side.fd, None)
-            self._arrivals.forget(side)
             self._arm(side, 0)
             if side.lent is not None:
                 lent.append(side.lent)

@@ -33,7 +33,6 @@ from twisted.python.failure import Failure
 
 from ugate.endpoints.addresses import DEFAULT_TIMEOUT
 from ugate.errors import Cause, Phase, Refused
-from ugate.protocols.tlsalerts import said
 from ugate.protocols.tlsverify import PeerCheck
 
 if TYPE_CHECKING:
@@ -64,7 +63,10 @@ def _said(error: BaseException) -> str:
     if hasattr(error, "errors"):
         # What the check of the name raises has a list of what does not match.
         return "its certificate is for another name"
-    return said(error)
+    entries = error.args[0] if error.args else None
+    if isinstance(entries, list):
+        return "; ".join(str(entry[-1]) if isinstance(entry, tuple) else str(entry) for entry in entries)
+    return str(error) or type(error).__name__
 
 
 @implementer(IHandshakeListener)

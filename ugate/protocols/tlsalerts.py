@@ -28,35 +28,8 @@ _SHOWN: Final = {
 _OTHERS: Final = frozenset(("bad certificate", "unsupported certificate", "certificate unknown"))
 _REQUIRED: Final = frozenset(("certificate required", "no certificate"))
 
-UNSAID: Final = "it ended without saying so, and may not be whole"
-"""Of a connection that ended below, and not in TLS, as many a browser's does."""
-
-EOF: Final = "unexpected eof while reading"
-"""How OpenSSL calls that."""
-
-
-class TLSLost(ConnectionLost):
-    """
-    A stream in TLS that is lost, and why, in words.
-
-    @since: ugate NEXT
-    """
-
-    def __str__(self) -> str:
-        return f"TLS: {' '.join(self.args)}"
-
-
-def said(error: BaseException) -> str:
-    """
-    What OpenSSL complains of, in words.
-    """
-    if error.args == (-1, "Unexpected EOF"):
-        return UNSAID
-    entries = error.args[0] if error.args else None
-    if isinstance(entries, list):
-        words = (str(entry[-1]) if isinstance(entry, tuple) else str(entry) for entry in entries)
-        return "; ".join(UNSAID if each == EOF else each for each in words) or UNSAID
-    return str(error) or type(error).__name__
+_UNSAID: Final = ("", "unexpected eof while reading")
+"""OpenSSL's for a connection that ended below, and not in TLS."""
 
 
 def alertIn(error: object) -> str:
@@ -94,3 +67,29 @@ def refusalIn(error: object, hop: str) -> Refused | None:
             Cause.AUTHENTICATION, Phase.TLS, hop, f"it refused our certificate: alert {name}", step
         )
     return Refused(Cause.GENERAL, Phase.TLS, hop, f"it ended TLS: alert {name}", "look into its log")
+
+
+class TLSLost(ConnectionLost):
+    """
+    A stream in TLS that is lost, and why, in words.
+
+    @since: ugate NEXT
+    """
+
+    def __str__(self) -> str:
+        return f"TLS: {' '.join(self.args)}"
+
+
+def lossFrom(error: BaseException) -> TLSLost:
+    """
+    What OpenSSL complains of in the middle of a stream.
+
+    @since: ugate NEXT
+    """
+    from ugate.protocols.tlsserver import said
+
+    words = said(error)
+    if error.args == (-1, "Unexpected EOF") or words in _UNSAID:
+        # Many a browser ends so: no cause for alarm.
+        words = "it ended without saying so"
+    return TLSLost(words)

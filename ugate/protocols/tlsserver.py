@@ -17,7 +17,6 @@ from zope.interface import implementer
 from ugate.errors import Cause, Phase, ProtocolError, Refused, UgateError
 from ugate.interfaces import INegotiation, Step
 from ugate.protocols.clienthello import Alert, ClientHello, ClientHelloReader, alertRecord
-from ugate.protocols.tlsalerts import said
 from ugate.protocols.tlsverify import PeerCheck
 from ugate.stream import Principal, StreamInfo
 
@@ -50,6 +49,16 @@ class Side:
 
 Begin = Callable[[ClientHello, StreamInfo], Side]
 """Chooses who answers; raises L{ProtocolError} or another L{UgateError}."""
+
+
+def said(error: BaseException) -> str:
+    """
+    What OpenSSL complains of, in words.
+    """
+    entries = error.args[0] if error.args else None
+    if isinstance(entries, list):
+        return "; ".join(str(entry[-1]) if isinstance(entry, tuple) else str(entry) for entry in entries)
+    return str(error) or type(error).__name__
 
 
 @implementer(INegotiation)

@@ -19,7 +19,6 @@ from functools import cache
 from socket import SHUT_RD, socket
 from typing import Any, Final
 
-from ugate.protocols.tlsalerts import EOF, UNSAID
 from ugate.protocols.tlsserver import out
 
 RECORD: Final = 16384
@@ -87,8 +86,8 @@ class TLSSocket:
     """
 
     __slots__ = (
-        "_ahead", "_connection", "_ffi", "_lib", "_socket", "_ssl", "_start", "fileno", "getsockopt",
-        "setsockopt", "wantsRoom",
+        "_ahead", "_connection", "_ffi", "_lib", "_socket", "_ssl", "_start", "fileno", "setsockopt",
+        "wantsRoom",
     )  # fmt: skip
 
     def __init__(self, connected: socket, connection: Any, ahead: bytes = b"") -> None:
@@ -108,7 +107,6 @@ class TLSSocket:
         self.wantsRoom = False
         """Whether L{recv} can go on only when there is room to send: who changes its keys wants an answer."""
         self.fileno = connected.fileno
-        self.getsockopt = connected.getsockopt
         self.setsockopt = connected.setsockopt
         # OpenSSL frees what it worked on, and so pyOpenSSL must not touch that any more.
         connection._into_ssl = connection._from_ssl = None
@@ -238,9 +236,8 @@ class TLSSocket:
             return None
         if code == _SYSCALL and number:
             return OSError(number, os.strerror(number))
-        reason = self._lib.ERR_reason_error_string(self._lib.ERR_peek_error())
-        words = self._ffi.string(reason).decode() if reason else EOF
-        return _broken(UNSAID if words == EOF else words)
+        said = self._lib.ERR_reason_error_string(self._lib.ERR_peek_error())
+        return _broken(self._ffi.string(said).decode() if said else "it ended without saying so")
 
 
 def _broken(why: str) -> OSError:

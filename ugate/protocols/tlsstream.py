@@ -36,14 +36,9 @@ from twisted.python.failure import Failure
 from ugate.errors import Refused
 from ugate.interfaces import Detached, IDetachable, IDetachableTLS, IHalfCloseableTransport, IPending
 from ugate.protocols.sockets import detachable
-from ugate.protocols.tlsalerts import TLSLost, said
-from ugate.protocols.tlsserver import out
 from ugate.protocols.tlssocket import TLSSocket, canLeave
 
 _LOT: Final = 32768
-
-ANSWERS: Final = 1 << 18
-"""Bytes in which OpenSSL may answer by itself what a peer asks of it: new keys, thousands of times."""
 
 
 @implementer(IHalfCloseableProtocol)
@@ -56,8 +51,6 @@ class TLSStream(BufferingTLSTransport):
 
     ended = False
     """Whether the peer has said that it sends no more."""
-
-    _answered = 0
 
     def makeConnection(self, transport: Any) -> None:
         """
@@ -139,29 +132,7 @@ class TLSStream(BufferingTLSTransport):
                 if not self._aborted:
                     ProtocolWrapper.dataReceived(self, data)
         if self._tlsConnection is not None:
-            self._answer()
-
-    def _answer(self) -> None:
-        """
-        Send what TLS itself has to say.  It heeds no back-pressure, so there is an end to it.
-        """
-        answer = out(self._tlsConnection)
-        if not answer:
-            return
-        self._answered += len(answer)
-        if self._answered <= ANSWERS or self._lostTLSConnection:
-            below: Any = self.transport
-            below.write(answer)
-        elif not self._aborted:
-            self._reason = Failure(TLSLost("it asks for new keys without an end"))
-            self.abortConnection()
-
-    def _tlsShutdownFinished(self, reason: Failure | None) -> None:
-        isFirst = self._reason is None
-        super()._tlsShutdownFinished(reason)  # type: ignore[no-untyped-call]
-        error = None if reason is None else reason.value
-        if error is not None and isFirst and self._handshakeDone:
-            self._reason = Failure(TLSLost(said(error)))
+            self._flushSendBIO()
 
     def _peerEnded(self) -> None:
         """
@@ -180,6 +151,15 @@ class TLSStream(BufferingTLSTransport):
         self.ended = True
         if half:
             inner.readConnectionLost()
+
+    def _tlsShutdownFinished(self, reason: Failure | None) -> None:
+        from ugate.protocols.tlsalerts import lossFrom
+
+        isFirst = self._reason is None
+        super()._tlsShutdownFinished(reason)  # type: ignore[no-untyped-call]
+        error = None if reason is None else reason.value
+        if error is not None and isFirst and self._handshakeDone:
+            self._reason = Failure(lossFrom(error))
 
     def readConnectionLost(self) -> None:
         """

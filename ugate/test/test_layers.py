@@ -52,7 +52,6 @@ LAYERS = (
         "relay",
         (
             "ugate.relay",
-            "ugate.arrivals",
             "ugate.joining",
             "ugate.pump",
             "ugate.poll",
