@@ -16,6 +16,7 @@ from twisted.cred.error import LoginFailed, UnhandledCredentials
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
+from ugate.errors import Refused
 from ugate.interfaces import IPrincipal, ITenant
 from ugate.protocols.credentials import PeerCertificate
 from ugate.stream import Principal
@@ -38,7 +39,13 @@ def clientOf(owner: ITenant, chain: Sequence[Certificate]) -> Principal:
     if user is not None:
         owner.trust.checkKnown(chain)
         return user
-    believed: Principal = owner.trust.check(chain, None)
+    try:
+        believed: Principal = owner.trust.check(chain, None)
+    except Refused:
+        if chain:
+            # Who is listed with one that has ended is told that, and not that nobody certifies it.
+            owner.trust.checkKnown(chain)
+        raise
     # Whose trust it is, is whose client it is.
     return replace(believed, tenant=owner.name)
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from twisted.internet.error import ConnectionLost
+
 from ugate.errors import Cause, Phase, Refused
 
 _SHOWN: Final = {
@@ -25,6 +27,9 @@ _SHOWN: Final = {
 
 _OTHERS: Final = frozenset(("bad certificate", "unsupported certificate", "certificate unknown"))
 _REQUIRED: Final = frozenset(("certificate required", "no certificate"))
+
+_UNSAID: Final = ("", "unexpected eof while reading")
+"""OpenSSL's for a connection that ended below, and not in TLS."""
 
 
 def alertIn(error: object) -> str:
@@ -75,3 +80,29 @@ def refusalBy(name: str, hop: str) -> Refused:
             Cause.AUTHENTICATION, Phase.TLS, hop, f"it refused our certificate: alert {name}", step
         )
     return Refused(Cause.GENERAL, Phase.TLS, hop, f"it ended TLS: alert {name}", "look into its log")
+
+
+class TLSLost(ConnectionLost):
+    """
+    A stream in TLS that is lost, and why, in words.
+
+    @since: ugate NEXT
+    """
+
+    def __str__(self) -> str:
+        return f"TLS: {' '.join(self.args)}"
+
+
+def lossFrom(error: BaseException) -> TLSLost:
+    """
+    What OpenSSL complains of in the middle of a stream.
+
+    @since: ugate NEXT
+    """
+    from ugate.protocols.tlsserver import said
+
+    words = said(error)
+    if error.args == (-1, "Unexpected EOF") or words in _UNSAID:
+        # Many a browser ends so: no cause for alarm.
+        words = "it ended without saying so"
+    return TLSLost(words)

@@ -28,7 +28,7 @@ class HopStream(TLSStream):
     factory: HopStreams
 
     def _tlsShutdownFinished(self, reason: Failure | None) -> None:
-        super()._tlsShutdownFinished(reason)  # type: ignore[no-untyped-call]
+        super()._tlsShutdownFinished(reason)
         refusal = None if reason is None else refusalIn(reason.value, self.factory.hop)
         if refusal is not None:
             self._reason = Failure(refusal)

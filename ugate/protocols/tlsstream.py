@@ -181,6 +181,15 @@ class TLSStream(BufferingTLSTransport):
         if half:
             inner.readConnectionLost()
 
+    def _tlsShutdownFinished(self, reason: Failure | None) -> None:
+        from ugate.protocols.tlsalerts import lossFrom
+
+        isFirst = self._reason is None
+        super()._tlsShutdownFinished(reason)  # type: ignore[no-untyped-call]
+        error = None if reason is None else reason.value
+        if error is not None and isFirst and self._handshakeDone:
+            self._reason = Failure(lossFrom(error))
+
     def readConnectionLost(self) -> None:
         """
         The peer has ended the connection below: with TLS ended before, as it may, or in the

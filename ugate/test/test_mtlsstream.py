@@ -118,7 +118,20 @@ class EndedTests(SynchronousTestCase):
         self.client.server.connectionLost(Failure(ConnectionDone()))
         (reason,) = stream.lost
         self.assertIsInstance(reason.value, ConnectionLost)
+        self.assertEqual("TLS: it ended without saying so", reason.getErrorMessage())
         self.assertEqual(stream.ended, 0)
+
+    def test_broken(self) -> None:
+        """
+        What OpenSSL complains of is told in words.
+        """
+        stream = self.begin(Halves())
+        self.client.server.dataReceived(b"\x17\x03\x03\x00\x20" + bytes(32))
+        self.client.server.connectionLost(Failure(ConnectionDone()))
+        (reason,) = stream.lost
+        # Newer OpenSSL has more to say.
+        message = reason.getErrorMessage()
+        self.assertTrue(message.startswith("TLS: decryption failed or bad record mac"), message)
 
     def test_ourEnd(self) -> None:
         """

@@ -103,7 +103,8 @@ class PeersTests(SynchronousTestCase):
         """
         old = OTHER.identity("old", ends=NOW - DAY)
         self.list(carol=old)
-        self.assertRaises(Refused, clientOf, self.tenant(), old.chain)
+        error = self.assertRaises(Refused, clientOf, self.tenant(), old.chain)
+        self.assertIn("ended at", str(error))
         # Between the clocks of both.
         tenant = self.tenant()
         tenant.portal = _Portal(Principal("carol", "certificate"))
