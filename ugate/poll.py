@@ -21,6 +21,7 @@ from zope.interface import implementer
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
+    IDelayedCall,
     IHalfCloseableDescriptor,
     IReactorFDSet,
     IReactorThreads,
@@ -48,7 +49,7 @@ class SocketReactor(Protocol):
     removeReader: Callable[[Any], None]
     removeWriter: Callable[[Any], None]
     callFromThread: Callable[..., object]
-    callLater: Callable[..., object]
+    callLater: Callable[..., IDelayedCall]
     seconds: Callable[[], float]
 
 

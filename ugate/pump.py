@@ -19,6 +19,7 @@ import struct
 from socket import MSG_DONTWAIT, SHUT_WR, SO_LINGER, SOL_SOCKET
 from typing import Final
 
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from ugate.joined import Joined, Side
@@ -61,8 +62,8 @@ class Pump(Joining):
         """
         super().__init__(reactor)
         self._lent: dict[Bulk, Side] = {}
-        self._arriving: set[Joined] = set()
-        """Those that are cut as soon as all has arrived."""
+        self._arriving: dict[Joined, IDelayedCall] = {}
+        """Those that are cut as soon as all has arrived, and the next look at that."""
         self._lender = Lender(reactor, threads, process, self._returned)
 
     def logPrefix(self) -> str:
@@ -76,7 +77,7 @@ class Pump(Joining):
         Cut every stream that is left and give all descriptors back; guests go on in
         the reactor.
         """
-        for joined in {**{side.flow: None for side in self._sides.values()}, **dict.fromkeys(self._arriving)}:
+        for joined in {**{side.flow: None for side in self._sides.values()}, **self._arriving}:
             self.end(joined, "shutdown", abort=True)
         self._lender.stop()
         for direction in tuple(self._lent):
@@ -249,21 +250,22 @@ class Pump(Joining):
         nothing is read on either side.
         """
         joined, other = side.flow, side.other
-        self._arriving.add(joined)
         for each in (side, other):
             # What the epoll has reported already is for nobody.
             self._sides.pop(each.fd, None)
             self._arm(each, 0)
 
-        def look() -> None:
-            if joined.ending is not None:
-                return
-            if undelivered(other.fd):
-                self._reactor.callLater(DELIVERY, look)
-            else:
+        def look(before: int) -> None:
+            left = undelivered(other.fd)
+            if not left or isClosed(other.socket):
                 self.end(joined, reason, abort=True)
+                return
+            if left != before:
+                # Somebody reads, if slowly: that is no idle stream.
+                side.tick = int(self._seconds() * 4)
+            self._arriving[joined] = self._reactor.callLater(DELIVERY, look, left)
 
-        look()
+        look(0)
 
     def _lend(self, side: Side) -> None:
         side.burst = 0
@@ -346,7 +348,9 @@ class Pump(Joining):
 
     def _close(self, joined: Joined, reason: str, abort: bool) -> None:
         joined.ending = (reason, abort)
-        self._arriving.discard(joined)
+        look = self._arriving.pop(joined, None)
+        if look is not None and look.active():
+            look.cancel()
         # Of so few bytes nothing was ever lent: nobody else has the sockets, and to
         # close them takes them out of the epoll as well.
         alone = joined.a.count + joined.b.count <= BULK

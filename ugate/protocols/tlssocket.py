@@ -91,8 +91,8 @@ class TLSSocket:
     """
 
     __slots__ = (
-        "_ahead", "_connection", "_ffi", "_hop", "_lib", "_socket", "_ssl", "_start", "fileno", "setsockopt",
-        "wantsRoom",
+        "_ahead", "_connection", "_ffi", "_hop", "_lib", "_socket", "_ssl", "_start", "fileno",
+        "getsockopt", "setsockopt", "wantsRoom",
     )  # fmt: skip
 
     def __init__(self, connected: socket, connection: Any, ahead: bytes = b"", hop: str = "") -> None:
@@ -114,6 +114,7 @@ class TLSSocket:
         self.wantsRoom = False
         """Whether L{recv} can go on only when there is room to send: who changes its keys wants an answer."""
         self.fileno = connected.fileno
+        self.getsockopt = connected.getsockopt
         self.setsockopt = connected.setsockopt
         # OpenSSL frees what it worked on, and so pyOpenSSL must not touch that any more.
         connection._into_ssl = connection._from_ssl = None

@@ -149,8 +149,23 @@ class TLSTests(PumpTestCase):
             self.rest()
         self.assertEqual([], stream.reasons)
         stream.joined.close("idle", abort=True)
-        self.reactor.advance(pump.DELIVERY)
         self.over(stream, "idle")
+        self.assertEqual([], self.reactor.getDelayedCalls())
+
+    def test_truncatedGone(self) -> None:
+        """
+        Who goes away without having read has nothing more to wait for.
+        """
+        stream = self.joinTLS(buffers=8192)
+        stream.b.limit = 0
+        stream.a.give(noise(20000))
+        self.rest()
+        stream.a.socket.shutdown(socket.SHUT_WR)
+        self.rest()
+        self.assertEqual([], stream.reasons)
+        stream.b.reset()
+        self.reactor.advance(pump.DELIVERY)
+        self.assertIn("client: TLS: it ended without saying so", stream.reasons[0])
 
     def test_truncatedStopped(self) -> None:
         """
