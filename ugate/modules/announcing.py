@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from ugate.errors import UgateError
 from ugate.interfaces import ITenant, MeshAddress
-from ugate.modules.buckets import Bucket, Buckets
+from ugate.tenancy.buckets import Bucket, Buckets
 from ugate.modules.datagrams import Datagram
 from ugate.modules.discoverysection import DiscoverySection
 from ugate.modules.multicast import Multicast

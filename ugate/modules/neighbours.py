@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ugate.interfaces import MeshAddress
-from ugate.modules.buckets import Bucket, Buckets
+from ugate.tenancy.buckets import Bucket, Buckets
 from ugate.modules.datagrams import HOPS, Datagram
 from ugate.modules.netlinks import Link
 from ugate.tenancy.noderecords import SKEW, Heading, NodeRecord, RecordError, peek, read

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import INodes, MeshNode
+from ugate.tenancy.buckets import Buckets, originOf
 from ugate.tenancy.keyids import vip6OfPoint
 from ugate.tenancy.noderecords import SKEW, NodeRecord, peek, read
 
@@ -24,41 +25,13 @@ SOURCE: Final = "registration"
 """What the table of nodes calls what is known by these."""
 
 BURST: Final = 20
-"""Records that may come from one address at once."""
+"""Records that may come from one address at once, or from one network of IPv6."""
 
 EACH: Final = 1.0
 """Seconds after which one more may."""
 
 MAX_SENDERS: Final = 4096
 """Addresses of which we know how many have come."""
-
-
-class Rate:
-    """
-    How often each of many may do something.
-
-    @since: ugate NEXT
-    """
-
-    def __init__(self, burst: int = BURST, each: float = EACH) -> None:
-        """
-        @param burst: how often at once.
-        @param each: seconds after which once more.
-        """
-        self._burst = burst
-        self._each = each
-        self._until: dict[str, float] = {}
-
-    def allows(self, who: str, now: float) -> bool:
-        """
-        Count one more, if there may be one.
-        """
-        until = max(self._until.pop(who, now), now)
-        isGood = until - now <= (self._burst - 1) * self._each
-        if len(self._until) >= MAX_SENDERS:
-            del self._until[next(iter(self._until))]
-        self._until[who] = until + self._each if isGood else until
-        return isGood
 
 
 _POINT: Final = 65
@@ -112,7 +85,7 @@ class Registrations:
         self._most = most
         self._now = now
         self._last: dict[str, _Last] = {}
-        self._rate = Rate()
+        self._senders = Buckets(1 / EACH, BURST, MAX_SENDERS)
 
     def take(self, data: bytes, sender: str) -> NodeRecord:
         """
@@ -124,7 +97,7 @@ class Registrations:
         """
         heading = peek(data)
         seconds = self._clock.seconds()
-        if not self._rate.allows(sender, seconds):
+        if not self._senders.take(originOf(sender), seconds):
             raise _refused(Cause.OVERLOADED, sender, "too many records from there", "wait a while")
         now = self._now()
         record = read(data, now, longest=self._longest, heading=heading)

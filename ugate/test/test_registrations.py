@@ -18,7 +18,7 @@ from ugate.tenancy import registrations
 from ugate.tenancy.keyids import vip6Of
 from ugate.tenancy.noderecords import SKEW, RecordError, sign
 from ugate.tenancy.nodes import Nodes
-from ugate.tenancy.registrations import BURST, EACH, SOURCE, Rate, Registrations
+from ugate.tenancy.registrations import BURST, EACH, SOURCE, Registrations
 from ugate.test.identityfakes import Holder, certified
 from ugate.test.test_nodes import BOB
 
@@ -184,27 +184,13 @@ class RegistrationsTests(SynchronousTestCase):
         self.clock.advance(EACH)
         self.registrations.take(self.record(sequence=BURST + 1), SENDER)
 
-
-class RateTests(SynchronousTestCase):
-    """
-    How often.
-    """
-
-    def test_burst(self) -> None:
+    def test_network(self) -> None:
         """
-        So often at once, then once in a while; who waits longer has no more than that.
+        Who has a whole network of IPv6 may not send more by that.
         """
-        rate = Rate(3, 2.0)
-        self.assertEqual([rate.allows("a", 0.0) for _ in range(4)], [True, True, True, False])
-        self.assertEqual([rate.allows("a", 2.0) for _ in range(2)], [True, False])
-        self.assertEqual([rate.allows("a", 100.0) for _ in range(4)], [True, True, True, False])
-
-    def test_cap(self) -> None:
-        """
-        No more are known than there is room for.
-        """
-        self.patch(registrations, "MAX_SENDERS", 2)
-        rate = Rate(1, 10.0)
-        self.assertEqual(
-            [rate.allows(each, 0.0) for each in "abcbca"], [True, True, True, False, False, True]
-        )
+        for number in range(BURST):
+            self.registrations.take(self.record(sequence=number), f"2001:db8::{number + 1:x}")
+        data = self.record(sequence=BURST)
+        error = self.assertRaises(Refused, self.registrations.take, data, "2001:db8::ffff")
+        self.assertIn("too many records", error.detail)
+        self.registrations.take(data, "2001:db8:0:1::1")
