@@ -27,6 +27,7 @@ from ugate.endpoints.dialing import dialerFromChain
 from ugate.endpoints.direct import Direct, DirectTo
 from ugate.endpoints.hops import Hop
 from ugate.endpoints.ready import Learns, Ready
+from ugate.endpoints.readydialer import ReadyDialer
 from ugate.endpoints.refusals import noTarget
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer, IEgress, ITenant, MeshAddress, MeshNode
@@ -140,7 +141,7 @@ def readyOf(tenant: ITenant) -> Ready:
 
 
 def _ready(reactor: Any, node: MeshNode, address: MeshAddress, who: str) -> IDialer:
-    return readyOf(ITenant(reactor)).dialer(node.keyid)
+    return ReadyDialer(readyOf(ITenant(reactor)), node.keyid)
 
 
 TRANSPORTS: Final[Mapping[str, Transport]] = {

@@ -16,12 +16,12 @@ from twisted.logger import Logger
 
 from ugate.errors import UgateError
 from ugate.interfaces import ITenant, MeshAddress
-from ugate.tenancy.buckets import Bucket, Buckets
 from ugate.modules.datagrams import Datagram
 from ugate.modules.discoverysection import DiscoverySection
 from ugate.modules.multicast import Multicast
 from ugate.modules.neighbours import SOURCES
 from ugate.modules.netlinks import Link
+from ugate.tenancy.buckets import Bucket, Buckets
 from ugate.tenancy.noderecords import peek, sign
 
 SOON: Final = 1.0

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ugate.interfaces import MeshAddress
-from ugate.tenancy.buckets import Bucket, Buckets
 from ugate.modules.datagrams import HOPS, Datagram
 from ugate.modules.netlinks import Link
+from ugate.tenancy.buckets import Bucket, Buckets
 from ugate.tenancy.noderecords import SKEW, Heading, NodeRecord, RecordError, peek, read
 
 MAX_ADDRESSES: Final = 8

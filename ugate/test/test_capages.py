@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.address import IPv4Address
 
 from ugate.errors import StringError, UgateError
+from ugate.modules import capages
 from ugate.modules.admin import Admin
 from ugate.modules.ca import FRESH, CaModule, CaService
 from ugate.modules.capages import MAX_BODY
@@ -284,6 +285,10 @@ class AdminTests(CaCase):
             self.assertEqual([serial], [each["serial"] for each in answer.json["certificates"]])
         self.trouble(401, self.ask("GET", "/ca/issued", site=far))
         self.trouble(403, self.ask("GET", "/ca/issued", site=far, Authorization=basic("eve")))
+        self.patch(capages, "MAX_LISTED", 2)
+        for _ in range(2):
+            self.sign("local.corp")
+        self.assertEqual(2, len(self.ask("GET", "/ca/issued").json["certificates"]))
 
     def test_changes(self) -> None:
         """

@@ -14,7 +14,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import Cause, Refused
 from ugate.interfaces import MeshAddress, MeshNode
-from ugate.tenancy import registrations
 from ugate.tenancy.keyids import vip6Of
 from ugate.tenancy.noderecords import SKEW, RecordError, sign
 from ugate.tenancy.nodes import Nodes
