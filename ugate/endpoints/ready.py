@@ -259,9 +259,13 @@ class Ready:
             self._leaving(keyid)
             wanted.pop(0).callback(waiting)
             return
-        kept = self._kept.setdefault(keyid, [])
+        kept = self._kept.get(keyid, [])
         # A node that was cut off comes back while its old connections still look good.
         if len(kept) >= MAX_EACH or len(self) >= MAX_READY:
+            if not kept:
+                # There was room when it was asked for.
+                waiting.cut()
+                return
             oldest = kept[0]
             self.remove(oldest)
             oldest.cut()

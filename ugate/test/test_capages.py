@@ -21,6 +21,7 @@ from ugate.modules import capages
 from ugate.modules.admin import Admin
 from ugate.modules.ca import FRESH, CaModule, CaService
 from ugate.modules.capages import MAX_BODY
+from ugate.modules.cashapes import MadeToken, Sign, SignSSH
 from ugate.modules.sections import AdminSection
 from ugate.modules.tries import MAX_FAILED, PERIOD
 from ugate.stream import Principal, StreamInfo
@@ -289,6 +290,13 @@ class AdminTests(CaCase):
         for _ in range(2):
             self.sign("local.corp")
         self.assertEqual(2, len(self.ask("GET", "/ca/issued").json["certificates"]))
+
+    def test_secret(self) -> None:
+        """
+        What has a token in it does not show it.
+        """
+        for each in (Sign("", token="sesame"), SignSSH("", "", (), token="sesame"), MadeToken("sesame")):
+            self.assertNotIn("sesame", repr(each))
 
     def test_changes(self) -> None:
         """

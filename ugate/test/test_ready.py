@@ -150,6 +150,9 @@ class ReadyTests(SynchronousTestCase):
         self.patch(ready, "MAX_READY", MAX_EACH)
         self.assertIs(self.assertRaises(Refused, self.ready.checkRoom, EVE).cause, Cause.OVERLOADED)
         self.ready.checkRoom(BOB)
+        # It was not asked in time.
+        self.assertTrue(self.keep(EVE).isCut)
+        self.assertEqual((self.ready.count(EVE), self.ready.count(BOB)), (0, MAX_EACH))
         self.patch(ready, "MAX_WAITING", 1)
         self.stream(EVE)
         self.assertIs(self.failureResultOf(self.stream(EVE), Refused).value.cause, Cause.OVERLOADED)
