@@ -18,6 +18,7 @@ from ugate.endpoints.direct import Direct, DirectTo
 from ugate.endpoints.hops import Hop
 from ugate.endpoints.meshlinks import MeshLinks
 from ugate.endpoints.ready import Ready
+from ugate.endpoints.readydialer import ReadyDialer
 from ugate.interfaces import IDialer, ITenant, MeshAddress, MeshNode
 from ugate.stream import Target
 
@@ -68,7 +69,7 @@ def readyOf(tenant: ITenant) -> Ready:
 
 
 def _ready(reactor: Any, node: MeshNode, address: MeshAddress, who: str, links: MeshLinks) -> IDialer:
-    return readyOf(ITenant(reactor)).dialer(node.keyid)
+    return ReadyDialer(readyOf(ITenant(reactor)), node.keyid)
 
 
 def _h2connect(reactor: Any, node: MeshNode, address: MeshAddress, who: str, links: MeshLinks) -> IDialer:

@@ -16,24 +16,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from zope.interface import implementer
-
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
     IReactorTime,
-    IStreamClientEndpoint,
 )
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ugate.deadlines import Deadlines
-from ugate.endpoints.dialers import Way
 from ugate.errors import Cause, Phase, ProtocolError, Refused, UgateError
-from ugate.interfaces import IDialer, MeshAddress, MeshNode
+from ugate.interfaces import MeshAddress, MeshNode
 from ugate.protocols.readywire import ASK, BEGIN, GO, MAX_SAID, THERE, frame, unframe
 from ugate.protocols.sockets import writeNow
 from ugate.stream import StreamInfo
@@ -263,9 +259,13 @@ class Ready:
             self._leaving(keyid)
             wanted.pop(0).callback(waiting)
             return
-        kept = self._kept.setdefault(keyid, [])
+        kept = self._kept.get(keyid, [])
         # A node that was cut off comes back while its old connections still look good.
         if len(kept) >= MAX_EACH or len(self) >= MAX_READY:
+            if not kept:
+                # There was room when it was asked for.
+                waiting.cut()
+                return
             oldest = kept[0]
             self.remove(oldest)
             oldest.cut()
@@ -315,12 +315,6 @@ class Ready:
     def _isGone(self, keyid: str) -> None:
         del self._known[keyid]
         self.log.info("node {keyid} keeps no connections here any more", keyid=keyid)
-
-    def dialer(self, keyid: str) -> IDialer:
-        """
-        What leads streams to a node.
-        """
-        return ReadyDialer(self, keyid)
 
     async def connect(self, keyid: str, info: StreamInfo, factory: IProtocolFactory) -> IProtocol:
         """
@@ -373,33 +367,3 @@ class Ready:
 
         wanted.addTimeout(max(seconds, 0), self.clock, late)
         return wanted.addBoth(done)
-
-
-@implementer(IDialer)
-class ReadyDialer:
-    """
-    Leads streams to one node that keeps connections ready.
-
-    @since: ugate NEXT
-    """
-
-    def __init__(self, ready: Ready, keyid: str) -> None:
-        """
-        @param ready: where these are.
-        @param keyid: whose.
-        """
-        self._ready = ready
-        self._keyid = keyid
-
-    def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
-        """
-        The endpoint that takes one of them.
-        """
-        return Way(lambda factory: self._ready.connect(self._keyid, info, factory))
-
-    def explain(self, info: StreamInfo) -> list[str]:
-        """
-        How many there are.
-        """
-        count = self._ready.count(self._keyid)
-        return [f"by one of {count} connections that the node keeps ready here, as it is"]

@@ -22,7 +22,16 @@ _Names = Annotated[tuple[_Name, ...], Meta(max_length=MAX_NAMES)]
 _Life = Annotated[float, Meta(ge=1, le=MAX_LIFE)]
 
 
-class Sign(Struct, frozen=True, forbid_unknown_fields=True):
+class _Secret(Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    Something with a token in it.
+    """
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+class Sign(_Secret, frozen=True, forbid_unknown_fields=True):
     """
     A certificate for TLS.
     """
@@ -43,7 +52,7 @@ class Sign(Struct, frozen=True, forbid_unknown_fields=True):
     """An enrolment token, of who does not log in."""
 
 
-class SignSSH(Struct, frozen=True, forbid_unknown_fields=True):
+class SignSSH(_Secret, frozen=True, forbid_unknown_fields=True):
     """
     A certificate for SSH.
     """
@@ -142,7 +151,7 @@ class Revoked(Struct, frozen=True):
     """Their numbers."""
 
 
-class MadeToken(Struct, frozen=True):
+class MadeToken(_Secret, frozen=True, forbid_unknown_fields=False):
     """
     An enrolment token, which is shown this once.
     """

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Any, Final
+
+from ugate.tenancy.buckets import originOf
 
 MAX_FAILED: Final = 10
 """How many tries of one address may fail within L{PERIOD}."""
@@ -21,8 +22,6 @@ PERIOD: Final = 60.0
 
 MAX_ADDRESSES: Final = 4096
 """How many addresses are remembered; the oldest are forgotten first."""
-
-_PREFIX: Final = 64
 
 
 class FailedTries:
@@ -66,11 +65,4 @@ class FailedTries:
 
 def _nameOf(peer: Any) -> str:
     # What a negotiation found out of a stream has its address within.
-    host = str(getattr(getattr(peer, "peer", peer), "host", ""))
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host
-    if address.version == 4:
-        return host
-    return str(int(address) >> (128 - _PREFIX))
+    return originOf(str(getattr(getattr(peer, "peer", peer), "host", "")))

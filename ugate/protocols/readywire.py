@@ -58,6 +58,8 @@ _HEAD: Final = 3
 _VERSION: Final = b"\x01"
 _NONCE: Final = 32
 _KEYID: Final = 52
+_RSA_BITS: Final = 4096
+_EXPONENT_BITS: Final = 32
 _SIGNED: Final = b"ugate ready connection, version 1\0"
 """In front of what is signed: so a proof is no signature of anything else."""
 
@@ -206,6 +208,14 @@ def _why(text: str) -> bytes:
     return frame(REFUSED, text.encode()[:MAX_SAID])
 
 
+def _isQuick(key: Any) -> bool:
+    """
+    Whether a key of RSA is small enough to check for strangers.
+    """
+    isQuick: bool = key.key_size <= _RSA_BITS and key.public_numbers().e.bit_length() <= _EXPONENT_BITS
+    return isQuick
+
+
 def _isSigned(key: Any, signature: bytes, signed: bytes) -> bool:
     """
     Whether that is a signature as L{IIdentity.sign} makes it.
@@ -222,7 +232,7 @@ def _isSigned(key: Any, signature: bytes, signed: bytes) -> bool:
             key.verify(signature, signed, ECDSA(SHA256()))
         elif isinstance(key, Ed25519PublicKey):
             key.verify(signature, signed)
-        elif isinstance(key, RSAPublicKey) and key.key_size <= 4096:
+        elif isinstance(key, RSAPublicKey) and _isQuick(key):
             key.verify(signature, signed, PKCS1v15(), SHA256())
         else:
             return False

@@ -8,6 +8,30 @@ How often something may happen: token buckets, one for all or one for each of ma
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+from typing import Final
+
+_PREFIX: Final = 64
+_BITS: Final = 128
+
+
+def originOf(host: str) -> str:
+    """
+    What a client is counted as: its address, and of IPv6 the network, since a client has all of one.
+
+    @since: ugate NEXT
+    """
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if address.version == 4:
+        return str(address)
+    if address.ipv4_mapped is not None:
+        # A socket for both has them so; all of these are in one network.
+        return str(address.ipv4_mapped)
+    return str(int(address) >> (_BITS - _PREFIX))
+
 
 class Bucket:
     """
@@ -39,7 +63,7 @@ class Bucket:
 
 class Buckets:
     """
-    A bucket for each key.  Of too many, the ones that were first used are forgotten.
+    A bucket for each key.  Of too many, those that were not used for longest are forgotten.
 
     @since: ugate NEXT
     """
@@ -60,9 +84,10 @@ class Buckets:
         """
         Whether it may happen once more for that one.
         """
-        bucket = self._buckets.get(key)
+        bucket = self._buckets.pop(key, None)
         if bucket is None:
             if len(self._buckets) >= self._most:
                 del self._buckets[next(iter(self._buckets))]
-            bucket = self._buckets[key] = Bucket(self._rate, self._burst)
+            bucket = Bucket(self._rate, self._burst)
+        self._buckets[key] = bucket
         return bucket.take(at)

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import INodes, MeshNode
-from ugate.tenancy.buckets import Buckets
+from ugate.tenancy.buckets import Buckets, originOf
 from ugate.tenancy.keyids import vip6OfPoint
 from ugate.tenancy.noderecords import SKEW, NodeRecord, peek, read
 
@@ -25,7 +25,7 @@ SOURCE: Final = "registration"
 """What the table of nodes calls what is known by these."""
 
 BURST: Final = 20
-"""Records that may come from one address at once."""
+"""Records that may come from one address at once, or from one network of IPv6."""
 
 EACH: Final = 1.0
 """Seconds after which one more may."""
@@ -85,7 +85,7 @@ class Registrations:
         self._most = most
         self._now = now
         self._last: dict[str, _Last] = {}
-        self._rate = Buckets(1 / EACH, BURST, MAX_SENDERS)
+        self._senders = Buckets(1 / EACH, BURST, MAX_SENDERS)
 
     def take(self, data: bytes, sender: str) -> NodeRecord:
         """
@@ -97,7 +97,7 @@ class Registrations:
         """
         heading = peek(data)
         seconds = self._clock.seconds()
-        if not self._rate.take(sender, seconds):
+        if not self._senders.take(originOf(sender), seconds):
             raise _refused(Cause.OVERLOADED, sender, "too many records from there", "wait a while")
         now = self._now()
         record = read(data, now, longest=self._longest, heading=heading)

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.endpoints.behind import MOST, BehindServerEndpoint
 from ugate.errors import ListenRefused, StringError
+from ugate.protocols import readywire
 from ugate.protocols.clienthello import Alert, alertRecord
 from ugate.stream import Target
 from ugate.tenancy.config.identityschema import Identity
@@ -121,6 +122,24 @@ class BehindTests(SynchronousTestCase):
         served = self.node("eve")
         self.ask("eve")
         self.assertEqual(len(served.accepted), 1)
+
+    def test_claim(self) -> None:
+        """
+        Who has one key is not let in as another, neither by trust nor by a list; nor does it get the streams
+        of that.
+        """
+        real = readywire._Proof
+        for ready in ("ready:tcp:15007", f"ready:tcp:15007:keys={self.keys['bob']}"):
+            self.mesh = MemoryMesh()
+            self.gate(ready)
+            patch = self.patch(readywire, "_Proof", lambda _, *more: real(self.keys["bob"], *more))
+            with Logged() as logged:
+                served = self.node("eve")
+            patch.restore()
+            self.assertIn(f"its key is {self.keys['eve']}, and not that", "\n".join(logged.lines))
+            self.ask("bob")
+            self.mesh.advance(11)
+            self.assertEqual([], served.accepted)
 
     def test_gate(self) -> None:
         """

@@ -17,9 +17,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.address import IPv4Address
 
 from ugate.errors import StringError, UgateError
+from ugate.modules import capages
 from ugate.modules.admin import Admin
 from ugate.modules.ca import FRESH, CaModule, CaService
 from ugate.modules.capages import MAX_BODY
+from ugate.modules.cashapes import MadeToken, Sign, SignSSH
 from ugate.modules.sections import AdminSection
 from ugate.modules.tries import MAX_FAILED, PERIOD
 from ugate.stream import Principal, StreamInfo
@@ -284,6 +286,17 @@ class AdminTests(CaCase):
             self.assertEqual([serial], [each["serial"] for each in answer.json["certificates"]])
         self.trouble(401, self.ask("GET", "/ca/issued", site=far))
         self.trouble(403, self.ask("GET", "/ca/issued", site=far, Authorization=basic("eve")))
+        self.patch(capages, "MAX_LISTED", 2)
+        for _ in range(2):
+            self.sign("local.corp")
+        self.assertEqual(2, len(self.ask("GET", "/ca/issued").json["certificates"]))
+
+    def test_secret(self) -> None:
+        """
+        What has a token in it does not show it.
+        """
+        for each in (Sign("", token="sesame"), SignSSH("", "", (), token="sesame"), MadeToken("sesame")):
+            self.assertNotIn("sesame", repr(each))
 
     def test_changes(self) -> None:
         """

@@ -51,6 +51,14 @@ class RecordTests(SynchronousTestCase):
         self.assertIsNone(other.find("1B"))
         self.assertEqual(0o600, stat.S_IMODE(os.stat(self.path).st_mode))
 
+    def test_most(self) -> None:
+        """
+        Of many, those that end last can be had alone.
+        """
+        for serial, life in (("1", 2), ("2", 3), ("3", 1)):
+            self.record.add(replace(ONE, serial=serial, ends=NOW + life), NOW)
+        self.assertEqual(["2", "1"], [each.serial for each in self.record.all(2)])
+
     def test_broken(self) -> None:
         """
         What is no database is told.

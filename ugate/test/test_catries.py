@@ -56,6 +56,15 @@ class TriesTests(SynchronousTestCase):
         self.assertEqual([True, True, False], [self.tries.isTooMany(each) for each in six])
         self.assertTrue(self.tries.isTooMany(UNIXAddress(b"y")))
 
+    def test_mapped(self) -> None:
+        """
+        Clients of IPv4 at a socket for both do not wait for each other.
+        """
+        for _ in range(MAX_FAILED):
+            self.tries.failed(IPv6Address("TCP", "::ffff:192.0.2.1", 1))
+        self.assertTrue(self.tries.isTooMany(ONE))
+        self.assertFalse(self.tries.isTooMany(IPv6Address("TCP", "::ffff:192.0.2.2", 1)))
+
     def test_cap(self) -> None:
         """
         So many addresses are remembered, the last ones.

@@ -38,7 +38,7 @@ from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.negotiated import NegotiatedClientEndpoint, NegotiatedServerEndpoint
 from ugate.endpoints.parsers import BehindParser, HopParser, MeshParser, ServerParser
 from ugate.endpoints.pool import SessionPool
-from ugate.endpoints.ready import ReadyDialer
+from ugate.endpoints.readydialer import ReadyDialer
 from ugate.endpoints.registry import Registry
 from ugate.endpoints.reverse import NoAddress, ReverseServerEndpoint
 from ugate.endpoints.services import Services
@@ -169,7 +169,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.parsers.MeshParser": MeshParser,
     "ugate.endpoints.parsers.ServerParser": lambda: ServerParser("socks"),
     "ugate.endpoints.pool.PoolDialer": lambda: SessionPool(REACTOR).dialer(BY_CLASS, BY_CLASS),
-    "ugate.endpoints.ready.ReadyDialer": lambda: ReadyDialer(BY_CLASS, "A" * 52),
+    "ugate.endpoints.readydialer.ReadyDialer": lambda: ReadyDialer(BY_CLASS, "A" * 52),
     "ugate.endpoints.registry.Registry": Registry,
     "ugate.endpoints.reverse.NoAddress": NoAddress,
     "ugate.endpoints.reverse.ReversePort": BY_CLASS,

@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.endpoints import ready
 from ugate.endpoints.ready import AGE, CONFIRM, EVERY, GRACE, MAX_EACH, PATIENCE, Ready, Waiting
+from ugate.endpoints.readydialer import ReadyDialer
 from ugate.errors import Cause, Denied, Refused
 from ugate.protocols.readywire import ASK, BEGIN, GO, THERE, frame
 from ugate.tenancy.nodes import Nodes
@@ -77,7 +78,7 @@ class ReadyTests(SynchronousTestCase):
         """
         A stream wants one.
         """
-        return self.ready.dialer(keyid).endpointFor(streamTo("bob:443")).connect(self.recorders)
+        return ReadyDialer(self.ready, keyid).endpointFor(streamTo("bob:443")).connect(self.recorders)
 
     def test_go(self) -> None:
         """
@@ -149,6 +150,9 @@ class ReadyTests(SynchronousTestCase):
         self.patch(ready, "MAX_READY", MAX_EACH)
         self.assertIs(self.assertRaises(Refused, self.ready.checkRoom, EVE).cause, Cause.OVERLOADED)
         self.ready.checkRoom(BOB)
+        # It was not asked in time.
+        self.assertTrue(self.keep(EVE).isCut)
+        self.assertEqual((self.ready.count(EVE), self.ready.count(BOB)), (0, MAX_EACH))
         self.patch(ready, "MAX_WAITING", 1)
         self.stream(EVE)
         self.assertIs(self.failureResultOf(self.stream(EVE), Refused).value.cause, Cause.OVERLOADED)
@@ -219,5 +223,5 @@ class ReadyTests(SynchronousTestCase):
         It says how many there are.
         """
         self.keep()
-        said = self.ready.dialer(BOB).explain(streamTo("bob:443"))
+        said = ReadyDialer(self.ready, BOB).explain(streamTo("bob:443"))
         self.assertEqual(said, ["by one of 1 connections that the node keeps ready here, as it is"])

@@ -7,17 +7,37 @@ What a gate and a node say to each other before a connection is kept ready.
 
 from __future__ import annotations
 
+from itertools import count
+from math import gcd, lcm
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import (
+    RSAPrivateNumbers,
+    RSAPublicNumbers,
+    generate_private_key,
+)
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis.strategies import binary
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ugate.errors import Cause, Phase, ProtocolError, Refused, StringError
+from ugate.errors import Cause, Phase, ProtocolError, Refused
 from ugate.protocols import readywire
-from ugate.protocols.readywire import MAX_PROOF, REFUSED, WELCOME, ReadyGate, ReadyNode, frame, unframe
+from ugate.protocols.readywire import (
+    MAX_PROOF,
+    REFUSED,
+    WELCOME,
+    ReadyGate,
+    ReadyNode,
+    _isSigned,
+    _Proof,
+    frame,
+    unframe,
+)
 from ugate.stream import Principal, StreamInfo
 from ugate.tenancy.config.identityschema import Identity as Section
 from ugate.tenancy.identity import Identity
@@ -43,7 +63,7 @@ class WireTests(SynchronousTestCase):
         Whoever has the key that it names.
         """
         if keyid != keyidOf(chain[0].public_key()):
-            raise StringError("another key")
+            raise Refused(Cause.AUTHENTICATION, Phase.TLS, "node", "another key")
         return Principal(keyid, "certificate")
 
     def gate(self, **more: Any) -> ReadyGate:
@@ -114,18 +134,48 @@ class WireTests(SynchronousTestCase):
 
     def test_broken(self) -> None:
         """
-        With any bit of it changed, a proof is none.
+        With any bit of it changed, a proof is none.  What a certificate says beside its key is not for the
+        wire to judge; but nobody becomes another by it.
         """
-        good = self.gate(random=bytes)
-        proof = self.proof(good)
+        proof = self.proof(self.gate(random=bytes))
+        der = self.identity.chain[0].public_bytes(Encoding.DER)
+        start = proof.index(der)
         for at in range(len(proof)):
             gate = self.gate(random=bytes)
             changed = bytearray(proof)
             changed[at] ^= 1
             try:
-                self.assertFalse(gate.receive(bytes(changed)).done and at < 60, at)
-            except (ProtocolError, StringError):
+                isDone = gate.receive(bytes(changed)).done
+            except ProtocolError:
                 continue
+            if start <= at < start + len(der):
+                self.assertEqual(self.identity.keyid, gate.keyid)
+            else:
+                self.assertFalse(isDone, at)
+
+    def test_claim(self) -> None:
+        """
+        Who has a key, and says that it is another one, is not even that.
+        """
+        self.patch(readywire, "_Proof", lambda keyid, *more: _Proof(GATE, *more))
+        gate = self.gate()
+        error = self.assertRaises(ProtocolError, gate.receive, self.proof(gate))
+        self.assertIn("another key", str(error))
+        self.assertEqual("", gate.keyid)
+
+    def test_exponent(self) -> None:
+        """
+        A key of RSA that takes long to check is none.
+        """
+        pair = generate_private_key(65537, 2048).private_numbers()
+        order = lcm(pair.p - 1, pair.q - 1)
+        for bits, isGood in ((32, True), (33, False)):
+            e = next(each for each in count(2 ** (bits - 1) + 1, 2) if gcd(each, order) == 1)
+            d = pow(e, -1, order)
+            parts = pair.p, pair.q, d, d % (pair.p - 1), d % (pair.q - 1), pair.iqmp
+            key = RSAPrivateNumbers(*parts, RSAPublicNumbers(e, pair.public_numbers.n)).private_key()
+            signature = key.sign(b"signed", PKCS1v15(), SHA256())
+            self.assertEqual(isGood, _isSigned(key.public_key(), signature, b"signed"))
 
     def test_refused(self) -> None:
         """

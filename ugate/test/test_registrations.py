@@ -182,3 +182,14 @@ class RegistrationsTests(SynchronousTestCase):
         self.registrations.take(data, "192.0.2.3")
         self.clock.advance(EACH)
         self.registrations.take(self.record(sequence=BURST + 1), SENDER)
+
+    def test_network(self) -> None:
+        """
+        Who has a whole network of IPv6 may not send more by that.
+        """
+        for number in range(BURST):
+            self.registrations.take(self.record(sequence=number), f"2001:db8::{number + 1:x}")
+        data = self.record(sequence=BURST)
+        error = self.assertRaises(Refused, self.registrations.take, data, "2001:db8::ffff")
+        self.assertIn("too many records", error.detail)
+        self.registrations.take(data, "2001:db8:0:1::1")

@@ -26,7 +26,7 @@ from ugate.tenancy.ca import folder as files
 from ugate.tenancy.ca.errors import BadRequest, NoSuch, NotAllowed, NotKnown
 from ugate.tenancy.ca.lists import Lists
 from ugate.tenancy.ca.policy import Rules
-from ugate.tenancy.ca.record import Enrolment, Issued, Record
+from ugate.tenancy.ca.record import MAX_ISSUED, Enrolment, Issued, Record
 from ugate.tenancy.ca.requests import MAX_REQUEST, MAX_TEXT, Wanted, unreadable
 from ugate.tenancy.ca.schema import DAY, MAX_LIFE, SSH_HOST, SSH_USER, TLS, CaRule
 from ugate.tenancy.ca.sshcertificates import makeSSHCertificate
@@ -320,11 +320,13 @@ class Authority:
                 return each
         return text
 
-    def list(self) -> Iterator[Issued]:
+    def list(self, most: int = MAX_ISSUED) -> Iterator[Issued]:
         """
-        All that was certified, as long as it is not forgotten.
+        All that was certified, as long as it is not forgotten, what ends last first.
+
+        @param most: how many of these.
         """
-        return self.record.all()
+        return self.record.all(most)
 
 
 def _sshSerial(text: str) -> str:

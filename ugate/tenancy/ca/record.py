@@ -227,11 +227,13 @@ class Record:
         """
         self._do("UPDATE issued SET host = 1 WHERE serial = ?", serial)
 
-    def all(self) -> Iterator[Issued]:
+    def all(self, most: int = MAX_ISSUED) -> Iterator[Issued]:
         """
         All that have not been forgotten, those that end last first.
+
+        @param most: how many of them.
         """
-        return self._issued("ORDER BY ends DESC, serial")
+        return self._issued("ORDER BY ends DESC, serial LIMIT ?", most)
 
     def revoked(self, now: float) -> Iterator[Issued]:
         """
