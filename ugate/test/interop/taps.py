@@ -36,9 +36,14 @@ class Tap:
         self._open = threading.Event()
         self._open.set()
         # Whoever is held is let go before the sockets are closed.
-        server = StreamServer(test, self._serve)
+        self._server = StreamServer(test, self._serve)
         test.addCleanup(self._open.set)
-        self.port = server.port
+        self.port = self._server.port
+
+    @property
+    def count(self) -> int:
+        """How many connections there have been."""
+        return len(self._server.threads)
 
     def seen(self) -> bytes:
         """

@@ -113,7 +113,8 @@ class HopsTests(MeshTestCase):
 
     def test_outsider(self) -> None:
         """
-        Who has alice's configuration and not her key is not let in by the first gate, and bob hears of nobody.
+        Who has alice's configuration and not her key is not let in by the first gate; the second one hears
+        of nobody.
         """
         evie = self.asking("evie")
         self.stream(evie, self.host, 80, 1)
