@@ -51,8 +51,8 @@ class MeshTestCase(InteropTestCase):
         """
         Start a node.
 
-        @param config: its configuration, or the name of a listing.  KEYIDs that begin with the name of a node are
-            replaced by real ones, and the ports of listeners by free ones.
+        @param config: its configuration, or the name of a listing.  KEYIDs that begin with the name of a node
+            are replaced by real ones, and the ports of listeners by free ones.
         @param places: what else is replaced.
         """
         text = listing(config) if config.endswith(".yaml") else config
