@@ -2,7 +2,7 @@
 # See LICENSE for details.
 
 """
-What goes wrong between nodes: one is killed, a wire goes dead, a firewall cuts it for a while, somebody does not read.
+What goes wrong between nodes: one is killed, a wire goes dead, somebody does not read.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class FaultTests(MeshTestCase):
 
     def test_killed(self) -> None:
         """
-        Bob is killed in the middle of 50 MB, one way and the other: both clients find a reset, alice's log says
-        why, no descriptor is left, and another bob in his place is used.
+        Bob is killed in the middle of 50 MB, one way and the other: both clients find a reset, alice's log
+        says why, no descriptor is left, and another bob in his place is used.
         """
         self.ways()
         self.through(0).close()
@@ -119,9 +119,9 @@ class FaultTests(MeshTestCase):
 
     def test_dead(self) -> None:
         """
-        One wire goes dead and nobody is told: within the time for a ping and its answer its stream is cut, and
-        another finds a new link when it is healed.  Meanwhile somebody on the other wire does not read: he holds
-        up nobody, costs no more memory than windows, is not cut, and gets all in the end.
+        One wire goes dead and nobody is told: within the time for a ping and its answer its stream is cut,
+        and another finds a new link when it is healed.  Meanwhile somebody on the other wire does not read:
+        he holds up nobody, costs no more memory than windows, is not cut, and gets all in the end.
         """
         self.ways()
         held, other = self.through(0), self.through(1)
