@@ -69,7 +69,7 @@ class FramingTestCase(SocketTestCase):
         self.ways: list[Way] = []
         self.until(lambda: self.client.room, "the links to be up")
 
-    def transport(self, connected: socket.socket, protocol: Protocol) -> Any:
+    def transport(self, connected: socket.socket, protocol: Any) -> Any:
         """
         A transport on a socket.
         """
