@@ -13,13 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.rounds import Sample
-from bench.rows import HAPROXY, SING_BOX, Goal, Metric
+from bench.rows import HAPROXY, SING_BOX, US, Goal, Metric
 
 SHOWN = 2
 """Digits of a ratio: what is printed is what is judged."""
-
-US = "ugate"
-"""Whose goals they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +109,8 @@ class Result:
         """
         verdicts = []
         for goal in metric.goals:
-            ratio = self.ratio(metric.key, US, goal.peer)
-            value = self.median(metric.key, US) if not goal.peer else ratio.median if ratio else None
+            ratio = self.ratio(metric.key, goal.who, goal.peer)
+            value = self.median(metric.key, goal.who) if not goal.peer else ratio.median if ratio else None
             reached = None if value is None else round(value, SHOWN)
             enough = reached is not None and (
                 reached <= goal.factor if metric.lessIsBetter else reached >= goal.factor

@@ -14,6 +14,12 @@ from bench.contestants import PLAIN, SNI, TLS
 
 SING_BOX = "sing-box"
 HAPROXY = "haproxy"
+FRAMED = "envoy-h2"
+
+US = "ugate"
+"""Whose goals they are."""
+FRAMED_US = "ugate-h2"
+"""Those of HTTP/2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,9 @@ class Goal:
 
     peer: str = SING_BOX
     """Beside whom, or an empty string."""
+
+    who: str = US
+    """Who of ours has to reach it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,8 @@ _BULK = (Goal(1.0), Goal(2.0, HAPROXY))
 _TLS_BULK = (Goal(1.0, HAPROXY),)
 _SHAKES = (Goal(0.8, HAPROXY),)
 _THROUGH = (Goal(1.0, HAPROXY),)
+_FRAMED = (Goal(1.0, FRAMED, FRAMED_US),)
+_FRAMED_BULK = (Goal(1.5, FRAMED, FRAMED_US),)
 
 ROWS = (
     Row(
@@ -122,14 +133,19 @@ ROWS = (
         "bulk-2",
         "bulk",
         (
-            Metric("bulk-2-up", "two gateways: one bulk stream, up", _GBIT, digits=1),
-            Metric("bulk-2-down", "two gateways: one bulk stream, down", _GBIT, digits=1),
+            Metric("bulk-2-up", "two gateways: one bulk stream, up", _GBIT, _FRAMED_BULK, digits=1),
+            Metric("bulk-2-down", "two gateways: one bulk stream, down", _GBIT, _FRAMED_BULK, digits=1),
         ),
         hops=2,
     ),
     Row("bulk8-2", "bulk8", (Metric("bulk8-2", "two gateways: eight streams", _GBIT, digits=1),), hops=2),
-    Row("connect-2", "connect", (Metric("connect-2", "two gateways: new connections", "1/s"),), hops=2),
-    Row("rtt-2", "rtt", (Metric("rtt-2", "two gateways: round trips", "1/s"),), hops=2),
+    Row(
+        "connect-2",
+        "connect",
+        (Metric("connect-2", "two gateways: new connections", "1/s", _FRAMED),),
+        hops=2,
+    ),
+    Row("rtt-2", "rtt", (Metric("rtt-2", "two gateways: round trips", "1/s", _FRAMED),), hops=2),
     Row(
         "tls-bulk",
         "tls-bulk",

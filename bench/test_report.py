@@ -23,7 +23,7 @@ from bench.peers import Envoy, HAProxy, Microsocks, SingBox
 from bench.record import Record, document, tables
 from bench.report import Ratio, Result, goals, medians, ratios, spaced
 from bench.rounds import Sample, rotated, takesPart
-from bench.rows import HAPROXY, ROWS, SING_BOX, Goal, Metric
+from bench.rows import FRAMED, FRAMED_US, HAPROXY, ROWS, SING_BOX, Goal, Metric
 from bench.secure import NAME, greeting
 from ugate.protocols.clienthello import ClientHelloReader
 
@@ -141,6 +141,14 @@ class VerdictTests(SynchronousTestCase):
         result = Result(rounds(SPEED, "ugate", 9.96) + rounds(SPEED, SING_BOX, 10.0))
         verdict = result.verdicts(SPEED)[0]
         self.assertEqual((verdict.reached, verdict.met), (1.0, True))
+
+    def test_another(self) -> None:
+        """A goal may be that of another contestant of ours."""
+        goal = Goal(1.5, FRAMED, FRAMED_US)
+        metric = Metric("framed", "framed", "Gbit/s", (goal,))
+        samples = rounds(metric, "ugate", 9.0) + rounds(metric, FRAMED_US, 3.0) + rounds(metric, FRAMED, 2.0)
+        verdict = Result(samples).verdicts(metric)[0]
+        self.assertEqual((verdict.reached, verdict.met), (1.5, True))
 
     def test_unmeasured(self) -> None:
         """What was not measured is not met."""

@@ -15,7 +15,6 @@ from typing import Any, Final, TypeAlias
 
 from zope.interface import implementer
 
-from twisted.internet import tcp
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.python.failure import Failure
@@ -24,6 +23,7 @@ from ugate.buffers import Buffers
 from ugate.errors import Refused
 from ugate.leg import Leg
 from ugate.metering import Meter, Meters
+from ugate.protocols.negotiate import connectionBelow
 from ugate.protocols.sockets import cut, endWriting, writeNow
 from ugate.shares import Share
 
@@ -74,8 +74,9 @@ class Copying:
         """Whose bytes are copied, and will be."""
         if meters is None:
             for leg in (a, b):
-                if isinstance(leg.transport, tcp.Connection):
-                    leg.transport.bufferSize = RECEIVE
+                below = connectionBelow(leg.transport)
+                if below is not None:
+                    below.bufferSize = RECEIVE
         self.sent = self.received = 0
         self.refusal: Refused | None = None
         self.active = clock.seconds()
@@ -331,10 +332,11 @@ def _writer(transport: Any) -> Callable[[bytes], object]:
     """
     What writes there, as soon as it can be.
     """
-    if not isinstance(transport, tcp.Connection) or transport.TLS:
+    below = connectionBelow(transport)
+    if below is None:
         write: Callable[[bytes], object] = transport.write
         return write
-    return partial(writeNow, transport)
+    return partial(writeNow, below)
 
 
 def _transport(leg: Leg) -> Any:

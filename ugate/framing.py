@@ -17,12 +17,12 @@ from collections.abc import Callable
 from socket import MSG_DONTWAIT, MSG_MORE
 from typing import Any, Final
 
-from twisted.internet import tcp
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
 
 from ugate.framedends import NOWAIT, ROUNDS, Sink, Source
 from ugate.protocols.h2frames import DATA, HEADER, frameHead
+from ugate.protocols.negotiate import connectionBelow
 from ugate.splice import PIPE_SIZE, openPipe
 
 available: Final = hasattr(os, "splice")
@@ -187,9 +187,7 @@ class LinkSplicer:
                         return CONNECTION_DONE
                     self._deliver(channel, size)
                 else:
-                    # Of a long frame, and of what follows one, only the head is wanted here.
-                    heads = core.lastSize >= LEAST and core.isBetween
-                    data = below.socket.recv(HEADER if heads else below.bufferSize)
+                    data = below.socket.recv(self._wanted())
                     if not data:
                         return CONNECTION_DONE
                     self._link.dataReceived(data)
@@ -200,6 +198,16 @@ class LinkSplicer:
             if self._core is None or not below.connected:
                 return None
         return None
+
+    def _wanted(self) -> int:
+        """
+        How much to receive.  After a long frame, and what is left of it, there may be another one, of which
+        only the head is wanted here.
+        """
+        core = self._core
+        isNear = core.lastSize >= LEAST > core.left and (core.left or core.isBetween)
+        size: int = core.left + HEADER if isNear else self._below.bufferSize
+        return size
 
     def _deliver(self, channel: Any, size: int) -> None:
         """
@@ -256,14 +264,16 @@ def lend(source: Any, sink: Any, moved: Callable[[int], object]) -> bool:
     @param moved: called with each count of bytes that went that way, and not through their protocols.
     @return: whether one of the two is such a stream, and the other a bare socket.
     """
-    if isinstance(source, tcp.Connection) and not source.TLS:
+    bare = connectionBelow(source)
+    if bare is not None:
         splicer = splicerFor(sink)
         if splicer is not None:
-            Source(splicer, sink.channel, source, moved)
+            Source(splicer, sink.channel, bare, moved)
             return True
-    elif isinstance(sink, tcp.Connection) and not sink.TLS:
-        splicer = splicerFor(source)
-        if splicer is not None:
-            source.channel.sink = Sink(splicer, source, sink, moved)
-            return True
-    return False
+        return False
+    bare = connectionBelow(sink)
+    splicer = None if bare is None else splicerFor(source)
+    if splicer is None:
+        return False
+    source.channel.sink = Sink(splicer, source, bare, moved)
+    return True

@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from twisted.cred.credentials import ICredentials
 from twisted.cred.error import UnauthorizedLogin, UnhandledCredentials
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
@@ -341,6 +342,16 @@ def _knowsHalfClose(inner: object) -> bool:
     # Twisted's TLS claims to provide what its transport does, which is us, and would call us again; so its
     # class is asked.
     return IHalfCloseableProtocol.implementedBy(type(inner))
+
+
+def connectionBelow(transport: Any) -> tcp.Connection | None:
+    """
+    The connection that a transport is, or passes everything on to, its handshake being over; not below TLS.
+    """
+    # TLS above a handshake claims to be one, and must not be left out.
+    while isinstance(transport, Negotiating) and transport.inner is not None:
+        transport = transport.transport
+    return transport if isinstance(transport, tcp.Connection) and not transport.TLS else None
 
 
 @implementer(IDetachable)

@@ -12,7 +12,10 @@ import errno
 import socket
 from typing import Any
 
-from twisted.internet.protocol import Protocol
+from twisted.internet.interfaces import IProtocol
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 
 from ugate import framing
 from ugate.copying import Copying
@@ -20,8 +23,10 @@ from ugate.endpoints.connecting import Dialed
 from ugate.leg import Leg
 from ugate.protocols.h2link import H2Link
 from ugate.protocols.mux import MuxStream
+from ugate.protocols.negotiate import Negotiating, connectionBelow
 from ugate.stream import StreamInfo, Target
 from ugate.test.h2fakes import HOST, PEER
+from ugate.test.negotiatefakes import Listener, NegotiateTestCase
 from ugate.test.socketfakes import Peer, SocketTestCase, tcpPair
 from ugate.test.splicefakes import noise
 
@@ -64,7 +69,7 @@ class FramingTestCase(SocketTestCase):
         self.ways: list[Way] = []
         self.until(lambda: self.client.room, "the links to be up")
 
-    def transport(self, connected: socket.socket, protocol: Protocol) -> Any:
+    def transport(self, connected: socket.socket, protocol: Any) -> Any:
         """
         A transport on a socket.
         """
@@ -271,6 +276,97 @@ class NarrowTests(BulkTests):
 
     def leg(self, buffers: int = 0) -> tuple[Peer, Leg]:
         return super().leg(16384)
+
+
+class Asking(Listener):
+    """
+    Asks for lines, and has a leg for who has said them.
+    """
+
+    def __init__(self, leg: Leg) -> None:
+        super().__init__(Clock())
+        self.leg = leg
+
+    def buildInner(self, host: Negotiating, step: Any) -> IProtocol | None:
+        """
+        The leg.
+        """
+        return self.leg
+
+
+class AskedTests(BulkTests):
+    """
+    The same with sockets that had to say first what they want, as they do to SOCKS.
+    """
+
+    def leg(self, buffers: int = 0) -> tuple[Peer, Leg]:
+        far, near = tcpPair(buffers)
+        peer = Peer(far)
+        self.peers.append(peer)
+        leg = Leg()
+        host = Negotiating(Asking(leg), PEER)
+        self.transport(near, host)
+        peer.give(b"open\n")
+        self.until(lambda: host.inner is leg, "the end of the handshake")
+        return peer, leg
+
+    def test_isSpliced(self) -> None:
+        """
+        Nobody sees most of it, on either side.
+        """
+        for back in (False, True):
+            way = self.way()
+            source, sink = (way.b, way.a) if back else (way.a, way.b)
+            seen = 0
+            for half in way.halves:
+                for leg in half._legs:
+                    receive = leg.dataReceived
+
+                    def counted(data: bytes, receive: Any = receive) -> None:
+                        nonlocal seen
+                        seen += len(data)
+                        receive(data)
+
+                    leg.dataReceived = counted  # type: ignore[method-assign]
+            data = noise(32 * self.unit)
+            source.give(data)
+            self.arrive(sink, data)
+            self.assertLess(seen, len(data))
+
+
+class BelowTests(NegotiateTestCase):
+    """
+    L{connectionBelow<ugate.protocols.negotiate.connectionBelow>}: what may be gone past.
+    """
+
+    def connection(self) -> Any:
+        """
+        A connection that nobody uses.
+        """
+        return Dialed.__new__(Dialed)
+
+    def test_afterTheHandshake(self) -> None:
+        """
+        That of a handshake, once it is over and not before.
+        """
+        host = self.begin()
+        bare = host.transport = self.connection()
+        self.assertIsNone(connectionBelow(host))
+        host.inner = self.owner.stream
+        self.assertIs(bare, connectionBelow(host))
+
+    def test_notBelowTLS(self) -> None:
+        """
+        TLS is not gone past, be it the connection's own or one that claims to be what it is on.
+        """
+        host = self.begin()
+        host.transport = self.connection()
+        host.inner = self.owner.stream
+        secure = ProtocolWrapper(WrappingFactory(Factory.forProtocol(Protocol)), Protocol())
+        secure.transport = host
+        self.assertIsNone(connectionBelow(secure))
+        host.transport.TLS = True
+        self.assertIsNone(connectionBelow(host))
 
 
 class EndTests(FramingTestCase):
