@@ -24,6 +24,7 @@ CAP: Final = 131072
 """Bytes of a handshake: certificates may be many, and OpenSSL itself takes 100 KiB of them."""
 
 TLS12: Final = 0x0303
+TLS13: Final = 0x0304
 
 _LOT: Final = 32768
 _MORE: Final = Step()
@@ -151,7 +152,10 @@ class TLSHandshake:
             principal = side.check.finish(connection)
         except Refused as refused:
             raise ProtocolError(str(refused)) from refused
-        return Step(send=out(connection), done=True, info=self._known(side, principal))
+        # With TLS 1.3 the client has all that it needs: what is left are tickets, which go with what the
+        # stream sends, after what it is for was begun.
+        last = b"" if connection.get_protocol_version() >= TLS13 else out(connection)
+        return Step(send=last, done=True, info=self._known(side, principal))
 
     def _why(self, side: Side, error: Exception) -> str:
         refused = side.check.refused
