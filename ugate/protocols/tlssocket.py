@@ -121,11 +121,12 @@ class TLSSocket:
         # A call then writes all records of what it is given, and not the first of them.
         lib.SSL_clear_mode(self._ssl, lib.SSL_MODE_ENABLE_PARTIAL_WRITE)
         lib.SSL_set_fd(self._ssl, connected.fileno())
-        try:
-            self.settle()
-        except OSError:
-            # Whoever has it now is told by the next call.
-            pass
+        if ahead:
+            try:
+                self.settle()
+            except OSError:
+                # Whoever has it now is told by the next call.
+                pass
 
     def use(self, room: Room) -> None:
         """
