@@ -26,7 +26,7 @@ CAP: Final = 131072
 TLS12: Final = 0x0303
 TLS13: Final = 0x0304
 
-_LOT: Final = 32768
+_LOT: Final = 4096
 _MORE: Final = Step()
 _UNCERTIFIED: Final = {"mtls": "anonymous=yes", "sni": "certificates=optional"}
 """How a listener of each protocol lets clients in that have no certificate."""

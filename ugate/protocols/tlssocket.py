@@ -65,6 +65,22 @@ def _isThere() -> bool:
     return all(hasattr(lib, name) for name in _NEEDED)
 
 
+def takeOut(connection: Any) -> tuple[bytes, bool]:
+    """
+    What a connection over memory has received, before it goes over to a socket.
+
+    @param connection: one that L{canLeave}.
+    @return: the bytes, and whether nothing comes after them.
+    """
+    from OpenSSL._util import ffi, lib
+
+    ssl, room, taken = connection._ssl, ffi.new("char[]", RECORD), []
+    lib.ERR_clear_error()
+    while (count := lib.SSL_read(ssl, room, RECORD)) > 0:
+        taken.append(ffi.buffer(room, count)[:])
+    return b"".join(taken), lib.SSL_get_error(ssl, count) != _WANT_READ
+
+
 class Room:
     """
     Where TLS is decrypted to, one for all that take turns.

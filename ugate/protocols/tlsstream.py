@@ -38,7 +38,7 @@ from ugate.errors import Refused
 from ugate.interfaces import Detached, IDetachable, IDetachableTLS, IHalfCloseableTransport, IPending
 from ugate.protocols.sockets import detachable
 from ugate.protocols.tlsserver import out
-from ugate.protocols.tlssocket import TLSSocket, canLeave
+from ugate.protocols.tlssocket import TLSSocket, canLeave, takeOut
 
 _LOT: Final = 32768
 
@@ -104,18 +104,11 @@ class TLSStream(BufferingTLSTransport):
         self.wrappedProtocol = self.transport = self._tlsConnection = nothing
         if detached.unread:
             connection.bio_write(detached.unread)
-        unread, isOver = [], False
-        try:
-            while True:
-                unread.append(connection.recv(_LOT))
-        except WantReadError:
-            pass
-        except Error:
-            isOver = True
+        unread, isOver = takeOut(connection)
         secure = TLSSocket(detached.socket, connection, detached.unsent, getattr(self.factory, "hop", ""))
         if isOver:
             secure.over()
-        return Detached(cast(socket, secure), b"".join(unread), b"", detached.waiting)
+        return Detached(cast(socket, secure), unread, b"", detached.waiting)
 
     def _checkHandshakeStatus(self) -> None:
         if self._tlsConnection is not None:
