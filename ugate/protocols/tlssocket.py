@@ -78,7 +78,10 @@ def takeOut(connection: Any) -> tuple[bytes, bool]:
     lib.ERR_clear_error()
     while (count := lib.SSL_read(ssl, room, RECORD)) > 0:
         taken.append(ffi.buffer(room, count)[:])
-    return b"".join(taken), lib.SSL_get_error(ssl, count) != _WANT_READ
+    isOver = lib.SSL_get_error(ssl, count) != _WANT_READ
+    # Others would take it for theirs.
+    lib.ERR_clear_error()
+    return b"".join(taken), isOver
 
 
 class Room:
@@ -263,6 +266,8 @@ class TLSSocket:
             return OSError(number, os.strerror(number))
         said = self._lib.ERR_reason_error_string(self._lib.ERR_peek_error())
         words: str = self._ffi.string(said).decode() if said else ""
+        # Others would take it for theirs.
+        self._lib.ERR_clear_error()
         if words in _TRUNCATED:
             return Truncated(errno.EPROTO, "TLS: it ended without saying so")
         alert = alertOf(words)

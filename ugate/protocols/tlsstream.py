@@ -64,6 +64,11 @@ class TLSStream(BufferingTLSTransport):
     _answers = ANSWERS
     """Bytes that OpenSSL may still answer of itself."""
 
+    def __conform__(self, interface: object) -> None:
+        """
+        Only by adapters: without this the transports below would be asked, one after the other.
+        """
+
     def makeConnection(self, transport: Any) -> None:
         """
         Begin, with what came behind the handshake.
