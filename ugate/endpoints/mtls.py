@@ -137,7 +137,8 @@ class MutualServerEndpoint(NegotiatedServerEndpoint):
         connection.set_accept_state()
         if not common:
             ignoreALPN(connection)
+        if not self.asksClient:
+            return Side(connection, None)
         peer = PeerCheck(partial(clientOf, owner), _HOP, optional=self.anonymous)
-        if self.asksClient:
-            peer.install(connection)
+        peer.install(connection)
         return Side(connection, peer)

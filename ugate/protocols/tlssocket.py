@@ -7,21 +7,19 @@ A socket and what ends TLS on it, used as a socket is.
 
 The handshake, and what is copied, has OpenSSL work on memory.  Whatever is relayed to or from
 another socket leaves that: OpenSSL then reads and writes the socket itself, which spares two
-copies of every byte and most of the Python.  pyOpenSSL has no public way to go over from one to
-the other; where its inside is another one, streams stay as they were.
+copies of every byte and most of the Python.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from functools import cache
 from socket import SHUT_RD, socket
 from typing import Any, Final
 
 from ugate.protocols.sockets import RefusedBelow, Truncated
 from ugate.protocols.tlsalerts import alertOf, refusalBy
-from ugate.protocols.tlsserver import out
+from ugate.protocols.tlsmemory import out
 
 RECORD: Final = 16384
 """Bytes that are in a record at most (RFC 8446, 5.1): with room for them nothing is left inside of OpenSSL,
@@ -30,11 +28,6 @@ where no epoll would see it."""
 ROOM: Final = 8 * RECORD
 """Bytes decrypted at once, at most."""
 
-_NEEDED: Final = (
-    "ERR_clear_error", "ERR_peek_error", "ERR_reason_error_string", "SSL_MODE_ENABLE_PARTIAL_WRITE",
-    "SSL_clear_mode", "SSL_get_error", "SSL_read", "SSL_set_fd", "SSL_shutdown", "SSL_write",
-)  # fmt: skip
-
 _TRUNCATED: Final = ("", "unexpected eof while reading")
 """What OpenSSL says of an end that TLS has not announced."""
 
@@ -42,46 +35,6 @@ _WANT_READ: Final = 2
 _WANT_WRITE: Final = 3
 _SYSCALL: Final = 5
 _ZERO_RETURN: Final = 6
-
-
-def canLeave(connection: Any) -> bool:
-    """
-    Whether a connection over memory can go over to a socket.
-
-    @param connection: an C{OpenSSL.SSL.Connection}.
-    """
-    return hasattr(connection, "_ssl") and hasattr(connection, "_into_ssl") and _isThere()
-
-
-@cache
-def _isThere() -> bool:
-    """
-    Whether pyOpenSSL has inside what is needed.
-    """
-    try:
-        from OpenSSL._util import lib
-    except ImportError:
-        return False
-    return all(hasattr(lib, name) for name in _NEEDED)
-
-
-def takeOut(connection: Any) -> tuple[bytes, bool]:
-    """
-    What a connection over memory has received, before it goes over to a socket.
-
-    @param connection: one that L{canLeave}.
-    @return: the bytes, and whether nothing comes after them.
-    """
-    from OpenSSL._util import ffi, lib
-
-    ssl, room, taken = connection._ssl, ffi.new("char[]", RECORD), []
-    lib.ERR_clear_error()
-    while (count := lib.SSL_read(ssl, room, RECORD)) > 0:
-        taken.append(ffi.buffer(room, count)[:])
-    isOver = lib.SSL_get_error(ssl, count) != _WANT_READ
-    # Others would take it for theirs.
-    lib.ERR_clear_error()
-    return b"".join(taken), isOver
 
 
 class Room:

@@ -37,8 +37,8 @@ from twisted.python.failure import Failure
 from ugate.errors import Refused
 from ugate.interfaces import Detached, IDetachable, IDetachableTLS, IHalfCloseableTransport, IPending
 from ugate.protocols.sockets import detachable
-from ugate.protocols.tlsserver import out
-from ugate.protocols.tlssocket import TLSSocket, canLeave, takeOut
+from ugate.protocols.tlsmemory import canLeave, out, takeOut
+from ugate.protocols.tlssocket import TLSSocket
 
 _LOT: Final = 32768
 
