@@ -135,7 +135,7 @@ class MutualServerEndpoint(NegotiatedServerEndpoint):
         creator = owner.identity.serverTLS(common, self.asksClient, info.hints.get("sni", ""))
         connection = creator.serverConnectionForTLS(None)
         connection.set_accept_state()
-        if not common:
+        if hello.alpn and not common:
             ignoreALPN(connection)
         if not self.asksClient:
             return Side(connection, None)

@@ -107,7 +107,9 @@ class TLSHandshake:
         hello = self._reader.feed(data)
         if hello is None:
             return _MORE
-        self._info = self._info.but(hints={**self._info.hints, **hello.hints})
+        hints = hello.hints
+        if hints:
+            self._info = self._info.but(hints={**self._info.hints, **hints})
         return self.answer(hello, self._reader.seen)
 
     def answer(self, hello: ClientHello, data: bytes) -> Step:
