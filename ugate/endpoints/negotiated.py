@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_negotiated,ugate.test.test_negotiated_client -*-
+# -*- test-case-name: ugate.test.test_negotiated,ugate.test.test_negotiated_client,ugate.test.test_negotiated_failing -*-  # noqa: E501
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
