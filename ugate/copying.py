@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_copying -*-
+# -*- test-case-name: ugate.test.test_copying,ugate.test.test_copying_limited -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_enrolment -*-
+# -*- test-case-name: ugate.test.test_enrolment,ugate.test.test_enrolment_keeping -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

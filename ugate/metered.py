@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_metered -*-
+# -*- test-case-name: ugate.test.test_metered,ugate.test.test_metered_lent -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

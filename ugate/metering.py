@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_metering,ugate.test.test_metering_random -*-
+# -*- test-case-name: ugate.test.test_metering,ugate.test.test_meter_lent,ugate.test.test_metering_random -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_poll -*-
+# -*- test-case-name: ugate.test.test_poll,ugate.test.test_poll_numbers -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_reload -*-
+# -*- test-case-name: ugate.test.test_reload,ugate.test.test_reload_listeners,ugate.test.test_reload_wrong -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

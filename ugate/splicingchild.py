@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_splicingprocess -*-
+# -*- test-case-name: ugate.test.test_splicingchild -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_tap -*-
+# -*- test-case-name: ugate.test.test_tap,ugate.test.test_tap_service -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

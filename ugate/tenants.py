@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_tenants -*-
+# -*- test-case-name: ugate.test.test_tenants,ugate.test.test_tenants_ports -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 from ugate.deadlines import Deadlines
 from ugate.endpoints.direct import Direct
 from ugate.endpoints.negotiated import NegotiatedClientEndpoint
+from ugate.endpoints.pauses import pauseBefore
 from ugate.endpoints.refusals import refusedAt
 from ugate.errors import ListenRefused, ProtocolError, Refused, UgateError
 from ugate.interfaces import IIdentity, INegotiation, ITenant
@@ -210,8 +211,7 @@ class _Slot:
 
     def _later(self) -> None:
         self._attempts += 1
-        pause = min(FIRST * 2 ** min(self._attempts - 1, 30), LONGEST) * (1 + self.port.jitter()) / 2
-        self._wait(pause)
+        self._wait(pauseBefore(self._attempts, FIRST, LONGEST, self.port.jitter))
 
     def _wait(self, seconds: float) -> None:
         if self._again is None and not self.port.isStopped:

@@ -21,6 +21,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ugate.endpoints.pauses import pauseBefore
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer
 from ugate.stream import StreamInfo
@@ -239,14 +240,13 @@ class Retry:
         return Way(lambda factory: self._connect(info, factory))
 
     async def _connect(self, info: StreamInfo, factory: IProtocolFactory) -> IProtocol:
-        pause = self._pause
         for attempt in range(1, self._attempts):
             try:
                 return await within(self._clock, self._timeout, self._dialer, info, factory)
             except Refused as e:
                 if e.cause not in PASSING:
                     raise
-                wait = min(pause, self._maxPause) * (1 + self._jitter()) / 2
+                wait = pauseBefore(attempt, self._pause, self._maxPause, self._jitter)
                 self._log.info(
                     "{stream}: attempt {attempt} of {attempts}, again in {wait:.2f} s, since {refused}",
                     stream=info,
@@ -256,7 +256,6 @@ class Retry:
                     refused=e,
                 )
                 await deferLater(self._clock, wait)
-                pause *= 2
         return await within(self._clock, self._timeout, self._dialer, info, factory)
 
     def explain(self, info: StreamInfo) -> list[str]:

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_mtls -*-
+# -*- test-case-name: ugate.test.test_mtls,ugate.test.test_mtls_strings -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -17,17 +17,16 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
-    ILoggingContext,
     IProtocolFactory,
     IReactorTime,
     IStreamServerEndpoint,
 )
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ugate.deadlines import Deadlines
 from ugate.endpoints.links import HANDSHAKE, LinkHost, LinkMaker
+from ugate.endpoints.serving import Serving
 from ugate.endpoints.session import Session
 from ugate.endpoints.sessions import DEFAULT, SessionLimits, Sessions
 from ugate.errors import Cause, Phase, Refused
@@ -37,7 +36,7 @@ HANDSHAKES: Final = 1000
 """How many connections of one listener may be in the middle of their handshakes."""
 
 
-class LinkFactory(Factory):
+class LinkFactory(Serving):
     """
     Accepted connections, each a link.
 
@@ -46,33 +45,16 @@ class LinkFactory(Factory):
     """
 
     _log = Logger()
-    noisy = False
     _isCrowded = False
 
     def __init__(self, endpoint: MuxedServerEndpoint, wrapped: IProtocolFactory) -> None:
+        super().__init__(wrapped)
         self._maker = endpoint.maker
         self._clock = endpoint.reactor
         self._joined = endpoint.joined
-        self.wrappedFactory = wrapped
         self.sessions = Sessions(endpoint.reactor, endpoint.limits)
         self._shaking: Deadlines[LinkHost] = Deadlines(endpoint.reactor, endpoint.deadline, self._late)
         self._late_ = Refused(Cause.TIMED_OUT, Phase.NEGOTIATE, "peer", f"no link in {endpoint.deadline:g} s")
-
-    def logPrefix(self) -> str:
-        """
-        Who it is that listens, in the log of the reactor: whoever the streams are for.
-        """
-        if ILoggingContext.providedBy(self.wrappedFactory):
-            return ILoggingContext(self.wrappedFactory).logPrefix()
-        return type(self.wrappedFactory).__name__
-
-    def doStart(self) -> None:
-        super().doStart()  # type: ignore[no-untyped-call]
-        self.wrappedFactory.doStart()
-
-    def doStop(self) -> None:
-        super().doStop()  # type: ignore[no-untyped-call]
-        self.wrappedFactory.doStop()
 
     def stopFactory(self) -> None:
         """

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_negotiated,ugate.test.test_negotiated_client -*-
+# -*- test-case-name: ugate.test.test_negotiated,ugate.test.test_negotiated_client,ugate.test.test_negotiated_failing -*-  # noqa: E501
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -19,7 +19,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
-    ILoggingContext,
     IProtocol,
     IProtocolFactory,
     IReactorTime,
@@ -32,6 +31,7 @@ from twisted.python.failure import Failure
 
 from ugate.deadlines import Deadlines
 from ugate.endpoints.reach import isHaproxy, onlyLocal
+from ugate.endpoints.serving import Serving
 from ugate.errors import Cause, Phase, ProtocolError, Refused
 from ugate.interfaces import Auth, INegotiation, IPrincipal, IStreamInfo, ITenant, Step
 from ugate.protocols.negotiate import LINGER, Negotiating
@@ -57,19 +57,19 @@ def authOf(auth: Auth, info: object) -> Auth:
     return auth
 
 
-class ServerFactory(Factory, Owner):
+class ServerFactory(Serving, Owner):
     """
     Accepted connections, each with its negotiation.
     """
 
     _log = Logger()
-    noisy = False
 
     def __init__(self, endpoint: NegotiatedServerEndpoint, wrapped: IProtocolFactory) -> None:
+        super().__init__(wrapped)
         self._make = endpoint.negotiation
-        self._for = wrapped
         self.auth = endpoint.auth
-        self.wrappedFactory = wrapped if endpoint.wrap is None else endpoint.wrap(wrapped, self)
+        if endpoint.wrap is not None:
+            self.wrappedFactory = endpoint.wrap(wrapped, self)
         self.cap = endpoint.cap
         self.eager = endpoint.eager
         self._late = isHaproxy(endpoint.inner)
@@ -82,22 +82,6 @@ class ServerFactory(Factory, Owner):
         self._crowded = False
         tenant = ITenant(endpoint.reactor, None)
         self._portal = None if tenant is None else tenant.portal
-
-    def logPrefix(self) -> str:
-        """
-        Who it is that listens, in the log of the reactor: whoever the streams are for.
-        """
-        if ILoggingContext.providedBy(self._for):
-            return ILoggingContext(self._for).logPrefix()
-        return type(self._for).__name__
-
-    def doStart(self) -> None:
-        super().doStart()  # type: ignore[no-untyped-call]
-        self.wrappedFactory.doStart()
-
-    def doStop(self) -> None:
-        super().doStop()  # type: ignore[no-untyped-call]
-        self.wrappedFactory.doStop()
 
     def stopFactory(self) -> None:
         # What is under way still has its deadline.

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_pool -*-
+# -*- test-case-name: ugate.test.test_pool,ugate.test.test_pool_ends -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

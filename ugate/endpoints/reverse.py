@@ -26,6 +26,7 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ugate.endpoints.pauses import pauseBefore
 from ugate.endpoints.refusals import refusedAt
 from ugate.endpoints.session import Session
 from ugate.endpoints.sessions import SessionLimits, Sessions
@@ -116,7 +117,7 @@ class _Keeping:
         if port.isStopped:
             return
         self._attempts += 1
-        pause = min(FIRST * 2 ** min(self._attempts - 1, 30), LONGEST) * (1 + port.jitter()) / 2
+        pause = pauseBefore(self._attempts, FIRST, LONGEST, port.jitter)
         self._again = port.clock.callLater(pause, self.dial)
 
     def stop(self) -> None:

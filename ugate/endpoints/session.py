@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_session -*-
+# -*- test-case-name: ugate.test.test_session,ugate.test.test_session_ends -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -253,24 +253,24 @@ class Session:
             raise Refused(Cause.CONNECTION_REFUSED, Phase.REMOTE, where, "nobody listens for it here", step)
         return port
 
-    # How they fare: L{ugate.protocols.mux.Keeper}.
+    # How they fare: L{ugate.protocols.muxkeeper.Keeper}.
 
     def answered(self, stream: MuxStream) -> None:
         """
-        See L{ugate.protocols.mux.Keeper}.
+        See L{ugate.protocols.muxkeeper.Keeper}.
         """
         self._pending.discard(stream)
         self.sessions.answering.stop(stream)
 
     def closing(self, stream: MuxStream) -> None:
         """
-        See L{ugate.protocols.mux.Keeper}.
+        See L{ugate.protocols.muxkeeper.Keeper}.
         """
         self.sessions.lingering.start(stream)
 
     def over(self, stream: MuxStream) -> None:
         """
-        See L{ugate.protocols.mux.Keeper}.
+        See L{ugate.protocols.muxkeeper.Keeper}.
         """
         self.sessions.lingering.stop(stream)
         self._ended(stream)

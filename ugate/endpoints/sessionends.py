@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_session -*-
+# -*- test-case-name: ugate.test.test_session,ugate.test.test_session_ends -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -122,21 +122,19 @@ class Family:
         """
         Be one of the group there.
         """
-        if self.isIPv6:
-            joining.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, _MREQ6.pack(self.packed, link))
-        else:
-            request = _MREQN.pack(self.packed, bytes(4), link)
-            joining.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+        self._ask(joining, link, socket.IPV6_JOIN_GROUP if self.isIPv6 else socket.IP_ADD_MEMBERSHIP)
 
     def leave(self, leaving: socket.socket, link: int) -> None:
         """
         Be one of it no more.
         """
+        self._ask(leaving, link, socket.IPV6_LEAVE_GROUP if self.isIPv6 else socket.IP_DROP_MEMBERSHIP)
+
+    def _ask(self, asking: socket.socket, link: int, option: int) -> None:
         if self.isIPv6:
-            leaving.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_LEAVE_GROUP, _MREQ6.pack(self.packed, link))
+            asking.setsockopt(socket.IPPROTO_IPV6, option, _MREQ6.pack(self.packed, link))
         else:
-            request = _MREQN.pack(self.packed, bytes(4), link)
-            leaving.setsockopt(socket.IPPROTO_IP, socket.IP_DROP_MEMBERSHIP, request)
+            asking.setsockopt(socket.IPPROTO_IP, option, _MREQN.pack(self.packed, bytes(4), link))
 
     def send(self, by: socket.socket, data: bytes, host: str, port: int, link: int, source: str) -> None:
         """

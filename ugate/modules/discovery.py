@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_discovery,ugate.test.interop.test_discovery -*-
+# -*- test-case-name: ugate.test.test_discovery,ugate.test.test_unfound,ugate.test.interop.test_discovery -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_discovery -*-
+# -*- test-case-name: ugate.test.test_discoverysection -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

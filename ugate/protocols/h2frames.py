@@ -11,6 +11,7 @@ frame; all other frames are passed on whole, and may therefore not be long.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import IntEnum
 from struct import Struct
@@ -145,7 +146,7 @@ def _discard(piece: bytes) -> None:
     """
 
 
-class FrameReader:
+class FrameReader(ABC):
     """
     Takes frames out of bytes.  A subclass is called with them.
 
@@ -166,6 +167,7 @@ class FrameReader:
         self._blockSize = 0
         self._blockFrames = 0
 
+    @abstractmethod
     def dataBegins(self, stream: int, size: int, padding: int, flags: int) -> Callable[[bytes], object]:
         """
         A C{DATA} frame begins.
@@ -174,21 +176,20 @@ class FrameReader:
         @param padding: how much of that is no data.
         @return: what each piece of its data is given to.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def dataEnds(self) -> None:
         """
         The C{DATA} frame that began is whole.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def frame(self, kind: int, flags: int, stream: int, whole: bytes) -> None:
         """
         Another frame came.
 
         @param whole: it, with its head.
         """
-        raise NotImplementedError
 
     def feed(self, data: bytes) -> None:
         """

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_h2link -*-
+# -*- test-case-name: ugate.test.test_h2link,ugate.test.test_h2link_answering -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -78,7 +78,7 @@ class H2Link(H2Wire):
         """
         It is gone.
         """
-        self._gone(self._why or reason.getErrorMessage())
+        self._gone(self._why or _words(reason.value))
 
     # Of the core.
 
@@ -370,3 +370,12 @@ def linkMaker(
         return link, link.ready
 
     return make
+
+
+def _words(error: BaseException | None) -> str:
+    """
+    Why a connection is gone; whoever tells a stream says himself that it is lost.
+    """
+    if type(error) is ConnectionLost:
+        return " ".join(map(str, error.args)).rstrip(".") or "without a reason"
+    return str(error)

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_h2link -*-
+# -*- test-case-name: ugate.test.test_h2link,ugate.test.test_h2link_answering -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_h2core -*-
+# -*- test-case-name: ugate.test.test_h2core_windows -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_h2link -*-
+# -*- test-case-name: ugate.test.test_h2link,ugate.test.test_h2link_answering -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -8,6 +8,7 @@ What is between a connection in HTTP/2 and its transport.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -30,7 +31,7 @@ _IOV: Final = 256
 
 
 @implementer(IPushProducer)
-class H2Wire(Protocol):
+class H2Wire(Protocol, ABC):
     """
     The bytes of a connection.
 
@@ -51,8 +52,11 @@ class H2Wire(Protocol):
         self._clock = clock
         self._limits = limits
 
+    @abstractmethod
     def _broke(self, fault: ConnectionFault) -> None:
-        raise NotImplementedError
+        """
+        The peer broke the protocol.
+        """
 
     def connectionMade(self) -> None:
         """

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_httpchannel -*-
+# -*- test-case-name: ugate.test.test_httpchannel,ugate.test.test_httpchannel_deadlines -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

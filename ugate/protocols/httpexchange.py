@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_httpexchange -*-
+# -*- test-case-name: ugate.test.test_httpexchange,ugate.test.test_httpexchange_requests -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_httphead -*-
+# -*- test-case-name: ugate.test.test_httphead,ugate.test.test_httphead_responses -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

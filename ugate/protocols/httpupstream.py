@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_httpupstream -*-
+# -*- test-case-name: ugate.test.test_httpupstream,ugate.test.test_httpupstream_streams -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -9,7 +9,7 @@ One stream of a link as a transport, whatever protocol multiplexes it.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from zope.interface import implementer
 
@@ -27,26 +27,12 @@ from twisted.python.failure import Failure
 
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import IChannel, IHalfCloseableTransport, IPending
+from ugate.protocols.muxkeeper import Keeper
 from ugate.protocols.muxwriting import Writing
 from ugate.stream import StreamInfo
 
 LATE: Final = 65536
 """Bytes that a peer may still send to who has closed; whoever sends more finds a reset."""
-
-
-class Keeper(Protocol):
-    """
-    Whoever counts streams, and has a clock for those that take their time.
-    """
-
-    def answered(self, stream: MuxStream) -> None:
-        """It was accepted or refused, or is gone before that."""
-
-    def closing(self, stream: MuxStream) -> None:
-        """It is closed here, and waits for its peer."""
-
-    def over(self, stream: MuxStream) -> None:
-        """Nothing of it is on the link any more."""
 
 
 @implementer(ITransport, IConsumer, IPushProducer, IHalfCloseableTransport, IPending)

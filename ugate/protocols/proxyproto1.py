@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_proxyproto -*-
+# -*- test-case-name: ugate.test.test_proxyproto1,ugate.test.test_proxyproto -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_tenancy_limits -*-
+# -*- test-case-name: ugate.test.test_tenancy_limits,ugate.test.test_tenancy_months -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

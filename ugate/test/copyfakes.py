@@ -12,10 +12,14 @@ from typing import Any
 from zope.interface import implementer
 
 from twisted.internet.interfaces import IConsumer, IPushProducer, ITransport
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
 
+from ugate.copying import Copying
 from ugate.interfaces import IHalfCloseableTransport
 from ugate.leg import Leg
+from ugate.metering import Meters
 
 
 @implementer(ITransport, IConsumer, IPushProducer)
@@ -139,3 +143,25 @@ class Half(Plain):
         """
         assert self.producer is None, "it would never end"
         self.calls.append("end")
+
+
+class CopyingTestCase(SynchronousTestCase):
+    """
+    A pair of transports.
+    """
+
+    kinds: tuple[type[Plain], type[Plain]] = (Half, Half)
+    meters: Meters | None = None
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.a, self.b = (kind(Leg()) for kind in self.kinds)
+        self.finished: list[str] = []
+
+    def start(self) -> Copying:
+        """
+        Join them.
+        """
+        self.copying = Copying(self.clock, self.a.leg, self.b.leg, self.finished.append, self.meters)
+        self.copying.start()
+        return self.copying

@@ -13,14 +13,22 @@ from ipaddress import IPv4Interface, IPv6Address
 from typing import Any
 
 from zope.interface import implementer
+from zope.interface.verify import verifyObject
 
-from ugate.errors import Cause, Phase, Refused
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from ugate.errors import Cause, Phase, Refused, UgateError
 from ugate.interfaces import INodes, MeshAddress, MeshNode
 from ugate.modules.datagrams import HOPS, Datagram
+from ugate.modules.discovery import Discovery
+from ugate.modules.discoverysection import DiscoverySection
 from ugate.modules.netlinks import Link
 from ugate.tenancy.identity import Identity
 from ugate.tenancy.noderecords import sign
-from ugate.test.identityfakes import NOW
+from ugate.test.identityfakes import NOW, p256
+from ugate.test.test_noderecords import identityOf
 
 ETH0 = Link(2, "eth0", IPv4Interface("192.0.2.1/24"), IPv6Address("fe80::1"))
 ETH1 = Link(3, "eth1", IPv4Interface("198.51.100.1/24"), IPv6Address("fe80::11"))
@@ -162,3 +170,126 @@ class FakeMulticast:
         See L{Multicast}.
         """
         self.isOpen = False
+
+
+class Trusted:
+    """
+    A trust, as far as it is asked.
+    """
+
+    def __init__(self, *keyids: str) -> None:
+        self.keyids = keyids
+        self.trouble = ""
+
+    def hasKey(self, keyid: str) -> bool:
+        """
+        See L{ITrust}.
+        """
+        if self.trouble:
+            raise UgateError(self.trouble)
+        return keyid in self.keyids
+
+
+class Tenant:
+    """
+    A tenant, as far as it is asked.
+    """
+
+    def __init__(self, clock: Clock, key: Any = None) -> None:
+        self.name = "root"
+        self.reactor: Any = clock
+        self.identity = identityOf(key or p256())
+        self.nodes = FakeNodes()
+        self.trust = Trusted()
+
+
+def linkOf(number: int, like: Link = ETH0) -> Link:
+    """
+    The same link for another host.
+    """
+    assert like.ipv4 is not None and like.ipv6 is not None
+    return Link(like.index, like.name, type(like.ipv4)(f"{like.ipv4.ip + number}/24"), like.ipv6 + number)
+
+
+class DiscoveryCase(SynchronousTestCase):
+    """
+    Nodes on links in memory.
+    """
+
+    def setUp(self) -> None:
+        verifyObject(INodes, FakeNodes())
+        self.clock = Clock()
+        self.clock.advance(1000)
+        self.air = Air()
+        self.back = 0.0
+        self.events: list[LogEvent] = []
+        observer: Any = self.events.append
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+
+    def now(self) -> float:
+        """
+        The time of day.
+        """
+        return NOW + self.clock.seconds() - self.back
+
+    def said(self, text: str) -> list[str]:
+        """
+        What the log has with that in it.
+        """
+        lines = [formatEvent(event) for event in self.events]
+        return [line for line in lines if text in line]
+
+    def node(
+        self, number: int, links: Sequence[Link] | None = None, key: Any = None, **section: Any
+    ) -> Discovery:
+        """
+        A node that is there, and announces itself unless told otherwise.
+        """
+        given = {"announce": ("connect:15008",), **section}
+        tenant: Any = Tenant(self.clock, key)
+        found = list((linkOf(number),) if links is None else links)
+
+        def multicast(reactor: Any, *more: Any) -> Any:
+            return FakeMulticast(self.air, *more)
+
+        made = Discovery(
+            tenant,
+            "lan",
+            DiscoverySection(**given),
+            links=lambda only: [link for link in found if not only or link.name in only],
+            multicast=multicast,
+            now=self.now,
+            jitter=lambda: 0.0,
+        )
+        vars(made)["found"] = found
+        return made
+
+    def start(self, *nodes: Discovery) -> None:
+        """
+        Start them, one after the other.
+        """
+        for each in nodes:
+            each.startService()
+
+    def known(self, node: Discovery) -> dict[str, list[str]]:
+        """
+        Whom it knows, and where.
+        """
+        nodes: Any = node.tenant.nodes
+        return {each.keyid: [address.host for address in each.addresses] for each in nodes.all()}
+
+    def sockets(self, node: Discovery) -> FakeMulticast:
+        """
+        What it sends and receives with.
+        """
+        sockets: Any = node._multicast
+        assert isinstance(sockets, FakeMulticast)
+        return sockets
+
+    def idOf(self, node: Discovery) -> str:
+        """
+        Who it is.
+        """
+        keyid: str = node.tenant.identity.keyid
+        return keyid

@@ -180,3 +180,10 @@ class Pages(SynchronousTestCase):
             except SystemExit as e:
                 status = e.code
         return status, out.getvalue(), err.getvalue()
+
+
+def kib(count: int) -> str:
+    """
+    A number of bytes as the pages write it.
+    """
+    return f"{count >> 20} MiB" if count >= 1 << 20 else f"{count >> 10} KiB"

@@ -34,7 +34,7 @@ from ugate.protocols.h2frames import (
     frameHead,
 )
 from ugate.protocols.h2link import H2Link
-from ugate.stream import StreamInfo
+from ugate.stream import StreamInfo, Target
 
 PEER = IPv4Address("TCP", "192.0.2.1", 40000)
 HOST = IPv4Address("TCP", "192.0.2.2", 15008)
@@ -208,3 +208,6 @@ class Upper:
     def closed(self, reason: Failure) -> None:
         self.told.append("closed")
         self.reason = reason
+
+
+INFO = StreamInfo(PEER, HOST, Target("db.example", 5432))

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
 
-from ugate.metering import Meter
+from ugate.metering import TICK, Meter
 from ugate.shares import Share
 
 
@@ -117,3 +118,55 @@ def most(moved: Sequence[tuple[float, int]], window: float) -> int:
             start += 1
         best = max(best, current)
     return best
+
+
+MEGABYTE = 1_000_000
+
+PLENTY = 1_000 * MEGABYTE
+
+
+class MeterTestCase(SynchronousTestCase):
+    """
+    Has a clock.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+
+    def source(self, meter: Meter, count: int = PLENTY, chunk: int = 65536, whole: bool = False) -> Source:
+        """
+        A stream that has much to say.
+        """
+        source = Source(self.clock, meter, chunk, whole)
+        source.give(count)
+        return source
+
+    def emptied(self, rate: float) -> Meter:
+        """
+        A meter without the burst that the first would have.
+        """
+        meter = Meter(self.clock, rate)
+        meter.take(meter.room())
+        return meter
+
+    def run_(self, seconds: float, movers: Sequence[Mover] = (), step: float = 0.005) -> None:
+        """
+        Let time go by.
+        """
+        for _ in range(round(seconds / step)):
+            self.clock.advance(step)
+            for mover in movers:
+                mover.move(step)
+
+    def close(self, count: float, wanted: float, off: float = 0.05) -> None:
+        """
+        It is about this number.
+        """
+        self.assertTrue(abs(count - wanted) <= wanted * off, f"{count:,.0f} is not {wanted:,.0f}")
+
+    def quiet(self) -> None:
+        """
+        No timer is left.
+        """
+        self.run_(TICK * 4)
+        self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -15,7 +15,8 @@ from zope.interface import implementer
 from twisted.internet.interfaces import IHalfCloseableDescriptor, IReadWriteDescriptor
 from twisted.python.failure import Failure
 
-from ugate.test.socketfakes import tcpPair
+from ugate.poll import Poll, asSocketReactor
+from ugate.test.socketfakes import SocketTestCase, tcpPair
 
 
 @implementer(IReadWriteDescriptor)
@@ -84,3 +85,37 @@ class HalfGuest(Guest):
 
     def writeConnectionLost(self, reason: Failure) -> None:
         raise AssertionError("nobody says so")
+
+
+class PollTestCase(SocketTestCase):
+    """
+    Has a poll, and gives away guests.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.guests: list[Guest] = []
+        self.poll = Poll(asSocketReactor(self.reactor))
+
+    def stop(self) -> None:
+        for guest in self.guests:
+            self.poll.removeReader(guest)
+            self.poll.removeWriter(guest)
+            guest.close()
+        self.poll.stop()
+        self.assertEqual((self.reactor.getReaders(), self.reactor.getWriters()), ([], []))
+
+    def guest(self, kind: type[Guest] = Guest) -> Guest:
+        """
+        A new one, which nobody waits for yet.
+        """
+        self.guests.append(kind())
+        return self.guests[-1]
+
+    def reader(self, kind: type[Guest] = Guest) -> Guest:
+        """
+        A new one, which waits to read.
+        """
+        guest = self.guest(kind)
+        self.poll.addReader(guest)
+        return guest

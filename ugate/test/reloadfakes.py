@@ -240,5 +240,20 @@ class ReloadCase(NodeCase):
         port: Any = node.ports[name]
         return port.place.port.factory
 
+    def info(self, target: str) -> Any:
+        """
+        A stream to a target.
+        """
+        from ugate.test.dialfakes import streamTo
+
+        return streamTo(target)
+
 
 HERE = IPv4Address("TCP", "127.0.0.1", 0)
+
+
+ALICE = {"alice": Delegation()}
+
+DIRECT = (Route(("*",), ("direct",)),)
+
+DENY = (Route(("*",), ("deny",)),)

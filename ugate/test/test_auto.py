@@ -23,7 +23,7 @@ from ugate.errors import Cause, Phase, ProtocolError, Refused
 from ugate.interfaces import Auth, INegotiation, ISilence, Step
 from ugate.protocols.auto import Auto, Choice, Fixed
 from ugate.stream import Principal, StreamInfo, Target
-from ugate.test.test_clienthello import alpn, hello, sni
+from ugate.test.hellofakes import alpn, hello, sni
 
 BASE = StreamInfo(
     peer=IPv4Address("TCP", "192.0.2.1", 50000),

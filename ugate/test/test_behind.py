@@ -21,7 +21,7 @@ from ugate.stream import Target
 from ugate.tenancy.config.identityschema import Identity
 from ugate.tenancy.identityown import Own
 from ugate.tenancy.keyids import hostOf, keyidOf
-from ugate.test.test_docs_howto import clientHello
+from ugate.test.howtofakes import clientHello
 from ugate.test.tlsfakes import Logged
 from ugate.testing import Conversations, MemoryMesh
 

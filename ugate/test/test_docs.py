@@ -9,7 +9,6 @@ are read as ugate reads them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Any, Final
 
 from msgspec import Struct, inspect
@@ -18,51 +17,21 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.testing import MemoryReactorClock
 
-from ugate import copying, flows, leg, metering, pace, pump, splice, splicing
 from ugate.endpoints import (
-    addresses,
-    behind,
-    chain,
     hops,
-    links,
-    mesh,
-    meshtransports,
-    muxed,
-    names,
-    negotiated,
-    ready,
-    registry,
     servers,
 )
 from ugate.endpoints.chain import parseChain
 from ugate.endpoints.clients import ChainEndpoint
-from ugate.endpoints.pool import PoolLimits
-from ugate.endpoints.sessions import SessionLimits
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import Auth
-from ugate.protocols import (
-    clienthello,
-    httpconnect,
-    httpforward,
-    httphead,
-    mux,
-    negotiate,
-    owner,
-    proxyproto2,
-    readywire,
-    tlsserver,
-    tlssocket,
-)
-from ugate.protocols.h2calm import H2Limits
 from ugate.protocols.httpreply import refusal
 from ugate.protocols.socks4 import Socks4
 from ugate.protocols.socks5 import Socks5
 from ugate.stream import StreamInfo
-from ugate.tenancy import identitytls, limits, noderecords, nodes, registrations, usage
-from ugate.tenancy.config.schema import TYPES, Node
+from ugate.tenancy.config.schema import TYPES
 from ugate.tenancy.config.shapes import bare, bounds
 from ugate.tenancy.match import parseMatch
-from ugate.tenancy.passwords import PasswordFile
 from ugate.test.docpages import LISTINGS, Pages, blocks, commands, firstColumn, listing, page, pages, table
 from ugate.test.docpages import section as below
 from ugate.test.test_layers import LAYERS
@@ -100,13 +69,6 @@ PREFIXES: Final = {
     "routes": "routes[]",
     "tenants": "tenants.NAME",
 }
-
-
-def kib(count: int) -> str:
-    """
-    A number of bytes as the pages write it.
-    """
-    return f"{count >> 20} MiB" if count >= 1 << 20 else f"{count >> 10} KiB"
 
 
 def keyRows(prefix: str, struct: type[Struct]) -> Iterator[list[str]]:
@@ -249,147 +211,6 @@ class ErrorsTests(Pages):
         """
         rows = table(page("errors"), "phases")
         self.assertEqual([phase.value for phase in Phase], [row[0] for row in rows])
-
-
-class NumbersTests(Pages):
-    """
-    Limits and sizes.
-    """
-
-    def test_limits(self) -> None:
-        """
-        The limits are those of the code.
-        """
-        node = Node()
-        wanted = [
-            f"{node.handshake:g} s",
-            f"{negotiated.PENDING}",
-            kib(owner.DEFAULT_CAP),
-            kib(servers._HTTP_CAP),
-            kib(tlsserver.CAP),
-            kib(httphead.MAX_HEAD),
-            kib(clienthello.MAX_HELLO),
-            kib(proxyproto2.MAX_V2),
-            f"{httpconnect.MAX_TRIES}",
-            f"{PasswordFile.__init__.__defaults__[-1]}",  # type: ignore[index]
-            f"{negotiate.LINGER:g} s",
-            f"{httpforward.IDLE_TIMEOUT:g} s",
-            f"{httpforward.HEAD_TIMEOUT:g} s",
-            kib(leg.EARLY_LIMIT),
-            f"{node.connect:g} s",
-            f"{names.MAX_ADDRESSES}",
-            f"{flows._SLACK:g} x",
-            f"{node.streams}",
-            f"{node.idle:g} s",
-            f"{node.drain:g} s",
-            f"{chain.MAX_HOPS}",
-            f"{identitytls.SESSIONS}",
-        ]
-        self.assertEqual(wanted, [row[1] for row in table(page("security"), "limits")])
-
-    def test_relay(self) -> None:
-        """
-        So are the sizes of the relay.
-        """
-        wanted = [
-            kib(pump.CHUNK),
-            kib(pump.BULK),
-            kib(splice.PIPE_SIZE),
-            f"{splicing._IDLE:g} s",
-            f"{splice.SLICE * 1000:g} ms",
-            f"{pace.FAST // 1_000_000} MB/s",
-            kib(pace.LOT),
-            f"{pace._LONGEST} ms",
-        ]
-        self.assertEqual(wanted, [row[1] for row in table(page("performance"), "relay")])
-        self.assertEqual(
-            [kib(pump.CHUNK), kib(tlssocket.RECORD), f"{identitytls.LIFETIME} s"],
-            [row[1] for row in table(page("performance"), "tls")],
-        )
-
-    def test_rates(self) -> None:
-        """
-        So is what the limits of tenants are made of.
-        """
-        wanted = [
-            f"{metering.BURST:g} s of the rate",
-            f"{metering.TICK * 1000:g} ms",
-            kib(metering.QUANTUM),
-            f"{limits._OPENS_BURST:g} s of ``opens``",
-            kib(copying.STALLED),
-            f"{usage.SAVE_EVERY:g} s",
-        ]
-        text = page("limits")
-        self.assertEqual(wanted, [row[1] for row in table(text, "rates")])
-        keys = [name for name in vars(limits.Limits) if not name.startswith("_")]
-        self.assertEqual(sorted(keys), sorted(row[0] for row in table(text, "tenant-limits")))
-        self.assertIn(f"``{limits.USED_UP}``", text)
-
-    def test_sessions(self) -> None:
-        """
-        So are the limits of sessions and pools.
-        """
-        text = page("sessions")
-        all_ = {field.name: f"{field.default:g}" for field in fields(PoolLimits)}
-        mine = {field.name for field in fields(SessionLimits)}
-        for name, wanted in (("session-limits", mine), ("pool-limits", all_.keys() - mine)):
-            rows = {row[0]: row[1] for row in table(text, name)}
-            self.assertEqual({key: all_[key] for key in wanted}, rows)
-        for sentence in (
-            f"dropped, up to {kib(mux.LATE)}",
-            f"has {links.HANDSHAKE:g} s to become a link, and {muxed.HANDSHAKES} of one",
-            f"There are {registry.MAX_KEYS} peers at most, each with {registry.MAX_LINKS} links and "
-            f"{registry.MAX_NAMES} names",
-        ):
-            self.assertIn(sentence, " ".join(text.split()))
-
-    def test_mesh(self) -> None:
-        """
-        So are those of the mesh.
-        """
-        wanted = [
-            f"{nodes.MAX_NODES}",
-            f"{nodes.MAX_SOURCES}",
-            f"{nodes.MAX_ADDRESSES}",
-            f"{nodes.MAX_NAMES}",
-            f"{mesh.MAX_TRIED}",
-            f"{meshtransports.PATIENCE:g} s",
-            f"{mesh.AVOIDED:g} s",
-            f"{registrations.BURST}",
-            f"{noderecords.MAX_SIZE}",
-        ]
-        self.assertEqual(wanted, [row[1] for row in table(page("mesh"), "mesh-limits")])
-        wanted = [
-            f"{ready.MAX_EACH}",
-            f"{ready.MAX_READY}",
-            f"{ready.MAX_WAITING}",
-            f"{ready.PATIENCE:g} s",
-            f"{ready.CONFIRM:g} s",
-            f"{ready.EVERY:g} s",
-            f"{ready.AGE:g} s",
-            f"{ready.GRACE:g} s",
-            f"{behind.SILENCE:g} s",
-            f"{readywire.MAX_PROOF}",
-        ]
-        self.assertEqual(wanted, [row[1] for row in table(page("mesh"), "ready-limits")])
-
-    def test_http2(self) -> None:
-        """
-        So are those of a connection in HTTP/2.
-        """
-        rows = {row[0]: float(row[1]) for row in table(page("limits"), "h2-limits")}
-        defaults = H2Limits()
-        self.assertEqual({field.name: getattr(defaults, field.name) for field in fields(defaults)}, rows)
-
-    def test_keywords(self) -> None:
-        """
-        And the defaults of keywords.
-        """
-        text = page("strings")
-        given = {row[0]: row[2] for row in table(text, "server-keywords")}
-        self.assertEqual(f"{servers.PATIENCE:g}", given["wait"])
-        given = {row[0]: row[2] for row in table(text, "hop-keywords")}
-        self.assertEqual((f"{addresses.DEFAULT_TIMEOUT:g}", "1"), (given["timeout"], given["attempts"]))
 
 
 class StringsTests(Pages):

@@ -24,8 +24,7 @@ from ugate.modules import metrics, serving
 from ugate.modules.operations import OPERATIONS
 from ugate.modules.sections import AdminSection, HttpSection, RegisterSection, RegistrarSection, RemoteSection
 from ugate.test.adminfakes import FakeNode
-from ugate.test.docpages import Pages, blocks, page, pages, table
-from ugate.test.test_docs import kib
+from ugate.test.docpages import Pages, blocks, kib, page, pages, table
 
 
 class AdminTests(Pages):

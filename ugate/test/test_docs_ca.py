@@ -28,9 +28,8 @@ from ugate.tenancy.ca.schema import CaRule, CaSection
 from ugate.tenancy.config.identityschema import Identity
 from ugate.tenancy.identityenrolled import Enrolled, requestFor
 from ugate.test.cafakes import sshOf
-from ugate.test.docpages import AUTHORITY, Pages, listing, page, table
+from ugate.test.docpages import AUTHORITY, Pages, kib, listing, page, table
 from ugate.test.identityfakes import NOW, p256
-from ugate.test.test_docs import kib
 
 
 class Nothing:

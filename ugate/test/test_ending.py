@@ -24,8 +24,8 @@ from ugate.protocols.servernames import Listed, ServerNames
 from ugate.protocols.sni import Sni
 from ugate.stream import Principal, StreamInfo, Target
 from ugate.test.dialfakes import CLIENT, LISTENER, Recorders
+from ugate.test.hellofakes import alpn, extension, hello, realHello, sni
 from ugate.test.mtlsfakes import ALICE, OTHER, ROOT, Below, Client
-from ugate.test.test_clienthello import alpn, extension, hello, realHello, sni
 from ugate.test.test_sni import MANGLED, mangled
 from ugate.test.tlsfakes import FakeIdentity, FakeTenant, FakeTrust, Logged
 

@@ -2,204 +2,22 @@
 # See LICENSE for details.
 
 """
-Tests for L{ugate.protocols.httpupstream}.
+Tests for L{ugate.protocols.httpupstream}: requests and responses.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import h11
 from hypothesis import given
 from hypothesis import strategies as st
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone
-from twisted.internet.protocol import Factory
-from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.trial.unittest import SynchronousTestCase
 
-from ugate.errors import Cause, Denied, Refused
+from ugate.errors import Cause
 from ugate.protocols.httphead import MAX_HEAD
-from ugate.protocols.httpupstream import Upstream
-from ugate.stream import Target
-from ugate.test.httpfakes import HTTP, PROXY, FakeGateway, FakeStream, splits
-
-INFO = HTTP.but(target=Target("a.example", 80))
-GET = h11.Request(method="GET", target="/", headers=[("Host", "a.example")])
-POST = h11.Request(method="POST", target="/", headers=[("Host", "a.example"), ("Content-Length", "4")])
-END = h11.EndOfMessage()
-
-
-class Asker:
-    """
-    Notes what it is told, as a request's owner and as a tunnel's.
-    """
-
-    def __init__(self) -> None:
-        self.told: list[object] = []
-        self.body = b""
-        self.finish: Callable[[], None] | None = None
-
-    def targetReady(self) -> None:
-        """
-        Note it.
-        """
-        self.told.append("ready")
-
-    def targetEvent(self, event: h11.Event) -> None:
-        """
-        Note it; content is collected.
-        """
-        if isinstance(event, h11.Data):
-            self.body += event.data
-        elif isinstance(event, (h11.Response, h11.InformationalResponse)):
-            self.told.append(event.status_code)
-        else:
-            self.told.append("end")
-            if self.finish is not None:
-                self.finish()
-
-    def targetFailed(self, reason: Refused) -> None:
-        """
-        Note it.
-        """
-        self.told.append(reason.cause)
-
-    def targetFull(self, full: bool) -> None:
-        """
-        Note it.
-        """
-        self.told.append(("full", full))
-
-    def targetData(self, data: bytes) -> None:
-        """
-        Note it.
-        """
-        self.told.append(data)
-
-    def targetEnded(self) -> None:
-        """
-        Note it.
-        """
-        self.told.append("ended")
-
-    def targetLost(self) -> None:
-        """
-        Note it.
-        """
-        self.told.append("lost")
-
-
-class NoFactory(Factory):
-    """
-    Builds nothing.
-    """
-
-    noisy = False
-
-    def buildProtocol(self, addr: object) -> None:
-        """
-        Nothing.
-        """
-        return None
-
-
-class Case(SynchronousTestCase):
-    """
-    An upstream with a gateway.
-    """
-
-    def make(self, answer: Refused | bool = True) -> None:
-        """
-        Open the stream.
-        """
-        self.clock = Clock()
-        self.asker = Asker()
-        self.gateway = FakeGateway(answer)
-        self.upstream = Upstream(INFO, PROXY, self.clock, self.asker)
-        self.upstream.open(self.gateway)
-        self.clock.advance(0)
-
-    def setUp(self) -> None:
-        self.make()
-
-    @property
-    def stream(self) -> FakeStream:
-        """
-        The stream at the gateway.
-        """
-        return self.gateway.streams[0]
-
-    def told(self) -> list[object]:
-        """
-        What the asker was told since the last time.
-        """
-        told, self.asker.told = self.asker.told, []
-        return told
-
-    def ask(self, *events: h11.Event) -> None:
-        """
-        Make a request.
-        """
-        for event in events:
-            self.assertTrue(self.upstream.send(event))
-        self.told()
-
-    def lost(self) -> type[BaseException] | None:
-        """
-        How the stream ended for the gateway.
-        """
-        self.clock.advance(0)
-        return None if self.stream.lost is None else self.stream.lost.type
-
-
-class OpenTests(Case):
-    """
-    How a stream begins.
-    """
-
-    def test_ready(self) -> None:
-        """
-        The target is in the peer of the transport.
-        """
-        self.assertEqual(self.told(), ["ready"])
-        self.assertEqual(self.stream.transport.getPeer(), INFO)
-        self.assertFalse(self.upstream.isReusable)
-
-    def test_refused(self) -> None:
-        """
-        A refusal is a failure.
-        """
-        self.make(Denied("a.example:80"))
-        self.assertEqual(self.told(), [Cause.DENIED])
-        self.assertFalse(self.upstream.send(GET))
-
-    def test_unanswered(self) -> None:
-        """
-        So is an end without an answer.
-        """
-        self.make(False)
-        self.stream.transport.loseConnection()
-        self.assertEqual(self.told(), [Cause.PEER_CLOSED])
-
-    def test_noProtocol(self) -> None:
-        """
-        So is a factory that builds nothing.
-        """
-        upstream = Upstream(INFO, PROXY, self.clock, self.asker)
-        upstream.open(NoFactory())
-        self.assertEqual(self.told(), ["ready", Cause.OVERLOADED])
-
-    def test_givenUp(self) -> None:
-        """
-        Who gives up hears of nothing more.
-        """
-        self.make(False)
-        self.upstream.close(clean=False)
-        self.stream.transport.accept()
-        self.assertEqual(self.lost(), ConnectionAborted)
-        self.assertEqual(self.told(), [])
+from ugate.test.httpfakes import splits
+from ugate.test.upstreamfakes import END, GET, POST, Asker, Case
 
 
 class RequestTests(Case):
@@ -443,48 +261,3 @@ class RequestTests(Case):
             failed = told and isinstance(told[-1], Cause)
             found.append((told[:-1] if failed else told, failed, self.asker.body))
         self.assertEqual(found[0], found[1])
-
-
-class TunnelTests(Case):
-    """
-    When only bytes are left.
-    """
-
-    def test_bytes(self) -> None:
-        """
-        Bytes and both ends go through.
-        """
-        self.assertEqual(self.upstream.tunnel(self.asker), b"")
-        self.told()
-        self.upstream.sendRaw(b"abc")
-        self.upstream.sendEnd()
-        self.assertEqual((self.stream.received, self.stream.ended), (b"abc", True))
-        self.stream.transport.write(b"def")
-        self.stream.transport.pauseProducing()
-        self.stream.transport.loseWriteConnection()
-        self.stream.transport.loseConnection()
-        self.assertEqual(self.told(), [b"def", ("full", True), "ended", "lost"])
-
-    def test_ends(self) -> None:
-        """
-        A clean end of both directions is an end of the one first; a cut is not.
-        """
-        self.upstream.tunnel(self.asker)
-        self.told()
-        self.stream.transport.loseConnection()
-        self.assertEqual(self.told(), ["ended", "lost"])
-        self.make()
-        self.upstream.tunnel(self.asker)
-        self.told()
-        self.stream.transport.abortConnection()
-        self.assertEqual(self.told(), ["lost"])
-
-    def test_upgraded(self) -> None:
-        """
-        What came right behind the response belongs to the tunnel.
-        """
-        fields = [("Host", "a"), ("Upgrade", "x"), ("Connection", "Upgrade")]
-        self.ask(h11.Request(method="GET", target="/", headers=fields), END)
-        self.stream.transport.write(b"HTTP/1.1 101 Go\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nearly")
-        self.assertEqual(self.told(), [101])
-        self.assertEqual(self.upstream.tunnel(self.asker), b"early")

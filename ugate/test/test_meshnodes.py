@@ -17,7 +17,7 @@ from ugate.explaining import explain
 from ugate.interfaces import MeshAddress
 from ugate.stream import Target
 from ugate.tenancy.keyids import hostOf
-from ugate.test import test_clienthello as offers
+from ugate.test import hellofakes as offers
 from ugate.test.nodecases import NodesCase
 from ugate.test.tlsfakes import Logged
 from ugate.testing import Blackhole, Conversation, Conversations

@@ -12,7 +12,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.protocols.clienthello import Alert, alertRecord
-from ugate.test.test_clienthello import hello, sni
+from ugate.test.hellofakes import hello, sni
 from ugate.testing import Conversation, Conversations, MemoryMesh, SplitWrites
 
 ALLOW = {"rules": [{"action": "allow", "who": "open:*", "protocol": "sni"}]}

@@ -25,11 +25,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.endpoints.mtls import MutualServerEndpoint
-from ugate.endpoints.reach import certifies, onlyLocal, takesLogins
-from ugate.endpoints.servers import SERVERS
-from ugate.errors import Cause, ListenRefused, Phase, Refused, StringError
+from ugate.errors import Cause, ListenRefused, Phase, Refused
 from ugate.interfaces import IIdentity, ITenant, ITrust
-from ugate.protocols.tlsverify import PeerCheck, errorFor
+from ugate.protocols.tlsverify import PeerCheck
 from ugate.stream import Principal, StreamInfo
 from ugate.test.dialfakes import CLIENT, LISTENER, Net, Recorders
 from ugate.test.mtlsfakes import ALICE, OTHER, ROOT, SERVER, Below, Client
@@ -374,68 +372,3 @@ class OtherwiseTests(MutualTests):
 
         self.patch(PeerCheck, "_ask", missing)
         super().setUp()
-
-
-class StringTests(SynchronousTestCase):
-    """
-    The string, and what the start of a listener knows of it.
-    """
-
-    def build(self, **own: str) -> Any:
-        """
-        The endpoint.
-        """
-        return SERVERS["mtls"].build(FakeTenant(SERVER, FakeTrust(ROOT)).clock, Below(), own)
-
-    def test_keywords(self) -> None:
-        """
-        They arrive.
-        """
-        endpoint = self.build(alpn="h2,http/1.1", anonymous="yes", handshake="3")
-        self.assertEqual(
-            (endpoint.alpn, endpoint.anonymous, endpoint.deadline), ((b"h2", b"http/1.1"), True, 3.0)
-        )
-        for wrong in (
-            {"anonymous": "maybe"},
-            {"alpn": ""},
-            {"alpn": "a,,b"},
-            {"alpn": "h2,h2"},
-            {"alpn": "x" * 256},
-        ):
-            self.assertRaises(StringError, self.build, **wrong)
-
-    def test_login(self) -> None:
-        """
-        A certificate is a login, unless it need not be there.
-        """
-        endpoint = self.build()
-        around = SERVERS["socks"].build(endpoint.reactor, endpoint, {})
-        self.assertEqual((certifies(around), takesLogins(endpoint), onlyLocal(endpoint)), (True, True, False))
-        anonymous = self.build(anonymous="yes")
-        self.assertEqual((certifies(anonymous), takesLogins(anonymous)), (False, False))
-
-
-class AlertTests(SynchronousTestCase):
-    """
-    Which alert it is.
-    """
-
-    def test_each(self) -> None:
-        """
-        By what the trust says, or by the dates.
-        """
-
-        def number(detail: str, *chain: Any) -> int:
-            return errorFor(Refused(Cause.AUTHENTICATION, Phase.TLS, "peer", detail), chain, NOW.timestamp())
-
-        said = (
-            "it is revoked",
-            "leads to no root",
-            "it certifies itself",
-            "it is not for clients",
-            "another name",
-        )
-        self.assertEqual([number(text) for text in said], [23, 20, 20, 26, 62])
-        expired = ROOT.identity("x", ends=NOW - DAY).certificate
-        self.assertEqual(number("no root", expired), 10)
-        self.assertEqual(number("it is revoked", expired), 23)

@@ -27,7 +27,7 @@ from ugate.interfaces import Auth
 from ugate.protocols.clienthello import Alert, alertRecord
 from ugate.stream import Principal, StreamInfo, Target
 from ugate.test.dialfakes import CLIENT, LISTENER, Net, Recorder, Recorders
-from ugate.test.test_clienthello import alpn, hello, sni
+from ugate.test.hellofakes import alpn, hello, sni
 from ugate.test.test_dialing import FakeTenant
 
 SOCKS5 = b"\x05\x01\x00" + b"\x05\x01\x00\x03\x07db.corp\x15\x38"

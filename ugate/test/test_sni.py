@@ -32,7 +32,7 @@ from ugate.protocols.servernames import Listed, ServerNames
 from ugate.protocols.sni import Sni
 from ugate.stream import StreamInfo, Target
 from ugate.test.dialfakes import CLIENT, LISTENER, Net, Recorders
-from ugate.test.test_clienthello import (
+from ugate.test.hellofakes import (
     alpn,
     body,
     extension,

@@ -2,17 +2,14 @@
 # See LICENSE for details.
 
 """
-Tests for L{ugate.splicingprocess}, L{ugate.splicingchild} and L{ugate.slots}: bulk that
-another process moves.
+Tests for L{ugate.splicingprocess}: bulk that another process moves.
 """
 
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import signal
-import socket
 import subprocess
 import time
 from typing import Any
@@ -21,14 +18,12 @@ from zope.interface.verify import verifyObject
 
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import capturedLogs
-from twisted.trial.unittest import SynchronousTestCase
 
-from ugate import slots, splice, splicing, splicingprocess
-from ugate.slots import ORDER, PLACES, REPORT, SIZE, UNLIMITED, Slots
-from ugate.splicingchild import Child
+from ugate import splice, splicing, splicingprocess
+from ugate.slots import PLACES, UNLIMITED
 from ugate.splicingprocess import SplicingProcess
 from ugate.test.pumpfakes import MEGABYTE, PumpTestCase, Stream
-from ugate.test.socketfakes import descriptors, tcpPair, unixPair
+from ugate.test.socketfakes import unixPair
 from ugate.test.splicefakes import noise
 
 LONG = splicing._IDLE * 2
@@ -319,119 +314,3 @@ class Deaf:
 
     def send(self, data: bytes) -> int:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-
-
-class SlotsTests(SynchronousTestCase):
-    """
-    The numbers.
-    """
-
-    def test_exchange(self) -> None:
-        """
-        Places are apart, and begin anew.
-        """
-        with mmap.mmap(-1, SIZE) as memory:
-            numbers = Slots(memory)
-            for place in (0, 7, PLACES - 1):
-                numbers.begin(place)
-            self.assertEqual(numbers.exchange(7, 5, 2.5), UNLIMITED)
-            numbers.setAllowed(7, 9)
-            self.assertEqual(numbers.exchange(7, 6, 3.5), 9)
-            self.assertEqual((numbers.count(7), numbers.active(7), numbers.allowed(7)), (6, 3.5, 9))
-            for place in (0, PLACES - 1):
-                self.assertEqual(
-                    (numbers.count(place), numbers.active(place), numbers.allowed(place)), (0, 0.0, UNLIMITED)
-                )
-            numbers.begin(7)
-            self.assertEqual((numbers.count(7), numbers.active(7), numbers.allowed(7)), (0, 0.0, UNLIMITED))
-            numbers.close()
-
-
-class ChildTests(SynchronousTestCase):
-    """
-    The program, run here: orders in, reports out.
-    """
-
-    def obey(self, *orders: tuple[bytes, list[int]]) -> list[tuple[int, ...]]:
-        """
-        What it reports of some orders.
-        """
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with ours, theirs, mmap.mmap(-1, SIZE) as memory:
-            numbers = Slots(memory)
-            child = Child(theirs, numbers, 1)
-            for order, files in orders:
-                socket.send_fds(ours, [order], files)
-            ours.shutdown(socket.SHUT_WR)
-            child.run()
-            child._splicers.stop()
-            numbers.close()
-            theirs.close()
-            ours.setblocking(False)
-            reports = []
-            while report := ours.recv(REPORT.size):
-                reports.append(REPORT.unpack(report))
-            return reports
-
-    def test_noDescriptors(self) -> None:
-        """
-        A loan whose sockets did not arrive, for want of descriptors, is given back as such.
-        """
-        order = ORDER.pack(slots.LEND, 3)
-        before = descriptors()
-        self.assertEqual(self.obey((order, [])), [(3, 0, splice.NO_ROOM, 0)])
-        with open(os.devnull) as one:
-            self.assertEqual(self.obey((order, [one.fileno()])), [(3, 0, splice.NO_ROOM, 0)])
-        self.assertEqual(descriptors() - before, set())
-
-    def test_noPipe(self) -> None:
-        """
-        So is one for which there is no pipe, and its sockets are closed.
-        """
-
-        def refuse() -> Any:
-            raise OSError(errno.EMFILE, "no descriptors")
-
-        self.patch(splice, "openPipe", refuse)
-        before = descriptors()
-        one, two = tcpPair()
-        reports = self.obey((ORDER.pack(slots.LEND, 4), [one.fileno(), two.fileno()]))
-        one.close()
-        two.close()
-        self.assertEqual(reports, [(4, 0, errno.EMFILE, 0)])
-        self.assertEqual(descriptors() - before, set())
-
-    def test_noThread(self) -> None:
-        """
-        And one for which there is no thread.
-        """
-
-        def refuse(*args: Any) -> Any:
-            raise OSError(errno.EAGAIN, "no threads")
-
-        self.patch(splicing, "Splicer", refuse)
-        before = descriptors()
-        one, two = tcpPair()
-        reports = self.obey((ORDER.pack(slots.LEND, 4), [one.fileno(), two.fileno()]))
-        one.close()
-        two.close()
-        self.assertEqual(reports, [(4, 0, errno.EAGAIN, 0)])
-        self.assertEqual(descriptors() - before, set())
-
-    def test_lenderGone(self) -> None:
-        """
-        A lender that is gone without having read all reports is gone like any other.
-        """
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs, mmap.mmap(-1, SIZE) as memory:
-            numbers = Slots(memory)
-            theirs.send(REPORT.pack(0, 0, 0, 0))
-            ours.close()
-            Child(theirs, numbers, 1).run()
-            numbers.close()
-
-    def test_crossed(self) -> None:
-        """
-        To want back what is on its way back is no mistake.
-        """
-        self.assertEqual(self.obey((ORDER.pack(slots.RECALL, 9), [])), [])

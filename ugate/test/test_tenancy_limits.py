@@ -7,69 +7,15 @@ Tests for L{ugate.tenancy.limits}.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timezone
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
-from ugate.errors import Cause, Phase, Refused
-from ugate.tenancy.limits import USED_UP, TenantLimits
-from ugate.tenancy.usage import Usage
+from ugate.errors import Refused
+from ugate.tenancy.limits import TenantLimits
+from ugate.test.limitfakes import NONE, LimitsTestCase, Section
 from ugate.test.meterfakes import Source, most
-
-
-@dataclass(frozen=True)
-class Section:
-    """
-    Limits, of which there are none.
-    """
-
-    streams: int | None = None
-    opens: int | None = None
-    up: int | None = None
-    down: int | None = None
-    month: int | None = None
-    buffers: int | None = None
-
-
-NONE = Section()
-
-
-class LimitsTestCase(SynchronousTestCase):
-    """
-    Has a clock, and a time of day.
-    """
-
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.now = datetime(2026, 3, 10, tzinfo=timezone.utc).timestamp()
-        self.usage = Usage(lambda: self.now)
-        self.cut: list[str] = []
-        self.root = TenantLimits(
-            self.clock, NONE, usage=self.usage, usedUp=lambda limits: self.cut.append(limits.path)
-        )
-
-    def tenant(self, path: str, section: Section, parent: TenantLimits | None = None) -> TenantLimits:
-        """
-        A tenant below another one, or below the root.
-        """
-        return TenantLimits(self.clock, section, parent or self.root, path=path)
-
-    def refused(self, limits: TenantLimits, *words: str) -> None:
-        """
-        One more is refused, by a sentence with these words, and nothing is counted.
-        """
-        before = limits.streams, self.root.streams
-        refused = self.assertRaises(Refused, limits.admit, "1.2.3.4:5 -> db:5432")
-        self.assertEqual((limits.streams, self.root.streams), before)
-        self.assertEqual((refused.cause, refused.phase), (Cause.OVERLOADED, Phase.POLICY))
-        self.assertEqual(refused.hop, "1.2.3.4:5 -> db:5432")
-        for word in words:
-            self.assertIn(word, str(refused))
 
 
 class StreamsTests(LimitsTestCase):
@@ -279,115 +225,6 @@ class BytesTests(LimitsTestCase):
         dev.admit()
         meters.buffers.hold(-500)
         self.assertEqual(self.root.buffers.used, 500)
-
-
-class MonthTests(LimitsTestCase):
-    """
-    Bytes a month.
-    """
-
-    def take(self, limits: TenantLimits, up: int, down: int) -> None:
-        """
-        A stream carries so many.
-        """
-        meters = limits.meters
-        assert meters is not None and meters.up is not None and meters.down is not None
-        meters.up.take(up)
-        meters.down.take(down)
-
-    def test_usedUp(self) -> None:
-        """
-        Both ways count together; when they are used up, streams are cut soon, but not from
-        within what moves them, and no more begin until the next month.
-        """
-        alice = self.tenant("alice", Section(month=1000))
-        alice.admit()
-        self.take(alice, 400, 599)
-        alice.admit()
-        self.clock.advance(1)
-        self.assertEqual(self.cut, [])
-        self.take(alice, 0, 1)
-        self.assertEqual(self.cut, [])
-        self.clock.advance(0)
-        self.assertEqual(self.cut, ["alice"])
-        self.refused(
-            alice,
-            "tenant alice: the 1000 bytes of 2026-03 are used up",
-            "wait until 2026-04-01 (UTC)",
-            "raise limits.month of tenant alice",
-        )
-        snapshot = alice.snapshot()["month"]
-        self.assertEqual(snapshot, {"used": 1000, "allowed": 1000, "month": "2026-03"})
-        self.now = datetime(2026, 4, 1, tzinfo=timezone.utc).timestamp()
-        alice.admit()
-        self.assertEqual(alice.snapshot()["month"]["used"], 0)
-
-    def test_stillPassing(self) -> None:
-        """
-        For as long as bytes pass nevertheless, it is said again.
-        """
-        alice = self.tenant("alice", Section(month=1000))
-        for _ in range(3):
-            self.take(alice, 600, 600)
-            self.take(alice, 600, 600)
-            self.clock.advance(0)
-        self.assertEqual(self.cut, ["alice"] * 3)
-
-    def test_parents(self) -> None:
-        """
-        What a tenant's tenants use is used by it, and one that has nothing left is cut as a whole.
-        """
-        alice = self.tenant("alice", Section(month=1000))
-        dev = self.tenant("alice/dev", Section(month=900), alice)
-        ops = self.tenant("alice/ops", NONE, alice)
-        self.take(ops, 500, 0)
-        self.take(dev, 0, 500)
-        self.clock.advance(0)
-        self.assertEqual(self.cut, ["alice"])
-        self.refused(dev, "tenant alice: the 1000 bytes")
-        self.refused(ops, "tenant alice: the 1000 bytes")
-        self.assertEqual(dev.snapshot()["month"]["used"], 500)
-        self.assertEqual(ops.snapshot()["month"]["used"], None)
-        self.tenant("bob", NONE).admit()
-
-    def test_used(self) -> None:
-        """
-        What has no meters can be told.
-        """
-        alice = self.tenant("alice", Section(month=1000))
-        dev = self.tenant("alice/dev", NONE, alice)
-        dev.used(300, 200)
-        self.assertEqual(self.usage.of("alice").both, (300, 200))
-        dev.used(300, 200)
-        self.clock.advance(0)
-        self.assertEqual(self.cut, ["alice"])
-
-    def test_again(self) -> None:
-        """
-        A tenant that was removed and added again has not got a new month.
-        """
-        self.take(self.tenant("alice", Section(month=1000)), 1000, 0)
-        self.refused(self.tenant("alice", Section(month=1000)), "used up")
-
-    def test_stop(self) -> None:
-        """
-        When all stops, nothing is left to be called.
-        """
-        alice = self.tenant("alice", Section(month=1000))
-        self.take(alice, 1000, 0)
-        alice.stop()
-        self.root.stop()
-        self.assertEqual((self.clock.getDelayedCalls(), self.cut), ([], []))
-
-    def test_nobodyAsks(self) -> None:
-        """
-        Without anybody to cut streams, new ones are refused.
-        """
-        alone = TenantLimits(self.clock, Section(month=10), usage=self.usage)
-        alone.used(10, 10)
-        self.clock.advance(0)
-        self.assertRaises(Refused, alone.admit)
-        self.assertEqual(USED_UP, "month's bytes used up")
 
 
 class ChangeTests(LimitsTestCase):

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_testing,ugate.test.test_testingreactor -*-
+# -*- test-case-name: ugate.test.test_testing,ugate.test.test_testingturns -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_config_stores -*-
+# -*- test-case-name: ugate.test.test_config_commandline -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -15,13 +15,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from ugate.endpoints.negotiated import PENDING
+from ugate.test.hellofakes import realHello
 from ugate.test.identityfakes import authority
 from ugate.test.interop.asking import connected, curl
 from ugate.test.interop.processes import HOST, LOOPBACK, accepts, freePort, program, waitUntil
 from ugate.test.interop.rawtls import TLS12, TLS13, BrokenOff, RawTLS
 from ugate.test.interop.targets import readAll
 from ugate.test.interop.test_mtlspeers import NAME, DomainTestCase
-from ugate.test.test_clienthello import realHello
 
 UPDATES = 100
 _ASKED = b"GET /bytes/10 HTTP/1.0\r\n\r\n"

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from ugate.test.hellofakes import records
 from ugate.test.interop.asking import connected, curl
 from ugate.test.interop.processes import HOST, LOOPBACK, Gateway, program, waitUntil
 from ugate.test.interop.targets import Certificate, StreamServer, readAll, webServer
 from ugate.test.interop.test_mtlspeers import NAME, DomainTestCase
-from ugate.test.test_clienthello import records
 from ugate.test.test_sni import mangled
 
 MANGLED = 5_000

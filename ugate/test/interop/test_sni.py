@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ugate.protocols.clienthello import Alert, alertRecord
+from ugate.test.hellofakes import realHello
 from ugate.test.interop.asking import connected, curl
 from ugate.test.interop.processes import (
     HOST,
@@ -36,7 +37,6 @@ from ugate.test.interop.targets import (
     readExactly,
     webServer,
 )
-from ugate.test.test_clienthello import realHello
 from ugate.test.test_sni import mangled
 
 NAMES = ("one.example", "two.example")

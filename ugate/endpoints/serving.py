@@ -1,0 +1,52 @@
+# -*- test-case-name: ugate.test.test_serving -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+What factories of accepted connections have in common whose streams are for another factory.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import ILoggingContext, IProtocolFactory
+from twisted.internet.protocol import Factory
+
+
+class Serving(Factory):
+    """
+    Starts and stops with the factory that its streams are for, and has its name in logs.
+
+    @ivar wrappedFactory: what makes the protocols of the streams.
+    @since: ugate NEXT
+    """
+
+    noisy = False
+    wrappedFactory: IProtocolFactory
+
+    def __init__(self, served: IProtocolFactory) -> None:
+        """
+        @param served: what the streams are for.
+        """
+        self._served = self.wrappedFactory = served
+
+    def logPrefix(self) -> str:
+        """
+        Who it is that listens, in the log of the reactor: whoever the streams are for.
+        """
+        if ILoggingContext.providedBy(self._served):
+            return ILoggingContext(self._served).logPrefix()
+        return type(self._served).__name__
+
+    def doStart(self) -> None:
+        """
+        A port listens with this factory.
+        """
+        super().doStart()  # type: ignore[no-untyped-call]
+        self.wrappedFactory.doStart()
+
+    def doStop(self) -> None:
+        """
+        A port listens no more with this factory.
+        """
+        super().doStop()  # type: ignore[no-untyped-call]
+        self.wrappedFactory.doStop()

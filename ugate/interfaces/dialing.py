@@ -1,0 +1,83 @@
+# -*- test-case-name: ugate.test.test_interfaces -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Where a stream may go, and by which way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zope.interface import Attribute, Interface
+
+from twisted.internet.interfaces import IStreamClientEndpoint
+
+if TYPE_CHECKING:
+    from ugate.stream import StreamInfo
+
+
+class IDialer(Interface):
+    """
+    Where a stream goes.
+    """
+
+    def endpointFor(info: StreamInfo) -> IStreamClientEndpoint:
+        """
+        The endpoint that leads to C{info.target}.  Quick: what is slow happens
+        in its C{connect()}, whose failures are L{ugate.errors.Refused}.
+
+        @raise ugate.errors.Refused: there is no way there, and why.
+        """
+
+    def explain(info: StreamInfo) -> list[str]:
+        """
+        The same way in words, a line a decision or hop, without going it.
+        """
+
+
+class IPolicy(Interface):
+    """
+    Who may go where.  No policy means no.
+    """
+
+    def check(info: StreamInfo) -> None:
+        """
+        Return if the stream may go on.
+
+        @raise ugate.errors.Denied: it may not; the error names the rule.
+        """
+
+
+class IEgress(Interface):
+    """
+    The rule on resolved addresses: C{IEgress(reactor)} of a tenant's reactor.
+    """
+
+    def check(host: str, port: int) -> None:
+        """
+        Return if a connection may be made to that address.
+
+        @raise ugate.errors.Denied: it may not; the error says which rule.
+        """
+
+
+class ILimits(Interface):
+    """
+    How much a tenant may have at once.
+    """
+
+    meters = Attribute("What holds the rates of its streams, given to the relay; or L{None}.")
+
+    def admit() -> None:
+        """
+        Count one more stream, here and for all above.
+
+        @raise ugate.errors.Refused: there may not be one more; the error names the limit.
+        """
+
+    def release() -> None:
+        """
+        A stream that was admitted has ended.
+        """

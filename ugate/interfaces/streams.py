@@ -1,0 +1,114 @@
+# -*- test-case-name: ugate.test.test_interfaces -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+What is known of a stream, and what may be done with its transport.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from zope.interface import Attribute, Interface
+
+from twisted.internet.interfaces import IAddress
+
+if TYPE_CHECKING:
+    from socket import socket
+
+    from ugate.errors import Refused
+
+
+class IStreamInfo(IAddress):
+    """
+    What is known of one stream; a frozen value that is the peer address.
+    """
+
+    peer = Attribute("L{IAddress}: who connected.")
+    host = Attribute("L{IAddress}: the local address it connected to.")
+    target = Attribute("L{ugate.stream.Target} or L{None}: where it wants to go.")
+    principal = Attribute("L{ugate.stream.Principal} or L{None}: who asks, proven.")
+    protocol = Attribute("L{str}: what it was recognized as.")
+    hints = Attribute("Mapping of L{str} to L{str}: unproven claims: sni, alpn, user ...")
+    layers = Attribute("Tuple of L{str}: the negotiations passed, outermost first.")
+
+
+class IPrincipal(Interface):
+    """
+    What the portal of a tenant is asked for: its avatar is a L{ugate.stream.Principal}.
+    """
+
+
+class IPending(Interface):
+    """
+    A transport that owes its peer an answer.  Exactly one of the two is called,
+    once; bytes written before are an error.
+    """
+
+    def accept() -> None:
+        """
+        Tell the peer, in its own protocol, that its stream is up.
+        """
+
+    def refuse(reason: Refused) -> None:
+        """
+        Tell the peer, in its own protocol, why not, and close.
+        """
+
+
+class IHalfCloseableTransport(Interface):
+    """
+    A transport that can end one direction and go on reading.
+    """
+
+    def loseWriteConnection() -> None:
+        """
+        Tell the peer, after what was written, that nothing more will come.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Detached:
+    """
+    A socket that left its transport, and the bytes that were under way there.
+    """
+
+    socket: socket
+    """The connected, non-blocking socket; the caller owns and closes it."""
+
+    unread: bytes = b""
+    """Bytes that came from the peer and that nobody has consumed."""
+
+    unsent: bytes = b""
+    """Bytes that were written for the peer and are not yet in the kernel."""
+
+    waiting: object | None = None
+    """The L{ugate.poll.Poll} that waits already for the socket to be readable, if one does."""
+
+
+class IDetachable(Interface):
+    """
+    A transport that can hand over its socket, so that the kernel can move the
+    bytes.  Bare TCP and UNIX transports have it by adaptation.
+    """
+
+    def detach() -> Detached:
+        """
+        Take the socket out.  The transport is dead afterwards and tells nobody;
+        the caller owns the socket and every byte under way.
+        """
+
+
+class IDetachableTLS(Interface):
+    """
+    A transport in TLS that can hand over its socket, and what ends TLS on it.  It is another interface than
+    L{IDetachable} since nobody may take what is on that socket for the bytes of the stream.
+    """
+
+    def detach() -> Detached:
+        """
+        As L{IDetachable.detach}; but the socket is a L{ugate.protocols.tlssocket.TLSSocket}, which is used as
+        one is and cannot be spliced.
+        """
