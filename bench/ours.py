@@ -86,7 +86,7 @@ class Ugate(Contestant):
         port = hop.onward[name]
         fronts = {
             PLAIN: f"forward:to={HOST}\\:{port}:",
-            TLS: "mtls:anonymous=yes:",
+            TLS: "mtls:anonymous=only:",
             SNI: f"sni:names={NAME}\\:{port}:port={port}:",
         }
         return fronts[hop.front]

@@ -254,7 +254,7 @@ class SecureTests(SynchronousTestCase):
         (place / "cert.pem").write_text("a certificate\n")
         (place / "key.pem").write_text("a key\n")
         for front, ours, theirs in (
-            (TLS, "mtls:anonymous=yes:tcp:1", "ssl crt"),
+            (TLS, "mtls:anonymous=only:tcp:1", "ssl crt"),
             (SNI, "sni:names=localhost", "req.ssl_sni"),
             (contestants.PLAIN, "forward:to=127.0.0.1", "server target 127.0.0.1:2"),
         ):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ugate.protocols.tlssocket import Room
 
 _IN: Final = select.EPOLLIN
+_OUT: Final = select.EPOLLOUT
 
 
 class Joining(Poll, ABC):
@@ -99,13 +100,15 @@ class Joining(Poll, ABC):
         if meters is not None:
             self._limit(joined, meters)
         try:
-            for side in (one, two):
+            # The target first: it has to work on what it is sent.
+            for side in (two, one):
                 sendAtOnce(side.socket)
-                # Nothing is read that would have to wait behind what came before.
-                self._arm(side, 0 if side.other.out else _IN)
-            for side in (one, two):
                 if (side.out or side.owes) and joined.ending is None:
                     self._flush(side)
+            for side in (one, two):
+                # Nothing is read that would have to wait behind what came before.
+                if joined.ending is None:
+                    self._arm(side, side.mask & _OUT | (0 if side.other.out else _IN))
         except OSError as error:
             self.end(joined, f"relay: {error.strerror}", abort=True)
         return joined

@@ -66,8 +66,14 @@ class EndingServerEndpoint(MutualServerEndpoint):
         @param deadline: seconds for the handshake.
         """
         required = certificates is Certificates.REQUIRED
-        super().__init__(reactor, inner, alpn=listed.alpn, anonymous=not required, deadline=deadline)
-        self.asksClient = certificates is not Certificates.NONE
+        super().__init__(
+            reactor,
+            inner,
+            alpn=listed.alpn,
+            anonymous=not required,
+            asksClient=certificates is not Certificates.NONE,
+            deadline=deadline,
+        )
         self.negotiation = partial(Sni, listed=listed, begin=self.begin)
         self.listed = listed
         self.asks = True

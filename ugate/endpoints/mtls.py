@@ -68,7 +68,6 @@ class MutualServerEndpoint(NegotiatedServerEndpoint):
 
     factory = _MutualFactory
     prefix = "mtls"
-    asksClient = True
 
     def __init__(
         self,
@@ -77,6 +76,7 @@ class MutualServerEndpoint(NegotiatedServerEndpoint):
         *,
         alpn: Sequence[bytes] = (),
         anonymous: bool = False,
+        asksClient: bool = True,
         deadline: float = 10.0,
     ) -> None:
         """
@@ -84,6 +84,7 @@ class MutualServerEndpoint(NegotiatedServerEndpoint):
         @param inner: how to listen.
         @param alpn: the protocols inside, best first; a client that offers others has none.
         @param anonymous: whether a client may have no certificate, and then no principal.
+        @param asksClient: whether clients are asked for one at all.
         @param deadline: seconds for the handshake.
         """
         super().__init__(
@@ -95,6 +96,7 @@ class MutualServerEndpoint(NegotiatedServerEndpoint):
         )
         self.alpn = tuple(alpn)
         self.anonymous = anonymous
+        self.asksClient = asksClient
         self.certifies = not anonymous
         self.asks = False
         self.logins = not anonymous
@@ -133,9 +135,10 @@ class MutualServerEndpoint(NegotiatedServerEndpoint):
         creator = owner.identity.serverTLS(common, self.asksClient, info.hints.get("sni", ""))
         connection = creator.serverConnectionForTLS(None)
         connection.set_accept_state()
-        if not common:
+        if hello.alpn and not common:
             ignoreALPN(connection)
+        if not self.asksClient:
+            return Side(connection, None)
         peer = PeerCheck(partial(clientOf, owner), _HOP, optional=self.anonymous)
-        if self.asksClient:
-            peer.install(connection)
+        peer.install(connection)
         return Side(connection, peer)

@@ -310,11 +310,15 @@ def mtlsServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> ISt
     """
     from ugate.endpoints.mtls import MutualServerEndpoint
 
+    text = own.get("anonymous", "no")
+    if text not in ("no", "yes", "only"):
+        raise StringError(f"anonymous={text}: wanted no, yes or only")
     return MutualServerEndpoint(
         reactor,
         inner,
         alpn=_alpn(own),
-        anonymous=_yesNo("anonymous", own),
+        anonymous=text != "no",
+        asksClient=text != "only",
         deadline=_handshake(reactor, own),
     )
 
@@ -353,13 +357,6 @@ def readKeys(name: str, text: str) -> frozenset[str]:
 
 def _alpn(own: Keywords) -> tuple[bytes, ...]:
     return readALPN(own["alpn"]) if "alpn" in own else ()
-
-
-def _yesNo(name: str, own: Keywords) -> bool:
-    text = own.get(name, "no")
-    if text not in ("yes", "no"):
-        raise StringError(f"{name}={text}: wanted yes or no")
-    return text == "yes"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from struct import Struct, unpack
 from typing import Final
 
 from ugate.errors import Cause, ProtocolError, Refused
@@ -21,6 +22,10 @@ MAX_HELLO: Final = 16384
 
 _RECORD_HEADER: Final = 5
 _MAX_RECORD: Final = 16384
+_HEADERS: Final = Struct(">BBBHI")
+"""Of a record and of the message that begins in it; the last is the type and the length of that."""
+
+_EXTENSION: Final = Struct(">HH")
 _HANDSHAKE: Final = 22
 _CONTENT_TYPES: Final = range(20, 25)
 _CLIENT_HELLO: Final = 1
@@ -164,6 +169,11 @@ class ClientHelloReader:
             does not end within L{MAX_HELLO} bytes; its C{reply} is a TLS alert.
         """
         seen, message = self._seen, self._message
+        if not seen:
+            body = _aloneIn(data)
+            if body:
+                seen += data
+                return decodeClientHello(body)
         seen += data
         wanted = _MESSAGE_HEADER if len(message) < _MESSAGE_HEADER else self._size()
         while True:
@@ -218,6 +228,20 @@ class ClientHelloReader:
         return size
 
 
+def _aloneIn(data: bytes) -> bytes:
+    """
+    The body of a ClientHello that is the whole of one record, as most are; empty if it is not, and who
+    reads it by steps sees what it is.
+    """
+    if len(data) < _RECORD_HEADER + _MESSAGE_HEADER:
+        return b""
+    kind, major, _, length, message = _HEADERS.unpack_from(data)
+    if kind != _HANDSHAKE or major != 3 or message != _CLIENT_HELLO << 24 | length - _MESSAGE_HEADER:
+        return b""
+    end = _RECORD_HEADER + length
+    return data[_RECORD_HEADER + _MESSAGE_HEADER : end] if end <= min(len(data), MAX_HELLO) else b""
+
+
 def decodeClientHello(body: bytes) -> ClientHello:
     """
     Read a ClientHello (RFC 8446, 4.1.2; RFC 5246, 7.4.1.2).
@@ -259,19 +283,28 @@ def _vector(data: bytes, at: int, width: int) -> tuple[bytes, int]:
     start = at + width
     end = start + int.from_bytes(data[at:start], "big")
     if start > len(data) or end > len(data):
-        raise _broken("a length points beyond its end")
+        raise _beyond()
     return data[start:end], end
+
+
+def _beyond() -> ProtocolError:
+    return _broken("a length points beyond its end")
 
 
 def _extensions(block: bytes) -> dict[int, bytes]:
     extensions: dict[int, bytes] = {}
-    at = 0
-    while at < len(block):
-        kind = int.from_bytes(block[at : at + 2], "big")
-        value, at = _vector(block, at + 2, 2)
+    at, size, header = 0, len(block), _EXTENSION.unpack_from
+    while at < size:
+        start = at + _EXTENSION.size
+        if start > size:
+            raise _beyond()
+        kind, length = header(block, at)
+        at = start + length
+        if at > size:
+            raise _beyond()
         if kind in extensions:
             raise _broken(f"extension {kind} is there twice", Alert.ILLEGAL_PARAMETER)
-        extensions[kind] = value
+        extensions[kind] = block[start:at]
     return extensions
 
 
@@ -319,8 +352,8 @@ def _versions(value: bytes) -> tuple[int, ...]:
     items = _whole(value, 1, "versions")
     if len(items) % 2:
         raise _broken("the list of versions has an odd length")
-    found = (int.from_bytes(items[at : at + 2], "big") for at in range(0, len(items), 2))
-    return tuple(version for version in found if not _isGrease(version))
+    found = unpack(f">{len(items) // 2}H", items)
+    return tuple([version for version in found if not _isGrease(version)])
 
 
 def _isGrease(value: int) -> bool:

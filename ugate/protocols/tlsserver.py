@@ -17,6 +17,7 @@ from zope.interface import implementer
 from ugate.errors import Cause, Phase, ProtocolError, Refused, UgateError
 from ugate.interfaces import INegotiation, Step
 from ugate.protocols.clienthello import Alert, ClientHello, ClientHelloReader, alertRecord
+from ugate.protocols.tlsmemory import out, shake
 from ugate.protocols.tlsverify import PeerCheck
 from ugate.stream import Principal, StreamInfo
 
@@ -24,8 +25,8 @@ CAP: Final = 131072
 """Bytes of a handshake: certificates may be many, and OpenSSL itself takes 100 KiB of them."""
 
 TLS12: Final = 0x0303
+TLS13: Final = 0x0304
 
-_LOT: Final = 32768
 _MORE: Final = Step()
 _UNCERTIFIED: Final = {"mtls": "anonymous=yes", "sni": "certificates=optional"}
 """How a listener of each protocol lets clients in that have no certificate."""
@@ -38,10 +39,10 @@ class Side:
 
     __slots__ = ("check", "connection")
 
-    def __init__(self, connection: Any, check: PeerCheck) -> None:
+    def __init__(self, connection: Any, check: PeerCheck | None) -> None:
         """
         @param connection: an C{OpenSSL.SSL.Connection} over memory, in the state of a server.
-        @param check: who the peer is.
+        @param check: who the peer is; L{None} if it is not asked.
         """
         self.connection = connection
         self.check = check
@@ -106,7 +107,9 @@ class TLSHandshake:
         hello = self._reader.feed(data)
         if hello is None:
             return _MORE
-        self._info = self._info.but(hints={**self._info.hints, **hello.hints})
+        hints = hello.hints
+        if hints:
+            self._info = self._info.but(hints={**self._info.hints, **hints})
         return self.answer(hello, self._reader.seen)
 
     def answer(self, hello: ClientHello, data: bytes) -> Step:
@@ -136,27 +139,27 @@ class TLSHandshake:
             ) from error
 
     def _shake(self, side: Side, data: bytes) -> Step:
-        from OpenSSL.SSL import Error, WantReadError
+        from OpenSSL.SSL import Error
 
         connection = side.connection
-        if data:
-            connection.bio_write(data)
         try:
-            connection.do_handshake()
-        except WantReadError:
-            return Step(send=out(connection))
+            isDone = shake(connection, data)
         except Error as error:
             raise ProtocolError(self._why(side, error), out(connection)) from error
+        if not isDone:
+            return Step(send=out(connection))
         try:
-            principal = side.check.finish(connection)
+            principal = None if side.check is None else side.check.finish(connection)
         except Refused as refused:
             raise ProtocolError(str(refused)) from refused
-        return Step(send=out(connection), done=True, info=self._known(side, principal))
+        # With TLS 1.3 the client has all that it needs: what is left are tickets, which go with what the
+        # stream sends, after what it is for was begun.
+        last = b"" if connection.get_protocol_version() >= TLS13 else out(connection)
+        return Step(send=last, done=True, info=self._known(side, principal))
 
     def _why(self, side: Side, error: Exception) -> str:
-        refused = side.check.refused
-        if refused is not None:
-            return str(refused)
+        if side.check is not None and side.check.refused is not None:
+            return str(side.check.refused)
         words = said(error)
         if "peer did not return a certificate" in words:
             return str(
@@ -176,10 +179,10 @@ class TLSHandshake:
     def _known(self, side: Side, principal: Principal | None) -> StreamInfo:
         info = self._info
         hints = dict(info.hints)
-        chosen: bytes = side.connection.get_alpn_proto_negotiated()
-        hints.pop("alpn", None)
-        if chosen:
-            hints["alpn"] = chosen.decode("latin-1")
+        if hints.pop("alpn", ""):
+            chosen: bytes = side.connection.get_alpn_proto_negotiated()
+            if chosen:
+                hints["alpn"] = chosen.decode("latin-1")
         return info.but(
             principal=info.principal if principal is None else principal,
             protocol=self._protocol,
@@ -204,20 +207,3 @@ class TLSHandshake:
         Nothing: TLS has no word for it any more.
         """
         return b""
-
-
-def out(connection: Any) -> bytes:
-    """
-    What OpenSSL wants sent.
-    """
-    from OpenSSL.SSL import WantReadError
-
-    sent = []
-    data = None
-    try:
-        while data is None or len(data) == _LOT:
-            data = connection.bio_read(_LOT)
-            sent.append(data)
-    except WantReadError:
-        pass
-    return b"".join(sent)

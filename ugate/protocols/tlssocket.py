@@ -7,21 +7,19 @@ A socket and what ends TLS on it, used as a socket is.
 
 The handshake, and what is copied, has OpenSSL work on memory.  Whatever is relayed to or from
 another socket leaves that: OpenSSL then reads and writes the socket itself, which spares two
-copies of every byte and most of the Python.  pyOpenSSL has no public way to go over from one to
-the other; where its inside is another one, streams stay as they were.
+copies of every byte and most of the Python.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from functools import cache
 from socket import SHUT_RD, socket
 from typing import Any, Final
 
 from ugate.protocols.sockets import RefusedBelow, Truncated
 from ugate.protocols.tlsalerts import alertOf, refusalBy
-from ugate.protocols.tlsserver import out
+from ugate.protocols.tlsmemory import out
 
 RECORD: Final = 16384
 """Bytes that are in a record at most (RFC 8446, 5.1): with room for them nothing is left inside of OpenSSL,
@@ -30,11 +28,6 @@ where no epoll would see it."""
 ROOM: Final = 8 * RECORD
 """Bytes decrypted at once, at most."""
 
-_NEEDED: Final = (
-    "ERR_clear_error", "ERR_peek_error", "ERR_reason_error_string", "SSL_MODE_ENABLE_PARTIAL_WRITE",
-    "SSL_clear_mode", "SSL_get_error", "SSL_read", "SSL_set_fd", "SSL_shutdown", "SSL_write",
-)  # fmt: skip
-
 _TRUNCATED: Final = ("", "unexpected eof while reading")
 """What OpenSSL says of an end that TLS has not announced."""
 
@@ -42,27 +35,6 @@ _WANT_READ: Final = 2
 _WANT_WRITE: Final = 3
 _SYSCALL: Final = 5
 _ZERO_RETURN: Final = 6
-
-
-def canLeave(connection: Any) -> bool:
-    """
-    Whether a connection over memory can go over to a socket.
-
-    @param connection: an C{OpenSSL.SSL.Connection}.
-    """
-    return hasattr(connection, "_ssl") and hasattr(connection, "_into_ssl") and _isThere()
-
-
-@cache
-def _isThere() -> bool:
-    """
-    Whether pyOpenSSL has inside what is needed.
-    """
-    try:
-        from OpenSSL._util import lib
-    except ImportError:
-        return False
-    return all(hasattr(lib, name) for name in _NEEDED)
 
 
 class Room:
@@ -121,11 +93,12 @@ class TLSSocket:
         # A call then writes all records of what it is given, and not the first of them.
         lib.SSL_clear_mode(self._ssl, lib.SSL_MODE_ENABLE_PARTIAL_WRITE)
         lib.SSL_set_fd(self._ssl, connected.fileno())
-        try:
-            self.settle()
-        except OSError:
-            # Whoever has it now is told by the next call.
-            pass
+        if ahead:
+            try:
+                self.settle()
+            except OSError:
+                # Whoever has it now is told by the next call.
+                pass
 
     def use(self, room: Room) -> None:
         """
@@ -246,6 +219,8 @@ class TLSSocket:
             return OSError(number, os.strerror(number))
         said = self._lib.ERR_reason_error_string(self._lib.ERR_peek_error())
         words: str = self._ffi.string(said).decode() if said else ""
+        # Others would take it for theirs.
+        self._lib.ERR_clear_error()
         if words in _TRUNCATED:
             return Truncated(errno.EPROTO, "TLS: it ended without saying so")
         alert = alertOf(words)

@@ -37,8 +37,8 @@ from twisted.python.failure import Failure
 from ugate.errors import Refused
 from ugate.interfaces import Detached, IDetachable, IDetachableTLS, IHalfCloseableTransport, IPending
 from ugate.protocols.sockets import detachable
-from ugate.protocols.tlsserver import out
-from ugate.protocols.tlssocket import TLSSocket, canLeave
+from ugate.protocols.tlsmemory import canLeave, out, takeOut
+from ugate.protocols.tlssocket import TLSSocket
 
 _LOT: Final = 32768
 
@@ -63,6 +63,11 @@ class TLSStream(BufferingTLSTransport):
 
     _answers = ANSWERS
     """Bytes that OpenSSL may still answer of itself."""
+
+    def __conform__(self, interface: object) -> None:
+        """
+        Only by adapters: without this the transports below would be asked, one after the other.
+        """
 
     def makeConnection(self, transport: Any) -> None:
         """
@@ -104,18 +109,11 @@ class TLSStream(BufferingTLSTransport):
         self.wrappedProtocol = self.transport = self._tlsConnection = nothing
         if detached.unread:
             connection.bio_write(detached.unread)
-        unread, isOver = [], False
-        try:
-            while True:
-                unread.append(connection.recv(_LOT))
-        except WantReadError:
-            pass
-        except Error:
-            isOver = True
+        unread, isOver = takeOut(connection)
         secure = TLSSocket(detached.socket, connection, detached.unsent, getattr(self.factory, "hop", ""))
         if isOver:
             secure.over()
-        return Detached(cast(socket, secure), b"".join(unread), b"", detached.waiting)
+        return Detached(cast(socket, secure), unread, b"", detached.waiting)
 
     def _checkHandshakeStatus(self) -> None:
         if self._tlsConnection is not None:

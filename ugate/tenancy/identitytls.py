@@ -35,6 +35,10 @@ change."""
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Those of TLS 1.2 that are as good as those of 1.3: a key for each connection, and no CBC."""
 
+_SUITES: Final = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+"""Those of TLS 1.3, that which all have to have first (RFC 8446, 9.1): its hash is the one that
+processors have instructions for, and a handshake makes dozens of them."""
+
 _MAX_SNI: Final = 253
 _ID: Final = 16
 
@@ -58,6 +62,7 @@ def contextOf(held: Keypair, alpn: Sequence[bytes], *, isServer: bool, ask: bool
     context: SSL.Context = options.getContext()
     context.set_verify(SSL.VERIFY_PEER if ask else SSL.VERIFY_NONE, _anybody)
     context.set_options(SSL.OP_NO_RENEGOTIATION)
+    context.set_tls13_ciphersuites(_SUITES)
     if isServer:
         # In the cache, unlike in a ticket, a session has the chain of its client, which is checked again.
         context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)

@@ -199,6 +199,16 @@ class MutualTests(SynchronousTestCase):
         self.assertEqual("unknown ca" in self.client(OTHER.identity("x")).pump().error, self.told)
         self.assertEqual(len(self.streams.made), 2)
 
+    def test_unasked(self) -> None:
+        """
+        Nobody is asked for one, and one that would not be good is not even seen.
+        """
+        self.listen(anonymous=True, asksClient=False)
+        for identity in (None, ALICE, OTHER.identity("x")):
+            self.client(identity).pump().send(b"hello")
+            self.assertEqual((self.info().principal, self.streams.made[-1].got), (None, b"hello"))
+        self.assertEqual(self.trust.checked, [])
+
     def test_oldTLS(self) -> None:
         """
         TLS 1.1 is told what is the matter.

@@ -37,6 +37,8 @@ class StringTests(SynchronousTestCase):
         self.assertEqual(
             (endpoint.alpn, endpoint.anonymous, endpoint.deadline), ((b"h2", b"http/1.1"), True, 3.0)
         )
+        asked = [self.build(anonymous=each).asksClient for each in ("no", "yes", "only")]
+        self.assertEqual(asked, [True, True, False])
         for wrong in (
             {"anonymous": "maybe"},
             {"alpn": ""},
@@ -53,5 +55,6 @@ class StringTests(SynchronousTestCase):
         endpoint = self.build()
         around = SERVERS["socks"].build(endpoint.reactor, endpoint, {})
         self.assertEqual((certifies(around), takesLogins(endpoint), onlyLocal(endpoint)), (True, True, False))
-        anonymous = self.build(anonymous="yes")
-        self.assertEqual((certifies(anonymous), takesLogins(anonymous)), (False, False))
+        for each in ("yes", "only"):
+            anonymous = self.build(anonymous=each)
+            self.assertEqual((certifies(anonymous), takesLogins(anonymous)), (False, False))

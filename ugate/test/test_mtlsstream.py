@@ -170,6 +170,9 @@ class Chatty:
         self._answer = [bytes(30)]
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_into_ssl":
+            # It is to be asked by what is public.
+            raise AttributeError(name)
         return getattr(self._connection, name)
 
     def recv(self, size: int) -> bytes:

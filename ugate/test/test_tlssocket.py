@@ -8,15 +8,13 @@ Tests for L{ugate.protocols.tlssocket}.
 from __future__ import annotations
 
 import socket
-from types import SimpleNamespace
 from typing import Any
 
 from OpenSSL import SSL
 
-from ugate.protocols import tlssocket
 from ugate.protocols.sockets import Truncated
-from ugate.protocols.tlsserver import out
-from ugate.protocols.tlssocket import RECORD, ROOM, Room, TLSSocket, canLeave
+from ugate.protocols.tlsmemory import out
+from ugate.protocols.tlssocket import RECORD, ROOM, Room, TLSSocket
 from ugate.test.socketfakes import SocketTestCase, tcpPair
 from ugate.test.tlssocketfakes import shaken
 
@@ -274,19 +272,12 @@ class TLSSocketTests(SocketTestCase):
         inside.ERR_put_error(20, 0, 100, b"", 0)
         self.assertRaises(BlockingIOError, ours.recv, ROOM)
 
-
-class CanLeaveTests(SocketTestCase):
-    """
-    With a pyOpenSSL that is otherwise inside, all stays as it was.
-    """
-
-    def test_inside(self) -> None:
+    def test_othersErrors_afterOurs(self) -> None:
         """
-        What is needed must be there.
+        Nor is what was ours left there for somebody else, who would break over it.
         """
-        self.addCleanup(tlssocket._isThere.cache_clear)
-        self.assertTrue(canLeave(shaken()[1]))
-        self.assertFalse(canLeave(SimpleNamespace(_ssl=None)))
-        self.patch(tlssocket, "_NEEDED", ("SSL_of_tomorrow",))
-        tlssocket._isThere.cache_clear()
-        self.assertFalse(canLeave(shaken()[1]))
+        _, far, ours = self.begin()
+        far.sendall(b"this is not TLS")
+        self.assertRaises(OSError, ours.recv, ROOM)
+        inside: Any = ours._lib
+        self.assertEqual(inside.ERR_peek_error(), 0)

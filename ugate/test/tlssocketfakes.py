@@ -13,7 +13,7 @@ from typing import Any, cast
 from OpenSSL import SSL
 
 from ugate.interfaces import Detached
-from ugate.protocols.tlsserver import out
+from ugate.protocols.tlsmemory import out
 from ugate.protocols.tlssocket import TLSSocket
 from ugate.test.mtlsfakes import ALICE, SERVER
 from ugate.test.socketfakes import Peer, tcpPair

@@ -1,0 +1,127 @@
+# -*- test-case-name: ugate.test.test_tlsmemory -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+What a TLS connection over memory has to say, and has heard.
+
+pyOpenSSL tells by exceptions that something is not there yet, which is what a handshake meets most; and it
+has no public way to go over from memory to a socket.  Both are done on its inside, and where
+that is another one streams stay as pyOpenSSL has them.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Final
+
+_LOT: Final = 4096
+_RECORD: Final = 16384
+_NEEDED: Final = (
+    "BIO_read", "BIO_write", "ERR_clear_error", "ERR_peek_error", "ERR_reason_error_string",
+    "SSL_MODE_ENABLE_PARTIAL_WRITE", "SSL_clear_mode", "SSL_do_handshake", "SSL_get_error", "SSL_read",
+    "SSL_set_fd", "SSL_shutdown", "SSL_write",
+)  # fmt: skip
+_WANT_READ: Final = 2
+
+
+def canLeave(connection: Any) -> bool:
+    """
+    Whether a connection over memory can go over to a socket.
+
+    @param connection: an C{OpenSSL.SSL.Connection}.
+    """
+    return hasattr(connection, "_ssl") and hasattr(connection, "_into_ssl") and _isThere()
+
+
+@cache
+def _isThere() -> bool:
+    """
+    Whether pyOpenSSL has inside what is needed.
+    """
+    try:
+        from OpenSSL._util import lib
+    except ImportError:
+        return False
+    return all(hasattr(lib, name) for name in _NEEDED)
+
+
+def takeOut(connection: Any) -> tuple[bytes, bool]:
+    """
+    What a connection over memory has received, before it goes over to a socket.
+
+    @param connection: one that L{canLeave}.
+    @return: the bytes, and whether nothing comes after them.
+    """
+    from OpenSSL._util import ffi, lib
+
+    ssl, room, taken = connection._ssl, ffi.new("char[]", _RECORD), []
+    lib.ERR_clear_error()
+    while (count := lib.SSL_read(ssl, room, _RECORD)) > 0:
+        taken.append(ffi.buffer(room, count)[:])
+    isOver = lib.SSL_get_error(ssl, count) != _WANT_READ
+    # Others would take it for theirs.
+    lib.ERR_clear_error()
+    return b"".join(taken), isOver
+
+
+def shake(connection: Any, data: bytes) -> bool:
+    """
+    Go on with a handshake.
+
+    @param data: what came, if anything did.
+    @return: whether it is through; else more has to come.
+    @raise OpenSSL.SSL.Error: it failed.
+    """
+    if not canLeave(connection):
+        return _shakePublicly(connection, data)
+    from OpenSSL._util import lib
+
+    if data:
+        lib.BIO_write(connection._into_ssl, data, len(data))
+    ssl = connection._ssl
+    lib.ERR_clear_error()
+    result = lib.SSL_do_handshake(ssl)
+    if result <= 0 and lib.SSL_get_error(ssl, result) != _WANT_READ:
+        connection._raise_ssl_error(ssl, result)
+    return bool(result > 0)
+
+
+def _shakePublicly(connection: Any, data: bytes) -> bool:
+    from OpenSSL.SSL import WantReadError
+
+    if data:
+        connection.bio_write(data)
+    try:
+        connection.do_handshake()
+    except WantReadError:
+        return False
+    return True
+
+
+def out(connection: Any) -> bytes:
+    """
+    What OpenSSL wants sent.
+    """
+    if not canLeave(connection):
+        return _outPublicly(connection)
+    from OpenSSL._util import ffi, lib
+
+    room, sent, below = ffi.new("char[]", _LOT), b"", connection._from_ssl
+    while (count := lib.BIO_read(below, room, _LOT)) > 0:
+        sent += ffi.buffer(room, count)[:]
+        if count < _LOT:
+            break
+    return sent
+
+
+def _outPublicly(connection: Any) -> bytes:
+    from OpenSSL.SSL import WantReadError
+
+    sent = []
+    try:
+        while True:
+            sent.append(connection.bio_read(_LOT))
+    except WantReadError:
+        pass
+    return b"".join(sent)
