@@ -33,6 +33,9 @@ from ugate.tenancy.usage import Usage, UsageFile
 
 _log: Final = Logger()
 
+_YOUNG: Final = 10000
+"""New objects after which the collector looks for rings among them: a stream leaves few, and to look costs."""
+
 
 class Options(usage.Options):
     """
@@ -237,6 +240,7 @@ def makeService(options: Options) -> IService:
         # What is here now stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
 
     config: Config = options["read"]
     raiseDescriptorLimit(config.node.streams)

@@ -60,18 +60,20 @@ class ServiceTests(TapCase):
     def test_started(self) -> None:
         """
         When it has started, and the reactor runs, it greets; what is there then the
-        collector leaves alone.
+        collector leaves alone, and it looks more rarely at what is new.
         """
         greeted: list[Node] = []
         called: list[tuple[Any, ...]] = []
         self.patch(welcome, "greet", greeted.append)
         self.patch(reactor, "callWhenRunning", lambda *call: called.append(call))
         self.patch(gc, "freeze", lambda: called.append(("frozen",)))
+        self.addCleanup(gc.set_threshold, *gc.get_threshold())
         node = self.make()
         self.assertEqual(called, [])
         node.startService()
         ((greet, who), frozen) = called
         self.assertEqual((greeted, frozen), ([], ("frozen",)))
+        self.assertEqual(gc.get_threshold()[0], 10_000)
         greet(who)
         self.assertEqual(greeted, [node])
 
