@@ -76,10 +76,10 @@ class Lists:
         now, changes = self._now(), self._record.changes()
         made = self._made
         if made is None or made[0] != changes or not 0 <= now - made[1] < CRL_LIFE / 4:
-            made = self._made = changes, now, *self._make(now)
+            made = self._made = changes, now, *self._make(now, changes)
         return made
 
-    def _make(self, now: float) -> tuple[bytes, bytes]:
+    def _make(self, now: float, changes: int) -> tuple[bytes, bytes]:
         from cryptography.hazmat.primitives.serialization import Encoding
 
         keys = self._keys
@@ -91,6 +91,7 @@ class Lists:
             (keys.userKey.public_key(), numbers[SSH_USER]),
             (keys.hostKey.public_key(), numbers[SSH_HOST]),
         ]
-        crl = makeCRL(keys.rootKey, keys.root, (each for each in revoked if each.kind == TLS), now)
+        certificates = (each for each in revoked if each.kind == TLS)
+        crl = makeCRL(keys.rootKey, keys.root, certificates, now, changes)
         krl = makeKRL(authorities, self._record.barred(now), now, keys.root.subject.rfc4514_string())
         return crl.public_bytes(Encoding.PEM), krl
