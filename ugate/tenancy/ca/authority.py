@@ -26,7 +26,7 @@ from ugate.tenancy.ca import folder as files
 from ugate.tenancy.ca.errors import BadRequest, NoSuch, NotAllowed, NotKnown
 from ugate.tenancy.ca.lists import Lists
 from ugate.tenancy.ca.policy import Rules
-from ugate.tenancy.ca.record import MAX_ISSUED, Enrolment, Issued, Record
+from ugate.tenancy.ca.record import MAX_ISSUED, WAIT, Enrolment, Issued, Record
 from ugate.tenancy.ca.requests import MAX_REQUEST, MAX_TEXT, Wanted, unreadable
 from ugate.tenancy.ca.schema import DAY, MAX_LIFE, SSH_HOST, SSH_USER, TLS, CaRule
 from ugate.tenancy.ca.sshcertificates import makeSSHCertificate
@@ -75,17 +75,20 @@ class Authority:
 
     log = Logger()
 
-    def __init__(self, folder: str, now: Callable[[], float] = time.time, life: float = DAY) -> None:
+    def __init__(
+        self, folder: str, now: Callable[[], float] = time.time, life: float = DAY, wait: float = WAIT
+    ) -> None:
         """
         @param now: the time of day.
         @param life: seconds that a certificate is good for, if nobody says.
+        @param wait: seconds to wait for another process that changes the record.
         @raise UgateError: there is no CA that can be used.
         """
         self.folder = folder
         self.life = life
         self._now = now
         self.keys = files.readAuthority(folder)
-        self.record = Record(os.path.join(folder, files.RECORD))
+        self.record = Record(os.path.join(folder, files.RECORD), wait)
         self.lists = Lists(folder, self.keys, self.record, now)
 
     def close(self) -> None:
