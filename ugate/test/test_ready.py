@@ -206,6 +206,21 @@ class ReadyTests(SynchronousTestCase):
         self.clock.advance(GRACE)
         self.assertIsNotNone(self.nodes.find(BOB))
 
+    def test_nodesFull(self) -> None:
+        """
+        A table that takes nothing more breaks nothing here: the stream gets its connection.
+        """
+
+        def full(nodes: object, node: object) -> None:
+            raise Refused(Cause.OVERLOADED, Phase.CONNECT, "nodes", "the table is full")
+
+        self.keep()
+        self.patch(Nodes, "learn", full)
+        stream = self.stream()
+        self.ready.remove(self.keep().inner)
+        self.assertNoResult(stream)
+        self.clock.advance(GRACE)
+
     def test_nodesTaken(self) -> None:
         """
         One that a stream waited for is kept no more: its node is known only for a while.
