@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate.endpoints import ready
 from ugate.endpoints.ready import AGE, CONFIRM, EVERY, GRACE, MAX_EACH, PATIENCE, Ready, Waiting
 from ugate.endpoints.readydialer import ReadyDialer
-from ugate.errors import Cause, Denied, Refused
+from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.protocols.readywire import ASK, BEGIN, GO, THERE, frame
 from ugate.tenancy.nodes import Nodes
 from ugate.test.dialfakes import CLIENT, LISTENER, Recorders, streamTo
