@@ -20,7 +20,6 @@ from twisted.internet.interfaces import IConsumer, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, ResponseDone
-from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
 
@@ -113,15 +112,18 @@ class _Collecting(Protocol):
             transport.loseConnection()
 
     def dataReceived(self, data: bytes) -> None:
+        if self.done.called:
+            return
         self._data += data
-        if len(self._data) > MAX_ANSWER and not self.done.called:
+        if len(self._data) > MAX_ANSWER:
             self.done.errback(UgateError(f"the CA answers with more than {MAX_ANSWER} bytes"))
             self._abort()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         if self.done.called:
             return
-        if reason.check(ResponseDone, PotentialDataLoss):
+        # Not PotentialDataLoss either: without a length, an answer that was cut looks whole.
+        if reason.check(ResponseDone):
             self.done.callback(bytes(self._data))
         else:
             self.done.errback(UgateError("the CA ended in the middle of its answer"))

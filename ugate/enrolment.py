@@ -36,7 +36,7 @@ from ugate.tenancy.identityown import certifiedNames, isSelfSigned
 from ugate.tenancy.statefolder import writeWhole
 
 if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
+    from cryptography.x509 import Certificate, CertificateRevocationList
 
 CRL_EVERY: Final = 300.0
 """Seconds between looks at what the CA has revoked."""
@@ -282,14 +282,43 @@ class Enrolment:
         if not isGood:
             raise UgateError("the list of what the CA has revoked is not by it")
         path = crlIn(source.folder)
-        if not os.path.lexists(path) or _revokedIn(path) != data:
+        held = _revokedIn(path)
+        if held != data:
+            if _isOlder(crl, held, keys):
+                # Whoever stands between may have kept one from before somebody was revoked.
+                raise UgateError(
+                    f"the list of what the CA has revoked is older than ours; if it is meant, delete {path}"
+                )
             writeWhole(path, data)
         self._listed = self._clock.seconds()
 
 
 def _revokedIn(path: str) -> bytes:
+    if not os.path.lexists(path):
+        return b""
     with open(path, "rb") as file:
         return file.read()
+
+
+def _isOlder(crl: CertificateRevocationList, data: bytes, keys: Sequence[Any]) -> bool:
+    """
+    Whether a list is older than that which we have, if we have a good one of the same CA (RFC 5280, 5.2.3).
+    """
+    from cryptography.x509 import load_pem_x509_crl
+
+    try:
+        held = load_pem_x509_crl(data)
+        isOurs = held.issuer == crl.issuer and any(map(held.is_signature_valid, keys))
+    except (ValueError, TypeError):
+        return False
+    return isOurs and _age(crl) < _age(held)
+
+
+def _age(crl: CertificateRevocationList) -> tuple[int, Any]:
+    from cryptography.x509 import CRLNumber
+
+    numbers = [each.value.crl_number for each in crl.extensions if isinstance(each.value, CRLNumber)]
+    return (numbers or [0])[0], crl.last_update_utc
 
 
 def _read(data: bytes) -> Given:

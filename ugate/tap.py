@@ -34,7 +34,7 @@ from ugate.tenancy.usage import Usage, UsageFile
 _log: Final = Logger()
 
 _YOUNG: Final = 10000
-"""New objects after which the collector looks for rings among them: a stream leaves few, and to look costs."""
+"""New objects after which the collector looks for rings among them: a stream leaves few, and it costs."""
 
 
 class Options(usage.Options):

@@ -274,14 +274,19 @@ class Ready:
         self._know(waiting)
         self.asking.start(waiting)
 
-    def _know(self, waiting: Waiting) -> None:
-        keyid = waiting.keyid
-        known = self._known.get(keyid)
-        node = known or MeshNode(keyid, (_addressOf(waiting.transport),), (), SOURCE)
+    def _learn(self, node: MeshNode) -> bool:
         try:
             self._nodes.learn(node)
         except Refused as refused:
             self.log.warn("{why}", why=str(refused))
+            return False
+        return True
+
+    def _know(self, waiting: Waiting) -> None:
+        keyid = waiting.keyid
+        known = self._known.get(keyid)
+        node = known or MeshNode(keyid, (_addressOf(waiting.transport),), (), SOURCE)
+        if not self._learn(node):
             return
         self._going.stop(keyid)
         if known is None:
@@ -309,7 +314,7 @@ class Ready:
         """
         node = self._known.get(keyid)
         if node is not None:
-            self._nodes.learn(replace(node, expires=self.clock.seconds() + GRACE))
+            self._learn(replace(node, expires=self.clock.seconds() + GRACE))
             self._going.start(keyid)
 
     def _isGone(self, keyid: str) -> None:

@@ -32,6 +32,9 @@ from ugate.tenancy.ca.schema import CaSection
 FRESH: Final = 600.0
 """Seconds between looks at whether the lists in the folder have to be written anew."""
 
+_WAIT: Final = 0.1
+"""Seconds for which C{ucli ca} on the same folder may hold up the node; then who asks has to try again."""
+
 
 @implementer(IServesHTTP)
 class CaService(Service):
@@ -70,7 +73,7 @@ class CaService(Service):
         """
         super().startService()  # type: ignore[no-untyped-call]
         if self._pages is None:
-            authority = Authority(self._section.dir, self._now, self._section.life)
+            authority = Authority(self._section.dir, self._now, self._section.life, _WAIT)
             self._pages = AuthorityPages(authority, self._rules, FailedTries(self._clock.seconds))
             self._refresh()
 

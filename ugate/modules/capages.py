@@ -74,7 +74,7 @@ class AuthorityPages(Resource):
             "": (JSON, self._about),
             "roots.pem": (_PEM, lambda: authority.rootText),
             "crl.pem": (_PEM, authority.lists.crl),
-            "crl.der": (b"application/pkix-crl", self._crlDER),
+            "crl.der": (b"application/pkix-crl", authority.lists.crlDER),
             "krl": (b"application/octet-stream", authority.lists.krl),
             "ssh-user.pub": (_TEXT, lambda: publicText(authority.keys.userKey.public_key()) + b"\n"),
             "ssh-host.pub": (_TEXT, lambda: publicText(authority.keys.hostKey.public_key()) + b"\n"),
@@ -185,7 +185,7 @@ class AuthorityPages(Resource):
     def _renew(self, request: Any, body: shapes.Renew) -> Any:
         # Not limited: whoever shares an address with somebody who fails would lose its certificate.
         wanted = readCSR(body.csr.encode(), self.authority.keys.domain, host=body.host)
-        return self._given(self.authority.renew(wanted, body.certificate.encode()))
+        return self._given(self.authority.renew(wanted, body.certificate.encode(), self.rules))
 
     def _revoke(self, request: Any, body: shapes.Revoke) -> Any:
         def known(principal: Any) -> shapes.Revoked:
@@ -223,12 +223,6 @@ class AuthorityPages(Resource):
             root.not_valid_after_utc.timestamp(),
         )
         return msgspec.json.encode(about)
-
-    def _crlDER(self) -> bytes:
-        from cryptography.hazmat.primitives.serialization import Encoding
-        from cryptography.x509 import load_pem_x509_crl
-
-        return load_pem_x509_crl(self.authority.lists.crl()).public_bytes(Encoding.DER)
 
 
 def _sending(request: Any) -> Callable[[Any], Callable[[], None]]:

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key a
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -34,7 +35,7 @@ from ugate.tenancy.config.identityschema import Trust as TrustSection
 from ugate.tenancy.identityown import certifiedNames
 from ugate.tenancy.keyids import keyidOf
 from ugate.tenancy.trust import Trust
-from ugate.test.cafakes import CAROL, AuthorityCase
+from ugate.test.cafakes import CAROL, NODES, AuthorityCase
 from ugate.test.identityfakes import DAY, NOW, authority, certified, p256
 
 
@@ -277,23 +278,23 @@ class RenewTests(AuthorityCase):
         """
         data = self.first.text.encode() if certificate is None else certificate
         wanted = self.again if key is None else self.wanted(key=key)
-        self.assertIn(text, str(self.assertRaises(kind, self.authority.renew, wanted, data)))
+        self.assertIn(text, str(self.assertRaises(kind, self.authority.renew, wanted, data, self.rules)))
 
     def test_same(self) -> None:
         """
-        The same names and as long a life, whatever is asked for now, and whatever the rules have become.
+        The same names and as long a life, whatever is asked for now.
         """
         self.at += 400
         wanted = self.wanted("b.corp", host=True, life=1e6)
-        renewed = self.opened().renew(wanted, self.first.text.encode())
+        renewed = self.opened().renew(wanted, self.first.text.encode(), self.rules)
         issued = renewed.issued
         self.assertEqual(self.first.issued.names, issued.names)
         self.assertEqual(("enrolment:node-1", self.at + 600), (issued.who, issued.ends))
         self.assertTrue(renewed.host and issued.host)
         # Who did not ask for it now may ask for it the next time.
-        bare = self.authority.renew(self.wanted(), renewed.text.encode())
+        bare = self.authority.renew(self.wanted(), renewed.text.encode(), None)
         self.assertEqual("", bare.host)
-        self.assertTrue(self.authority.renew(wanted, bare.text.encode()).host)
+        self.assertTrue(self.authority.renew(wanted, bare.text.encode(), None).host)
 
     def test_no(self) -> None:
         """
@@ -309,23 +310,39 @@ class RenewTests(AuthorityCase):
         self.opened().revoke(self.first.issued.serial)
         self.no(NotAllowed, "was revoked")
 
+    def test_rules(self) -> None:
+        """
+        Nor when whoever got it might not have it any more; what the rules allow for a shorter time is
+        given for that, and what was certified in the folder is.
+        """
+        rule = replace(NODES, accounts=("default",), namespaces=("default",))
+        self.rules = Rules([replace(rule, life=60)], "corp")
+        shorter = self.authority.renew(self.wanted(), self.first.text.encode(), self.rules)
+        self.assertEqual(self.at + 60, shorter.issued.ends)
+        self.rules = Rules([replace(rule, names=("b.corp",))], "corp")
+        self.no(NotAllowed, "the name a.corp is in no rule; see the rules of the section ca")
+        self.rules = Rules([replace(rule, who=("enrolment:node-2",))], "corp")
+        self.no(NotAllowed, "no rule for enrolment:node-1")
+        other = self.authority.certify(self.again, ADMIN, None)
+        self.authority.renew(self.again, other.text.encode(), self.rules)
+
     def test_older(self) -> None:
         """
         Nor by an older certificate, when the newer one was revoked; but by one that came after that.
         """
         self.at += 60
-        second = self.authority.renew(self.again, self.first.text.encode())
+        second = self.authority.renew(self.again, self.first.text.encode(), None)
         self.authority.revoke(second.issued.serial)
         self.no(NotAllowed, "one of that key after it")
         self.at += 1
         third = self.authority.certify(self.again, ADMIN, None)
-        self.authority.renew(self.again, third.text.encode())
+        self.authority.renew(self.again, third.text.encode(), None)
 
     def test_barred(self) -> None:
         """
         Nor when its key was revoked, also not by another of its certificates, or with a token.
         """
-        second = self.authority.renew(self.again, self.first.text.encode())
+        second = self.authority.renew(self.again, self.first.text.encode(), None)
         self.authority.revoke(self.first.issued.keyid.lower())
         for each in (self.first, second):
             self.no(NotAllowed, "was revoked", each.text.encode())
@@ -352,4 +369,4 @@ class RenewTests(AuthorityCase):
         from base64 import encodebytes
 
         pem = b"-----BEGIN CERTIFICATE-----\n" + encodebytes(bytes(der)) + b"-----END CERTIFICATE-----\n"
-        self.assertRaises(NotCertified, self.authority.renew, self.again, pem)
+        self.assertRaises(NotCertified, self.authority.renew, self.again, pem, None)

@@ -67,9 +67,8 @@ class ClientTests(SynchronousTestCase):
         self.assertIn(b"Content-Type: application/json", head)
         self.assertIn(b"Content-Length: 7", head)
         self.assertEqual(b'{"a":1}', body)
-        self.protocol.dataReceived(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhel")
+        self.protocol.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel")
         self.protocol.dataReceived(b"lo")
-        self.protocol.connectionLost(Failure(ConnectionDone()))
         self.assertEqual(b"hello", self.successResultOf(asked))
 
     def test_said(self) -> None:
@@ -110,7 +109,9 @@ class ClientTests(SynchronousTestCase):
         asked = self.client.get("x")
         self.connected()
         self.protocol.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + b"x" * 11)
+        self.protocol.dataReceived(b"x" * 11)
         self.assertIn("more than 10 bytes", str(self.failureResultOf(asked, UgateError).value))
+        self.assertTrue(self.transport.disconnecting)
 
     def test_cut(self) -> None:
         """
@@ -120,4 +121,14 @@ class ClientTests(SynchronousTestCase):
         self.connected()
         self.protocol.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + b"x" * 11)
         self.protocol.connectionLost(Failure(ConnectionResetError()))
+        self.assertIn("in the middle", str(self.failureResultOf(asked, UgateError).value))
+
+    def test_endless(self) -> None:
+        """
+        Nor is one that says nowhere how long it is, and so looks whole wherever it ends.
+        """
+        asked = self.client.get("x")
+        self.connected()
+        self.protocol.dataReceived(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello")
+        self.protocol.connectionLost(Failure(ConnectionDone()))
         self.assertIn("in the middle", str(self.failureResultOf(asked, UgateError).value))

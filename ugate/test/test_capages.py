@@ -118,6 +118,21 @@ class ShownTests(CaCase):
         self.trouble(404, self.ask("GET", "/ca/krl"))
         self.assertEqual(200, self.ask("GET", "/modules/ca/other/krl").status)
 
+    def test_busy(self) -> None:
+        """
+        While another process changes the record nobody waits long: who asks comes again.
+        """
+        from ugate.tenancy.ca.authority import Authority
+
+        other = Authority(str(self.folder), lambda: self.at)
+        self.addCleanup(other.close)
+        with other.record.change():
+            answer = self.ask("POST", "/ca/sign", {"csr": csrOf(self.key, ["local.corp"]).decode()})
+        self.trouble(503, answer)
+        self.assertIn("try again in a moment", answer.json["detail"])
+        self.assertEqual("1", answer.fields["retry-after"])
+        self.assertEqual(200, self.sign("local.corp").status)
+
     def test_offline(self) -> None:
         """
         What another process does with the folder is seen at once.

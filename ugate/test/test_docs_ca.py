@@ -42,7 +42,7 @@ class Nothing:
         None.
         """
 
-    krl = crl
+    crlDER = krl = crl
 
     @property
     def lists(self) -> Nothing:

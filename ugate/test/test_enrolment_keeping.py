@@ -96,7 +96,8 @@ class KeepTests(EnrolmentCase):
 
     def test_list(self) -> None:
         """
-        Whom the CA has revoked is not believed any more; a list by somebody else is not taken.
+        Whom the CA has revoked is not believed any more; a list by somebody else is not taken, nor one
+        from before that.
         """
         self.enrolment()
         section = TrustSection()
@@ -108,9 +109,15 @@ class KeepTests(EnrolmentCase):
         ).json
         chain = self.chain(peer["certificate"])
         self.assertEqual("spiffe://corp/ns/default/sa/default", trust.check(chain, None).name)
+        older = self.authority.lists.crl()
         self.authority.revoke(peer["serial"])
         self.pass_(CRL_EVERY)
         self.assertIn("it is revoked", str(self.assertRaises(Refused, trust.check, chain, None)))
+        current = Path(crlIn(str(self.state))).read_bytes()
+        self.client.instead["crl.pem"] = older
+        self.pass_(CRL_EVERY)
+        self.assertIn("is older than ours", self.said)
+        self.assertEqual(current, Path(crlIn(str(self.state))).read_bytes())
         self.client.instead["crl.pem"] = listOf(authority("other"), [])
         self.pass_(CRL_EVERY)
         self.assertIn("is not by it", self.said)

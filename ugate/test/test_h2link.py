@@ -11,7 +11,7 @@ from typing import Any
 
 from zope.interface.verify import verifyObject
 
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, IOPump, connect
@@ -123,6 +123,23 @@ class OpeningTests(SynchronousTestCase):
         self.peer.send(DATA, 0, 1, b"x" * 600)
         self.failureResultOf(opened, Refused)
         self.assertEqual([(1, Code.CANCEL)], self.peer.resets())
+
+    def test_lost(self) -> None:
+        """
+        Why a connection is gone is told in the words of whoever knows, and once: not also in Twisted's.
+        """
+        for error, words in (
+            (ConnectionLost(), "without a reason"),
+            (ConnectionLost("TLS: it wants new keys too often."), "TLS: it wants new keys too often"),
+            (ConnectionDone(), "Connection was closed cleanly."),
+        ):
+            peer = RawPeer(client=True)
+            opened = peer.link.open(INFO)
+            closed = peer.link.whenClosed()
+            peer.link.connectionLost(Failure(error))
+            self.assertEqual(words, self.successResultOf(closed))
+            refused = self.failureResultOf(opened, Refused).value
+            self.assertEqual(1, str(refused).count(words.rstrip(".")), refused)
 
     def test_informational(self) -> None:
         """

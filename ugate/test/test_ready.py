@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate.endpoints import ready
 from ugate.endpoints.ready import AGE, CONFIRM, EVERY, GRACE, MAX_EACH, PATIENCE, Ready, Waiting
 from ugate.endpoints.readydialer import ReadyDialer
-from ugate.errors import Cause, Denied, Refused
+from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.protocols.readywire import ASK, BEGIN, GO, THERE, frame
 from ugate.tenancy.nodes import Nodes
 from ugate.test.dialfakes import CLIENT, LISTENER, Recorders, streamTo
@@ -205,6 +205,21 @@ class ReadyTests(SynchronousTestCase):
         self.keep()
         self.clock.advance(GRACE)
         self.assertIsNotNone(self.nodes.find(BOB))
+
+    def test_nodesFull(self) -> None:
+        """
+        A table that takes nothing more breaks nothing here: the stream gets its connection.
+        """
+
+        def full(nodes: object, node: object) -> None:
+            raise Refused(Cause.OVERLOADED, Phase.CONNECT, "nodes", "the table is full")
+
+        self.keep()
+        self.patch(Nodes, "learn", full)
+        stream = self.stream()
+        self.ready.remove(self.keep().inner)
+        self.assertNoResult(stream)
+        self.clock.advance(GRACE)
 
     def test_nodesTaken(self) -> None:
         """

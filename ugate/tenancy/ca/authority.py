@@ -26,7 +26,7 @@ from ugate.tenancy.ca import folder as files
 from ugate.tenancy.ca.errors import BadRequest, NoSuch, NotAllowed, NotKnown
 from ugate.tenancy.ca.lists import Lists
 from ugate.tenancy.ca.policy import Rules
-from ugate.tenancy.ca.record import MAX_ISSUED, Enrolment, Issued, Record
+from ugate.tenancy.ca.record import MAX_ISSUED, WAIT, Enrolment, Issued, Record
 from ugate.tenancy.ca.requests import MAX_REQUEST, MAX_TEXT, Wanted, unreadable
 from ugate.tenancy.ca.schema import DAY, MAX_LIFE, SSH_HOST, SSH_USER, TLS, CaRule
 from ugate.tenancy.ca.sshcertificates import makeSSHCertificate
@@ -75,17 +75,20 @@ class Authority:
 
     log = Logger()
 
-    def __init__(self, folder: str, now: Callable[[], float] = time.time, life: float = DAY) -> None:
+    def __init__(
+        self, folder: str, now: Callable[[], float] = time.time, life: float = DAY, wait: float = WAIT
+    ) -> None:
         """
         @param now: the time of day.
         @param life: seconds that a certificate is good for, if nobody says.
+        @param wait: seconds to wait for another process that changes the record.
         @raise UgateError: there is no CA that can be used.
         """
         self.folder = folder
         self.life = life
         self._now = now
         self.keys = files.readAuthority(folder)
-        self.record = Record(os.path.join(folder, files.RECORD))
+        self.record = Record(os.path.join(folder, files.RECORD), wait)
         self.lists = Lists(folder, self.keys, self.record, now)
 
     def close(self) -> None:
@@ -111,19 +114,26 @@ class Authority:
         """
         with self.record.change():
             principal = self._holder(who) if isinstance(who, str) else who
-            rule = None if rules is None else rules.decide(principal, wanted)
-            given = self._give(wanted, f"{principal.method}:{principal.name}", rule)
-            if wanted.host:
-                host = self._asHost(wanted)
-                try:
-                    hostRule = None if rules is None else rules.decide(principal, host)
-                except NotAllowed as error:
-                    self.log.debug("no certificate as a host of SSH: {error}", error=error)
-                else:
-                    given = self._withHost(given, host, given.issued.who, hostRule)
+            given = self._granted(wanted, principal, rules)
             if isinstance(who, str):
                 self.record.useToken(_digest(who))
         self._told(given)
+        return given
+
+    def _granted(self, wanted: Wanted, who: Principal, rules: Rules | None) -> Certified:
+        """
+        @raise NotAllowed: no rule lets them have it.
+        """
+        rule = None if rules is None else rules.decide(who, wanted)
+        given = self._give(wanted, _named(who), rule)
+        if wanted.host:
+            host = self._asHost(wanted)
+            try:
+                hostRule = None if rules is None else rules.decide(who, host)
+            except NotAllowed as error:
+                self.log.debug("no certificate as a host of SSH: {error}", error=error)
+            else:
+                given = self._withHost(given, host, given.issued.who, hostRule)
         return given
 
     def _told(self, given: Certified) -> None:
@@ -189,22 +199,23 @@ class Authority:
     def _title(self, wanted: Wanted, who: str) -> str:
         return who[:MAX_TEXT] if wanted.kind == SSH_USER else wanted.keyid
 
-    def renew(self, wanted: Wanted, certificate: bytes) -> Certified:
+    def renew(self, wanted: Wanted, certificate: bytes, rules: Rules | None) -> Certified:
         """
         Give who has a certificate of ours, which has neither ended nor been revoked, and its key, another
-        one with the same names.
+        one with the same names, if whoever got the first one might still have it.
 
         @param wanted: read from a request that the key has signed.
         @param certificate: in PEM.
+        @param rules: what may be; L{None} for all.  What was certified in the folder may be anyway.
         @raise NotCertified: they do not get it, and why.
         """
         with self.record.change():
             before = self._before(wanted, certificate)
-            same = replace(wanted, names=before.names, life=before.life, host=False)
-            given = self._give(same, before.who, None)
-            if before.host and wanted.host:
-                given = self._withHost(given, self._asHost(same), before.who, None)
-            elif before.host:
+            same = replace(wanted, names=before.names, life=before.life, host=before.host and wanted.host)
+            method, _, name = before.who.partition(":")
+            isByAdmin = before.who == _named(ADMIN)
+            given = self._granted(same, Principal(name, method), None if isByAdmin else rules)
+            if before.host and not wanted.host:
                 self.record.markHost(given.issued.serial)
         self._told(given)
         return given
@@ -327,6 +338,10 @@ class Authority:
         @param most: how many of these.
         """
         return self.record.all(most)
+
+
+def _named(who: Principal) -> str:
+    return f"{who.method}:{who.name}"
 
 
 def _sshSerial(text: str) -> str:

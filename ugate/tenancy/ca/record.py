@@ -29,8 +29,8 @@ MAX_PER_KEY: Final = 64
 MAX_TOKENS: Final = 10_000
 """How many enrolment tokens that have not ended there may be."""
 
-_WAIT: Final = 5.0
-"""Seconds that one process waits for another one's change."""
+WAIT: Final = 5.0
+"""Seconds that a process waits for another one's change, if it serves nobody meanwhile."""
 
 _KEPT: Final = 3600.0
 """Seconds for which what has ended is kept: a list of what is revoked has it once more."""
@@ -124,15 +124,16 @@ class Record:
     @since: ugate NEXT
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, wait: float = WAIT) -> None:
         """
+        @param wait: seconds to wait for another process's change.
         @raise UgateError: it cannot be used.
         """
         self.path = path
         try:
             # SQLite would make it for all to read.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self._database = sqlite3.connect(path, timeout=_WAIT, isolation_level=None)
+            self._database = sqlite3.connect(path, timeout=wait, isolation_level=None)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
             self._database.executescript(_SCHEMA)
@@ -150,6 +151,8 @@ class Record:
         try:
             return self._database.execute(statement, values)
         except sqlite3.Error as error:
+            if "locked" in str(error):
+                raise UgateError(f"{self.path}: another process changes it; try again in a moment") from error
             raise UgateError(f"{self.path}: {error}") from error
 
     @contextmanager

@@ -129,9 +129,17 @@ def makeCertificate(
     return builder.sign(key, SHA256())
 
 
-def makeCRL(key: Any, root: Certificate, revoked: Iterable[Issued], now: float) -> CertificateRevocationList:
+_TIME_BITS: Final = 48
+"""Those of a time in milliseconds."""
+
+
+def makeCRL(
+    key: Any, root: Certificate, revoked: Iterable[Issued], now: float, changes: int = 0
+) -> CertificateRevocationList:
     """
     The list of certificates that are revoked.
+
+    @param changes: how often something was revoked; the number of the list goes up with it at any time.
     """
     from cryptography import x509
     from cryptography.hazmat.primitives.hashes import SHA256
@@ -139,7 +147,7 @@ def makeCRL(key: Any, root: Certificate, revoked: Iterable[Issued], now: float) 
     builder = x509.CertificateRevocationListBuilder(root.subject, at(now), at(now + CRL_LIFE))
     builder = builder.add_extension(
         x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False
-    ).add_extension(x509.CRLNumber(int(now * 1000)), critical=False)
+    ).add_extension(x509.CRLNumber(changes << _TIME_BITS | int(now * 1000)), critical=False)
     for each in revoked:
         entry = x509.RevokedCertificateBuilder(int(each.serial, 16), at(each.revoked or now))
         builder = builder.add_revoked_certificate(entry.build())
