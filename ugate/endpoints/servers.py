@@ -296,9 +296,7 @@ def _endingServer(
 
 
 def _port(own: Keywords, default: int) -> int:
-    text = own.get("port")
-    if text is None:
-        return default
+    text = own.get("port", str(default))
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65536):
         raise StringError(f"port={text}: wanted the port that names stand for, from 1 to 65535")
     return int(text)
@@ -326,6 +324,15 @@ def h2connectServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -
     from ugate.endpoints.h2connect import h2connectEndpoint
 
     return h2connectEndpoint(reactor, inner, _handshake(reactor, own))
+
+
+def websocketServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
+    """
+    WebSocket: a stream in the messages of each connection.
+    """
+    from ugate.endpoints.websocketstring import websocketEndpoint
+
+    return websocketEndpoint(reactor, inner, _handshake(reactor, own), own)
 
 
 def readyServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
@@ -383,6 +390,7 @@ SERVERS: Final[Mapping[str, ServerKind]] = {
     "mtls": ServerKind(mtlsServer, frozenset(("handshake", "alpn", "anonymous"))),
     "h2connect": ServerKind(h2connectServer),
     "ready": ServerKind(readyServer, frozenset(("handshake", "keys"))),
+    "websocket": ServerKind(websocketServer, frozenset(("handshake", "path", "origins", "hosts", "proxied"))),
     "forward": ServerKind(forwardServer, frozenset(("handshake", "to"))),
     "sni": ServerKind(
         sniServer, frozenset(("handshake", "names", "ends", "certificates", "default", "port", "alpn"))
