@@ -218,12 +218,18 @@ class WebSocketLink(Protocol):
 
     def _lose(self, reason: Failure) -> None:
         """
+        The stream is gone.
+        """
+        self._rest()
+        self.stream.closed(reason)
+
+    def _rest(self) -> None:
+        """
         Do no more for the stream.
         """
         self._isOver = True
         self._streams.left(self)
         self._below.unregisterProducer()
-        self.stream.closed(reason)
 
     def cut(self) -> None:
         """
@@ -279,6 +285,7 @@ class WebSocketLink(Protocol):
         if not ((heard and said) or self._isBlocked or self._isFinished or self.stream.isPending):
             self._isAsked = True
             self._send(frame(PING, b"", self._streams.isClient))
+            self._hasSaid = False
         self._streams.quiet.start(self)
 
     # The producer of the transport below.
@@ -371,7 +378,7 @@ class WebSocketLink(Protocol):
         """
         See L{IChannel}.
         """
-        self._lose(Failure(ConnectionDone()))
+        self._rest()
         self.cut()
 
     def accept(self) -> None:
@@ -384,7 +391,7 @@ class WebSocketLink(Protocol):
         """
         See L{IChannel}.
         """
-        self._lose(Failure(ConnectionDone()))
+        self._rest()
         self._below.refuse(reason)
 
     @property

@@ -24,7 +24,10 @@ from ugate.test.httpfakes import ALICE, splits
 from ugate.test.test_websocketserver import BASE, drive
 
 DB = Target("db.example", 5432)
-OK = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n"
+OK = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: %b\r\n"
+)
 
 
 def client(target: Target = DB, login: UsernamePassword | None = None, path: str = "/") -> WebSocketClient:
