@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_websocketrules -*-
+# -*- test-case-name: ugate.test.test_websocketserver -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl
 from ugate.errors import StringError
 from ugate.protocols.httpfields import tokens, values
 from ugate.protocols.httpreply import Unserved
-from ugate.stream import Principal, Target
+from ugate.stream import StreamInfo, Target
 
 PROTOCOL: Final = "websocket"
 """What such a stream was recognized as."""
@@ -92,34 +92,38 @@ class Rules:
                     403, "Pages of that site may open no tunnels here: origins= lists those that may."
                 )
 
-    def checkHost(self, host: bytes, principal: Principal | None) -> None:
+    def checkHost(self, host: bytes, info: StreamInfo, isPage: bool) -> None:
         """
         See that no name server had a say in where this request went, if nobody has proven who it is.
+        Programs from elsewhere need not be: no page can speak for them.
 
         @param host: what was asked.
+        @param info: what is known of who asks.
+        @param isPage: whether it comes from a page, of the very site that it asks.
         @raise Unserved: one may have had.
         """
         match = _HOST.fullmatch(host.decode("latin-1"))
         if match is None:
             raise Unserved(400, "Host is no name or address with a port.")
         name = match[1].strip("[]").lower().rstrip(".")
-        if principal is None and name not in self.hosts and not _isFixed(name):
-            raise Unserved(
-                403, "Without a login, this is only for the names that hosts= lists, and for addresses."
-            )
+        if info.principal is not None or name in self.hosts or _isFixed(name):
+            return
+        if isPage or _isFixed(getattr(info.host, "host", "localhost"), local=True):
+            raise Unserved(403, "Without a login, this is for addresses, and for names that hosts= lists.")
 
 
-def _isFixed(name: str) -> bool:
+def _isFixed(name: str, local: bool = False) -> bool:
     """
     Whether it is an address, or this machine by its own name.
+
+    @param local: whether it has to be an address that only this machine reaches.
     """
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
-        ip_address(name)
+        return ip_address(name).is_loopback or not local
     except ValueError:
         return False
-    return True
 
 
 def isUpgrade(fields: Iterable[tuple[bytes, bytes]]) -> bool:

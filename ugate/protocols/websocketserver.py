@@ -48,7 +48,7 @@ class WebSocketServer:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_answer", "_auth", "_conn", "_host", "_info", "_rules", "_target")
+    __slots__ = ("_answer", "_auth", "_conn", "_host", "_info", "_isPage", "_rules", "_target")
 
     def __init__(self, info: StreamInfo, auth: Auth, rules: Rules) -> None:
         """
@@ -61,6 +61,7 @@ class WebSocketServer:
         self._rules = rules
         self._conn: h11.Connection | None = None
         self._host = self._answer = b""
+        self._isPage = False
         self._target: Target | None = None
 
     def start(self) -> bytes:
@@ -108,7 +109,9 @@ class WebSocketServer:
         if len(key) != 1 or _KEY.fullmatch(key[0]) is None:
             raise Unserved(400, "Sec-WebSocket-Key wants 16 bytes in Base64.")
         self._host = b"".join(values(fields, b"host"))
-        self._rules.checkOrigin(values(fields, b"origin"), self._host)
+        origins = values(fields, b"origin")
+        self._isPage = bool(origins)
+        self._rules.checkOrigin(origins, self._host)
         chosen = subprotocol(fields)
         protocol = b"Sec-WebSocket-Protocol: %b\r\n" % chosen if chosen else b""
         self._answer = (
@@ -138,9 +141,9 @@ class WebSocketServer:
             raise _refusing(e) from e
 
     def _done(self, principal: Principal | None) -> Step:
-        self._rules.checkHost(self._host, principal)
         layers = (*self._info.layers, PROTOCOL)
         info = self._info.but(target=self._target, principal=principal, protocol=PROTOCOL, layers=layers)
+        self._rules.checkHost(self._host, info, self._isPage)
         rest = self._conn.trailing_data[0] if self._conn is not None else b""
         self._conn = None
         return Step(done=True, rest=rest, info=info)

@@ -57,7 +57,7 @@ class WebSocketClientTests(SynchronousTestCase):
         for chunks in splits(answer):
             asking = client()
             asking.start()
-            refused = self.assertRaises(
+            refused: Refused = self.assertRaises(
                 Refused,
                 lambda: [asking.receive(answered(asking, each)) for each in chunks],  # noqa: B023
             )

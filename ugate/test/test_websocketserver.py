@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
+from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import Cause, Phase, ProtocolError, Refused
@@ -257,6 +258,23 @@ class WebSocketServerTests(SynchronousTestCase):
             self.assertEqual(403, self.refused(request(host=host))[0], host)
         for host in (b"a b", b"user@127.0.0.1", b"127.0.0.1:80:80", b""):
             self.assertEqual(400, self.refused(request(host=host))[0], host)
+
+    def test_elsewhere(self) -> None:
+        """
+        Programs from elsewhere may ask for any name; a page has to be listed, or its name.
+        """
+        base = BASE.but(host=IPv4Address("TCP", "192.0.2.1", 80))
+        for more, host, isTaken in (
+            (b"", b"any.example", True),
+            (b"Origin: http://any.example\r\n", b"any.example", False),
+            (b"Origin: http://gate.example\r\n", b"gate.example", True),
+            (b"Origin: http://192.0.2.1\r\n", b"192.0.2.1", True),
+        ):
+            _, done, _ = drive(WebSocketServer(base, Auth.NONE, RULES), [request(more, host=host)])
+            self.assertEqual(isTaken, done is not None)
+        local = BASE.but(host=UNIXAddress("/run/ugate.sock"))
+        _, done, _ = drive(WebSocketServer(local, Auth.NONE, RULES), [request(host=b"any.example")])
+        self.assertIsNone(done)
 
     def test_subprotocol(self) -> None:
         """
