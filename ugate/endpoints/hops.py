@@ -335,7 +335,7 @@ def readPath(text: str) -> str:
     @raise StringError: it is none.
     """
     if not (text.startswith("/") and text.isascii() and text.isprintable() and not set(text) & set(" ?#")):
-        raise StringError(f"path={text[:200]}: wanted a path, as in path=/tunnel")
+        raise StringError(f"{text[:200]!r}: wanted a path, as in /tunnel")
     return text
 
 

@@ -321,9 +321,9 @@ def h2connectServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -
     """
     C{CONNECT} in HTTP/2: many streams on each connection.
     """
-    from ugate.endpoints.h2connect import h2connectEndpoint
+    from ugate.endpoints.h2connect import h2connectEndpoint, tunnelsOf
 
-    return h2connectEndpoint(reactor, inner, _handshake(reactor, own))
+    return h2connectEndpoint(reactor, inner, _handshake(reactor, own), tunnelsOf(reactor, own))
 
 
 def websocketServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
@@ -388,7 +388,7 @@ SERVERS: Final[Mapping[str, ServerKind]] = {
     "connect": ServerKind(connectServer, frozenset(("handshake", "http"))),
     "proxyproto": ServerKind(proxyprotoServer),
     "mtls": ServerKind(mtlsServer, frozenset(("handshake", "alpn", "anonymous"))),
-    "h2connect": ServerKind(h2connectServer),
+    "h2connect": ServerKind(h2connectServer, frozenset(("handshake", "websocket", "origins", "hosts"))),
     "ready": ServerKind(readyServer, frozenset(("handshake", "keys"))),
     "websocket": ServerKind(websocketServer, frozenset(("handshake", "path", "origins", "hosts", "proxied"))),
     "forward": ServerKind(forwardServer, frozenset(("handshake", "to"))),

@@ -45,8 +45,12 @@ def readRules(own: Mapping[str, str], path: str = "path") -> Rules:
     @param path: the keyword that has the path.
     @raise StringError: a keyword cannot be read.
     """
+    try:
+        asked = readPath(own.get(path, "/"))
+    except StringError as e:
+        raise StringError(f"{path}=: {e}") from e
     return Rules(
-        readPath(own.get(path, "/")),
+        asked,
         frozenset(_origins(_listed("origins", own))),
         frozenset(_hosts(_listed("hosts", own))),
     )

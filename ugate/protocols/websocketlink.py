@@ -122,10 +122,12 @@ class WebSocketLink(Protocol):
     _hasHeard = _hasSaid = _isAsked = False
     """Whether anything came or went since the last look at the time, and whether a Pong is waited for."""
 
-    def __init__(self, streams: WebSocketStreams, inner: IProtocol, info: StreamInfo | None = None) -> None:
+    def __init__(
+        self, streams: WebSocketStreams, inner: IProtocol | None, info: StreamInfo | None = None
+    ) -> None:
         """
         @param streams: those which it is one of.
-        @param inner: what the stream is for.
+        @param inner: what the stream is for; L{None} to begin it later.
         @param info: what is known of it; L{None} for a stream that we have asked for.
         """
         self._streams = streams
@@ -156,7 +158,8 @@ class WebSocketLink(Protocol):
         self.stream = MuxStream(self, info, isPending)
         self.stream.keeper = self
         self._streams.quiet.start(self)
-        self.stream.begin(self.inner)
+        if self.inner is not None:
+            self.stream.begin(self.inner)
 
     def dataReceived(self, data: bytes) -> None:
         """

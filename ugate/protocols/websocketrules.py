@@ -20,7 +20,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from ugate.errors import StringError
-from ugate.protocols.httpfields import tokens, values
+from ugate.protocols.httpfields import Fields, tokens, values
 from ugate.protocols.httpreply import Unserved
 from ugate.stream import StreamInfo, Target
 
@@ -73,6 +73,18 @@ class Rules:
             return Target.fromText(targets[0]) if targets else None
         except StringError as e:
             raise Unserved(400, f"target= wants HOST:PORT, and [v6]:PORT for IPv6: {e}.") from e
+
+    def check(self, fields: Fields, host: bytes, info: StreamInfo) -> None:
+        """
+        See whether who asks may.
+
+        @param host: what was asked.
+        @param info: what is known of who asks.
+        @raise Unserved: no.
+        """
+        origins = values(fields, b"origin")
+        self.checkOrigin(origins, host)
+        self.checkHost(host, info, bool(origins))
 
     def checkOrigin(self, origins: list[bytes], host: bytes) -> None:
         """
