@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from ugate.protocols.websockettunnels import Tunnels
 
 _DRAIN: Final = b"ugate-go"
-_OK: Final = h2requests.OK
 
 
 @implementer(ILink)
@@ -129,7 +128,7 @@ class H2Link(H2Wire):
         Tell the peer that a stream is up.
         """
         self.core.respond(
-            channel, _OK if self._tunnels is None else h2requests.accepting(channel.stream.info)
+            channel, h2requests.OK if self._tunnels is None else h2requests.accepting(channel.stream.info)
         )
 
     def refuse(self, channel: H2Channel, reason: Refused) -> None:
