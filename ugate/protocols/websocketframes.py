@@ -40,6 +40,9 @@ LARGEST: Final = 1 << 16
 _SHORT: Final = 256
 """Bytes up to which a mask is applied quicker as one number."""
 
+_LONG: Final = 8192
+"""Bytes from which on pieces are not put together."""
+
 _LENGTH16: Final = Struct("!BBH")
 _LENGTH64: Final = Struct("!BBQ")
 _TABLES: Final = tuple(bytes(a ^ b for a in range(256)) for b in range(256))
@@ -183,11 +186,12 @@ class FrameReader:
         self.ping: bytes | None = None
         self.close: tuple[int, str] | None = None
 
-    def feed(self, data: bytes) -> bytes:
+    def feed(self, data: bytes) -> list[bytes]:
         """
         Take what came.
 
-        @return: the bytes of the stream in it.
+        @return: the bytes of the stream in it, in pieces; to put long ones together would cost more than
+            what is done with them.
         @raise Fault: see L{Fault}.
         """
         if self._head:
@@ -206,7 +210,9 @@ class FrameReader:
                 self._head = data[at:]
                 break
             at = begun
-        return b"".join(pieces)
+        if len(pieces) > 1 and end < len(pieces) * _LONG:
+            return [b"".join(pieces)]
+        return [bytes(piece) for piece in pieces]
 
     def _payload(self, data: memoryview) -> bytes | bytearray:
         self._left -= len(data)

@@ -170,16 +170,16 @@ class WebSocketLink(Protocol):
         self._hasHeard = True
         reader = self._reader
         try:
-            data = reader.feed(data)
+            pieces = reader.feed(data)
         except (Fault, ConnectionFault) as fault:
             self._broke(fault)
             return
-        if data:
-            self._unread += len(data)
-            if self._unread > WINDOW and not self._isHeld:
-                self._isHeld = True
-                self._below.pauseProducing()
-            self.stream.received(data)
+        for piece in pieces:
+            self._unread += len(piece)
+            self.stream.received(piece)
+        if self._unread > WINDOW and not (self._isHeld or self._isOver):
+            self._isHeld = True
+            self._below.pauseProducing()
         # Only the last is answered, and none as long as nothing goes out: nobody makes us keep them.
         if reader.ping is not None and not (self._isBlocked or self._isFinished or self._isOver):
             ping, reader.ping = reader.ping, None

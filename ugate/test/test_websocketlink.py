@@ -141,7 +141,7 @@ class LinkCase(SynchronousTestCase):
                 """All are borne."""
 
         reader = FrameReader(self.isClient, Anything())
-        return reader.feed(self.wire.take()), reader.ping, reader.close
+        return b"".join(reader.feed(self.wire.take())), reader.ping, reader.close
 
     def why(self) -> str:
         """
