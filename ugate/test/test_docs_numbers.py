@@ -38,6 +38,8 @@ from ugate.protocols import (
     readywire,
     tlsserver,
     tlssocket,
+    websocketframes,
+    websocketlink,
 )
 from ugate.protocols.h2calm import H2Limits
 from ugate.tenancy import identitytls, limits, noderecords, nodes, registrations, usage
@@ -86,6 +88,16 @@ class NumbersTests(Pages):
             f"{identitytls.SESSIONS}",
         ]
         self.assertEqual(wanted, [row[1] for row in table(page("security"), "limits")])
+
+    def test_websocket(self) -> None:
+        """
+        Those of a connection in WebSocket are.
+        """
+        rows = table(page("limits"), "websocket-limits")
+        self.assertEqual(8, len(rows))
+        for name, value, _ in rows:
+            found = getattr(websocketlink, name, None) or getattr(websocketframes, name)
+            self.assertEqual(f"{found:g}" if isinstance(found, float) else str(found), value, name)
 
     def test_relay(self) -> None:
         """

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 from twisted.trial.unittest import SkipTest
 
 from ugate.tenancy.passwordhashes import PasswordHash
+from ugate.test.docpages import listing
 from ugate.test.interop.peers import haproxy
 from ugate.test.interop.processes import HOST, LOOPBACK, Gateway, freePort, program, waitUntil
 from ugate.test.interop.targets import StreamServer, echo, readAll
@@ -59,9 +60,9 @@ class WebSocketTestCase(TunnelTestCase):
         listen = f"forward:tcp:0:{LOOPBACK}:to={HOST}\\:{target}"
         return self.ugate("--route", f"*={hop}", listen=listen)
 
-    def nginx(self, port: int, more: str = "") -> int:
+    def nginx(self, port: int) -> int:
         """
-        A web server that passes WebSocket on, as its documentation has it.
+        A web server that passes WebSocket on, as our documentation has it.
 
         @return: its port.
         """
@@ -74,9 +75,8 @@ class WebSocketTestCase(TunnelTestCase):
             f"nginx-{own}.conf",
             f"daemon off; pid {self.directory}/nginx.pid; error_log stderr;\nevents {{}}\n"
             f"http {{ access_log off;\n{places}server {{ listen {HOST}:{own};\n"
-            f"location = /tunnel {{ proxy_pass http://{HOST}:{port};\n"
-            "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;\n"
-            f'proxy_set_header Connection "upgrade"; proxy_set_header Host $http_host;\n{more} }} }} }}\n',
+            + listing("websocket-nginx.conf").replace("127.0.0.1:8080", f"{HOST}:{port}")
+            + "} }\n",
         )
         self.serve([program("nginx", "nginx-light"), "-p", self.directory, "-c", config], own)
         return own
