@@ -17,6 +17,7 @@ from typing import Any, Final
 from zope.interface import implementer
 
 from twisted.internet import tcp
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
@@ -35,7 +36,7 @@ from ugate.protocols.h2calm import Patience
 from ugate.protocols.h2frames import ConnectionFault, rest
 from ugate.protocols.mux import MuxStream
 from ugate.protocols.negotiate import connectionBelow
-from ugate.protocols.sockets import cut, endWriting
+from ugate.protocols.sockets import cut, endWriting, undelivered
 from ugate.protocols.websocketframes import (
     BINARY,
     CLOSE,
@@ -86,7 +87,7 @@ class WebSocketStreams:
         self.isClient = isClient
         self.seconds = clock.seconds
         self.quiet: Deadlines[WebSocketLink] = Deadlines(clock, keepalive, lambda link: link.silent())
-        self.closing: Deadlines[WebSocketLink] = Deadlines(clock, GOODBYE, lambda link: link.cut())
+        self.closing: Deadlines[WebSocketLink] = Deadlines(clock, GOODBYE, lambda link: link.late())
 
     def left(self, link: WebSocketLink) -> None:
         """
@@ -119,6 +120,8 @@ class WebSocketLink(Protocol):
     _isOver = False
     """Whether nothing is done any more."""
     _unread = 0
+    _left = -1
+    """How much had not arrived when that was last looked at."""
     _hasHeard = _hasSaid = _isAsked = False
     """Whether anything came or went since the last look at the time, and whether a Pong is waited for."""
 
@@ -181,7 +184,8 @@ class WebSocketLink(Protocol):
             self._isHeld = True
             self._below.pauseProducing()
         # Only the last is answered, and none as long as nothing goes out: nobody makes us keep them.
-        if reader.ping is not None and not (self._isBlocked or self._isFinished or self._isOver):
+        isMute = self._isBlocked or self._isFinished or self._isOver or self.stream.isPending
+        if reader.ping is not None and not isMute:
             ping, reader.ping = reader.ping, None
             self._send(frame(PONG, ping, self._streams.isClient))
         if reader.close is not None and not (self._isEnded or self._isOver):
@@ -234,6 +238,16 @@ class WebSocketLink(Protocol):
         self._streams.left(self)
         self._below.unregisterProducer()
 
+    def late(self) -> None:
+        """
+        The time to end is over, unless something still arrives there.
+        """
+        before, self._left = self._left, _unsent(self.transport)
+        if self._left in (0, before):
+            self.cut()
+        else:
+            self._streams.closing.start(self)
+
     def cut(self) -> None:
         """
         End it now.
@@ -265,6 +279,11 @@ class WebSocketLink(Protocol):
         """
         Close, when what was written is sent; the peer has not for ever to read why.
         """
+        if self.stream.isPending:
+            # Nothing may be said in frames yet.
+            self._lose(Failure(ConnectionLost(why)))
+            self.cut()
+            return
         if not self._isFinished:
             self._send(frame(CLOSE, goodbye(code, text), self._streams.isClient))
         self._lose(Failure(ConnectionLost(why)))
@@ -421,3 +440,19 @@ class WebSocketLink(Protocol):
         """
         Nothing: it is the only one.
         """
+
+
+def _unsent(transport: Any) -> int:
+    """
+    How many bytes of what was written have not arrived, as far as that can be known.
+    """
+    while transport is not None:
+        if isinstance(transport, MuxStream):
+            channel = transport.channel
+            return 0 if channel is None else int(channel.unsent)
+        if isinstance(transport, FileDescriptor):
+            kept = len(transport.dataBuffer) - transport.offset + sum(map(len, transport._tempDataBuffer))
+            isSocket = isinstance(transport, tcp.Connection) and transport.connected
+            return kept + (undelivered(transport.fileno()) if isSocket else 0)
+        transport = getattr(transport, "transport", None)
+    return 0

@@ -11,7 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol, serverFromString
+from twisted.internet.interfaces import IReactorTime
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.endpoints.clients import clientFromChain
@@ -20,7 +21,7 @@ from ugate.endpoints.reach import asksForTarget, onlyLocal, takesLogins
 from ugate.endpoints.websocket import WebSocketServerEndpoint, WebSocketUpstream
 from ugate.errors import Cause, ListenRefused, StringError
 from ugate.interfaces import Auth, IDialer
-from ugate.protocols.websocketframes import BINARY, frame
+from ugate.protocols.websocketframes import BINARY, CLOSE, frame
 from ugate.protocols.websocketlink import GOODBYE, KEEPALIVE
 from ugate.tenancy.passwordhashes import PasswordHash
 from ugate.test.dialfakes import FakeEndpoint, Net, streamTo
@@ -29,6 +30,29 @@ from ugate.test.tlsfakes import Logged
 from ugate.testing import Conversation, Conversations, MemoryMesh, Reset
 
 BULK = bytes(range(256)) * 4096
+
+
+class Slow(Conversation):
+    """
+    Reads a little, and then nothing for a while.
+    """
+
+    def __init__(self, clock: IReactorTime, pause: float) -> None:
+        super().__init__()
+        self._clock = clock
+        self._pause = pause
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Remember it, and rest.
+        """
+        super().dataReceived(data)
+        self.pause()
+        self._clock.callLater(self._pause, self._goOn)
+
+    def _goOn(self) -> None:
+        if not self.isOver:
+            self.resume()
 
 
 class StringTests(SynchronousTestCase):
@@ -315,6 +339,29 @@ class TunnelTests(TunnelCase):
         self.mesh.flush()
         self.mesh.advance(GOODBYE)
         self.assertTrue(stream.received.endswith(b"\x88\x02\x03\xe8"))
+
+    def test_slowToTheEnd(self) -> None:
+        """
+        When both sides have ended, who reads slowly still gets all. Who takes nothing is cut.
+        """
+        for pause, isWhole in ((GOODBYE / 2, True), (GOODBYE * 4, False)):
+            self.mesh = MemoryMesh()
+            self.served = Conversations()
+            self.mesh.serve("web", 80, self.served)
+            self.gate()
+            reactor = self.mesh.host("user").reactor
+            slow = Slow(reactor, pause)
+            end = TCP4ClientEndpoint(reactor, self.mesh.host("gate").addresses[0], 8080)
+            connectProtocol(end, slow)
+            slow.write(request(path=b"/?target=web:80") + b"".join(frame(CLOSE, b"", True)))
+            self.mesh.flush()
+            self.served.last.pour(BULK)
+            self.served.last.halfClose()
+            for _ in range(60):
+                self.mesh.advance(pause)
+            self.assertTrue(slow.isEnded if isWhole else slow.isOver)
+            said = BULK[-100:] + b"\x88\x02\x03\xe8"
+            self.assertEqual(isWhole, slow.received.endswith(said), len(slow.received))
 
     def test_stops(self) -> None:
         """

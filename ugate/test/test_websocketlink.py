@@ -289,6 +289,26 @@ class ServerTests(LinkCase):
         self.assertEqual((reason, 0, b""), (wire.refusal, wire.accepted, wire.take()))
         self.assertIsNotNone(inner.lost)
 
+    def test_early(self) -> None:
+        """
+        Frames that come before the answer are kept; none goes out before it, whatever comes.
+        """
+        inner, wire = Conversation(), Wire()
+        link = WebSocketLink(self.streams, inner, INFO)
+        link.makeConnection(wire)
+        for kind, payload in ((BINARY, b"early"), (PING, b"?"), (CLOSE, b"")):
+            link.dataReceived(b"".join(frame(kind, payload, True)))
+        self.assertEqual((b"early", b""), (inner.received, wire.take()))
+        link.stream.accept()
+        inner.write(b"answer")
+        self.assertEqual((1, b"\x82\x06answer"), (wire.accepted, wire.take()))
+        link.connectionLost(Failure(ConnectionDone()))
+        inner, wire = Conversation(), Wire()
+        link = WebSocketLink(self.streams, inner, INFO)
+        link.makeConnection(wire)
+        link.dataReceived(b"rubbish")
+        self.assertEqual((b"", True, True), (wire.take(), wire.aborted, inner.isOver))
+
     def test_faults(self) -> None:
         """
         Who breaks the protocol is told how, and has a little time to read it.
