@@ -345,21 +345,21 @@ class TunnelTests(TunnelCase):
         When both sides have ended, who reads slowly still gets all. Who takes nothing is cut.
         """
         for pause, isWhole in ((GOODBYE / 2, True), (GOODBYE * 4, False)):
-            self.mesh = MemoryMesh()
-            self.served = Conversations()
-            self.mesh.serve("web", 80, self.served)
-            self.gate()
-            reactor = self.mesh.host("user").reactor
+            mesh, served = MemoryMesh(), Conversations()
+            self.successResultOf(
+                serverFromString(mesh.host("gate").reactor, "websocket:tcp:8080").listen(served)
+            )
+            reactor = mesh.host("user").reactor
             slow = Slow(reactor, pause)
-            end = TCP4ClientEndpoint(reactor, self.mesh.host("gate").addresses[0], 8080)
-            connectProtocol(end, slow)
-            slow.write(request(path=b"/?target=web:80") + b"".join(frame(CLOSE, b"", True)))
-            self.mesh.flush()
-            self.served.last.pour(BULK)
-            self.served.last.halfClose()
+            slow.write(request(path=b"/") + b"".join(frame(CLOSE, b"", True)))
+            connectProtocol(TCP4ClientEndpoint(reactor, mesh.host("gate").addresses[0], 8080), slow)
+            mesh.flush()
+            served.last.transport.accept()  # type: ignore[union-attr]
+            served.last.write(BULK)
+            served.last.halfClose()
             for _ in range(60):
-                self.mesh.advance(pause)
-            self.assertTrue(slow.isEnded if isWhole else slow.isOver)
+                mesh.advance(pause)
+            self.assertEqual((isWhole, not isWhole), (slow.isEnded, slow.isOver))
             said = BULK[-100:] + b"\x88\x02\x03\xe8"
             self.assertEqual(isWhole, slow.received.endswith(said), len(slow.received))
 
