@@ -101,10 +101,13 @@ class WebSocketServer:
         checkFraming(request)
         fields = list(request.headers)
         self._target = self._rules.target(request.target)
-        if request.method != b"GET" or not isUpgrade(fields):
+        if request.method != b"GET" or request.http_version < b"1.1" or not isUpgrade(fields):
             wanted = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
             raise Unserved(426, "This is a tunnel: it wants a WebSocket client, and shows no pages.", wanted)
         checkVersion(fields)
+        # What two readers could take for two things: content, or the first frames.
+        if values(fields, b"content-length") not in ([], [b"0"]) or values(fields, b"transfer-encoding"):
+            raise Unserved(400, "A request for a tunnel has no content.")
         key = values(fields, b"sec-websocket-key")
         if len(key) != 1 or _KEY.fullmatch(key[0]) is None:
             raise Unserved(400, "Sec-WebSocket-Key wants 16 bytes in Base64.")

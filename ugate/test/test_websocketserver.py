@@ -178,6 +178,9 @@ class WebSocketServerTests(SynchronousTestCase):
             (b"Sec-WebSocket-Key: " + KEY + b"\r\n", b"", 400),
             (b"Host: 127.0.0.1:80\r\n", b"", 400),
             (b"HTTP/1.1", b"HTTP/2.0", 505),
+            (b"HTTP/1.1", b"HTTP/1.0", 426),
+            (b"Connection", b"Content-Length: 5\r\nConnection", 400),
+            (b"Connection", b"Transfer-Encoding: chunked\r\nConnection", 400),
             (b"Connection", b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\nConnection", 400),
         ):
             data = request()

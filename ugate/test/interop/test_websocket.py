@@ -130,6 +130,31 @@ class OurHopTests(WebSocketTestCase):
                 self.assertCarries(gate.port)
             server.ended()
 
+    def test_mutual(self) -> None:
+        """
+        The same in TLS with the certificates of both sides: the login is the certificate.
+        """
+        root = Issuer("root")
+        sections = []
+        for name in ("gate", "side"):
+            folder = self.directory / name
+            root.write(folder, f"{name}.corp", f"spiffe://corp/{name}")
+            sections.append(f"identity: {{dir: {folder}}}\n")
+        gate = self.ugate(
+            config=f"{sections[0]}listen: {{main: 'websocket:mtls:tcp:0:alpn=http/1.1'}}\n"
+            "policy: {rules: [{who: 'certificate:spiffe://corp/side', action: allow}]}\n"
+        )
+        server = self.server()
+        place = f"{HOST}:{gate.port}"
+        side = self.ugate(
+            config=f"{sections[1]}listen: {{main: 'forward:tcp:0:{LOOPBACK}:to={HOST}\\:{server.port}'}}\n"
+            f"routes: [{{match: '*', via: 'mtls:{place}:name=gate.corp -> websocket:{place}'}}]\n"
+        )
+        for _ in range(2):
+            self.assertCarries(side.port)
+        gate.waitFor("websocket spiffe://corp/side")
+        server.ended()
+
     def test_cut(self) -> None:
         """
         A reset behind all of that is no end.
