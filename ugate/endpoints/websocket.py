@@ -30,9 +30,10 @@ from ugate.endpoints.upstream import Upstream
 from ugate.interfaces import Auth, IDialer
 from ugate.protocols.negotiate import Negotiating
 from ugate.protocols.websocketclient import WebSocketClient
-from ugate.protocols.websocketlink import WebSocketLink, WebSocketStreams
+from ugate.protocols.websocketlink import WebSocketLink
 from ugate.protocols.websocketrules import Rules
 from ugate.protocols.websocketserver import WebSocketServer
+from ugate.protocols.websocketwire import WebSocketStreams
 from ugate.stream import StreamInfo
 
 CAP: Final = 2 * 65536

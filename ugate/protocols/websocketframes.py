@@ -164,11 +164,12 @@ class FrameReader:
 
     @ivar ping: the payload of the last Ping that came and was not answered; all others need no answer (RFC
         6455, 5.5.3).
+    @ivar pong: the payload of the last Pong that came.
     @ivar close: what the Close frame said, once it came; nothing counts after it.
     @since: ugate NEXT
     """
 
-    __slots__ = ("_calm", "_head", "_inMessage", "_key", "_left", "_masks", "close", "ping")
+    __slots__ = ("_calm", "_head", "_inMessage", "_key", "_left", "_masks", "close", "ping", "pong")
 
     def __init__(self, masks: bool, calm: Calm) -> None:
         """
@@ -184,6 +185,7 @@ class FrameReader:
         self._key = b""
         self._inMessage = False
         self.ping: bytes | None = None
+        self.pong: bytes | None = None
         self.close: tuple[int, str] | None = None
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -286,6 +288,8 @@ class FrameReader:
         self._calm.spend()
         if kind == PING:
             self.ping = payload
+        else:
+            self.pong = payload
 
 
 def _length(data: bytes) -> int:

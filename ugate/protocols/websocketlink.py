@@ -16,32 +16,22 @@ from typing import Any, Final
 
 from zope.interface import implementer
 
-from twisted.internet import tcp
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import (
-    IHalfCloseableProtocol,
-    IProtocol,
-    IPushProducer,
-    IReactorTime,
-)
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ugate.deadlines import Deadlines
 from ugate.errors import Refused
 from ugate.interfaces import IChannel, IPending
 from ugate.protocols.h2calm import Patience
-from ugate.protocols.h2frames import ConnectionFault, rest
+from ugate.protocols.h2frames import ConnectionFault
 from ugate.protocols.mux import MuxStream
-from ugate.protocols.negotiate import connectionBelow
-from ugate.protocols.sockets import cut, endWriting, undelivered
+from ugate.protocols.sockets import endWriting
 from ugate.protocols.websocketframes import (
     BINARY,
     CLOSE,
     LARGEST,
-    PING,
     PONG,
     Code,
     Fault,
@@ -49,16 +39,8 @@ from ugate.protocols.websocketframes import (
     frame,
     goodbye,
 )
+from ugate.protocols.websocketwire import WINDOW, WebSocketStreams, WebSocketWire
 from ugate.stream import StreamInfo
-
-WINDOW: Final = 1 << 18
-"""Bytes kept for a reader that does not take them; then nothing more is read."""
-
-KEEPALIVE: Final = 25.0
-"""Seconds of silence after which the peer is asked whether it is still there, and that it has to answer."""
-
-GOODBYE: Final = 10.0
-"""Seconds that a peer has to end its direction, after both were closed here."""
 
 ODD: Final = 1000
 """How many frames without data may come at once."""
@@ -72,58 +54,17 @@ _FULL: Final = 1 << 20
 """What is said of how much is unsent when the transport takes no more."""
 
 
-class WebSocketStreams:
-    """
-    What the connections of one place have in common: their timers.
-
-    @ivar isClient: whether we connect, and mask what we send.
-    @since: ugate NEXT
-    """
-
-    def __init__(self, clock: IReactorTime, isClient: bool, keepalive: float = KEEPALIVE) -> None:
-        """
-        @param clock: what tells the time.
-        """
-        self.isClient = isClient
-        self.seconds = clock.seconds
-        self.quiet: Deadlines[WebSocketLink] = Deadlines(clock, keepalive, lambda link: link.silent())
-        self.closing: Deadlines[WebSocketLink] = Deadlines(clock, GOODBYE, lambda link: link.late())
-
-    def left(self, link: WebSocketLink) -> None:
-        """
-        One is over; the last stops the timers.
-        """
-        for deadlines in (self.quiet, self.closing):
-            deadlines.stop(link)
-            if not len(deadlines):
-                deadlines.close()
-
-
-@implementer(IHalfCloseableProtocol, IPushProducer, IChannel)
-class WebSocketLink(Protocol):
+@implementer(IHalfCloseableProtocol, IChannel)
+class WebSocketLink(WebSocketWire):
     """
     The protocol of a connection whose only stream is a L{MuxStream}, for the protocol inside.
 
     @ivar inner: what the stream is for.
-    @ivar stream: its transport.
     @since: ugate NEXT
     """
 
     log = Logger()
-    stream: MuxStream
-    _bare: tcp.Connection | None = None
-    """The transport, if it is a socket and nothing more."""
-    _isBlocked = _isHeld = False
-    """Whether the transport takes no more, and whether we let it read no more."""
-    _isFinished = _isEnded = False
-    """Whether we have sent a Close frame, and whether the peer has."""
-    _isOver = False
-    """Whether nothing is done any more."""
     _unread = 0
-    _left = -1
-    """How much had not arrived when that was last looked at."""
-    _hasHeard = _hasSaid = _isAsked = False
-    """Whether anything came or went since the last look at the time, and whether a Pong is waited for."""
 
     def __init__(
         self, streams: WebSocketStreams, inner: IProtocol | None, info: StreamInfo | None = None
@@ -151,16 +92,12 @@ class WebSocketLink(Protocol):
         """
         Begin.
         """
+        super().connectionMade()
         transport: Any = self.transport
-        self._bare = connectionBelow(transport)
-        if self._bare is not None:
-            self._bare.bufferSize = WINDOW
-        transport.registerProducer(self, True)
         info = self._info or StreamInfo(transport.getPeer(), transport.getHost())
         isPending = self._info is not None and IPending.providedBy(transport)
         self.stream = MuxStream(self, info, isPending)
         self.stream.keeper = self
-        self._streams.quiet.start(self)
         if self.inner is not None:
             self.stream.begin(self.inner)
 
@@ -183,6 +120,9 @@ class WebSocketLink(Protocol):
         if self._unread > WINDOW and not (self._isHeld or self._isOver):
             self._isHeld = True
             self._below.pauseProducing()
+        if reader.pong is not None:
+            self._isRead = self._isRead or reader.pong == self._token
+            reader.pong = None
         # Only the last is answered, and none as long as nothing goes out: nobody makes us keep them.
         isMute = self._isBlocked or self._isFinished or self._isOver or self.stream.isPending
         if reader.ping is not None and not isMute:
@@ -204,8 +144,10 @@ class WebSocketLink(Protocol):
         """
         The connection below has ended: with a Close frame before, as it may, or in the middle.
         """
-        if not (self._isEnded or self._isOver):
-            self._lose(Failure(ConnectionLost(_NO_CLOSE)))
+        if self._isOver:
+            self._below.loseConnection()
+        elif not self._isEnded:
+            self.lose(_NO_CLOSE)
             self.cut()
 
     def writeConnectionLost(self) -> None:
@@ -223,43 +165,12 @@ class WebSocketLink(Protocol):
             lost = Failure(ConnectionLost(_NO_CLOSE)) if reason.check(ConnectionDone) else reason
             self.stream.closed(lost)
 
-    def _lose(self, reason: Failure) -> None:
-        """
-        The stream is gone.
-        """
-        self._rest()
-        self.stream.closed(reason)
-
-    def _rest(self) -> None:
-        """
-        Do no more for the stream.
-        """
-        self._isOver = True
-        self._streams.left(self)
-        self._below.unregisterProducer()
-
-    def late(self) -> None:
-        """
-        The time to end is over, unless something still arrives there.
-        """
-        before, self._left = self._left, _unsent(self.transport)
-        if self._left in (0, before):
-            self.cut()
-        else:
-            self._streams.closing.start(self)
-
-    def cut(self) -> None:
-        """
-        End it now.
-        """
-        self._streams.left(self)
-        cut(self.transport)
-
     # How it ends.
 
     def _closeIfDone(self) -> None:
         if self._isFinished and self._isEnded and not self._isOver:
-            self._lose(Failure(ConnectionDone()))
+            self.rest()
+            self.stream.closed(Failure(ConnectionDone()))
             self._streams.closing.start(self)
             # The side of the server closes first (RFC 6455, 7.1.1).
             if not self._streams.isClient:
@@ -281,56 +192,15 @@ class WebSocketLink(Protocol):
         """
         if self.stream.isPending:
             # Nothing may be said in frames yet.
-            self._lose(Failure(ConnectionLost(why)))
+            self.lose(why)
             self.cut()
             return
         if not self._isFinished:
             self._send(frame(CLOSE, goodbye(code, text), self._streams.isClient))
-        self._lose(Failure(ConnectionLost(why)))
+        self.lose(why)
         self._streams.closing.start(self)
         # With bytes unread, to close would be to reset, and the peer would not hear why.
         endWriting(self._below)
-
-    # Whether it is still there.
-
-    def silent(self) -> None:
-        """
-        The time between two looks has passed.
-        """
-        heard, said = self._hasHeard, self._hasSaid
-        self._hasHeard = self._hasSaid = False
-        if self._isAsked and not (heard or self._isHeld or self._isBlocked or self._isEnded):
-            self._lose(Failure(ConnectionLost("it does not answer")))
-            self.cut()
-            return
-        self._isAsked = False
-        if not ((heard and said) or self._isBlocked or self._isFinished or self.stream.isPending):
-            self._isAsked = True
-            self._send(frame(PING, b"", self._streams.isClient))
-            self._hasSaid = False
-        self._streams.quiet.start(self)
-
-    # The producer of the transport below.
-
-    def pauseProducing(self) -> None:
-        """
-        The transport has enough for now.
-        """
-        self._isBlocked = True
-
-    def resumeProducing(self) -> None:
-        """
-        The transport takes more.
-        """
-        self._isBlocked = False
-        if not self._isOver:
-            self.stream.drained()
-
-    def stopProducing(self) -> None:
-        """
-        The transport takes no more; why, is said by C{connectionLost}.
-        """
-        self._isBlocked = True
 
     # The channel of the stream above.
 
@@ -347,6 +217,7 @@ class WebSocketLink(Protocol):
         """
         if self._isOver or self._isFinished:
             return
+        self._token, self._isRead = None, False
         isClient = self._streams.isClient
         if len(data) <= LARGEST:
             self._send(frame(BINARY, data, isClient))
@@ -356,27 +227,6 @@ class WebSocketLink(Protocol):
         for at in range(0, len(data), LARGEST):
             pieces += frame(BINARY, view[at : at + LARGEST], isClient)
         self._send(pieces)
-
-    def _send(self, pieces: list[Any]) -> None:
-        """
-        To the kernel at once if nothing is ahead of it, without putting the pieces together first.
-        """
-        self._hasSaid = True
-        bare = self._bare
-        if (
-            bare is not None
-            and bare.connected
-            and not (bare.dataBuffer or bare._tempDataBuffer or bare.disconnecting)
-            and not bare._writeDisconnecting
-        ):
-            try:
-                sent = bare.socket.sendmsg(pieces)
-            except OSError:
-                # Full, or broken: the transport finds out which.
-                sent = 0
-            pieces = rest(pieces, sent)
-        if pieces:
-            self._below.write(b"".join(pieces))
 
     def finish(self) -> None:
         """
@@ -400,7 +250,7 @@ class WebSocketLink(Protocol):
         """
         See L{IChannel}.
         """
-        self._rest()
+        self.rest()
         self.cut()
 
     def accept(self) -> None:
@@ -413,15 +263,8 @@ class WebSocketLink(Protocol):
         """
         See L{IChannel}.
         """
-        self._rest()
+        self.rest()
         self._below.refuse(reason)
-
-    @property
-    def _below(self) -> Any:
-        """
-        The transport: what is asked of it is spread over half a dozen interfaces of Twisted's.
-        """
-        return self.transport
 
     # The keeper of the stream above.
 
@@ -440,19 +283,3 @@ class WebSocketLink(Protocol):
         """
         Nothing: it is the only one.
         """
-
-
-def _unsent(transport: Any) -> int:
-    """
-    How many bytes of what was written have not arrived, as far as that can be known.
-    """
-    while transport is not None:
-        if isinstance(transport, MuxStream):
-            channel = transport.channel
-            return 0 if channel is None else int(channel.unsent)
-        if isinstance(transport, FileDescriptor):
-            kept = len(transport.dataBuffer) - transport.offset + sum(map(len, transport._tempDataBuffer))
-            isSocket = isinstance(transport, tcp.Connection) and transport.connected
-            return kept + (undelivered(transport.fileno()) if isSocket else 0)
-        transport = getattr(transport, "transport", None)
-    return 0

@@ -12,8 +12,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from ugate.protocols.httpfields import Fields
 from ugate.protocols.mux import MuxStream
-from ugate.protocols.websocketlink import WebSocketLink, WebSocketStreams
+from ugate.protocols.websocketlink import WebSocketLink
 from ugate.protocols.websocketrules import PROTOCOL, Rules, checkVersion, subprotocol
+from ugate.protocols.websocketwire import WebSocketStreams
 from ugate.stream import StreamInfo
 
 

@@ -40,6 +40,7 @@ from ugate.protocols import (
     tlssocket,
     websocketframes,
     websocketlink,
+    websocketwire,
 )
 from ugate.protocols.h2calm import H2Limits
 from ugate.tenancy import identitytls, limits, noderecords, nodes, registrations, usage
@@ -94,9 +95,13 @@ class NumbersTests(Pages):
         Those of a connection in WebSocket are.
         """
         rows = table(page("limits"), "websocket-limits")
-        self.assertEqual(8, len(rows))
+        self.assertEqual(9, len(rows))
         for name, value, _ in rows:
-            found = getattr(websocketlink, name, None) or getattr(websocketframes, name)
+            (found,) = {
+                vars(each)[name]
+                for each in (websocketframes, websocketlink, websocketwire)
+                if name in vars(each)
+            }
             self.assertEqual(f"{found:g}" if isinstance(found, float) else str(found), value, name)
 
     def test_relay(self) -> None:

@@ -238,6 +238,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.protocols.socks5client.Socks5Client": lambda: Socks5Client(TARGET),
     "ugate.protocols.websocketclient.WebSocketClient": lambda: WebSocketClient(TARGET, None, "a", place="a"),
     "ugate.protocols.websocketlink.WebSocketLink": BY_CLASS,
+    "ugate.protocols.websocketwire.WebSocketWire": BY_CLASS,
     "ugate.protocols.websocketserver.WebSocketServer": lambda: WebSocketServer(INFO, Auth.NONE, Rules()),
     "ugate.protocols.tlsserver.TLSHandshake": lambda: TLSHandshake(INFO, _noSide),
     "ugate.protocols.tlsstream.ServedStream": BY_CLASS,

@@ -22,7 +22,7 @@ from ugate.endpoints.websocket import WebSocketServerEndpoint, WebSocketUpstream
 from ugate.errors import Cause, ListenRefused, StringError
 from ugate.interfaces import Auth, IDialer
 from ugate.protocols.websocketframes import BINARY, CLOSE, frame
-from ugate.protocols.websocketlink import GOODBYE, KEEPALIVE
+from ugate.protocols.websocketwire import GOODBYE, KEEPALIVE, STUCK
 from ugate.tenancy.passwordhashes import PasswordHash
 from ugate.test.dialfakes import FakeEndpoint, Net, streamTo
 from ugate.test.test_websocketserver import LOGIN, request
@@ -324,7 +324,7 @@ class TunnelTests(TunnelCase):
         self.assertTrue(stream.isOpen)
         silent = self.ask(request(path=b"/?target=web:80"))
         self.mesh.advance(KEEPALIVE)
-        self.assertTrue(silent.received.endswith(b"\x89\0"))
+        self.assertTrue(silent.received.endswith(b"\x89\x011"))
         self.mesh.advance(KEEPALIVE)
         self.assertTrue(silent.isOver)
         self.assertFalse(self.served.last.isClean)
@@ -344,7 +344,7 @@ class TunnelTests(TunnelCase):
         """
         When both sides have ended, who reads slowly still gets all. Who takes nothing is cut.
         """
-        for pause, isWhole in ((GOODBYE / 2, True), (GOODBYE * 4, False)):
+        for pause, isWhole in ((GOODBYE * 4, True), (GOODBYE * STUCK * 2, False)):
             mesh, served = MemoryMesh(), Conversations()
             self.successResultOf(
                 serverFromString(mesh.host("gate").reactor, "websocket:tcp:8080").listen(served)

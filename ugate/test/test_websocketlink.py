@@ -32,14 +32,8 @@ from ugate.protocols.websocketframes import (
     frame,
     goodbye,
 )
-from ugate.protocols.websocketlink import (
-    GOODBYE,
-    KEEPALIVE,
-    ODD,
-    WINDOW,
-    WebSocketLink,
-    WebSocketStreams,
-)
+from ugate.protocols.websocketlink import ODD, WebSocketLink
+from ugate.protocols.websocketwire import GOODBYE, KEEPALIVE, WINDOW, WebSocketStreams
 from ugate.stream import StreamInfo, Target
 from ugate.test.httpfakes import CLIENT, PROXY, FakeClient
 from ugate.testing import Conversation
@@ -223,7 +217,7 @@ class ServerTests(LinkCase):
         self.assertIn("closed it with 1001", self.why())
         self.assertEqual((Code.GOING_AWAY, ""), self.told()[2])
         self.assertTrue(self.wire.writeEnded)
-        self.clock.advance(GOODBYE)
+        self.clock.pump([GOODBYE, GOODBYE])
         self.assertTrue(self.wire.aborted)
 
     def test_closeWithoutHalves(self) -> None:
@@ -236,6 +230,8 @@ class ServerTests(LinkCase):
         self.clock.advance(GOODBYE - 1)
         self.assertEqual((b"", False), (self.inner.received, self.wire.aborted))
         self.clock.advance(1)
+        self.assertEqual((True, False), (self.wire.disconnecting, self.wire.aborted))
+        self.clock.advance(GOODBYE)
         self.assertTrue(self.wire.aborted)
 
     def test_end(self) -> None:
@@ -418,18 +414,36 @@ class PressureTests(LinkCase):
         When nothing comes or goes, the peer is asked whether it is there, and has to answer.
         """
         self.clock.advance(KEEPALIVE)
-        self.assertEqual((b"", b"", None), self.told())
-        self.send(PONG)
+        self.assertEqual((b"", b"1", None), self.told())
+        self.send(PONG, b"1")
         self.clock.advance(KEEPALIVE)
-        self.assertEqual((b"", b"", None), self.told())
+        self.assertEqual((b"", b"2", None), self.told())
         self.send(BINARY, b"x")
-        self.clock.advance(KEEPALIVE)
         # It only listens, and what is between may take a side that says nothing for idle.
-        self.inner.write(b"y")
-        self.assertEqual((b"y", b""), self.told()[:2])
+        self.clock.advance(KEEPALIVE)
+        self.assertEqual((b"", b"3", None), self.told())
         self.clock.advance(KEEPALIVE)
         self.assertIn("does not answer", self.why())
         self.assertTrue(self.wire.aborted)
+
+    def test_slowReader(self) -> None:
+        """
+        Who has not read all that was sent cannot answer a Ping behind it, and is not cut; when it has, it
+        has to.
+        """
+        self.inner.write(b"x")
+        self.clock.pump([KEEPALIVE] * 5)
+        self.assertTrue(self.inner.isOpen)
+        asked = self.told()[1] or b""
+        # Not by a Pong that nobody asked for, nor by one of a Ping in front of what was written.
+        self.inner.write(b"y")
+        self.send(PONG, b"")
+        self.send(PONG, asked)
+        self.clock.pump([KEEPALIVE] * 5)
+        self.assertTrue(self.inner.isOpen)
+        self.send(PONG, self.told()[1] or b"")
+        self.clock.pump([KEEPALIVE] * 2)
+        self.assertIn("does not answer", self.why())
 
     def test_busy(self) -> None:
         """
@@ -447,7 +461,7 @@ class PressureTests(LinkCase):
         """
         self.close()
         self.clock.pump([KEEPALIVE] * 5)
-        self.assertEqual(b"", self.told()[1])
+        self.assertEqual(b"5", self.told()[1])
         self.assertTrue(self.inner.isOpen)
         self.inner.halfClose()
         self.wire.take()
@@ -493,7 +507,18 @@ class ClientTests(LinkCase):
         self.assertTrue(self.inner.isOver and self.inner.isClean)
         self.assertFalse(self.wire.disconnecting or self.wire.aborted)
         self.clock.advance(GOODBYE)
+        self.assertEqual((True, False), (self.wire.disconnecting, self.wire.aborted))
+        self.clock.advance(GOODBYE)
         self.assertTrue(self.wire.aborted)
+
+    def test_serverHasClosed(self) -> None:
+        """
+        When it has, we do at once.
+        """
+        self.inner.halfClose()
+        self.close()
+        self.link.readConnectionLost()
+        self.assertTrue(self.wire.disconnecting)
 
     def test_masked(self) -> None:
         """

@@ -17,8 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate.errors import Cause, Phase, Refused, StringError
 from ugate.protocols.h2frames import DATA, END_STREAM, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE
 from ugate.protocols.websocketframes import BINARY, CLOSE, PING, FrameReader, frame, goodbye
-from ugate.protocols.websocketlink import KEEPALIVE, WINDOW
 from ugate.protocols.websocketrules import Rules
+from ugate.protocols.websocketwire import KEEPALIVE, WINDOW
 from ugate.stream import Target
 from ugate.test.dialfakes import Net
 from ugate.test.h2fakes import CONNECT, RawPeer
@@ -228,7 +228,7 @@ class TunnelsTests(SynchronousTestCase):
         inner = self.opened()
         self.peer.clock.advance(KEEPALIVE)
         self.told()
-        self.assertEqual(b"\x89\0", self.data)
+        self.assertEqual(b"\x89\x011", self.data)
         self.peer.clock.advance(KEEPALIVE)
         self.assertTrue(inner.isOver)
 
