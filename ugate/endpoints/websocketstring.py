@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_websocket -*-
+# -*- test-case-name: ugate.test.test_websocketstring -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -169,7 +169,7 @@ class WebSocketLink(WebSocketWire):
 
     def _closeIfDone(self) -> None:
         if self._isFinished and self._isEnded and not self._isOver:
-            self.rest()
+            self.stop()
             self.stream.closed(Failure(ConnectionDone()))
             self._streams.closing.start(self)
             # The side of the server closes first (RFC 6455, 7.1.1).
@@ -250,7 +250,7 @@ class WebSocketLink(WebSocketWire):
         """
         See L{IChannel}.
         """
-        self.rest()
+        self.stop()
         self.cut()
 
     def accept(self) -> None:
@@ -263,7 +263,7 @@ class WebSocketLink(WebSocketWire):
         """
         See L{IChannel}.
         """
-        self.rest()
+        self.stop()
         self._below.refuse(reason)
 
     # The keeper of the stream above.

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_websocketlink -*-
+# -*- test-case-name: ugate.test.test_websocketwire -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -109,10 +109,10 @@ class WebSocketWire(Protocol):
         """
         The stream is gone, and not as it should be.
         """
-        self.rest()
+        self.stop()
         self.stream.closed(Failure(ConnectionLost(why)))
 
-    def rest(self) -> None:
+    def stop(self) -> None:
         """
         Do no more for the stream.
         """
