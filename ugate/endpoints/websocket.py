@@ -28,6 +28,7 @@ from ugate.endpoints.hops import Hop
 from ugate.endpoints.negotiated import NegotiatedServerEndpoint, ServerFactory
 from ugate.endpoints.upstream import Upstream
 from ugate.interfaces import Auth, IDialer
+from ugate.protocols.httpconnectclient import authorityOf
 from ugate.protocols.negotiate import Negotiating
 from ugate.protocols.websocketclient import WebSocketClient
 from ugate.protocols.websocketlink import WebSocketLink
@@ -148,9 +149,9 @@ class WebSocketUpstream(Upstream):
         @param reactor: L{IReactorTime}.
         @param hop: the server, how to log in there, and the limits.
         @param via: what carries the connection there.
-        @raise Refused: the hop wants TLS and that is not installed.
+        @raise Refused: the hop wants TLS and that is not installed, or HTTP cannot name the server.
         """
-        host = str(hop.target).removesuffix(":443" if hop.tls else ":80")
+        host = authorityOf(hop.target, hop.place).removesuffix(":443" if hop.tls else ":80")
         super().__init__(reactor, hop, partial(WebSocketClient, place=host, path=hop.path or "/"), via)
         self._streams = WebSocketStreams(reactor, True)
 

@@ -16,7 +16,7 @@ from ugate.endpoints.clients import clientFromChain
 from ugate.endpoints.hops import Hop
 from ugate.endpoints.reach import asksForTarget, onlyLocal, takesLogins
 from ugate.endpoints.websocket import WebSocketServerEndpoint, WebSocketUpstream
-from ugate.errors import Cause, ListenRefused, StringError
+from ugate.errors import Cause, ListenRefused, Refused, StringError
 from ugate.interfaces import Auth, IDialer
 from ugate.tenancy.passwordhashes import PasswordHash
 from ugate.test.dialfakes import FakeEndpoint, Net, streamTo
@@ -96,6 +96,8 @@ class StringTests(SynchronousTestCase):
         dialer = WebSocketUpstream(net, Hop.fromText("websocket:gate:443:tls=yes"), FakeEndpoint())
         self.assertTrue(IDialer.providedBy(dialer))
         self.assertIn("over TLS", dialer.explain(streamTo("db:1"))[-1])
+        hop = Hop.fromText("websocket:bücher.example:443")
+        self.assertIn("xn--", str(self.assertRaises(Refused, WebSocketUpstream, net, hop, FakeEndpoint())))
 
 
 class LoginTests(TunnelCase):
