@@ -70,6 +70,8 @@ def _origins(texts: Iterable[str]) -> Iterable[str]:
 
 def _hosts(texts: Iterable[str]) -> Iterable[str]:
     for text in texts:
+        if ":" in text:
+            raise StringError(f"hosts={text[:200]}: wanted names, without ports")
         try:
             yield Target.checked(text, 1).host
         except StringError as e:

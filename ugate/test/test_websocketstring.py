@@ -69,6 +69,7 @@ class StringTests(SynchronousTestCase):
             "origins=",
             "hosts=a b",
             "hosts=a,,b",
+            "hosts=a\\:80",
             "proxied=maybe",
             "proxied=",
         ):
