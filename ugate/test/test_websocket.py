@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate.protocols.websocketframes import BINARY, CLOSE, frame
 from ugate.protocols.websocketwire import GOODBYE, KEEPALIVE, STUCK
 from ugate.test.test_websocketserver import request
-from ugate.testing import Conversation, Conversations, MemoryMesh, Reset
+from ugate.testing import Conversation, Conversations, HalfClose, MemoryMesh, Reset, SplitWrites
 
 BULK = bytes(range(256)) * 4096
 
@@ -54,6 +54,7 @@ class TunnelCase(SynchronousTestCase):
         self.mesh = MemoryMesh()
         self.served = Conversations()
         self.mesh.serve("web", 80, self.served)
+        self.mesh.host("user")
 
     def gate(self, endpoint: str = "websocket:tcp:8080", **more: Any) -> None:
         """
@@ -65,12 +66,16 @@ class TunnelCase(SynchronousTestCase):
         self.mesh.gateway("gate", listen={"main": listener}, **more)
 
     def connect(
-        self, text: str = "websocket:gate:8080", hello: bytes = b"", to: str = "web\\:80"
+        self,
+        text: str = "websocket:gate:8080",
+        hello: bytes = b"",
+        to: str = "web\\:80",
+        half: bool = False,
     ) -> Conversation:
         """
         A stream through.
         """
-        stream = self.mesh.client("user").connect(f"{text}:to={to}", hello)
+        stream = self.mesh.client("user").connect(f"{text}:to={to}", hello, half)
         self.mesh.flush()
         return stream
 
@@ -218,6 +223,39 @@ class TunnelTests(TunnelCase):
         self.mesh.apply(Reset(), "user", "gate")
         self.mesh.flush()
         self.assertFalse(stream.isClean or self.served.last.isClean)
+
+    def test_split(self) -> None:
+        """
+        Byte by byte, both ways, from the request to the last Close frame.
+        """
+        self.gate()
+        for source, destination in (("user", "gate"), ("gate", "user")):
+            self.mesh.apply(SplitWrites(), source, destination)
+        stream = self.connect(hello=BULK[:1000], half=True)
+        self.assertEqual((BULK[:1000], True), (self.served.last.received, self.served.last.isEnded))
+        self.served.last.write(BULK[:2000])
+        self.served.last.close()
+        self.mesh.flush()
+        self.assertEqual((BULK[:2000], True, True), (stream.received, stream.isClean, stream.isOver))
+
+    def test_endedAnywhere(self) -> None:
+        """
+        Wherever the connection between the two ends, it is never taken for the end of the stream.
+        """
+        whole = b"12345" + b"67890" * 20
+        for after in range(0, 400, 19):
+            self.setUp()
+            self.gate()
+            self.mesh.apply(HalfClose(after), "user", "gate")
+            stream = self.connect(hello=b"12345")
+            stream.write(b"67890" * 20)
+            stream.halfClose()
+            self.mesh.flush()
+            if self.served.accepted:
+                server = self.served.last
+                self.assertTrue(whole.startswith(server.received))
+                self.assertEqual(server.received == whole and server.isEnded, server.isClean, after)
+            self.mesh.stop()
 
     def test_ended(self) -> None:
         """
