@@ -9,8 +9,9 @@ sides.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from zope.interface import implementer
 
@@ -24,28 +25,49 @@ from ugate.endpoints.mutual import Mutual
 from ugate.endpoints.muxed import MuxedServerEndpoint
 from ugate.endpoints.pool import PoolLimits, SessionKey, SessionPool
 from ugate.endpoints.upstream import carrierOf
-from ugate.errors import UgateError
+from ugate.errors import StringError, UgateError
 from ugate.interfaces import IDialer, ITenant
 from ugate.protocols.h2link import linkMaker
 from ugate.stream import StreamInfo
+
+if TYPE_CHECKING:
+    from ugate.protocols.websockettunnels import Tunnels
 
 ALPN: Final = (b"h2",)
 """What is spoken inside of TLS."""
 
 
 def h2connectEndpoint(
-    reactor: IReactorTime, inner: IStreamServerEndpoint, deadline: float
+    reactor: IReactorTime, inner: IStreamServerEndpoint, deadline: float, tunnels: Tunnels | None = None
 ) -> MuxedServerEndpoint:
     """
     Listens by another endpoint for links in HTTP/2.  One for TLS that has no protocols of its own offers
     C{h2} inside.
 
     @param deadline: seconds for the handshake of a link.
+    @param tunnels: what takes streams in WebSocket, if any.
     """
     mutual: Any = inner
     if getattr(inner, "alpn", None) == ():
         mutual.alpn = ALPN
-    return MuxedServerEndpoint(reactor, inner, linkMaker(reactor, False), deadline=deadline)
+    return MuxedServerEndpoint(reactor, inner, linkMaker(reactor, False, tunnels=tunnels), deadline=deadline)
+
+
+def tunnelsOf(reactor: IReactorTime, own: Mapping[str, str]) -> Tunnels | None:
+    """
+    What takes streams in WebSocket, as keywords say.
+
+    @raise StringError: they cannot be read.
+    """
+    if "websocket" in own:
+        from ugate.endpoints.websocketstring import readRules
+        from ugate.protocols.websockettunnels import Tunnels
+
+        return Tunnels(reactor, readRules(own, "websocket"))
+    for name in ("origins", "hosts"):
+        if name in own:
+            raise StringError(f"{name}= is for tunnels in WebSocket: websocket=PATH says where these are")
+    return None
 
 
 @implementer(IDialer)

@@ -73,6 +73,7 @@ KINDS: Final[Mapping[str, HopKind]] = {
         "forward", frozenset(("tls", "via", "timeout", "attempts", "proxyproto")), "nothing", leads=True
     ),
     "h2connect": HopKind("h2connect", _ALWAYS | {"via", "name", "h2c"}, "HTTP/2 CONNECT"),
+    "websocket": HopKind("websocket", _PROXY | _PASSWORD | {"path"}, "WebSocket"),
     "direct": HopKind("direct", _ALWAYS, addressed=False),
 }
 """
@@ -118,6 +119,9 @@ class Hop:
 
     alpn: tuple[bytes, ...] = ()
     """The protocols to offer inside of TLS, best first."""
+
+    path: str = ""
+    """What is asked for of a server of WebSocket, if that is not C{/}."""
 
     timeout: float | None = None
     """Seconds for the connection, and again for each handshake; L{None} for the default."""
@@ -330,6 +334,17 @@ def _readName(text: str) -> str:
     return text
 
 
+def readPath(text: str) -> str:
+    """
+    A path, as it stands in a request.
+
+    @raise StringError: it is none.
+    """
+    if not (text.startswith("/") and text.isascii() and text.isprintable() and not set(text) & set(" ?#")):
+        raise StringError(f"{text[:200]!r}: wanted a path, as in /tunnel")
+    return text
+
+
 def readProxyproto(text: str) -> int:
     """
     The version of a PROXY header.
@@ -362,6 +377,7 @@ _KEYWORDS: Final[Mapping[str, _Keyword]] = {
     "h2c": _Keyword(_readYesNo, lambda _: "yes"),
     "name": _Keyword(_readName),
     "alpn": _Keyword(readALPN, lambda names: b",".join(names).decode()),
+    "path": _Keyword(readPath),
     "timeout": _Keyword(_readTimeout, lambda seconds: repr(seconds).removesuffix(".0")),
     "attempts": _Keyword(_readAttempts),
     "proxyproto": _Keyword(readProxyproto, lambda version: f"v{version}"),

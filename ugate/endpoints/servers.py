@@ -296,9 +296,7 @@ def _endingServer(
 
 
 def _port(own: Keywords, default: int) -> int:
-    text = own.get("port")
-    if text is None:
-        return default
+    text = own.get("port", str(default))
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65536):
         raise StringError(f"port={text}: wanted the port that names stand for, from 1 to 65535")
     return int(text)
@@ -327,9 +325,18 @@ def h2connectServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -
     """
     C{CONNECT} in HTTP/2: many streams on each connection.
     """
-    from ugate.endpoints.h2connect import h2connectEndpoint
+    from ugate.endpoints.h2connect import h2connectEndpoint, tunnelsOf
 
-    return h2connectEndpoint(reactor, inner, _handshake(reactor, own))
+    return h2connectEndpoint(reactor, inner, _handshake(reactor, own), tunnelsOf(reactor, own))
+
+
+def websocketServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
+    """
+    WebSocket: a stream in the messages of each connection.
+    """
+    from ugate.endpoints.websocketstring import websocketEndpoint
+
+    return websocketEndpoint(reactor, inner, _handshake(reactor, own), own)
 
 
 def readyServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
@@ -378,8 +385,9 @@ SERVERS: Final[Mapping[str, ServerKind]] = {
     "connect": ServerKind(connectServer, frozenset(("handshake", "http"))),
     "proxyproto": ServerKind(proxyprotoServer),
     "mtls": ServerKind(mtlsServer, frozenset(("handshake", "alpn", "anonymous"))),
-    "h2connect": ServerKind(h2connectServer),
+    "h2connect": ServerKind(h2connectServer, frozenset(("handshake", "websocket", "origins", "hosts"))),
     "ready": ServerKind(readyServer, frozenset(("handshake", "keys"))),
+    "websocket": ServerKind(websocketServer, frozenset(("handshake", "path", "origins", "hosts", "proxied"))),
     "forward": ServerKind(forwardServer, frozenset(("handshake", "to"))),
     "sni": ServerKind(
         sniServer, frozenset(("handshake", "names", "ends", "certificates", "default", "port", "alpn"))

@@ -9,7 +9,7 @@ A link of many streams in HTTP/2: C{CONNECT} both ways round.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from zope.interface import implementer
 
@@ -36,8 +36,10 @@ from ugate.protocols.mux import MuxStream
 from ugate.protocols.sockets import endWriting
 from ugate.stream import StreamInfo
 
+if TYPE_CHECKING:
+    from ugate.protocols.websockettunnels import Tunnels
+
 _DRAIN: Final = b"ugate-go"
-_OK: Final[Fields] = [(b":status", b"200")]
 
 
 @implementer(ILink)
@@ -55,12 +57,18 @@ class H2Link(H2Wire):
     isDraining = _hasSaid = False
 
     def __init__(
-        self, clock: IReactorTime, info: StreamInfo, client: bool, limits: H2Limits | None = None
+        self,
+        clock: IReactorTime,
+        info: StreamInfo,
+        client: bool,
+        limits: H2Limits | None = None,
+        tunnels: Tunnels | None = None,
     ) -> None:
         """
         @param clock: for the deadlines.
         @param info: what is known of the connection.
         @param client: whether we connected.
+        @param tunnels: what takes streams in WebSocket, if any.
         """
         limits = limits or H2Limits()
         super().__init__(clock, limits)
@@ -68,6 +76,8 @@ class H2Link(H2Wire):
         self.ready: Deferred[ILink] = Deferred(lambda _: self.abort("nobody waits for it any more"))
         self._client = client
         self.core = H2Core(client, self, clock.seconds, limits)
+        self._tunnels = tunnels
+        self.core.isExtended = tunnels is not None
         self._openings: dict[int, Opening] = {}
         self._pings: dict[bytes, Deferred[None]] = {}
         self._asked = 0
@@ -100,7 +110,7 @@ class H2Link(H2Wire):
         The peer opens a stream.
         """
         try:
-            info = h2requests.asked(fields, self.info)
+            info = h2requests.asked(fields, self.info, self._tunnels)
         except Unserved as e:
             self.core.respond(channel, *h2requests.answer(e.reply))
             return
@@ -111,13 +121,15 @@ class H2Link(H2Wire):
             return
         stream = MuxStream(channel, info, True)
         channel.attach(stream)
-        incoming(stream)
+        incoming(stream if self._tunnels is None else self._tunnels.within(stream))
 
     def accept(self, channel: H2Channel) -> None:
         """
         Tell the peer that a stream is up.
         """
-        self.core.respond(channel, _OK)
+        self.core.respond(
+            channel, h2requests.OK if self._tunnels is None else h2requests.accepting(channel.stream.info)
+        )
 
     def refuse(self, channel: H2Channel, reason: Refused) -> None:
         """
@@ -357,7 +369,7 @@ class H2Link(H2Wire):
 
 
 def linkMaker(
-    clock: IReactorTime, client: bool, limits: H2Limits | None = None
+    clock: IReactorTime, client: bool, limits: H2Limits | None = None, tunnels: Tunnels | None = None
 ) -> Callable[[StreamInfo], tuple[H2Link, Deferred[ILink]]]:
     """
     Makes the protocols of connections, one each, with what fires when a link is up.
@@ -366,7 +378,7 @@ def linkMaker(
     """
 
     def make(info: StreamInfo) -> tuple[H2Link, Deferred[ILink]]:
-        link = H2Link(clock, info, client, limits)
+        link = H2Link(clock, info, client, limits, tunnels)
         return link, link.ready
 
     return make

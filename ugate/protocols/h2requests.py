@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ugate.errors import Cause, Phase, Refused, StringError
 from ugate.protocols.h2frames import Code, codeName
@@ -23,8 +23,14 @@ from ugate.protocols.httpfields import Fields, values
 from ugate.protocols.httpreply import Reply, Unserved, refusal
 from ugate.stream import StreamInfo, Target
 
+if TYPE_CHECKING:
+    from ugate.protocols.websockettunnels import Tunnels
+
 PROTOCOL: Final = "h2connect"
 """What such a stream was recognized as."""
+
+OK: Final[Fields] = [(b":status", b"200")]
+"""The answer that says that there is a stream."""
 
 LONGEST: Final = 1024
 """Bytes of one claim; a longer one is left out."""
@@ -87,11 +93,12 @@ def _isFit(text: str) -> bool:
     return 0 < len(text) <= LONGEST and text.isascii() and text.isprintable() and text == text.strip()
 
 
-def asked(fields: Fields, base: StreamInfo) -> StreamInfo:
+def asked(fields: Fields, base: StreamInfo, tunnels: Tunnels | None = None) -> StreamInfo:
     """
     What is known of a stream from its request.
 
     @param base: what is known of the connection.
+    @param tunnels: what takes streams in WebSocket (RFC 8441), if any.
     @raise Unserved: it is none of ours; with the answer.
     """
     said = dict(fields)
@@ -101,7 +108,9 @@ def asked(fields: Fields, base: StreamInfo) -> StreamInfo:
             405, "This port carries streams: CONNECT HOST:PORT, in HTTP/2, and nothing else.", allow
         )
     if b":protocol" in said:
-        raise Unserved(501, "This port knows no :protocol: send a CONNECT without it.")
+        if tunnels is None or said[b":protocol"].lower() != b"websocket":
+            raise Unserved(501, "This port knows no such :protocol: send a CONNECT without it.")
+        return tunnels.asked(fields, base)
     if any(int(length or b"1") for length in values(fields, b"content-length") if length.isdigit()):
         raise Unserved(400, "A CONNECT request has no content of its own.")
     try:
@@ -110,6 +119,14 @@ def asked(fields: Fields, base: StreamInfo) -> StreamInfo:
         raise Unserved(400, f"CONNECT wants HOST:PORT, and [v6]:PORT for IPv6: {e}.") from e
     hints = {**base.hints, **claims(fields)}
     return StreamInfo(base.peer, base.host, target, base.principal, PROTOCOL, hints, (*base.layers, PROTOCOL))
+
+
+def accepting(info: StreamInfo) -> Fields:
+    """
+    The answer that says that there is a stream, which may be a tunnel in WebSocket.
+    """
+    chosen = info.hints.get("subprotocol", "") if info.protocol != PROTOCOL else ""
+    return [*OK, (b"sec-websocket-protocol", chosen.encode("ascii"))] if chosen else OK
 
 
 def claims(fields: Fields) -> dict[str, str]:

@@ -55,6 +55,9 @@ class H2Sending(FrameReader):
     @since: ugate NEXT
     """
 
+    isExtended = False
+    """Whether the peer may ask for more than bytes in a CONNECT (RFC 8441)."""
+
     def __init__(
         self, client: bool, events: H2Events, seconds: Callable[[], float], limits: H2Limits
     ) -> None:
@@ -113,6 +116,8 @@ class H2Sending(FrameReader):
             settings.append((SettingCodes.ENABLE_PUSH, 0))
         else:
             settings.append((SettingCodes.MAX_CONCURRENT_STREAMS, limits.streams))
+            if self.isExtended:
+                settings.append((SettingCodes.ENABLE_CONNECT_PROTOCOL, 1))
         body = b"".join(_setting.pack(*each) for each in settings)
         self.out += (frameHead(len(body), SETTINGS, 0, 0), body)
         self.out.append(windowUpdate(0, limits.connectionWindow - FIRST_WINDOW))

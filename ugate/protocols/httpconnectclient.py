@@ -88,6 +88,17 @@ def authorityOf(target: Target, hop: str) -> str:
     )
 
 
+def isWorthReading(answer: h11.Response) -> bool:
+    """
+    Is there a text whose end will come without the end of the connection?
+
+    @since: ugate NEXT
+    """
+    kind = b"".join(values(answer.headers, b"content-type"))
+    framed = values(answer.headers, b"content-length") + values(answer.headers, b"transfer-encoding")
+    return kind.lower().startswith(b"text/plain") and bool(framed)
+
+
 @implementer(INegotiation)
 class ConnectClient:
     """
@@ -150,7 +161,7 @@ class ConnectClient:
                     if event.status_code < 300:
                         return Step(done=True, rest=conn.trailing_data[0])
                     self._answer = event
-                    if not self._isWorthReading(event):
+                    if not isWorthReading(event):
                         raise self._refusal(event)
                 elif isinstance(event, h11.Data):
                     self._text += event.data
@@ -165,15 +176,6 @@ class ConnectClient:
                 raise self._refusal(self._answer) from e
             detail = f"its answer to CONNECT is no HTTP/1.1: {whyResponse(e)}"
             raise Refused(Cause.PEER_MISBEHAVED, Phase.REMOTE, self._hop, detail) from e
-
-    @staticmethod
-    def _isWorthReading(answer: h11.Response) -> bool:
-        """
-        Is there a text whose end will come without the end of the connection?
-        """
-        kind = b"".join(values(answer.headers, b"content-type"))
-        framed = values(answer.headers, b"content-length") + values(answer.headers, b"transfer-encoding")
-        return kind.lower().startswith(b"text/plain") and bool(framed)
 
     def _refusal(self, answer: h11.Response) -> Refused:
         return refusalOf(

@@ -20,10 +20,13 @@ from ugate.protocols.httpfields import Fields
 _PHRASES: Final = {
     200: b"OK",
     400: b"Bad Request",
+    401: b"Unauthorized",
     403: b"Forbidden",
+    404: b"Not Found",
     405: b"Method Not Allowed",
     407: b"Proxy Authentication Required",
     408: b"Request Timeout",
+    426: b"Upgrade Required",
     431: b"Request Header Fields Too Large",
     500: b"Internal Server Error",
     501: b"Not Implemented",

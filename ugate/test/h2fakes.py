@@ -34,6 +34,8 @@ from ugate.protocols.h2frames import (
     frameHead,
 )
 from ugate.protocols.h2link import H2Link
+from ugate.protocols.websocketrules import Rules
+from ugate.protocols.websockettunnels import Tunnels
 from ugate.stream import StreamInfo, Target
 
 PEER = IPv4Address("TCP", "192.0.2.1", 40000)
@@ -94,13 +96,26 @@ class RawPeer:
     @ivar decoder: unpacks header fields of the link, which all have to go through it.
     """
 
-    def __init__(self, client: bool = False, limits: H2Limits | None = None, greet: bool = True) -> None:
+    def __init__(
+        self,
+        client: bool = False,
+        limits: H2Limits | None = None,
+        greet: bool = True,
+        rules: Rules | None = None,
+    ) -> None:
         """
         @param client: whether the link is that of a client.
         @param greet: whether to begin as one should.
+        @param rules: which tunnels in WebSocket the link takes, if any.
         """
         self.clock = Clock()
-        self.link = H2Link(self.clock, StreamInfo(PEER, HOST), client, limits)
+        self.link = H2Link(
+            self.clock,
+            StreamInfo(PEER, HOST),
+            client,
+            limits,
+            None if rules is None else Tunnels(self.clock, rules),
+        )
         self.wire = Wire(HOST, PEER)
         self.isClient = not client
         self._encoder = Encoder()

@@ -190,6 +190,24 @@ class ConfigurationTests(HowtoTests):
             self.mesh.flush()
             self.assertEqual(alertRecord(Alert.UNRECOGNIZED_NAME), stream.received, name)
 
+    def test_websocket(self) -> None:
+        """
+        Behind a web server, which connects from the same machine, all have to log in, and get where the rules
+        let them.
+        """
+        self.mesh.host("wiki.corp.example", "10.0.0.5")
+        wiki = self.service("wiki.corp.example", 80)
+        self.gateway("websocket-gate.yaml")
+        hop = "websocket:127.0.0.1:8080:path=/tunnel"
+        self.ask(rf"{hop}:user=alice:passwordEnv=WORD:to=wiki.corp.example\:80", hello=b"question")
+        self.assertEqual(b"question", wiki.last.received)
+        for login, to, cause in (
+            ("", r"wiki.corp.example\:80", Cause.AUTHENTICATION),
+            (":user=alice:passwordEnv=WRONG", r"wiki.corp.example\:80", Cause.AUTHENTICATION),
+            (":user=alice:passwordEnv=WORD", r"www.example\:80", Cause.DENIED),
+        ):
+            self.assertIs(cause, self.refused(f"{hop}{login}:to={to}").cause)
+
     def test_lan(self) -> None:
         """
         Others need a password, the machine itself does not, and nobody reaches what is private.

@@ -38,6 +38,9 @@ from ugate.protocols import (
     readywire,
     tlsserver,
     tlssocket,
+    websocketframes,
+    websocketlink,
+    websocketwire,
 )
 from ugate.protocols.h2calm import H2Limits
 from ugate.tenancy import identitytls, limits, noderecords, nodes, registrations, usage
@@ -86,6 +89,20 @@ class NumbersTests(Pages):
             f"{identitytls.SESSIONS}",
         ]
         self.assertEqual(wanted, [row[1] for row in table(page("security"), "limits")])
+
+    def test_websocket(self) -> None:
+        """
+        Those of a connection in WebSocket are.
+        """
+        rows = table(page("limits"), "websocket-limits")
+        self.assertEqual(9, len(rows))
+        for name, value, _ in rows:
+            (found,) = {
+                vars(each)[name]
+                for each in (websocketframes, websocketlink, websocketwire)
+                if name in vars(each)
+            }
+            self.assertEqual(f"{found:g}" if isinstance(found, float) else str(found), value, name)
 
     def test_relay(self) -> None:
         """

@@ -221,7 +221,7 @@ class HopTests(SynchronousTestCase):
         """
         A prefix that is none, or that stands elsewhere, is named with the known ones.
         """
-        known = "socks, socks5, socks4, connect, mtls, forward, h2connect, direct"
+        known = "socks, socks5, socks4, connect, mtls, forward, h2connect, websocket, direct"
         self.assertBad("sock:proxy:1080", "'sock'", known)
         self.assertBad("", "''", "socks")
         self.assertBad("tcp:db:5432", "where a chain ends")

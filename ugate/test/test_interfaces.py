@@ -74,6 +74,9 @@ from ugate.protocols.socks5 import Socks5
 from ugate.protocols.socks5client import Socks5Client
 from ugate.protocols.tlsserver import TLSHandshake
 from ugate.protocols.tlsstream import _Ready
+from ugate.protocols.websocketclient import WebSocketClient
+from ugate.protocols.websocketrules import Rules
+from ugate.protocols.websocketserver import WebSocketServer
 from ugate.relay import Relay
 from ugate.stream import StreamInfo, Target
 from ugate.tenancy.config.commandline import CommandLineStore
@@ -152,6 +155,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.mesh._Unproven": BY_CLASS,
     "ugate.endpoints.meshstring.MeshEndpoint": lambda: MeshEndpoint(REACTOR, TARGET),
     "ugate.endpoints.h2connect.H2Connect": lambda: H2Connect(REACTOR, Hop("h2connect", "gw", 1), Deny()),
+    "ugate.endpoints.websocket.WebSocketClientEndpoint": BY_CLASS,
     "ugate.endpoints.mutual.Mutual": lambda: Mutual(REACTOR, Hop("mtls", "gw", 1), Deny()),
     "ugate.endpoints.muxed.MuxedServerEndpoint": lambda: MuxedServerEndpoint(
         REACTOR, TCP4ServerEndpoint(REACTOR, 0), BY_CLASS
@@ -232,6 +236,10 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.protocols.socks4client.Socks4Client": lambda: Socks4Client(TARGET),
     "ugate.protocols.socks5.Socks5": lambda: Socks5(INFO, Auth.NONE),
     "ugate.protocols.socks5client.Socks5Client": lambda: Socks5Client(TARGET),
+    "ugate.protocols.websocketclient.WebSocketClient": lambda: WebSocketClient(TARGET, None, "a", place="a"),
+    "ugate.protocols.websocketlink.WebSocketLink": BY_CLASS,
+    "ugate.protocols.websocketwire.WebSocketWire": BY_CLASS,
+    "ugate.protocols.websocketserver.WebSocketServer": lambda: WebSocketServer(INFO, Auth.NONE, Rules()),
     "ugate.protocols.tlsserver.TLSHandshake": lambda: TLSHandshake(INFO, _noSide),
     "ugate.protocols.tlsstream.ServedStream": BY_CLASS,
     "ugate.protocols.tlsstream.TLSStream": BY_CLASS,
