@@ -29,6 +29,7 @@ from twisted.internet.interfaces import (
 
 from ugate.endpoints.hops import MAX_TIMEOUT, readALPN
 from ugate.endpoints.negotiated import NegotiatedServerEndpoint, authOf
+from ugate.endpoints.reversestring import reverseServer
 from ugate.errors import StringError
 from ugate.interfaces import Auth, INegotiation, ITenant
 from ugate.stream import Principal, StreamInfo, Target
@@ -127,7 +128,10 @@ def _seconds(name: str, own: Keywords, default: float) -> float:
     return seconds
 
 
-def _handshake(reactor: Any, own: Keywords) -> float:
+def handshakeOf(reactor: Any, own: Keywords) -> float:
+    """
+    Seconds that a negotiation has.
+    """
     tenant = ITenant(reactor, None)
     return _seconds("handshake", own, HANDSHAKE if tenant is None else tenant.handshake)
 
@@ -148,7 +152,7 @@ def socksServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IS
     """
     from ugate.protocols.socks5 import Socks5
 
-    return NegotiatedServerEndpoint(reactor, inner, Socks5, deadline=_handshake(reactor, own))
+    return NegotiatedServerEndpoint(reactor, inner, Socks5, deadline=handshakeOf(reactor, own))
 
 
 def socks4Server(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
@@ -157,7 +161,7 @@ def socks4Server(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> I
     """
     from ugate.protocols.socks4 import Socks4
 
-    return NegotiatedServerEndpoint(reactor, inner, Socks4, deadline=_handshake(reactor, own), logins=False)
+    return NegotiatedServerEndpoint(reactor, inner, Socks4, deadline=handshakeOf(reactor, own), logins=False)
 
 
 def connectServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
@@ -175,7 +179,7 @@ def connectServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> 
         reactor,
         inner,
         negotiation,
-        deadline=_handshake(reactor, own),
+        deadline=handshakeOf(reactor, own),
         wrap=partial(_http, reactor),
         cap=_HTTP_CAP,
     )
@@ -192,7 +196,7 @@ def proxyprotoServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) 
     from ugate.protocols.proxyproto import ProxyHeader
 
     return NegotiatedServerEndpoint(
-        reactor, inner, ProxyHeader, deadline=_handshake(reactor, own), proves=False
+        reactor, inner, ProxyHeader, deadline=handshakeOf(reactor, own), proves=False
     )
 
 
@@ -221,7 +225,7 @@ def autoServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> ISt
         reactor,
         inner,
         lambda info, auth: Auto(info, auth, choices),
-        deadline=_handshake(reactor, own),
+        deadline=handshakeOf(reactor, own),
         patience=patience if SILENT in choices else None,
         wrap=partial(_http, reactor),
         cap=_HTTP_CAP,
@@ -241,7 +245,7 @@ def forwardServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> 
         reactor,
         inner,
         partial(Fixed, target=target, protocol="forward"),
-        deadline=_handshake(reactor, own),
+        deadline=handshakeOf(reactor, own),
         logins=False,
         eager=True,
     )
@@ -273,7 +277,7 @@ def sniServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStr
         reactor,
         inner,
         partial(Sni, listed=listed),
-        deadline=_handshake(reactor, own),
+        deadline=handshakeOf(reactor, own),
         logins=False,
         listed=listed,
     )
@@ -291,7 +295,7 @@ def _endingServer(
         wanted = ", ".join(each.value for each in Certificates)
         raise StringError(f"certificates={text}: wanted one of {wanted}") from e
     return EndingServerEndpoint(
-        reactor, inner, listed, certificates=certificates, deadline=_handshake(reactor, own)
+        reactor, inner, listed, certificates=certificates, deadline=handshakeOf(reactor, own)
     )
 
 
@@ -315,7 +319,7 @@ def mtlsServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> ISt
         inner,
         alpn=_alpn(own),
         anonymous=_yesNo("anonymous", own),
-        deadline=_handshake(reactor, own),
+        deadline=handshakeOf(reactor, own),
     )
 
 
@@ -325,7 +329,7 @@ def h2connectServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -
     """
     from ugate.endpoints.h2connect import h2connectEndpoint
 
-    return h2connectEndpoint(reactor, inner, _handshake(reactor, own))
+    return h2connectEndpoint(reactor, inner, handshakeOf(reactor, own))
 
 
 def readyServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
@@ -335,7 +339,7 @@ def readyServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IS
     from ugate.endpoints.readylistener import ReadyServerEndpoint
 
     keys = readKeys("keys", own["keys"]) if "keys" in own else None
-    return ReadyServerEndpoint(reactor, inner, keys=keys, deadline=_handshake(reactor, own))
+    return ReadyServerEndpoint(reactor, inner, keys=keys, deadline=handshakeOf(reactor, own))
 
 
 def readKeys(name: str, text: str) -> frozenset[str]:
@@ -383,6 +387,7 @@ SERVERS: Final[Mapping[str, ServerKind]] = {
     "mtls": ServerKind(mtlsServer, frozenset(("handshake", "alpn", "anonymous"))),
     "h2connect": ServerKind(h2connectServer),
     "ready": ServerKind(readyServer, frozenset(("handshake", "keys"))),
+    "reverse": ServerKind(reverseServer, frozenset(("handshake", "keys"))),
     "forward": ServerKind(forwardServer, frozenset(("handshake", "to"))),
     "sni": ServerKind(
         sniServer, frozenset(("handshake", "names", "ends", "certificates", "default", "port", "alpn"))

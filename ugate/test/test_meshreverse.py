@@ -49,7 +49,7 @@ class ReverseTests(SynchronousTestCase):
         self.flows = node.flows
         reactor: Any = self.mesh.host("gate").reactor
         self.links = MemoryLinks(reactor)
-        self.registry = Registry()
+        self.registry = Registry(reactor)
         endpoint = MuxedServerEndpoint(
             reactor, TCP4ServerEndpoint(reactor, PORT), self.links.maker, joined=self.join
         )

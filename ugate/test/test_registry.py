@@ -78,7 +78,7 @@ class RegistryTests(SynchronousTestCase):
         """
         self.clock = MeshClock()
         self.nodes = Nodes()
-        self.registry = Registry(self.nodes, keys=2)
+        self.registry = Registry(self.clock, self.nodes, keys=2)
         self.servers: dict[Session, Conversations] = {}
         self.far: dict[Session, MemoryLink] = {}
 
@@ -277,7 +277,7 @@ class RegistryTests(SynchronousTestCase):
         session.link.abort("gone")
         self.assertEqual(
             [
-                MeshNode(ONE, (MeshAddress("reverse", ONE, 1),), ("fax", "printer"), "reverse"),
+                MeshNode(ONE, (MeshAddress("reverse", "10.0.0.1", 4000),), ("fax", "printer"), "reverse"),
                 (ONE, "reverse"),
             ],
             self.nodes.told,
@@ -286,6 +286,6 @@ class RegistryTests(SynchronousTestCase):
         self.assertRaises(Refused, self.join, ONE, "printer")
         self.assertEqual(0, len(self.registry))
         self.assertRefused("printer", Cause.HOST_UNREACHABLE)
-        alone = Registry()
+        alone = Registry(self.clock)
         alone.join(self.session(), ONE)
         self.assertEqual(1, len(alone))

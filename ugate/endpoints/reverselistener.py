@@ -1,0 +1,183 @@
+# -*- test-case-name: ugate.test.test_linked -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Where nodes without an address come to, to be reached on the links that they have made.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime, IStreamServerEndpoint
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ugate.endpoints.clients import OURSELVES
+from ugate.endpoints.meshtransports import registryOf
+from ugate.endpoints.muxed import MuxedServerEndpoint
+from ugate.endpoints.reach import certifies
+from ugate.endpoints.session import Session
+from ugate.endpoints.sessions import SessionLimits
+from ugate.errors import Cause, Denied, Phase, ProtocolError, Refused, StringError
+from ugate.interfaces import ITenant
+from ugate.protocols.h2link import linkMaker
+from ugate.protocols.reversewire import PLACE, Answer, OneLine, Wish, answerLine, wishFrom
+from ugate.stream import StreamInfo
+
+ALPN: Final = (b"h2r",)
+"""What is spoken inside of TLS: HTTP/2 whose client is who was connected to."""
+
+ANSWER: Final = 10.0
+"""Seconds that a node has to say what it wants."""
+
+LIMITS: Final = SessionLimits(idle=None)
+"""Links that are kept, whether they have streams or not."""
+
+
+def reverseEndpoint(
+    reactor: IReactorTime,
+    inner: IStreamServerEndpoint,
+    *,
+    keys: frozenset[str] | None = None,
+    deadline: float = 10.0,
+) -> MuxedServerEndpoint:
+    """
+    Listens by another endpoint for nodes that dial in: by their names, streams go to them on these links.
+    Nothing of these is for the factory.
+
+    @param reactor: that of a tenant.
+    @param inner: how to listen, with certificates of clients.
+    @param keys: the KEYIDs that may; L{None} for all that the tenant believes.
+    @param deadline: seconds for the handshake of a link.
+    @raise StringError: the inner one does not say who a client is.
+    """
+    if not certifies(inner):
+        raise StringError("who is it that dials in? write reverse:mtls:tcp:PORT")
+    mutual: Any = inner
+    if getattr(inner, "alpn", None) == ():
+        mutual.alpn = ALPN
+    return MuxedServerEndpoint(
+        reactor,
+        inner,
+        linkMaker(reactor, True),
+        deadline=deadline,
+        limits=LIMITS,
+        joined=Arrivals(reactor, keys).arrived,
+    )
+
+
+class Arrivals:
+    """
+    Nodes that come, each with a link.
+
+    @since: ugate NEXT
+    """
+
+    log = Logger()
+
+    def __init__(self, reactor: Any, keys: frozenset[str] | None = None) -> None:
+        """
+        @param reactor: that of a tenant.
+        @param keys: the KEYIDs that may; L{None} for all that are believed.
+        """
+        self._reactor = reactor
+        self._keys = keys
+
+    def arrived(self, session: Session) -> None:
+        """
+        A link is up: find out what its node wants.
+        """
+
+        def failed(failure: Failure) -> None:
+            self.log.failure("{session} could not be registered", failure, session=session)
+            session.link.abort("it could not be registered")
+
+        Deferred.fromCoroutine(self._register(session)).addErrback(failed)
+
+    async def _register(self, session: Session) -> None:
+        conversation: OneLine | None = None
+        try:
+            conversation, wish = await self._ask(session)
+            owner, keyid = self._whose(session)
+            names = _granted(owner, keyid, wish)
+            registryOf(owner).join(session, keyid)
+        except Refused as refused:
+            answer = Answer(refused=str(refused))
+            self.log.warn("node {hop}: {refused}", hop=session.hop, refused=str(refused))
+        else:
+            answer = Answer(names)
+            self.log.info("node {keyid} has dialed in", keyid=keyid)
+        if conversation is not None:
+            conversation.say(answerLine(answer))
+            conversation.end()
+            if answer.refused:
+                session.close()
+        elif answer.refused:
+            session.link.abort(answer.refused)
+
+    def _whose(self, session: Session) -> tuple[Any, str]:
+        """
+        Whose node it is, and its KEYID.
+        """
+        info: StreamInfo = session.link.info
+        owner = ITenant(self._reactor).tenantFor(info)
+        keyid = "" if info.principal is None else info.principal.keyid
+        if not keyid:
+            detail = "it is not known by its key"
+            raise Refused(Cause.AUTHENTICATION, Phase.AUTH, session.hop, detail, "let trust believe it")
+        if self._keys is not None and keyid not in self._keys:
+            step = "add it to keys= of reverse:"
+            raise Refused(Cause.DENIED, Phase.NEGOTIATE, f"node {keyid}", "its key may not dial in here", step)
+        return owner, keyid
+
+    async def _ask(self, session: Session) -> tuple[OneLine | None, Wish]:
+        """
+        What it wants; who does not know this question wants nothing in particular.
+        """
+        heard: Deferred[tuple[OneLine, bytes]] = Deferred()
+        asking = Factory.forProtocol(
+            lambda: OneLine(
+                lambda conversation, line: heard.callback((conversation, line)),
+                lost=lambda: heard.called or heard.errback(_silent(session)),
+            )
+        )
+        asking.noisy = False
+        try:
+            await session.endpointFor(StreamInfo(OURSELVES, OURSELVES, PLACE)).connect(asking)
+        except Refused as refused:
+            if refused.phase is Phase.REMOTE and not session.isClosing:
+                return None, Wish()
+            raise
+
+        def late(result: Any, seconds: float) -> Any:
+            return Failure(_silent(session)) if isinstance(result, Failure) else result
+
+        conversation, line = await heard.addTimeout(ANSWER, self._reactor, late)
+        try:
+            return conversation, wishFrom(line)
+        except ProtocolError as error:
+            raise Refused(Cause.PEER_MISBEHAVED, Phase.NEGOTIATE, session.hop, str(error)) from error
+
+
+def _silent(session: Session) -> Refused:
+    step = "see its log: linked: says what it wants"
+    return Refused(Cause.TIMED_OUT, Phase.NEGOTIATE, session.hop, "it did not say what it wants", step)
+
+
+def _granted(owner: Any, keyid: str, wish: Wish) -> tuple[str, ...]:
+    """
+    The names that a node has here: those that the config gives to its key.
+
+    @raise Denied: it asks for another one.
+    """
+    given = owner.nodes.given(keyid)
+    names: tuple[str, ...] = () if given is None else given.names
+    for name in wish.names:
+        if name.lower() not in names:
+            detail = f"the name {name} is not given to its key"
+            raise Denied(f"node {keyid}", detail, "see the section nodes of the gate")
+    return names
