@@ -23,7 +23,7 @@ from twisted.internet.interfaces import (
     IListeningPort,
     IProtocol,
     IProtocolFactory,
-    IStreamServerEndpoint,
+    IStreamClientEndpoint,
 )
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
@@ -37,8 +37,8 @@ from ugate.endpoints.mutual import Mutual
 from ugate.endpoints.reverse import ReversePort, ReverseServerEndpoint
 from ugate.endpoints.reverselistener import ALPN
 from ugate.endpoints.session import Session
-from ugate.errors import ListenRefused, ProtocolError, UgateError
-from ugate.interfaces import ITenant
+from ugate.errors import Cause, ListenRefused, Phase, ProtocolError, Refused, UgateError
+from ugate.interfaces import IDialer, ITenant
 from ugate.protocols.h2link import linkMaker
 from ugate.protocols.reversewire import PLACE, OneLine, Wish, answerFrom, wishLine
 from ugate.stream import Principal, StreamInfo
@@ -151,20 +151,28 @@ class LinkedServerEndpoint(ReverseServerEndpoint):
         Make one.
         """
         reactor: Any = self.clock
-        hop = self.hop
-        tenant: Any = ITenant(reactor)
-        connecting = getattr(tenant, "hopReactor", reactor)
-        if isinstance(hop.via, str):
-            gate = _Gate(reactor, hop, clientFromString(connecting, hop.via))
-        else:
-            gate = _Gate(reactor, hop, dialerFromChain(connecting, self._before, tenant.hops))
-        endpoint = gate.endpointFor(StreamInfo(OURSELVES, OURSELVES, hop.target))
+        gate = _Gate(reactor, self.hop, self._carrier())
+        endpoint = gate.endpointFor(StreamInfo(OURSELVES, OURSELVES, self.hop.target))
         serving = linkMaker(reactor, False)
 
         def maker(info: StreamInfo) -> tuple[IProtocol, Deferred[Any]]:
             return serving(info.but(principal=gate.principal, layers=(*info.layers, "linked")))
 
         return linkTo(reactor, endpoint, maker, hop=self.place)
+
+    def _carrier(self) -> IDialer | IStreamClientEndpoint:
+        """
+        What leads to the gate; the hops of the config may be others than they were.
+        """
+        tenant: Any = ITenant(self.clock)
+        connecting = getattr(tenant, "hopReactor", self.clock)
+        try:
+            if isinstance(self.hop.via, str):
+                return clientFromString(connecting, self.hop.via)
+            return dialerFromChain(connecting, self._before, tenant.hops)
+        except ValueError as error:
+            step = "see the section dial of the config"
+            raise Refused(Cause.UNSUPPORTED, Phase.CONNECT, self.place, f"via=: {error}", step) from error
 
     @property
     def place(self) -> str:
@@ -207,6 +215,7 @@ class LinkedServerEndpoint(ReverseServerEndpoint):
         try:
             # What is wrong with the files is told now.
             tenant.identity.keyid, tenant.trust  # noqa: B018
+            self._carrier()
         except UgateError as error:
             return fail(ListenRefused(f"linked: {error}"))
         return super().listen(factory)

@@ -231,7 +231,9 @@ class Mesh:
         if not fitting:
             known = ", ".join(sorted({each.transport for each in node.addresses}))
             detail = (
-                f"its addresses are for {known}, which does not do here" if known else "it has no address"
+                f"its addresses are for {known}, which does not do here"
+                if known
+                else "it has no address here, and no link to here"
             )
             step = f"give it one in the section nodes, as in connect:HOST:PORT; its KEYID is {node.keyid}"
             raise Refused(Cause.HOST_UNREACHABLE, Phase.RESOLVE, str(info.target), detail, step)

@@ -10,8 +10,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime, IStreamServerEndpoint
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamServerEndpoint,
+)
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -22,7 +27,7 @@ from ugate.endpoints.muxed import MuxedServerEndpoint
 from ugate.endpoints.reach import certifies
 from ugate.endpoints.session import Session
 from ugate.endpoints.sessions import SessionLimits
-from ugate.errors import Cause, Denied, Phase, ProtocolError, Refused, StringError
+from ugate.errors import Cause, Denied, ListenRefused, Phase, ProtocolError, Refused
 from ugate.interfaces import ITenant
 from ugate.protocols.h2link import linkMaker
 from ugate.protocols.reversewire import PLACE, Answer, OneLine, Wish, answerLine, wishFrom
@@ -38,36 +43,50 @@ LIMITS: Final = SessionLimits(idle=None)
 """Links that are kept, whether they have streams or not."""
 
 
-def reverseEndpoint(
-    reactor: IReactorTime,
-    inner: IStreamServerEndpoint,
-    *,
-    keys: frozenset[str] | None = None,
-    deadline: float = 10.0,
-) -> MuxedServerEndpoint:
+class ReverseListener(MuxedServerEndpoint):
     """
     Listens by another endpoint for nodes that dial in: by their names, streams go to them on these links.
     Nothing of these is for the factory.
 
-    @param reactor: that of a tenant.
-    @param inner: how to listen, with certificates of clients.
-    @param keys: the KEYIDs that may; L{None} for all that the tenant believes.
-    @param deadline: seconds for the handshake of a link.
-    @raise StringError: the inner one does not say who a client is.
+    @since: ugate NEXT
     """
-    if not certifies(inner):
-        raise StringError("who is it that dials in? write reverse:mtls:tcp:PORT")
-    mutual: Any = inner
-    if getattr(inner, "alpn", None) == ():
-        mutual.alpn = ALPN
-    return MuxedServerEndpoint(
-        reactor,
-        inner,
-        linkMaker(reactor, True),
-        deadline=deadline,
-        limits=LIMITS,
-        joined=Arrivals(reactor, keys).arrived,
-    )
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        inner: IStreamServerEndpoint,
+        *,
+        keys: frozenset[str] | None = None,
+        deadline: float = 10.0,
+    ) -> None:
+        """
+        @param reactor: that of a tenant.
+        @param inner: how to listen, with certificates of clients.
+        @param keys: the KEYIDs that may; L{None} for all that the tenant believes.
+        @param deadline: seconds for the handshake of a link.
+        """
+        mutual: Any = inner
+        if getattr(inner, "alpn", None) == ():
+            mutual.alpn = ALPN
+        super().__init__(
+            reactor,
+            inner,
+            linkMaker(reactor, True),
+            deadline=deadline,
+            limits=LIMITS,
+            joined=Arrivals(reactor, keys).arrived,
+        )
+
+    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """
+        See L{IStreamServerEndpoint.listen}.
+
+        @return: a Deferred that fails with L{ListenRefused} if nothing says who a client is.
+        """
+        if not certifies(self.inner):
+            step = "write reverse:mtls:tcp:PORT"
+            return fail(ListenRefused(f"reverse: cannot know which node it is that dials in: {step}"))
+        return super().listen(factory)
 
 
 class Arrivals:

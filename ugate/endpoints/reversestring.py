@@ -30,11 +30,11 @@ def reverseServer(reactor: Any, inner: IStreamServerEndpoint, own: Mapping[str, 
 
     @raise StringError: it cannot be read.
     """
-    from ugate.endpoints.reverselistener import reverseEndpoint
+    from ugate.endpoints.reverselistener import ReverseListener
     from ugate.endpoints.servers import handshakeOf, readKeys
 
     keys = readKeys("keys", own["keys"]) if "keys" in own else None
-    return reverseEndpoint(reactor, inner, keys=keys, deadline=handshakeOf(reactor, own))
+    return ReverseListener(reactor, inner, keys=keys, deadline=handshakeOf(reactor, own))
 
 
 def linkedFromParts(reactor: Any, args: Sequence[str], own: Mapping[str, Any]) -> LinkedServerEndpoint:
