@@ -227,7 +227,7 @@ class Registry:
         target = info.target
         if target is None:
             raise noTarget(info)
-        self._peerOf(target.host)
+        self._best(self._peerOf(target.host), target.host)
         return Way(lambda factory: self._connect(target.host, info, factory))
 
     async def _connect(self, host: str, info: StreamInfo, factory: IProtocolFactory) -> IProtocol:
@@ -247,16 +247,24 @@ class Registry:
             raise _notThere(host)
         return peer
 
+    def _best(self, peer: _Peer, host: str) -> Session | None:
+        """
+        A link with room; L{None} if all are going away.
+        """
+        session = peer.best()
+        isFull = any(not each.isClosing for each in peer.sessions) or len(peer.waiters) >= MAX_WAITING
+        if session is None and isFull:
+            raise Refused(Cause.OVERLOADED, Phase.CONNECT, host, "all its links are full or going away")
+        return session
+
     def _sessionFor(self, host: str) -> Deferred[Session]:
         """
         A link with room; if all are going away, the next one that comes.
         """
         peer = self._peerOf(host)
-        session = peer.best()
+        session = self._best(peer, host)
         if session is not None:
             return succeed(session)
-        if any(not each.isClosing for each in peer.sessions) or len(peer.waiters) >= MAX_WAITING:
-            raise Refused(Cause.OVERLOADED, Phase.CONNECT, host, "all its links are full or going away")
         waiter: Deferred[Session] = Deferred(lambda _: peer.waiters.remove(waiter))
         peer.waiters.append(waiter)
 

@@ -12,6 +12,7 @@ from typing import Any
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -390,10 +391,15 @@ class ComingBackTests(RegistryCase):
         """
         self.leave()
         asking = [self.ask() for _ in range(MAX_WAITING)]
-        refused: Any = self.failureResultOf(self.ask(), Refused).value
-        self.assertIs(Cause.OVERLOADED, refused.cause)
-        asking.pop().cancel()
-        self.assertNoResult(self.ask())
+        self.assertRefused(ONE, Cause.OVERLOADED)
+        gone = asking.pop()
+        gone.cancel()
+        self.failureResultOf(gone, CancelledError)
+        asking.append(self.ask())
+        self.assertNoResult(asking[-1])
+        self.join(ONE, room=MAX_WAITING)
+        self.settle()
+        self.assertTrue(all(self.successResultOf(each).isOpen for each in asking))
 
     def test_retries(self) -> None:
         """
@@ -403,7 +409,6 @@ class ComingBackTests(RegistryCase):
         listener: Any = self.servers[old]
         new = self.session()
         endpoint = self.registry.endpointFor(INFO.but(target=Target(ONE, 80)))
-        old.link.room  # noqa: B018
         self.far[old].drain()
         connecting = endpoint.connect(Factory.forProtocol(Conversation))
         self.settle()
@@ -420,7 +425,11 @@ class ComingBackTests(RegistryCase):
         stream = self.connect(ONE)
         self.registry.retire()
         self.assertTrue(session.isClosing and stream.isOpen)
-        self.assertNoResult(self.ask())
+        asking = self.ask()
+        self.assertNoResult(asking)
+        self.join(ONE)
+        self.settle()
+        self.assertTrue(self.successResultOf(asking).isOpen)
 
     def test_drain(self) -> None:
         """
