@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_linked -*-
+# -*- test-case-name: ugate.test.test_linked,ugate.test.test_linked_life -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -31,7 +31,6 @@ from twisted.logger import Logger
 from ugate.endpoints.chain import Chain
 from ugate.endpoints.clients import OURSELVES
 from ugate.endpoints.dialing import dialerFromChain
-from ugate.endpoints.hops import Hop
 from ugate.endpoints.links import linkTo
 from ugate.endpoints.mutual import Mutual
 from ugate.endpoints.reverse import ReversePort, ReverseServerEndpoint
@@ -125,8 +124,7 @@ class LinkedServerEndpoint(ReverseServerEndpoint):
     def __init__(
         self,
         reactor: Any,
-        hop: Hop,
-        before: Chain = Chain(),
+        way: Chain,
         *,
         links: int = 1,
         names: tuple[str, ...] = (),
@@ -134,16 +132,16 @@ class LinkedServerEndpoint(ReverseServerEndpoint):
     ) -> None:
         """
         @param reactor: that of a tenant, which has an identity and a trust.
-        @param hop: the gate, and who it has to be.
-        @param before: what carries the connection there.
+        @param way: to the gate, and who that has to be: its last hop is C{mtls}.
         @param links: how many are kept at once, 16 at most.
         @param names: names that we have to have there, beside that of our key.
         @param jitter: from 0 to 1; 1 makes a pause whole and 0 halves it.
         @raise ValueError: that is no number of links.
         """
         super().__init__(reactor, self._link, links=links, joined=self._joined, jitter=jitter)
+        hop = way.hops[-1]
         self.hop = replace(hop, alpn=ALPN, timeout=DIAL if hop.timeout is None else hop.timeout)
-        self._before = before
+        self._before = replace(way, hops=way.hops[:-1])
         self._wish = wishLine(Wish(names))
 
     def _link(self) -> Deferred[Any]:
@@ -168,7 +166,8 @@ class LinkedServerEndpoint(ReverseServerEndpoint):
         connecting = getattr(tenant, "hopReactor", self.clock)
         try:
             if isinstance(self.hop.via, str):
-                return clientFromString(connecting, self.hop.via)
+                endpoint: IStreamClientEndpoint = clientFromString(connecting, self.hop.via)
+                return endpoint
             return dialerFromChain(connecting, self._before, tenant.hops)
         except ValueError as error:
             step = "see the section dial of the config"
@@ -200,7 +199,9 @@ class LinkedServerEndpoint(ReverseServerEndpoint):
             self.log.warn("{gate} refuses us: {why}", gate=self.place, why=answer.refused)
         else:
             names = ", ".join(answer.names) or "no other name"
-            self.log.info("{gate}: we are reached there by our key, and {names}", gate=self.place, names=names)
+            self.log.info(
+                "{gate}: we are reached there by our key, and {names}", gate=self.place, names=names
+            )
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """

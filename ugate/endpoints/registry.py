@@ -289,7 +289,7 @@ def _notThere(host: str, detail: str = "it has no link to us") -> Refused:
     return Refused(Cause.HOST_UNREACHABLE, Phase.CONNECT, host, detail, step)
 
 
-def _addressOf(peer: object) -> MeshAddress:
+def _addressOf(peer: Any) -> MeshAddress:
     """
     Where a peer came from, for people.
     """

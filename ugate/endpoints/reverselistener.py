@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_linked -*-
+# -*- test-case-name: ugate.test.test_reverselistener,ugate.test.test_linked -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -120,9 +120,9 @@ class Arrivals:
     async def _register(self, session: Session) -> None:
         conversation: OneLine | None = None
         try:
-            conversation, wish = await self._ask(session)
+            conversation, line = await self._ask(session)
             owner, keyid = self._whose(session)
-            names = _granted(owner, keyid, wish)
+            names = _granted(owner, keyid, _wishIn(line, session))
             registryOf(owner).join(session, keyid)
         except Refused as refused:
             answer = Answer(refused=str(refused))
@@ -150,18 +150,25 @@ class Arrivals:
             raise Refused(Cause.AUTHENTICATION, Phase.AUTH, session.hop, detail, "let trust believe it")
         if self._keys is not None and keyid not in self._keys:
             step = "add it to keys= of reverse:"
-            raise Refused(Cause.DENIED, Phase.NEGOTIATE, f"node {keyid}", "its key may not dial in here", step)
+            raise Refused(
+                Cause.DENIED, Phase.NEGOTIATE, f"node {keyid}", "its key may not dial in here", step
+            )
         return owner, keyid
 
-    async def _ask(self, session: Session) -> tuple[OneLine | None, Wish]:
+    async def _ask(self, session: Session) -> tuple[OneLine | None, bytes]:
         """
         What it wants; who does not know this question wants nothing in particular.
         """
         heard: Deferred[tuple[OneLine, bytes]] = Deferred()
+
+        def lost() -> None:
+            if not heard.called:
+                heard.errback(_silent(session))
+
         asking = Factory.forProtocol(
             lambda: OneLine(
                 lambda conversation, line: heard.callback((conversation, line)),
-                lost=lambda: heard.called or heard.errback(_silent(session)),
+                lost=lost,
             )
         )
         asking.noisy = False
@@ -169,17 +176,20 @@ class Arrivals:
             await session.endpointFor(StreamInfo(OURSELVES, OURSELVES, PLACE)).connect(asking)
         except Refused as refused:
             if refused.phase is Phase.REMOTE and not session.isClosing:
-                return None, Wish()
+                return None, b"{}"
             raise
 
         def late(result: Any, seconds: float) -> Any:
             return Failure(_silent(session)) if isinstance(result, Failure) else result
 
-        conversation, line = await heard.addTimeout(ANSWER, self._reactor, late)
-        try:
-            return conversation, wishFrom(line)
-        except ProtocolError as error:
-            raise Refused(Cause.PEER_MISBEHAVED, Phase.NEGOTIATE, session.hop, str(error)) from error
+        return await heard.addTimeout(ANSWER, self._reactor, late)
+
+
+def _wishIn(line: bytes, session: Session) -> Wish:
+    try:
+        return wishFrom(line)
+    except ProtocolError as error:
+        raise Refused(Cause.PEER_MISBEHAVED, Phase.NEGOTIATE, session.hop, str(error)) from error
 
 
 def _silent(session: Session) -> Refused:

@@ -10,7 +10,6 @@ keep to a gate.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IStreamServerEndpoint
@@ -24,7 +23,9 @@ _HOP: Final = ("name", "timeout", "via")
 _KEYWORDS: Final = ("links", "names", *_HOP)
 
 
-def reverseServer(reactor: Any, inner: IStreamServerEndpoint, own: Mapping[str, str]) -> IStreamServerEndpoint:
+def reverseServer(
+    reactor: Any, inner: IStreamServerEndpoint, own: Mapping[str, str]
+) -> IStreamServerEndpoint:
     """
     Nodes that dial in, to be reached on these links.
 
@@ -60,11 +61,10 @@ def linkedFromParts(reactor: Any, args: Sequence[str], own: Mapping[str, Any]) -
             raise StringError(f"links={count}: wanted how many links are kept, 1 to {MAX_LINKS}")
         names = _names(str(own["names"])) if "names" in own else ()
         text = join(("mtls", *args), {name: own[name] for name in _HOP if name in own})
-        chain = Chain.fromHop(Hop.fromText(text))
+        way = Chain.fromHop(Hop.fromText(text))
     except StringError as error:
         raise StringError(f"linked: {error}") from error
-    before = replace(chain, hops=chain.hops[:-1])
-    return LinkedServerEndpoint(reactor, chain.hops[-1], before, links=int(count), names=names)
+    return LinkedServerEndpoint(reactor, way, links=int(count), names=names)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -171,6 +171,13 @@ class OneLine(LineOnlyReceiver):
         if heard is not None:
             heard(self, line)
 
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """
+        See L{LineOnlyReceiver.lineLengthExceeded}.
+        """
+        transport: Any = self.transport
+        transport.abortConnection()
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
         See L{IProtocol.connectionLost}.

@@ -30,6 +30,7 @@ from ugate.endpoints.direct import Direct, DirectTo
 from ugate.endpoints.forward import Forward
 from ugate.endpoints.h2connect import H2Connect
 from ugate.endpoints.hops import Hop
+from ugate.endpoints.linked import Linked
 from ugate.endpoints.mesh import Mesh
 from ugate.endpoints.meshstring import MeshEndpoint
 from ugate.endpoints.mutual import Mutual
@@ -153,6 +154,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.meshstring.MeshEndpoint": lambda: MeshEndpoint(REACTOR, TARGET),
     "ugate.endpoints.h2connect.H2Connect": lambda: H2Connect(REACTOR, Hop("h2connect", "gw", 1), Deny()),
     "ugate.endpoints.mutual.Mutual": lambda: Mutual(REACTOR, Hop("mtls", "gw", 1), Deny()),
+    "ugate.endpoints.linked.Linked": lambda: Linked("gate:15009"),
     "ugate.endpoints.muxed.MuxedServerEndpoint": lambda: MuxedServerEndpoint(
         REACTOR, TCP4ServerEndpoint(REACTOR, 0), BY_CLASS
     ),
@@ -171,7 +173,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.parsers.ServerParser": lambda: ServerParser("socks"),
     "ugate.endpoints.pool.PoolDialer": lambda: SessionPool(REACTOR).dialer(BY_CLASS, BY_CLASS),
     "ugate.endpoints.readydialer.ReadyDialer": lambda: ReadyDialer(BY_CLASS, "A" * 52),
-    "ugate.endpoints.registry.Registry": Registry,
+    "ugate.endpoints.registry.Registry": lambda: Registry(REACTOR),
     "ugate.endpoints.reverse.NoAddress": NoAddress,
     "ugate.endpoints.reverse.ReversePort": BY_CLASS,
     "ugate.endpoints.reverse.ReverseServerEndpoint": lambda: ReverseServerEndpoint(REACTOR, BY_CLASS),

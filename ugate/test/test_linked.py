@@ -16,6 +16,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from ugate.endpoints.chain import Chain
 from ugate.endpoints.hops import Hop
 from ugate.endpoints.linked import LinkedServerEndpoint
 from ugate.endpoints.reach import certifies, onlyLocal
@@ -46,7 +47,9 @@ class StringTests(SynchronousTestCase):
         )
         assert isinstance(endpoint, LinkedServerEndpoint)
         self.assertEqual((Target("::1", 15009), 3), (endpoint.hop.target, endpoint.links))
-        self.assertEqual(("gate.corp", 4.0, (b"h2r",)), (endpoint.hop.name, endpoint.hop.timeout, endpoint.hop.alpn))
+        self.assertEqual(
+            ("gate.corp", 4.0, (b"h2r",)), (endpoint.hop.name, endpoint.hop.timeout, endpoint.hop.alpn)
+        )
         self.assertEqual(b'{"names": ["bob.corp", "x"]}\n', endpoint._wish)
         plain: Any = serverFromString(MemoryReactorClock(), "linked:gate:15009")
         self.assertEqual((1, 10.0, ""), (plain.links, plain.hop.timeout, plain.hop.name))
@@ -71,7 +74,7 @@ class StringTests(SynchronousTestCase):
             error = self.assertRaises(StringError, serverFromString, MemoryReactorClock(), f"linked:{rest}")
             self.assertIn(wrong, str(error))
             self.assertTrue(str(error).startswith("linked: "))
-        self.assertRaises(ValueError, LinkedServerEndpoint, None, Hop("mtls", "gate", 1), links=17)
+        self.assertRaises(ValueError, LinkedServerEndpoint, None, Chain((Hop("mtls", "gate", 1),)), links=17)
 
     def test_reverse(self) -> None:
         """
@@ -80,7 +83,8 @@ class StringTests(SynchronousTestCase):
         for text, alpn in (("", (b"h2r",)), (":alpn=x", (b"x",))):
             endpoint: Any = serverFromString(MemoryReactorClock(), f"reverse:mtls:tcp:1{text}:handshake=3")
             assert isinstance(endpoint, ReverseListener)
-            self.assertEqual((alpn, 3.0, None), (endpoint.inner.alpn, endpoint.deadline, endpoint.limits.idle))
+            inner: Any = endpoint.inner
+            self.assertEqual((alpn, 3.0, None), (inner.alpn, endpoint.deadline, endpoint.limits.idle))
         error = self.assertRaises(
             StringError, serverFromString, MemoryReactorClock(), "reverse:mtls:tcp:1:keys=x"
         )
@@ -111,7 +115,12 @@ class LinkedTests(LinkedCase):
         """
         self.gate()
         served = self.node()
-        for host in ("bob.corp", "BOB", self.keys["bob"], f"{self.keys['bob'].lower()}.default.cluster.local"):
+        for host in (
+            "bob.corp",
+            "BOB",
+            self.keys["bob"],
+            f"{self.keys['bob'].lower()}.default.cluster.local",
+        ):
             stream = self.ask(host, b"question")
             self.assertEqual(b"question", served.last.received, host)
             stream.pour(BULK)
@@ -143,7 +152,9 @@ class LinkedTests(LinkedCase):
         """
         For whom the gate says that it asks is a hint.
         """
-        self.gate(listen={"in": "reverse:mtls:tcp:15009", "out": {"endpoint": "socks:tcp:1081", "open": True}})
+        self.gate(
+            listen={"in": "reverse:mtls:tcp:15009", "out": {"endpoint": "socks:tcp:1081", "open": True}}
+        )
         self.node()
         self.mesh.client("alice").connect(r"socks:gate:1081:to=bob\:80")
         self.mesh.flush()
@@ -151,7 +162,9 @@ class LinkedTests(LinkedCase):
         (stream,) = bob.flows.streams()
         (alice,) = self.mesh.host("alice").addresses
         self.assertEqual(f"for={alice}", stream.info.hints["forwarded"])
-        self.assertEqual((self.keys["gate"], "certificate"), (stream.info.principal.name, stream.info.principal.method))
+        self.assertEqual(
+            (self.keys["gate"], "certificate"), (stream.info.principal.name, stream.info.principal.method)
+        )
         self.assertEqual(("linked", "h2connect"), stream.info.layers)
 
     def test_severalLinks(self) -> None:
@@ -245,7 +258,9 @@ class NameTests(LinkedCase):
         served = self.node()
         self.assertTrue(self.ask().isOpen)
         self.mesh.advance(60)
-        self.assertEqual((1, 0, 1, 0), (len(served.accepted), len(eve.accepted), self.links(), self.links("eve")))
+        self.assertEqual(
+            (1, 0, 1, 0), (len(served.accepted), len(eve.accepted), self.links(), self.links("eve"))
+        )
 
     def test_keys(self) -> None:
         """

@@ -120,7 +120,7 @@ class LifeTests(LinkedCase):
 
     def reload(self, kind: str, name: str, section: Any) -> None:
         """
-        With another section of the gate, links are made anew; who asks meanwhile waits, and what is up goes on.
+        With another section of the gate, links are made anew; who asks meanwhile waits, and all goes on.
         """
         self.gate()
         served = self.node()

@@ -382,7 +382,7 @@ class RenewTests(ReverseCase):
 
     def test_fails(self) -> None:
         """
-        As long as no other comes up, the one that is there serves; when it goes meanwhile, one dials and not two.
+        As long as no other comes up, the one that is there serves; when it goes meanwhile, one is dialed.
         """
         ours, old = self.up()
         self.port.renew()
