@@ -22,6 +22,8 @@ from ugate.endpoints import (
     negotiated,
     ready,
     registry,
+    reverse,
+    reverselistener,
     servers,
 )
 from ugate.endpoints.pool import PoolLimits
@@ -36,6 +38,7 @@ from ugate.protocols import (
     owner,
     proxyproto2,
     readywire,
+    reversewire,
     tlsserver,
     tlssocket,
 )
@@ -172,6 +175,24 @@ class NumbersTests(Pages):
             f"{readywire.MAX_PROOF}",
         ]
         self.assertEqual(wanted, [row[1] for row in table(page("mesh"), "ready-limits")])
+
+    def test_reverse(self) -> None:
+        """
+        So are those of links that nodes keep.
+        """
+        self.assertEqual(registry.MAX_LINKS, reverse.MAX_LINKS)
+        wanted = [
+            f"{registry.MAX_LINKS}",
+            f"{registry.MAX_KEYS}",
+            f"{reversewire.MAX_NAMES}",
+            f"{reversewire.MAX_LINE}",
+            f"{reverselistener.ANSWER:g} s",
+            f"{registry.MAX_WAITING}, {registry.PATIENCE:g} s",
+            f"{registry.GRACE:g} s",
+            f"{reverse.RENEW:g} s",
+            f"{reverselistener.LIMITS.age:g} s",
+        ]
+        self.assertEqual(wanted, [row[1] for row in table(page("mesh"), "reverse-limits")])
 
     def test_http2(self) -> None:
         """

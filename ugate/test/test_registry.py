@@ -416,7 +416,8 @@ class ComingBackTests(RegistryCase):
         self.settle()
         self.registry.join(new, ONE)
         self.settle()
-        self.assertTrue(self.successResultOf(connecting).isOpen)
+        opened: Any = self.successResultOf(connecting)
+        self.assertTrue(opened.isOpen)
         self.assertEqual((0, 1), (len(listener.accepted), len(self.servers[new].accepted)))
 
     def test_retire(self) -> None:

@@ -148,7 +148,7 @@ class OneLineTests(SynchronousTestCase):
         """
         one, transport = self.conversation()
         one.dataReceived(b"x" * (MAX_LINE + 2))
-        self.assertTrue(transport.aborting)
+        self.assertTrue(transport.disconnected)
         self.assertEqual([], self.heard)
 
     def test_lost(self) -> None:
