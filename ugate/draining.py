@@ -8,11 +8,17 @@ The end of a node: streams have some time to end, and then they are cut.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+
+from ugate.tenancy.tenantlinks import TenantLinks
+
+GOODBYE: Final = 0.5
+"""Seconds that links have to close in the end, when all streams are over."""
 
 
 class Drain:
@@ -82,3 +88,41 @@ class Drain:
         elif self._waiting:
             self.log.info("all streams have ended, after {waited:.1f} s", waited=waited)
         self.done.callback(None)
+
+
+class Parting:
+    """
+    The end of links: no stream begins on them any more, and each closes with its last one.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, clock: IReactorTime, links: Iterable[TenantLinks]) -> None:
+        """
+        @param links: those of all tenants.
+        """
+        self._clock = clock
+        self._links = list(links)
+        self._closing: Deferred[Any] = gatherResults([each.drain() for each in self._links])
+
+    @property
+    def streams(self) -> int:
+        """
+        How many streams have not ended on both sides.
+        """
+        return sum(each.streams for each in self._links)
+
+    def close(self) -> Deferred[None]:
+        """
+        Wait until the links have said what they have to say in the end, but not for long.
+        """
+        closed: Deferred[None] = Deferred()
+        late = self._clock.callLater(GOODBYE, closed.callback, None)
+
+        def all_(result: object) -> None:
+            if late.active():
+                late.cancel()
+                closed.callback(None)
+
+        self._closing.addBoth(all_)
+        return closed

@@ -142,6 +142,7 @@ class LinkedServerEndpoint(ReverseServerEndpoint):
         hop = way.hops[-1]
         self.hop = replace(hop, alpn=ALPN, timeout=DIAL if hop.timeout is None else hop.timeout)
         self._before = replace(way, hops=way.hops[:-1])
+        self.place = f"linked:{hop.target}"
         self._wish = wishLine(Wish(names))
 
     def _link(self) -> Deferred[Any]:
@@ -172,13 +173,6 @@ class LinkedServerEndpoint(ReverseServerEndpoint):
         except ValueError as error:
             step = "see the section dial of the config"
             raise Refused(Cause.UNSUPPORTED, Phase.CONNECT, self.place, f"via=: {error}", step) from error
-
-    @property
-    def place(self) -> str:
-        """
-        The gate, as refusals name it.
-        """
-        return f"linked:{self.hop.target}"
 
     def _joined(self, session: Session) -> None:
         """

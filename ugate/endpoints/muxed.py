@@ -52,7 +52,7 @@ class LinkFactory(Serving):
         self._maker = endpoint.maker
         self._clock = endpoint.reactor
         self._joined = endpoint.joined
-        self.sessions = Sessions(endpoint.reactor, endpoint.limits)
+        self.sessions = Sessions(endpoint.reactor, endpoint.limits, kind=endpoint.kind, name=self.logPrefix())
         self._shaking: Deadlines[LinkHost] = Deadlines(endpoint.reactor, endpoint.deadline, self._late)
         self._late_ = Refused(Cause.TIMED_OUT, Phase.NEGOTIATE, "peer", f"no link in {endpoint.deadline:g} s")
 
@@ -114,10 +114,12 @@ class MuxedServerEndpoint:
     @ivar inner: how to listen.
     @ivar asks: that its protocol says where streams want to go.
     @ivar logins: whether a link proves by itself who its peer is.
+    @cvar kind: see L{ugate.endpoints.sessions.KINDS}.
     @since: ugate NEXT
     """
 
     asks = True
+    kind = "accepted"
 
     def __init__(
         self,

@@ -176,7 +176,7 @@ class ReversePort:
         self.joined = endpoint.joined
         self.factory = factory
         self.aging: Deadlines[_Keeping] = Deadlines(endpoint.clock, RENEW, _Keeping.renew)
-        self.sessions = Sessions(endpoint.clock, endpoint.limits)
+        self.sessions = Sessions(endpoint.clock, endpoint.limits, kind="linked", name=endpoint.place)
         self._kept = [_Keeping(self) for _ in range(endpoint.links)]
         self._waiting: list[Deferred[None]] = []
 
@@ -254,8 +254,11 @@ class ReverseServerEndpoint:
     """
     Keeps links to a peer up, and listens on them: for who has no address of its own.
 
+    @ivar place: what the peer is called.
     @since: ugate NEXT
     """
+
+    place = ""
 
     def __init__(
         self,

@@ -51,6 +51,8 @@ class ReverseListener(MuxedServerEndpoint):
     @since: ugate NEXT
     """
 
+    kind = "reverse"
+
     def __init__(
         self,
         reactor: IReactorTime,

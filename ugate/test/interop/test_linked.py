@@ -149,8 +149,8 @@ class LinkedTests(InteropTestCase):
 
     def test_outsiders(self) -> None:
         """
-        Who is not believed gets no link; who is, and asks for a name of others, is refused and told so, and bob
-        gets his streams as before.
+        Who is not believed gets no link; who is, and asks for a name of others, is refused and told so;
+        bob gets his streams as before.
         """
         mallory = self.node("mallory")
         self.started.waitFor(f"its key {self.keys['mallory']} is not pinned")
