@@ -23,7 +23,7 @@ THERE = "we are reached there by our key"
 SIZE = 200 * MEGABYTE
 
 
-class LinkedTests(InteropTestCase):
+class LinkedCase(InteropTestCase):
     """
     The recipe, on one machine.
     """
@@ -72,6 +72,12 @@ class LinkedTests(InteropTestCase):
         curl through the gate.
         """
         return curl(self, "-x", self.started.url("socks5h"), *options, f"http://{host}/{path}")
+
+
+class LinkedTests(LinkedCase):
+    """
+    What is reached, and who is not.
+    """
 
     def test_byName(self) -> None:
         """
