@@ -17,8 +17,8 @@ from twisted.logger import Logger
 
 from ugate.tenancy.tenantlinks import TenantLinks
 
-GOODBYE: Final = 0.5
-"""Seconds that links have to close in the end, when all streams are over."""
+GOODBYE: Final = 3.0
+"""Seconds that links have in the end to send what is left, and to close, when all streams are over."""
 
 
 class Drain:
@@ -102,15 +102,7 @@ class Parting:
         @param links: those of all tenants.
         """
         self._clock = clock
-        self._links = list(links)
-        self._closing: Deferred[Any] = gatherResults([each.drain() for each in self._links])
-
-    @property
-    def streams(self) -> int:
-        """
-        How many streams have not ended on both sides.
-        """
-        return sum(each.streams for each in self._links)
+        self._closing: Deferred[Any] = gatherResults([each.drain() for each in links])
 
     def close(self) -> Deferred[None]:
         """

@@ -359,7 +359,7 @@ class Node(MultiService):
         self._watch.stop()
         ending = self._listeners.stop(list(self._listeners.all.values()))
         parting = Parting(self.reactor, [each.links for each in self._tenants.tenants.values()])
-        drain = Drain(self.reactor, lambda: self._left() + parting.streams, self.config.node.drain)
+        drain = Drain(self.reactor, self._left, self.config.node.drain)
         drain.done.addCallback(self._cut, parting)
         ending.append(drain.done)
         drain.begin(lambda: self._draining(drain.cut))

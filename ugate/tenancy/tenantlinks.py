@@ -66,13 +66,6 @@ class TenantLinks:
             (each for place in tuple(self._places) for each in place), key=lambda session: session.began
         )
 
-    @property
-    def streams(self) -> int:
-        """
-        How many streams are up on all of them, or not yet ended on both sides.
-        """
-        return sum(session.streams for place in tuple(self._places) for session in place)
-
     def drain(self) -> Deferred[Any]:
         """
         Let no more streams begin on those that are up; each closes with its last one.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from ugate import copying, flows, leg, metering, pace, pump, splice, splicing
+from ugate import copying, draining, flows, leg, metering, pace, pump, splice, splicing
 from ugate.endpoints import (
     addresses,
     behind,
@@ -143,6 +143,7 @@ class NumbersTests(Pages):
             f"has {links.HANDSHAKE:g} s to become a link, and {muxed.HANDSHAKES} of one",
             f"There are {registry.MAX_KEYS} peers at most, each with {registry.MAX_LINKS} links and "
             f"{registry.MAX_NAMES} names",
+            f"when these are over {draining.GOODBYE:g} more to send what is left",
         ):
             self.assertIn(sentence, " ".join(text.split()))
 

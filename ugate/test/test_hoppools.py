@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ugate.draining import GOODBYE
 from ugate.endpoints.dialing import dialerFromText
 from ugate.hoppools import poolsIn
 from ugate.tenancy.config.sections import ONLY, ROOT
 from ugate.test.dialfakes import Net
 from ugate.test.test_h2connect import ALLOW, SPIFFE, MeshTestCase
+from ugate.testing import SlowReader, Stall
 
 
 class WithinTests(MeshTestCase):
@@ -75,7 +77,9 @@ class ReloadTests(HopCase):
         What a reload leaves as it is keeps its links; so do hops when only routes are others, but for those
         that are written there.
         """
-        streams = [self.connect(), self.connect(target="web\\:81")]
+        streams = [self.connect()]
+        self.mesh.advance(1)
+        streams.append(self.connect(target="web\\:81"))
         self.assertEqual([(1, False), (1, False)], self.states())
         self.node.store.put(ROOT, "policy", ONLY, {**ALLOW, "private": "allow"})
         self.mesh.advance(2)
@@ -108,6 +112,7 @@ class ReloadTests(HopCase):
         When others are believed, new streams use new links.
         """
         self.connect()
+        self.mesh.advance(1)
         self.node.store.put(ROOT, "trust", ONLY, {"skew": 200})
         self.mesh.advance(2)
         self.assertEqual([(1, True)], self.states())
@@ -156,6 +161,40 @@ class StopTests(HopCase):
         Of the one that has accepted.
         """
         self.ends("gate")
+
+    def test_lastBytes(self) -> None:
+        """
+        What a link has not sent yet when its last stream is over is sent, however slowly that is read.
+        """
+        size = 22_000
+        stream = self.connect()
+        server = self.served.last
+        server.write(b"answer")
+        server.halfClose()
+        self.mesh.flush()
+        self.mesh.apply(SlowReader(size - 2000), "bob", "gate")
+        stream.pour(b"x" * size)
+        stream.halfClose()
+        stopped = self.node.stopService()
+        self.mesh.flush()
+        self.assertLess(len(server.received), size)
+        self.mesh.advance(GOODBYE)
+        self.assertEqual((size, True), (len(server.received), server.isEnded))
+        self.successResultOf(stopped)
+        del self.mesh.gateways["bob"]
+
+    def test_dead(self) -> None:
+        """
+        A link whose other end is dead is not waited for long.
+        """
+        stream = self.connect()
+        stream.abort()
+        self.mesh.flush()
+        self.mesh.apply(Stall(), "gate", "bob")
+        stopped = self.node.stopService()
+        self.mesh.advance(GOODBYE)
+        self.successResultOf(stopped)
+        del self.mesh.gateways["bob"]
 
     def test_late(self) -> None:
         """
