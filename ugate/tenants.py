@@ -207,6 +207,7 @@ class Tenants(TenantParts):
             self._anew(tenant, ("portal",), journal)
         if old.nodes != config.nodes and "nodes" in vars(tenant):
             journal.did(tenant.nodes.change(nodesFrom(config.nodes)))
+            journal.later(lambda: self._redial(tenant))
         routing = config.dial, config.routes, config.serve, settings.connect
         if (old.dial, old.routes, old.serve, node.connect) != routing:
             self._reroute(tenant, old, config, journal)
@@ -266,6 +267,14 @@ class Tenants(TenantParts):
         if trust is not None:
             journal.did(trust.change(config.trust, self.rootsFor(tenant), self.crlFor(tenant)))
         self._retire(tenant)
+
+    def _redial(self, tenant: Tenant) -> None:
+        """
+        Nodes that have dialed in have to ask anew for what they want.
+        """
+        mesh: Any = vars(tenant).get("mesh")
+        if mesh is not None:
+            mesh.registry.retire()
 
     def _retire(self, tenant: Tenant) -> None:
         """

@@ -128,6 +128,7 @@ class LinkedServerEndpoint(ReverseServerEndpoint):
         *,
         links: int = 1,
         names: tuple[str, ...] = (),
+        ports: tuple[int, ...] = (),
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """
@@ -135,6 +136,7 @@ class LinkedServerEndpoint(ReverseServerEndpoint):
         @param way: to the gate, and who that has to be: its last hop is C{mtls}.
         @param links: how many are kept at once, 16 at most.
         @param names: names that we have to have there, beside that of our key.
+        @param ports: ports of the gate that have to lead to us.
         @param jitter: from 0 to 1; 1 makes a pause whole and 0 halves it.
         @raise ValueError: that is no number of links.
         """
@@ -143,7 +145,7 @@ class LinkedServerEndpoint(ReverseServerEndpoint):
         self.hop = replace(hop, alpn=ALPN, timeout=DIAL if hop.timeout is None else hop.timeout)
         self._before = replace(way, hops=way.hops[:-1])
         self.place = f"linked:{hop.target}"
-        self._wish = wishLine(Wish(names))
+        self._wish = wishLine(Wish(names, ports))
 
     def _link(self) -> Deferred[Any]:
         """
@@ -192,10 +194,8 @@ class LinkedServerEndpoint(ReverseServerEndpoint):
         if answer.refused:
             self.log.warn("{gate} refuses us: {why}", gate=self.place, why=answer.refused)
         else:
-            names = ", ".join(answer.names) or "no other name"
-            self.log.info(
-                "{gate}: we are reached there by our key, and {names}", gate=self.place, names=names
-            )
+            by = ", ".join([*answer.names, *(f"port {port}" for port in answer.ports)]) or "nothing else"
+            self.log.info("{gate}: we are reached there by our key, and {by}", gate=self.place, by=by)
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """

@@ -8,7 +8,7 @@ Who has dialed in and can be reached over its own link.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, Protocol
 
 from zope.interface import implementer
@@ -69,13 +69,14 @@ class _Peer:
     One that is there.
     """
 
-    __slots__ = ("keyid", "names", "sessions", "waiters")
+    __slots__ = ("gone", "keyid", "names", "sessions", "waiters")
 
     def __init__(self, keyid: str) -> None:
         self.keyid = keyid
         self.names: frozenset[str] = frozenset()
         self.sessions: list[Session] = []
         self.waiters: list[Deferred[Session]] = []
+        self.gone: set[Callable[[str], object]] = set()
 
     def best(self) -> Session | None:
         """
@@ -112,13 +113,20 @@ class Registry:
     def __len__(self) -> int:
         return len(self._peers)
 
-    def join(self, session: Session, keyid: str, names: Collection[str] = ()) -> None:
+    def join(
+        self,
+        session: Session,
+        keyid: str,
+        names: Collection[str] = (),
+        gone: Callable[[str], object] | None = None,
+    ) -> None:
         """
         A peer is there.  Its names replace those that the same key had before.
 
         @param session: its link; when it is gone, so is the peer, if it has no other one.
         @param keyid: the hash of the key that it has proven to have.
         @param names: other names that it may have: whoever calls has seen to that.
+        @param gone: called with its KEYID when the peer is forgotten.
         @raise Refused: there are too many, or a name is that of another key; then nothing is changed.
         """
         key = keyid.lower()
@@ -140,6 +148,8 @@ class Registry:
         if peer is None:
             peer = self._peers[key] = _Peer(keyid)
         self._rename(peer, wanted)
+        if gone is not None:
+            peer.gone.add(gone)
         peer.sessions.append(session)
         self._leaving.stop(peer)
         session.whenClosed().addCallback(lambda _: self._leave(peer, session))
@@ -176,6 +186,8 @@ class Registry:
         del self._peers[peer.keyid.lower()]
         if self._nodes is not None:
             self._nodes.forget(peer.keyid, SOURCE)
+        for gone in peer.gone:
+            gone(peer.keyid)
         waiters, peer.waiters = peer.waiters, []
         for waiter in waiters:
             waiter.errback(_notThere(peer.keyid))

@@ -8,6 +8,7 @@ Where nodes without an address come to, to be reached on the links that they hav
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail
@@ -24,11 +25,12 @@ from twisted.python.failure import Failure
 from ugate.endpoints.clients import OURSELVES
 from ugate.endpoints.meshtransports import registryOf
 from ugate.endpoints.muxed import MuxedServerEndpoint
+from ugate.endpoints.published import Published
 from ugate.endpoints.reach import certifies
 from ugate.endpoints.session import Session
 from ugate.endpoints.sessions import SessionLimits
 from ugate.errors import Cause, Denied, ListenRefused, Phase, ProtocolError, Refused
-from ugate.interfaces import ITenant
+from ugate.interfaces import ITenant, MeshNode
 from ugate.protocols.h2link import linkMaker
 from ugate.protocols.reversewire import PLACE, Answer, OneLine, Wish, answerLine, wishFrom
 from ugate.stream import StreamInfo
@@ -46,7 +48,7 @@ LIMITS: Final = SessionLimits(idle=None)
 class ReverseListener(MuxedServerEndpoint):
     """
     Listens by another endpoint for nodes that dial in: by their names, streams go to them on these links.
-    Nothing of these is for the factory.
+    For the factory are only the streams that come by the ports which nodes have here.
 
     @since: ugate NEXT
     """
@@ -67,6 +69,8 @@ class ReverseListener(MuxedServerEndpoint):
         @param keys: the KEYIDs that may; L{None} for all that the tenant believes.
         @param deadline: seconds for the handshake of a link.
         """
+        self._published = Published(reactor, inner)
+        self._served: Any = None
         mutual: Any = inner
         if getattr(inner, "alpn", None) == ():
             mutual.alpn = ALPN
@@ -76,7 +80,8 @@ class ReverseListener(MuxedServerEndpoint):
             linkMaker(reactor, True),
             deadline=deadline,
             limits=LIMITS,
-            joined=Arrivals(reactor, keys).arrived,
+            joined=Arrivals(reactor, keys, self._published, lambda: self._served).arrived,
+            stopped=self._published.stop,
         )
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
@@ -88,6 +93,7 @@ class ReverseListener(MuxedServerEndpoint):
         if not certifies(self.inner):
             step = "write reverse:mtls:tcp:PORT"
             return fail(ListenRefused(f"reverse: cannot know which node it is that dials in: {step}"))
+        self._served = factory
         return super().listen(factory)
 
 
@@ -100,13 +106,23 @@ class Arrivals:
 
     log = Logger()
 
-    def __init__(self, reactor: Any, keys: frozenset[str] | None = None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        keys: frozenset[str] | None,
+        published: Published,
+        factory: Callable[[], IProtocolFactory],
+    ) -> None:
         """
         @param reactor: that of a tenant.
         @param keys: the KEYIDs that may; L{None} for all that are believed.
+        @param published: the ports that nodes have here.
+        @param factory: gives what the streams that come by these are for.
         """
         self._reactor = reactor
         self._keys = keys
+        self.published = published
+        self._factory = factory
 
     def arrived(self, session: Session) -> None:
         """
@@ -124,13 +140,15 @@ class Arrivals:
         try:
             conversation, line = await self._ask(session)
             owner, keyid = self._whose(session)
-            names = _granted(owner, keyid, _wishIn(line, session))
-            registryOf(owner).join(session, keyid)
+            wish = _wishIn(line, session)
+            names, more = _granted(owner, keyid, wish)
+            await self._publish(owner, keyid, wish.ports)
+            self._join(owner, session, keyid, more)
         except Refused as refused:
             answer = Answer(refused=str(refused))
             self.log.warn("node {hop}: {refused}", hop=session.hop, refused=str(refused))
         else:
-            answer = Answer(names)
+            answer = Answer((*names, *more), wish.ports)
             self.log.info("node {keyid} has dialed in", keyid=keyid)
         if conversation is not None:
             conversation.say(answerLine(answer))
@@ -139,6 +157,26 @@ class Arrivals:
                 session.close()
         elif answer.refused:
             session.link.abort(answer.refused)
+
+    async def _publish(self, owner: Any, keyid: str, ports: tuple[int, ...]) -> None:
+        """
+        Let ports lead to a node.
+
+        @raise Refused: they cannot.
+        """
+        if ports and owner is not ITenant(self._reactor):
+            step = f"let it dial in at a listener of the tenant {owner.name}"
+            raise Denied(f"node {keyid}", "ports are for nodes of the tenant whose listener it is", step)
+        await self.published.take(keyid, ports, self._factory())
+
+    def _join(self, owner: Any, session: Session, keyid: str, names: tuple[str, ...]) -> None:
+        registry = registryOf(owner)
+        try:
+            registry.join(session, keyid, names, gone=self.published.leave)
+        except Refused:
+            if not registry.sessionsOf(keyid):
+                self.published.leave(keyid)
+            raise
 
     def _whose(self, session: Session) -> tuple[Any, str]:
         """
@@ -199,16 +237,22 @@ def _silent(session: Session) -> Refused:
     return Refused(Cause.TIMED_OUT, Phase.NEGOTIATE, session.hop, "it did not say what it wants", step)
 
 
-def _granted(owner: Any, keyid: str, wish: Wish) -> tuple[str, ...]:
+def _granted(owner: Any, keyid: str, wish: Wish) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """
-    The names that a node has here: those that the config gives to its key.
+    The names that a node has here: those that the config gives to its key, and of those that it lets that
+    have, the ones that it asks for.
 
-    @raise Denied: it asks for another one.
+    @raise Denied: it asks for another one, or for a port that is not given to it.
     """
-    given = owner.nodes.given(keyid)
-    names: tuple[str, ...] = () if given is None else given.names
-    for name in wish.names:
-        if name.lower() not in names:
-            detail = f"the name {name} is not given to its key"
-            raise Denied(f"node {keyid}", detail, "see the section nodes of the gate")
-    return names
+    given = owner.nodes.given(keyid) or MeshNode(keyid, ())
+    wrong = [f"port {port}" for port in wish.ports if port not in given.ports]
+    more = tuple(name.lower() for name in wish.names if name.lower() not in given.names)
+    wrong += [f"the name {name}" for name in more if not any(_fits(name, host) for host in given.hosts)]
+    if wrong:
+        detail = f"{' and '.join(wrong)} is not given to its key"
+        raise Denied(f"node {keyid}", detail, "see the section nodes of the gate")
+    return given.names, more
+
+
+def _fits(name: str, host: str) -> bool:
+    return name.endswith(host[1:]) if host.startswith("*.") else name == host

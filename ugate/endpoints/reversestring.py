@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ugate.endpoints.linked import LinkedServerEndpoint
 
 _HOP: Final = ("name", "timeout", "via")
-_KEYWORDS: Final = ("links", "names", *_HOP)
+_KEYWORDS: Final = ("links", "names", "ports", *_HOP)
 
 
 def reverseServer(
@@ -60,11 +60,12 @@ def linkedFromParts(reactor: Any, args: Sequence[str], own: Mapping[str, Any]) -
         if not (count.isascii() and count.isdigit() and len(count) < 3 and 0 < int(count) <= MAX_LINKS):
             raise StringError(f"links={count}: wanted how many links are kept, 1 to {MAX_LINKS}")
         names = _names(str(own["names"])) if "names" in own else ()
+        ports = _ports(str(own["ports"])) if "ports" in own else ()
         text = join(("mtls", *args), {name: own[name] for name in _HOP if name in own})
         way = Chain.fromHop(Hop.fromText(text))
     except StringError as error:
         raise StringError(f"linked: {error}") from error
-    return LinkedServerEndpoint(reactor, way, links=int(count), names=names)
+    return LinkedServerEndpoint(reactor, way, links=int(count), names=names, ports=ports)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -74,3 +75,18 @@ def _names(text: str) -> tuple[str, ...]:
     if len(names) > MAX_NAMES or not all(0 < len(each) < 254 and each.isprintable() for each in names):
         raise StringError(f"names={text[:80]}: wanted at most {MAX_NAMES} names, with commas between")
     return names
+
+
+def _ports(text: str) -> tuple[int, ...]:
+    from ugate.protocols.reversewire import MAX_PORTS
+
+    ports = tuple(each.strip() for each in text.split(","))
+    if len(ports) > MAX_PORTS or not all(
+        each.isascii() and each.isdigit() and len(each) < 6 for each in ports
+    ):
+        raise StringError(
+            f"ports={text[:80]}: wanted at most {MAX_PORTS} ports of the gate, with commas between"
+        )
+    if not all(0 < int(each) <= 65535 for each in ports):
+        raise StringError(f"ports={text[:80]}: wanted ports from 1 to 65535")
+    return tuple(map(int, ports))

@@ -32,6 +32,10 @@ MAX_LINE: Final = 4096
 MAX_NAMES: Final = 16
 """Names that a node may ask for."""
 
+MAX_PORTS: Final = 16
+"""Ports that a node may ask for."""
+
+_MAX_PORT: Final = 65535
 _MAX_TEXT: Final = 253
 _MAX_WHY: Final = 1024
 
@@ -45,6 +49,9 @@ class Wish:
     names: tuple[str, ...] = ()
     """The names that it has to have there, beside that of its key."""
 
+    ports: tuple[int, ...] = ()
+    """The ports of the gate that have to lead to it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -55,6 +62,9 @@ class Answer:
     names: tuple[str, ...] = ()
     """All names that it has there, beside that of its key."""
 
+    ports: tuple[int, ...] = ()
+    """The ports there that lead to it."""
+
     refused: str = ""
     """Why it gets nothing, and the link is closed; else empty."""
 
@@ -63,7 +73,7 @@ def wishLine(wish: Wish) -> bytes:
     """
     A wish as a line.
     """
-    return _line({"names": wish.names})
+    return _line({"names": wish.names, "ports": wish.ports})
 
 
 def wishFrom(line: bytes) -> Wish:
@@ -72,7 +82,8 @@ def wishFrom(line: bytes) -> Wish:
 
     @raise ProtocolError: it cannot be read, or is too much.
     """
-    return Wish(_texts(_object(line), "names", MAX_NAMES))
+    said = _object(line)
+    return Wish(_texts(said, "names", MAX_NAMES), _ports(said))
 
 
 def answerLine(answer: Answer) -> bytes:
@@ -81,7 +92,7 @@ def answerLine(answer: Answer) -> bytes:
     """
     if answer.refused:
         return _line({"refused": answer.refused[:_MAX_WHY]})
-    return _line({"names": answer.names[:MAX_NAMES]})
+    return _line({"names": answer.names[:MAX_NAMES], "ports": answer.ports})
 
 
 def answerFrom(line: bytes) -> Answer:
@@ -95,7 +106,7 @@ def answerFrom(line: bytes) -> Answer:
     if not isinstance(refused, str) or len(refused) > _MAX_WHY:
         raise ProtocolError("refused: wanted a sentence")
     shown = "".join(each if each.isprintable() else "?" for each in refused)
-    return Answer(_texts(said, "names", MAX_NAMES), shown)
+    return Answer(_texts(said, "names", MAX_NAMES), _ports(said), shown)
 
 
 def _line(said: dict[str, object]) -> bytes:
@@ -120,6 +131,16 @@ def _texts(said: dict[str, Any], key: str, most: int) -> tuple[str, ...]:
         if not (isinstance(each, str) and 0 < len(each) <= _MAX_TEXT and each.isprintable()):
             raise ProtocolError(f"{key}: {str(each)[:40]!r} is no name")
     return tuple(texts)
+
+
+def _ports(said: dict[str, Any]) -> tuple[int, ...]:
+    ports = said.get("ports", [])
+    if not isinstance(ports, list) or len(ports) > MAX_PORTS:
+        raise ProtocolError(f"ports: wanted a list of at most {MAX_PORTS}")
+    for each in ports:
+        if type(each) is not int or not 0 < each <= _MAX_PORT:
+            raise ProtocolError(f"ports: {repr(each)[:40]} is no port")
+    return tuple(ports)
 
 
 class OneLine(LineOnlyReceiver):

@@ -186,6 +186,7 @@ class NumbersTests(Pages):
             f"{registry.MAX_LINKS}",
             f"{registry.MAX_KEYS}",
             f"{reversewire.MAX_NAMES}",
+            f"{reversewire.MAX_PORTS}",
             f"{reversewire.MAX_LINE}",
             f"{reverselistener.ANSWER:g} s",
             f"{registry.MAX_WAITING}, {registry.PATIENCE:g} s",

@@ -43,14 +43,15 @@ class StringTests(SynchronousTestCase):
         The gate, the keywords, and what they are without a word.
         """
         endpoint: Any = serverFromString(
-            MemoryReactorClock(), r"linked:[\:\:1]:15009:links=3:names=Bob.corp,x:name=gate.corp:timeout=4"
+            MemoryReactorClock(),
+            r"linked:[\:\:1]:15009:links=3:names=Bob.corp,x:ports=22,80:name=gate.corp:timeout=4",
         )
         assert isinstance(endpoint, LinkedServerEndpoint)
         self.assertEqual((Target("::1", 15009), 3), (endpoint.hop.target, endpoint.links))
         self.assertEqual(
             ("gate.corp", 4.0, (b"h2r",)), (endpoint.hop.name, endpoint.hop.timeout, endpoint.hop.alpn)
         )
-        self.assertEqual(b'{"names": ["bob.corp", "x"]}\n', endpoint._wish)
+        self.assertEqual(b'{"names": ["bob.corp", "x"], "ports": [22, 80]}\n', endpoint._wish)
         plain: Any = serverFromString(MemoryReactorClock(), "linked:gate:15009")
         self.assertEqual((1, 10.0, ""), (plain.links, plain.hop.timeout, plain.hop.name))
         self.assertTrue(plain.asks and certifies(plain))
@@ -68,6 +69,11 @@ class StringTests(SynchronousTestCase):
             ("gate:1:links=0", "1 to 16"),
             ("gate:1:names=", "at most 16 names"),
             ("gate:1:names=" + ",".join("x" * 17), "at most 16 names"),
+            ("gate:1:ports=", "at most 16 ports"),
+            ("gate:1:ports=x", "at most 16 ports"),
+            ("gate:1:ports=0", "1 to 65535"),
+            ("gate:1:ports=70000", "1 to 65535"),
+            ("gate:1:ports=" + ",".join("1" * 17), "at most 16 ports"),
             ("gate:1:timeout=0", "timeout="),
             ("gate:1:ready=4", "ready= is not known"),
         ):

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase
 
+from ugate.endpoints.published import Published
 from ugate.endpoints.registry import Registry
 from ugate.endpoints.reverselistener import ANSWER, Arrivals
 from ugate.endpoints.session import Session
@@ -97,7 +99,8 @@ class ArrivalTests(SynchronousTestCase):
         far = Session(self.clock, theirs)
         far.listener(PLACE, accepts=True).listen(served)
         near = Session(self.clock, ours)
-        Arrivals(self.clock, None).arrived(near)
+        published = Published(self.clock, TCP4ServerEndpoint(self.clock, 1))
+        Arrivals(self.clock, None, published, Factory).arrived(near)
         self.settle()
         return near, far, served
 
@@ -120,7 +123,9 @@ class ArrivalTests(SynchronousTestCase):
         self.assertEqual((), self.registry.sessionsOf(KEY))
         asked.write(b'["BOB"]}\n')
         self.settle()
-        self.assertEqual((b'{"names": ["bob"]}\n', (near,)), (asked.received, self.registry.sessionsOf(KEY)))
+        self.assertEqual(
+            (b'{"names": ["bob"], "ports": []}\n', (near,)), (asked.received, self.registry.sessionsOf(KEY))
+        )
         self.assertTrue(asked.isEnded)
 
     def test_refused(self) -> None:

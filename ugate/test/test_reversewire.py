@@ -41,9 +41,9 @@ class LineTests(SynchronousTestCase):
         """
         What one side says the other one hears.
         """
-        for wish in (Wish(), Wish(NAMES)):
+        for wish in (Wish(), Wish(NAMES), Wish((), (22, 65535))):
             self.assertEqual(wish, wishFrom(wishLine(wish)))
-        for answer in (Answer(), Answer(NAMES), Answer(refused="not you")):
+        for answer in (Answer(), Answer(NAMES), Answer(NAMES, (22,)), Answer(refused="not you")):
             self.assertEqual(answer, answerFrom(answerLine(answer)))
 
     @given(lists(text(alphabet="abcdefghijklmnop.-", min_size=1, max_size=253), max_size=MAX_NAMES))
@@ -79,6 +79,12 @@ class LineTests(SynchronousTestCase):
             (b'{"names": [""]}', "no name"),
             (b'{"names": ["a\\nb"]}', "no name"),
             (json.dumps({"names": ["x" * 254]}).encode(), "no name"),
+            (b'{"ports": 22}', "at most 16"),
+            (json.dumps({"ports": [1] * 17}).encode(), "at most 16"),
+            (b'{"ports": ["x"]}', "ports: 'x' is no port"),
+            (b'{"ports": [true]}', "True is no port"),
+            (b'{"ports": [0]}', "0 is no port"),
+            (b'{"ports": [65536]}', "65536 is no port"),
         ):
             error = self.assertRaises(ProtocolError, wishFrom, said)
             self.assertIn(wrong, str(error))

@@ -16,7 +16,7 @@ from ugate.tenancy.identityown import Own
 from ugate.tenancy.keyids import hostOf, keyidOf
 from ugate.test.docpages import listing
 from ugate.test.interop.asking import Answer, connected, curl, socks5
-from ugate.test.interop.processes import HOST, Gateway, InteropTestCase, freePort
+from ugate.test.interop.processes import HOST, Gateway, InteropTestCase, accepts, freePort, waitUntil
 from ugate.test.interop.targets import BLOCK, MEGABYTE, StreamServer, digestOf, readAll, webServer
 
 THERE = "we are reached there by our key"
@@ -45,26 +45,35 @@ class LinkedCase(InteropTestCase):
         folder.mkdir(0o700)
         return keyidOf(Own(str(folder), Identity()).load().certificate.public_key())
 
-    def gate(self) -> Gateway:
+    def gate(self, more: str = "", rule: str = "") -> Gateway:
         """
         Start the gate, which believes bob and eve.
+
+        @param more: more of the section for bob.
+        @param rule: one more rule.
         """
         config = listing("dialin-gate.yaml")
         config = re.sub("pins: BOB[A-Z2-7]{49}", f"pins: [{self.keys['bob']}, {self.keys['eve']}]", config)
         config = re.sub("BOB[A-Z2-7]{49}", self.keys["bob"], config)
+        config = config.replace("    names: [bob.corp.example]\n", f"    names: [bob.corp.example]\n{more}")
+        config += f"    - {rule}\n" if rule else ""
         config = config.replace("tcp:1080:", "tcp:0:").replace("proxy:", "main:")
         config = config.replace("tcp:15009", f"tcp:{self.dialed}:interface={HOST}")
         return self.ugate("--state", str(self.directory / "gate"), config=config)
 
-    def node(self, name: str = "bob", port: int = 0, more: str = "") -> Gateway:
+    def node(self, name: str = "bob", port: int = 0, more: str = "", serve: str = "") -> Gateway:
         """
         Start a node.
 
         @param port: what it serves.
+        @param more: more of the string of its listener.
+        @param serve: one more line of its services.
         """
-        config = listing("dialin-node.yaml").replace("gate.example:15009", f"{HOST}:{self.dialed}{more}")
+        config = listing("dialin-node.yaml").replace("gate.example:15009", f"{HOST}:{self.dialed}")
+        config = re.sub("names=bob.corp.example", f"names=bob.corp.example{more}", config)
         config = re.sub("GATE[A-Z2-7]{48}", self.keys["gate"], config)
         config = config.replace("127.0.0.1:8080", f"{HOST}:{port or self.web.port}")
+        config = config.replace("serve:\n", f"serve:\n  {serve}\n") if serve else config
         return self.ugate("--state", str(self.directory / name), config=config)
 
     def get(self, path: str = "facts", *options: str, host: str = "bob.corp.example") -> Answer:
@@ -170,3 +179,23 @@ class LinkedTests(LinkedCase):
         self.assertEqual(self.get().status, 200)
         for each in (mallory, eve):
             self.assertNotIn(" -> ", each.said())
+
+    def test_published(self) -> None:
+        """
+        A port of the gate, and a name that the node has chosen, lead to it; the port is closed with it gone,
+        and a port that it may not have is refused.
+        """
+        port = freePort()
+        self.started.end()
+        more = f"    hosts: '*.bob.example'\n    ports: {port}\n"
+        self.started = self.gate(more, f'{{action: allow, who: "open:*", target: "*:{port}"}}')
+        serve = f'site: {{port: {port}, to: "{HOST}:{self.web.port}"}}'
+        bob = self.node(more=f",wiki.bob.example:ports={port}", serve=serve)
+        bob.waitFor(f"by our key, and bob, bob.corp.example, wiki.bob.example, port {port}")
+        answer = curl(self, f"http://{HOST}:{port}/bytes/{MEGABYTE}")
+        self.assertEqual(digestOf(MEGABYTE), hashlib.sha256(answer.body).hexdigest(), self.started.said())
+        self.assertEqual(200, self.get(host="wiki.bob.example").status)
+        bob.end()
+        waitUntil(lambda: not accepts(port), "the port is closed")
+        greedy = self.node(more=f":ports={port + 1}")
+        greedy.waitFor(f"port {port + 1} is not given to its key")
