@@ -8,11 +8,17 @@ The end of a node: streams have some time to end, and then they are cut.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+
+from ugate.tenancy.tenantlinks import TenantLinks
+
+GOODBYE: Final = 3.0
+"""Seconds that links have in the end to send what is left, and to close, when all streams are over."""
 
 
 class Drain:
@@ -82,3 +88,33 @@ class Drain:
         elif self._waiting:
             self.log.info("all streams have ended, after {waited:.1f} s", waited=waited)
         self.done.callback(None)
+
+
+class Parting:
+    """
+    The end of links: no stream begins on them any more, and each closes with its last one.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, clock: IReactorTime, links: Iterable[TenantLinks]) -> None:
+        """
+        @param links: those of all tenants.
+        """
+        self._clock = clock
+        self._closing: Deferred[Any] = gatherResults([each.drain() for each in links])
+
+    def close(self) -> Deferred[None]:
+        """
+        Wait until the links have said what they have to say in the end, but not for long.
+        """
+        closed: Deferred[None] = Deferred()
+        late = self._clock.callLater(GOODBYE, closed.callback, None)
+
+        def all_(result: object) -> None:
+            if late.active():
+                late.cancel()
+                closed.callback(None)
+
+        self._closing.addBoth(all_)
+        return closed

@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ugate.draining import Drain
+from ugate.draining import Drain, Parting
 from ugate.errors import Refused
 from ugate.explaining import explain
 from ugate.flows import Flows
@@ -358,12 +358,12 @@ class Node(MultiService):
         self.reloading.stopped = True
         self._watch.stop()
         ending = self._listeners.stop(list(self._listeners.all.values()))
+        parting = Parting(self.reactor, [each.links for each in self._tenants.tenants.values()])
         drain = Drain(self.reactor, self._left, self.config.node.drain)
-        drain.done.addCallback(self._cut)
+        drain.done.addCallback(self._cut, parting)
         ending.append(drain.done)
         drain.begin(lambda: self._draining(drain.cut))
-        ended: Deferred[Any] = DeferredList(ending, consumeErrors=True)
-        return ended.addCallback(self._ended)
+        return DeferredList(ending, consumeErrors=True).addCallback(self._ended)
 
     def _left(self) -> int:
         """
@@ -371,16 +371,16 @@ class Node(MultiService):
         """
         return len(self.flows) + self.relay.closing
 
-    def _cut(self, result: object) -> Any:
+    def _cut(self, result: object, parting: Parting) -> Any:
         self.flows.stop()
         self.relay.stop()
         if self._enrolments is not None:
             self._enrolments.stop()
-        self._tenants.stop()
+        closed = parting.close().addCallback(lambda _: self._tenants.stop())
         if isinstance(self._usage, UsageFile):
             self._usage.stop()
         stopping: Deferred[Any] = super().stopService()  # type: ignore[no-untyped-call]
-        return stopping
+        return closed.addCallback(lambda _: stopping)
 
     def _ended(self, results: list[tuple[bool, object]]) -> None:
         for good, result in results:

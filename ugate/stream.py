@@ -105,6 +105,9 @@ class Principal:
     tenant: str = ROOT
     """Whose credentials proved it: the path of a tenant."""
 
+    keyid: str = field(default="", compare=False)
+    """The hash of the key that proved it, by a certificate; else empty."""
+
     def __str__(self) -> str:
         return self.name if self.tenant == ROOT else f"{self.name}@{self.tenant}"
 

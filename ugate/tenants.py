@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from ugate.endpoints.chain import parseChain
 from ugate.errors import UgateError
+from ugate.hoppools import drainGone, poolsOf
 from ugate.journal import Journal
 from ugate.poll import Poll
 from ugate.tenancy.config.mesh import nodesFrom
@@ -120,6 +121,7 @@ class Tenants(TenantParts):
         mesh: Any = vars(tenant).get("mesh")
         if mesh is not None:
             mesh.drain()
+        tenant.links.drain()
         identity: Any = vars(tenant).get("identity")
         if identity is not None:
             identity.stop()
@@ -131,6 +133,7 @@ class Tenants(TenantParts):
         Forget all timers, and links.
         """
         for tenant in self.tenants.values():
+            tenant.links.stop("this gateway is being stopped")
             for name in ("mesh", "limits", "identity"):
                 part: Any = vars(tenant).get(name)
                 if part is not None:
@@ -204,6 +207,7 @@ class Tenants(TenantParts):
             self._anew(tenant, ("portal",), journal)
         if old.nodes != config.nodes and "nodes" in vars(tenant):
             journal.did(tenant.nodes.change(nodesFrom(config.nodes)))
+            journal.later(lambda: self._redial(tenant))
         routing = config.dial, config.routes, config.serve, settings.connect
         if (old.dial, old.routes, old.serve, node.connect) != routing:
             self._reroute(tenant, old, config, journal)
@@ -233,6 +237,8 @@ class Tenants(TenantParts):
         Other hops and routes; hops that are as they were stay, with what is open there.
         """
         dials, hops = (vars(tenant).get(name) for name in ("dials", "hops"))
+        had = poolsOf(tenant)
+        journal.later(lambda: drainGone(had, tenant))
         if dials is None or hops is None:
             self._anew(tenant, _ROUTING, journal)
             return
@@ -262,6 +268,14 @@ class Tenants(TenantParts):
             journal.did(trust.change(config.trust, self.rootsFor(tenant), self.crlFor(tenant)))
         self._retire(tenant)
 
+    def _redial(self, tenant: Tenant) -> None:
+        """
+        Nodes that have dialed in have to ask anew for what they want.
+        """
+        mesh: Any = vars(tenant).get("mesh")
+        if mesh is not None:
+            mesh.registry.retire()
+
     def _retire(self, tenant: Tenant) -> None:
         """
         Whoever is at the other end of a link has to be believed anew, before another stream goes there.
@@ -269,6 +283,7 @@ class Tenants(TenantParts):
         mesh: Any = vars(tenant).get("mesh")
         if mesh is not None:
             mesh.retire(tenant.name)
+        tenant.links.drain()
 
     def _limit(self, tenant: Tenant, has: Delegation, journal: Journal) -> None:
         """

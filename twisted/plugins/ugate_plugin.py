@@ -9,7 +9,7 @@ configuration, and the modules.
 
 from twisted.application.service import ServiceMaker
 
-from ugate.endpoints.parsers import BehindParser, HopParser, MeshParser, ServerParser
+from ugate.endpoints.parsers import BehindParser, HopParser, LinkedParser, MeshParser, ServerParser
 from ugate.modules.lazy import LazyModule
 from ugate.tenancy.config.lazystore import LazyStore
 
@@ -27,6 +27,8 @@ sniServer = ServerParser("sni")
 websocketServer = ServerParser("websocket")
 readyServer = ServerParser("ready")
 behindServer = BehindParser()
+reverseServer = ServerParser("reverse")
+linkedServer = LinkedParser()
 
 socksClient = HopParser("socks")
 socks4Client = HopParser("socks4")

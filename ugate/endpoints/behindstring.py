@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ugate.endpoints.behind import KEEPS, MOST, BehindServerEndpoint
-from ugate.endpoints.servers import readKeys
+from ugate.endpoints.keyids import readKeys
 from ugate.errors import StringError
 from ugate.stream import Target
 

@@ -12,12 +12,12 @@ endpoint strings.  C{KINDS} holds what can be written before the first colon.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from socket import AF_INET6, inet_pton
 from typing import Any, Final
 
+from ugate.endpoints.keyids import checkName
 from ugate.endpoints.quoting import quoteValue, split, splitArrows
 from ugate.errors import StringError
 from ugate.stream import Target
@@ -30,8 +30,6 @@ _PORT_DIGITS: Final = 5
 _LONGEST_ALPN: Final = 255
 _MOST_ALPN: Final = 16
 _LONGEST_NAME: Final = 255
-_KEYID: Final = re.compile("[A-Z2-7]{51}[AQ]")
-_NEARLY: Final = re.compile("[A-Za-z0-9]{50,54}")
 _ALWAYS: Final = frozenset(("to", "timeout", "attempts", "proxyproto"))
 _PROXY: Final = _ALWAYS | {"via", "tls", "user"}
 _PASSWORD: Final = frozenset(("passwordFile", "passwordEnv"))
@@ -328,9 +326,7 @@ def _readName(text: str) -> str:
         raise StringError(f"{text[:80]!r}: wanted a KEYID, a DNS name or spiffe://...") from e
     if len(text) > _LONGEST_NAME:
         raise StringError(f"{len(text)} characters: wanted at most {_LONGEST_NAME}")
-    if _NEARLY.fullmatch(text) is not None and _KEYID.fullmatch(text.upper()) is None:
-        detail = "has 52 characters, A to Z and 2 to 7, and ends in A or Q"
-        raise StringError(f"{text!r}: looks like a KEYID, which {detail}; ucli identity shows it")
+    checkName(text)
     return text
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 from zope.interface import implementer
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 
 from ugate.endpoints.addresses import isLiteral
@@ -24,8 +24,9 @@ from ugate.endpoints.dialers import Way, together, within
 from ugate.endpoints.meshlinks import MeshLinks
 from ugate.endpoints.meshtransports import PATIENCE, TRANSPORTS
 from ugate.endpoints.pool import LinkState
-from ugate.endpoints.ready import Learns, Ready
+from ugate.endpoints.ready import Ready
 from ugate.endpoints.refusals import noTarget
+from ugate.endpoints.registry import Registry, Table
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer, IEgress, MeshAddress, MeshNode
 from ugate.stream import StreamInfo, Target
@@ -46,7 +47,7 @@ _ANSWERS: Final = (Phase.REMOTE, Phase.AUTH)
 _UNANSWERED: Final = (Cause.PEER_MISBEHAVED, Cause.PEER_CLOSED, Cause.TIMED_OUT)
 
 
-class KnownNodes(Learns, Protocol):
+class KnownNodes(Table, Protocol):
     """
     What is wanted of a table of nodes.
     """
@@ -113,7 +114,7 @@ class Mesh:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_links", "_ready", "_tenant", "_tried")
+    __slots__ = ("_links", "_ready", "_registry", "_tenant", "_tried")
 
     def __init__(self, tenant: MeshTenant) -> None:
         """
@@ -122,6 +123,7 @@ class Mesh:
         self._tenant = tenant
         self._tried: dict[tuple[str, MeshAddress], Tried] = {}
         self._ready: Ready | None = None
+        self._registry: Registry | None = None
         self._links = MeshLinks(PATIENCE)
 
     @property
@@ -132,6 +134,15 @@ class Mesh:
         if self._ready is None:
             self._ready = Ready(self._tenant.reactor, self._tenant.nodes)
         return self._ready
+
+    @property
+    def registry(self) -> Registry:
+        """
+        The links that nodes have made to here.
+        """
+        if self._registry is None:
+            self._registry = Registry(self._tenant.reactor, self._tenant.nodes)
+        return self._registry
 
     def links(self) -> list[LinkState]:
         """
@@ -146,6 +157,8 @@ class Mesh:
         @param tenant: its path.
         """
         self._links.retire(tenant)
+        if self._registry is not None:
+            self._registry.retire()
 
     def drain(self) -> Deferred[Any]:
         """
@@ -153,13 +166,18 @@ class Mesh:
 
         @return: fires when all are closed.
         """
-        return self._links.drain()
+        ending = [self._links.drain()]
+        if self._registry is not None:
+            ending.append(self._registry.drain())
+        return gatherResults(ending)
 
     def stop(self) -> None:
         """
         Cut the links that are left.
         """
         self._links.stop()
+        if self._registry is not None:
+            self._registry.stop()
 
     def lastTry(self, keyid: str, address: MeshAddress) -> Tried | None:
         """
@@ -213,7 +231,9 @@ class Mesh:
         if not fitting:
             known = ", ".join(sorted({each.transport for each in node.addresses}))
             detail = (
-                f"its addresses are for {known}, which does not do here" if known else "it has no address"
+                f"its addresses are for {known}, which does not do here"
+                if known
+                else "it has no address here, and no link to here"
             )
             step = f"give it one in the section nodes, as in connect:HOST:PORT; its KEYID is {node.keyid}"
             raise Refused(Cause.HOST_UNREACHABLE, Phase.RESOLVE, str(info.target), detail, step)

@@ -19,6 +19,7 @@ from ugate.endpoints.hops import Hop
 from ugate.endpoints.meshlinks import MeshLinks
 from ugate.endpoints.ready import Ready
 from ugate.endpoints.readydialer import ReadyDialer
+from ugate.endpoints.registry import Registry
 from ugate.interfaces import IDialer, ITenant, MeshAddress, MeshNode
 from ugate.stream import Target
 
@@ -72,6 +73,18 @@ def _ready(reactor: Any, node: MeshNode, address: MeshAddress, who: str, links: 
     return ReadyDialer(readyOf(ITenant(reactor)), node.keyid)
 
 
+def registryOf(tenant: ITenant) -> Registry:
+    """
+    Where the links are that nodes have made to a tenant.
+    """
+    registry: Registry = tenant.hops["mesh"].registry
+    return registry
+
+
+def _reverse(reactor: Any, node: MeshNode, address: MeshAddress, who: str, links: MeshLinks) -> IDialer:
+    return registryOf(ITenant(reactor))
+
+
 def _h2connect(reactor: Any, node: MeshNode, address: MeshAddress, who: str, links: MeshLinks) -> IDialer:
     from ugate.endpoints.h2connect import H2Connect
 
@@ -84,10 +97,11 @@ TRANSPORTS: Final[Mapping[str, Transport]] = {
     "h2connect": Transport(_h2connect),
     "tls": Transport(_tls, passes=True),
     "ready": Transport(_ready, passes=True, isHere=True),
+    "reverse": Transport(_reverse, isHere=True),
 }
 """
 What a L{MeshAddress} may have in C{transport}: C{connect} is mutual TLS with the node, and HTTP CONNECT for
 the target inside; C{h2connect} is the same in HTTP/2, on links that streams share; C{tls} is the node's own
 TLS port, to which streams that are TLS already go as they are; C{ready} is the same by a connection that the
-node itself has made to here.
+node itself has made to here; C{reverse} is a stream on a link that it has made to here.
 """

@@ -52,7 +52,8 @@ class LinkFactory(Serving):
         self._maker = endpoint.maker
         self._clock = endpoint.reactor
         self._joined = endpoint.joined
-        self.sessions = Sessions(endpoint.reactor, endpoint.limits)
+        self._stopped = endpoint.stopped
+        self.sessions = Sessions(endpoint.reactor, endpoint.limits, kind=endpoint.kind, name=self.logPrefix())
         self._shaking: Deadlines[LinkHost] = Deadlines(endpoint.reactor, endpoint.deadline, self._late)
         self._late_ = Refused(Cause.TIMED_OUT, Phase.NEGOTIATE, "peer", f"no link in {endpoint.deadline:g} s")
 
@@ -63,6 +64,7 @@ class LinkFactory(Serving):
         for host in self._shaking:
             host.refuse(Refused(Cause.OVERLOADED, Phase.NEGOTIATE, "listener", "it is being closed"))
         self._shaking.close()
+        self._stopped()
         self.sessions.drain()
 
     def buildProtocol(self, addr: IAddress | None) -> LinkHost | None:
@@ -114,10 +116,12 @@ class MuxedServerEndpoint:
     @ivar inner: how to listen.
     @ivar asks: that its protocol says where streams want to go.
     @ivar logins: whether a link proves by itself who its peer is.
+    @cvar kind: see L{ugate.endpoints.sessions.KINDS}.
     @since: ugate NEXT
     """
 
     asks = True
+    kind = "accepted"
 
     def __init__(
         self,
@@ -129,6 +133,7 @@ class MuxedServerEndpoint:
         deadline: float = HANDSHAKE,
         logins: bool = False,
         joined: Callable[[Session], object] | None = None,
+        stopped: Callable[[], object] = lambda: None,
     ) -> None:
         """
         @param reactor: the clock.
@@ -138,6 +143,7 @@ class MuxedServerEndpoint:
         @param deadline: seconds for the handshake of a link.
         @param logins: whether somebody can say who it is, in this protocol.
         @param joined: called with each session that is up; L{Refused} cuts it.
+        @param stopped: called when nobody listens any more.
         """
         self.reactor = reactor
         self.inner = inner
@@ -146,6 +152,7 @@ class MuxedServerEndpoint:
         self.deadline = deadline
         self.logins = logins
         self.joined = joined
+        self.stopped = stopped
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """

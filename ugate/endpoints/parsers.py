@@ -110,6 +110,30 @@ class BehindParser:
         return behindFromParts(reactor, [str(arg) for arg in args], kwargs)
 
 
+@implementer(IPlugin, IStreamServerEndpointStringParser)
+class LinkedParser:
+    """
+    The parser of C{linked:HOST:PORT}.
+
+    @since: ugate NEXT
+    """
+
+    prefix = "linked"
+
+    # Positional only: a string may have keywords of these names.
+    def parseStreamServer(  # type: ignore[override]
+        self, reactor: Any, /, *args: Any, **kwargs: Any
+    ) -> IStreamServerEndpoint:
+        """
+        The endpoint.
+
+        @raise StringError: the string cannot be read.
+        """
+        from ugate.endpoints.reversestring import linkedFromParts
+
+        return linkedFromParts(reactor, [str(arg) for arg in args], kwargs)
+
+
 @implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
 class MeshParser:
     """

@@ -8,19 +8,24 @@ Who has dialed in and can be reached over its own link.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final, Protocol
 
 from zope.interface import implementer
 
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from ugate.deadlines import Deadlines
 from ugate.endpoints.dialers import Way
+from ugate.endpoints.ready import Learns
 from ugate.endpoints.refusals import noTarget
 from ugate.endpoints.session import Session
 from ugate.errors import Cause, Denied, Phase, Refused
-from ugate.interfaces import IDialer, INodes, MeshAddress, MeshNode
+from ugate.interfaces import IDialer, MeshAddress, MeshNode
 from ugate.stream import StreamInfo
 
 MAX_KEYS: Final = 10_000
@@ -32,11 +37,31 @@ MAX_LINKS: Final = 16
 MAX_NAMES: Final = 64
 """Names of one peer."""
 
+MAX_WAITING: Final = 256
+"""Streams to one peer that may wait for it to come back."""
+
+GRACE: Final = 10.0
+"""Seconds for which a peer is there still whose last link went away in good order: another is on its way."""
+
+PATIENCE: Final = 5.0
+"""Seconds that a stream waits for that."""
+
 SOURCE: Final = "reverse"
 """What the nodes are told that says so, and the transport by which they are reached."""
 
-_PORT: Final = 1
-"""The address of who has none has a port that nobody uses."""
+_ATTEMPTS: Final = 3
+"""Links that a stream tries, if they go away before it is answered."""
+
+
+class Table(Learns, Protocol):
+    """
+    What is wanted of a table of nodes.
+    """
+
+    def forget(self, keyid: str, source: str) -> None:
+        """
+        See L{ugate.interfaces.INodes}.
+        """
 
 
 class _Peer:
@@ -44,12 +69,14 @@ class _Peer:
     One that is there.
     """
 
-    __slots__ = ("keyid", "names", "sessions")
+    __slots__ = ("gone", "keyid", "names", "sessions", "waiters")
 
     def __init__(self, keyid: str) -> None:
         self.keyid = keyid
         self.names: frozenset[str] = frozenset()
         self.sessions: list[Session] = []
+        self.waiters: list[Deferred[Session]] = []
+        self.gone: set[Callable[[str], object]] = set()
 
     def best(self) -> Session | None:
         """
@@ -63,15 +90,16 @@ class _Peer:
 class Registry:
     """
     The sessions of those who dialed in, by the hashes of their keys and the names that they were
-    granted.  It forgets a peer with its last link.
+    granted.  It forgets a peer with its last link; if that was to go away, a little later.
 
     @since: ugate NEXT
     """
 
     _log = Logger()
 
-    def __init__(self, nodes: INodes | None = None, *, keys: int = MAX_KEYS) -> None:
+    def __init__(self, clock: IReactorTime, nodes: Table | None = None, *, keys: int = MAX_KEYS) -> None:
         """
+        @param clock: what tells the time.
         @param nodes: is told of each peer, if there is one.
         @param keys: how many peers may be there at once.
         """
@@ -79,17 +107,26 @@ class Registry:
         self._keys = keys
         self._peers: dict[str, _Peer] = {}
         self._names: dict[str, _Peer] = {}
+        self._clock = clock
+        self._leaving: Deadlines[_Peer] = Deadlines(clock, GRACE, self._forget)
 
     def __len__(self) -> int:
         return len(self._peers)
 
-    def join(self, session: Session, keyid: str, names: Collection[str] = ()) -> None:
+    def join(
+        self,
+        session: Session,
+        keyid: str,
+        names: Collection[str] = (),
+        gone: Callable[[str], object] | None = None,
+    ) -> None:
         """
         A peer is there.  Its names replace those that the same key had before.
 
         @param session: its link; when it is gone, so is the peer, if it has no other one.
         @param keyid: the hash of the key that it has proven to have.
         @param names: other names that it may have: whoever calls has seen to that.
+        @param gone: called with its KEYID when the peer is forgotten.
         @raise Refused: there are too many, or a name is that of another key; then nothing is changed.
         """
         key = keyid.lower()
@@ -106,17 +143,23 @@ class Registry:
                 raise Denied(session.hop, f"the name {name} is that of another peer that is there", step)
         if self._nodes is not None:
             self._nodes.learn(
-                MeshNode(keyid, (MeshAddress(SOURCE, keyid, _PORT),), tuple(sorted(wanted)), SOURCE)
+                MeshNode(keyid, (_addressOf(session.link.info.peer),), tuple(sorted(wanted)), SOURCE)
             )
         if peer is None:
             peer = self._peers[key] = _Peer(keyid)
         self._rename(peer, wanted)
+        if gone is not None:
+            peer.gone.add(gone)
         peer.sessions.append(session)
+        self._leaving.stop(peer)
         session.whenClosed().addCallback(lambda _: self._leave(peer, session))
         if len(peer.sessions) > MAX_LINKS:
             oldest = peer.sessions.pop(0)
             self._log.info("{peer} has over {most} links: the oldest is closed", peer=keyid, most=MAX_LINKS)
             oldest.close()
+        waiters, peer.waiters = peer.waiters, []
+        for waiter in waiters:
+            waiter.callback(session)
 
     def _full(self, session: Session, detail: str) -> Refused:
         return Refused(Cause.OVERLOADED, Phase.REMOTE, session.hop, detail)
@@ -131,11 +174,50 @@ class Registry:
         if session not in peer.sessions:
             return
         peer.sessions.remove(session)
-        if not peer.sessions:
-            self._rename(peer, frozenset())
-            del self._peers[peer.keyid.lower()]
-            if self._nodes is not None:
-                self._nodes.forget(peer.keyid, SOURCE)
+        if peer.sessions:
+            return
+        if session.link.isDraining:
+            self._leaving.start(peer)
+        else:
+            self._forget(peer)
+
+    def _forget(self, peer: _Peer) -> None:
+        self._rename(peer, frozenset())
+        del self._peers[peer.keyid.lower()]
+        if self._nodes is not None:
+            self._nodes.forget(peer.keyid, SOURCE)
+        for gone in peer.gone:
+            gone(peer.keyid)
+        waiters, peer.waiters = peer.waiters, []
+        for waiter in waiters:
+            waiter.errback(_notThere(peer.keyid))
+
+    def retire(self) -> None:
+        """
+        Let all links be made anew: who is at the other end has to prove that again.
+        """
+        for peer in tuple(self._peers.values()):
+            for session in tuple(peer.sessions):
+                session.close()
+
+    def drain(self) -> Deferred[Any]:
+        """
+        Open no more streams.
+
+        @return: fires when the last has ended.
+        """
+        self._leaving.close()
+        return gatherResults([each.close() for peer in self._peers.values() for each in peer.sessions])
+
+    def stop(self) -> None:
+        """
+        Cut the links that are left.
+        """
+        self._leaving.close()
+        for peer in tuple(self._peers.values()):
+            for session in tuple(peer.sessions):
+                session.link.abort("this gateway is being stopped")
+        self._leaving.close()
 
     def sessionsOf(self, host: str) -> Sequence[Session]:
         """
@@ -157,21 +239,51 @@ class Registry:
         target = info.target
         if target is None:
             raise noTarget(info)
-        self._sessionFor(target.host)
+        self._best(self._peerOf(target.host), target.host)
         return Way(lambda factory: self._connect(target.host, info, factory))
 
     async def _connect(self, host: str, info: StreamInfo, factory: IProtocolFactory) -> IProtocol:
-        return await self._sessionFor(host).endpointFor(info).connect(factory)
+        for _ in range(_ATTEMPTS - 1):
+            session = await self._sessionFor(host)
+            try:
+                return await session.endpointFor(info).connect(factory)
+            except Refused as refused:
+                # It was not answered, and so has sent nothing.
+                if refused.cause is not Cause.PEER_CLOSED or not session.isClosing:
+                    raise
+        return await (await self._sessionFor(host)).endpointFor(info).connect(factory)
 
-    def _sessionFor(self, host: str) -> Session:
+    def _peerOf(self, host: str) -> _Peer:
         peer = self._find(host)
         if peer is None:
-            step = "see whether it is running, and reaches this gateway"
-            raise Refused(Cause.HOST_UNREACHABLE, Phase.CONNECT, host, "it has no link to us", step)
+            raise _notThere(host)
+        return peer
+
+    def _best(self, peer: _Peer, host: str) -> Session | None:
+        """
+        A link with room; L{None} if all are going away.
+        """
         session = peer.best()
-        if session is None:
+        isFull = any(not each.isClosing for each in peer.sessions) or len(peer.waiters) >= MAX_WAITING
+        if session is None and isFull:
             raise Refused(Cause.OVERLOADED, Phase.CONNECT, host, "all its links are full or going away")
         return session
+
+    def _sessionFor(self, host: str) -> Deferred[Session]:
+        """
+        A link with room; if all are going away, the next one that comes.
+        """
+        peer = self._peerOf(host)
+        session = self._best(peer, host)
+        if session is not None:
+            return succeed(session)
+        waiter: Deferred[Session] = Deferred(lambda _: peer.waiters.remove(waiter))
+        peer.waiters.append(waiter)
+
+        def late(result: Any, seconds: float) -> Failure:
+            return Failure(_notThere(host, f"its links have gone away, and none came in {seconds:g} s"))
+
+        return waiter.addTimeout(PATIENCE, self._clock, late)
 
     def explain(self, info: StreamInfo) -> list[str]:
         """
@@ -182,3 +294,16 @@ class Registry:
         if not many:
             return [f"refuse: {host} has no link to us"]
         return [f"open a stream on one of the {many} links that {host} has to us"]
+
+
+def _notThere(host: str, detail: str = "it has no link to us") -> Refused:
+    step = "see whether it is running, and reaches this gateway: linked: keeps links here"
+    return Refused(Cause.HOST_UNREACHABLE, Phase.CONNECT, host, detail, step)
+
+
+def _addressOf(peer: Any) -> MeshAddress:
+    """
+    Where a peer came from, for people.
+    """
+    isAddress = isinstance(peer, (IPv4Address, IPv6Address))
+    return MeshAddress(SOURCE, peer.host, peer.port) if isAddress else MeshAddress(SOURCE, "localhost", 1)

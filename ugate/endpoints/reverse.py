@@ -26,6 +26,7 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ugate.deadlines import Deadlines
 from ugate.endpoints.pauses import pauseBefore
 from ugate.endpoints.refusals import refusedAt
 from ugate.endpoints.session import Session
@@ -45,7 +46,10 @@ MAX_LINKS: Final = 16
 LinkCall: TypeAlias = Callable[[], Deferred[Any]]
 """Makes a link, with all deadlines; L{ugate.endpoints.links.linkTo} does."""
 
-KEEP: Final = SessionLimits(idle=None)
+RENEW: Final = 3000.0
+"""Seconds after which another link takes the place of one: before the peer finds it too old."""
+
+KEEP: Final = SessionLimits(idle=None, age=None)
 """Links that are kept, whether they have streams or not."""
 
 
@@ -64,14 +68,19 @@ class _Keeping:
     One link that is made again whenever it is gone.
     """
 
+    _isStale = False
+    """Whether the link that is being made is for who we are no more."""
+
     def __init__(self, port: ReversePort) -> None:
         self._port = port
         self._attempts = 0
         self._again: IDelayedCall | None = None
         self._dialing: Deferred[Any] | None = None
+        self._session: Session | None = None
 
     def dial(self) -> None:
         self._again = None
+        self._isStale = False
         try:
             dialing = self._port.dial()
         except Refused:
@@ -84,14 +93,33 @@ class _Keeping:
         self._dialing = None
         port = self._port
         began = port.clock.seconds()
-        session = Session(port.clock, link, sessions=port.sessions)
+        before, self._session = self._session, Session(port.clock, link, sessions=port.sessions)
+        session = self._session
+        if port.joined is not None:
+            port.joined(session)
         session.listener(accepts=port.accepts).listen(port.factory)
         session.onClosing = lambda: self._closing(began)
         session.whenClosed().addCallback(self._gone, session.hop)
         port.log.info("the link to {hop} is up", hop=session.hop)
         port.isLive()
+        port.aging.start(self)
+        if before is not None:
+            before.onClosing = None
+            before.close()
+        if self._isStale:
+            self.renew()
+
+    def renew(self) -> None:
+        """
+        Let another link take the place of this one, which goes on until that is up.
+        """
+        self._isStale = True
+        if self._session is not None and self._dialing is None and self._again is None:
+            self.dial()
 
     def _closing(self, began: float) -> None:
+        self._session = None
+        self._port.aging.stop(self)
         if self._port.clock.seconds() - began >= LONGEST:
             # It was a good one; so the next one may come at once.
             self._attempts = 0
@@ -114,7 +142,7 @@ class _Keeping:
 
     def _wait(self) -> None:
         port = self._port
-        if port.isStopped:
+        if port.isStopped or self._dialing is not None or self._again is not None:
             return
         self._attempts += 1
         pause = pauseBefore(self._attempts, FIRST, LONGEST, port.jitter)
@@ -145,8 +173,10 @@ class ReversePort:
         self.dial = endpoint.dial
         self.jitter = endpoint.jitter
         self.accepts = endpoint.accepts
+        self.joined = endpoint.joined
         self.factory = factory
-        self.sessions = Sessions(endpoint.clock, endpoint.limits)
+        self.aging: Deadlines[_Keeping] = Deadlines(endpoint.clock, RENEW, _Keeping.renew)
+        self.sessions = Sessions(endpoint.clock, endpoint.limits, kind="linked", name=endpoint.place)
         self._kept = [_Keeping(self) for _ in range(endpoint.links)]
         self._waiting: list[Deferred[None]] = []
 
@@ -160,6 +190,13 @@ class ReversePort:
             for kept in self._kept:
                 kept.dial()
 
+    def renew(self) -> None:
+        """
+        Let other links take the place of all: we are somebody else.
+        """
+        for kept in self._kept:
+            kept.renew()
+
     def stopListening(self) -> Deferred[Any]:
         """
         Dial no more, and let the links close with their last streams.
@@ -169,6 +206,7 @@ class ReversePort:
         if self.isStopped:
             return succeed(None)
         self.isStopped = True
+        self.aging.close()
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.errback(_stopped())
@@ -216,8 +254,11 @@ class ReverseServerEndpoint:
     """
     Keeps links to a peer up, and listens on them: for who has no address of its own.
 
+    @ivar place: what the peer is called.
     @since: ugate NEXT
     """
+
+    place = ""
 
     def __init__(
         self,
@@ -227,6 +268,7 @@ class ReverseServerEndpoint:
         links: int = 1,
         limits: SessionLimits = KEEP,
         accepts: bool = False,
+        joined: Callable[[Session], object] | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """
@@ -235,6 +277,7 @@ class ReverseServerEndpoint:
         @param links: how many are kept at once, 16 at most.
         @param limits: for each of them.
         @param accepts: whether each stream is accepted before its protocol has it.
+        @param joined: called with each session that is up.
         @param jitter: from 0 to 1; 1 makes a pause whole and 0 halves it.
         @raise ValueError: that is no number of links.
         """
@@ -245,6 +288,7 @@ class ReverseServerEndpoint:
         self.links = links
         self.limits = limits
         self.accepts = accepts
+        self.joined = joined
         self.jitter = jitter
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
@@ -253,6 +297,12 @@ class ReverseServerEndpoint:
 
         @return: fires at once with the L{ReversePort}, whether a link is up or not.
         """
-        port = ReversePort(self, factory)
+        port = self.portFor(factory)
         port.startListening()
         return succeed(port)
+
+    def portFor(self, factory: IProtocolFactory) -> ReversePort:
+        """
+        What listens, once it is told to.
+        """
+        return ReversePort(self, factory)

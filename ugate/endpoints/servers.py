@@ -9,7 +9,6 @@ the prefixes of server strings stand for.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +27,9 @@ from twisted.internet.interfaces import (
 )
 
 from ugate.endpoints.hops import MAX_TIMEOUT, readALPN
+from ugate.endpoints.keyids import readKeys
 from ugate.endpoints.negotiated import NegotiatedServerEndpoint, authOf
+from ugate.endpoints.reversestring import reverseServer
 from ugate.errors import StringError
 from ugate.interfaces import Auth, INegotiation, ITenant
 from ugate.stream import Principal, StreamInfo, Target
@@ -48,7 +49,6 @@ _HTTP_CAP: Final = 2 * 65536
 Keywords = Mapping[str, str]
 """The keywords of one prefix, as they were written."""
 
-_KEYID: Final = re.compile("[A-Z2-7]{51}[AQ]")
 
 _FIXED: Final = ("tls", "ssh", "h2c", "silent")
 
@@ -127,7 +127,10 @@ def _seconds(name: str, own: Keywords, default: float) -> float:
     return seconds
 
 
-def _handshake(reactor: Any, own: Keywords) -> float:
+def handshakeOf(reactor: Any, own: Keywords) -> float:
+    """
+    Seconds that a negotiation has.
+    """
     tenant = ITenant(reactor, None)
     return _seconds("handshake", own, HANDSHAKE if tenant is None else tenant.handshake)
 
@@ -148,7 +151,7 @@ def socksServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IS
     """
     from ugate.protocols.socks5 import Socks5
 
-    return NegotiatedServerEndpoint(reactor, inner, Socks5, deadline=_handshake(reactor, own))
+    return NegotiatedServerEndpoint(reactor, inner, Socks5, deadline=handshakeOf(reactor, own))
 
 
 def socks4Server(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
@@ -157,7 +160,7 @@ def socks4Server(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> I
     """
     from ugate.protocols.socks4 import Socks4
 
-    return NegotiatedServerEndpoint(reactor, inner, Socks4, deadline=_handshake(reactor, own), logins=False)
+    return NegotiatedServerEndpoint(reactor, inner, Socks4, deadline=handshakeOf(reactor, own), logins=False)
 
 
 def connectServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
@@ -175,7 +178,7 @@ def connectServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> 
         reactor,
         inner,
         negotiation,
-        deadline=_handshake(reactor, own),
+        deadline=handshakeOf(reactor, own),
         wrap=partial(_http, reactor),
         cap=_HTTP_CAP,
     )
@@ -192,7 +195,7 @@ def proxyprotoServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) 
     from ugate.protocols.proxyproto import ProxyHeader
 
     return NegotiatedServerEndpoint(
-        reactor, inner, ProxyHeader, deadline=_handshake(reactor, own), proves=False
+        reactor, inner, ProxyHeader, deadline=handshakeOf(reactor, own), proves=False
     )
 
 
@@ -221,7 +224,7 @@ def autoServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> ISt
         reactor,
         inner,
         lambda info, auth: Auto(info, auth, choices),
-        deadline=_handshake(reactor, own),
+        deadline=handshakeOf(reactor, own),
         patience=patience if SILENT in choices else None,
         wrap=partial(_http, reactor),
         cap=_HTTP_CAP,
@@ -241,7 +244,7 @@ def forwardServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> 
         reactor,
         inner,
         partial(Fixed, target=target, protocol="forward"),
-        deadline=_handshake(reactor, own),
+        deadline=handshakeOf(reactor, own),
         logins=False,
         eager=True,
     )
@@ -273,7 +276,7 @@ def sniServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStr
         reactor,
         inner,
         partial(Sni, listed=listed),
-        deadline=_handshake(reactor, own),
+        deadline=handshakeOf(reactor, own),
         logins=False,
         listed=listed,
     )
@@ -291,7 +294,7 @@ def _endingServer(
         wanted = ", ".join(each.value for each in Certificates)
         raise StringError(f"certificates={text}: wanted one of {wanted}") from e
     return EndingServerEndpoint(
-        reactor, inner, listed, certificates=certificates, deadline=_handshake(reactor, own)
+        reactor, inner, listed, certificates=certificates, deadline=handshakeOf(reactor, own)
     )
 
 
@@ -317,7 +320,7 @@ def mtlsServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> ISt
         alpn=_alpn(own),
         anonymous=text != "no",
         asksClient=text != "only",
-        deadline=_handshake(reactor, own),
+        deadline=handshakeOf(reactor, own),
     )
 
 
@@ -327,7 +330,7 @@ def h2connectServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -
     """
     from ugate.endpoints.h2connect import h2connectEndpoint, tunnelsOf
 
-    return h2connectEndpoint(reactor, inner, _handshake(reactor, own), tunnelsOf(reactor, own))
+    return h2connectEndpoint(reactor, inner, handshakeOf(reactor, own), tunnelsOf(reactor, own))
 
 
 def websocketServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
@@ -336,7 +339,7 @@ def websocketServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -
     """
     from ugate.endpoints.websocketstring import websocketEndpoint
 
-    return websocketEndpoint(reactor, inner, _handshake(reactor, own), own)
+    return websocketEndpoint(reactor, inner, handshakeOf(reactor, own), own)
 
 
 def readyServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
@@ -346,20 +349,7 @@ def readyServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IS
     from ugate.endpoints.readylistener import ReadyServerEndpoint
 
     keys = readKeys("keys", own["keys"]) if "keys" in own else None
-    return ReadyServerEndpoint(reactor, inner, keys=keys, deadline=_handshake(reactor, own))
-
-
-def readKeys(name: str, text: str) -> frozenset[str]:
-    """
-    The KEYIDs that a keyword lists.
-
-    @raise StringError: they are none.
-    """
-    keys = frozenset(each.strip().upper() for each in text.split(","))
-    for each in keys:
-        if _KEYID.fullmatch(each) is None:
-            raise StringError(f"{name}={text[:200]}: wanted KEYIDs of 52 characters; ucli identity shows one")
-    return keys
+    return ReadyServerEndpoint(reactor, inner, keys=keys, deadline=handshakeOf(reactor, own))
 
 
 def _alpn(own: Keywords) -> tuple[bytes, ...]:
@@ -388,6 +378,7 @@ SERVERS: Final[Mapping[str, ServerKind]] = {
     "h2connect": ServerKind(h2connectServer, frozenset(("handshake", "websocket", "origins", "hosts"))),
     "ready": ServerKind(readyServer, frozenset(("handshake", "keys"))),
     "websocket": ServerKind(websocketServer, frozenset(("handshake", "path", "origins", "hosts", "proxied"))),
+    "reverse": ServerKind(reverseServer, frozenset(("handshake", "keys"))),
     "forward": ServerKind(forwardServer, frozenset(("handshake", "to"))),
     "sni": ServerKind(
         sniServer, frozenset(("handshake", "names", "ends", "certificates", "default", "port", "alpn"))

@@ -47,6 +47,7 @@ class Session:
     @ivar began: when it came up, by the clock.
     @ivar isClosed: whether it is gone.
     @ivar onClosing: called, if it is set, when no more streams begin: it is being closed, or gone.
+    @ivar idleSince: since when it has no stream; L{None} if it has some.
     @ivar last: when its peer was last heard of: not that of its bytes.
     @since: ugate NEXT
     """
@@ -54,6 +55,7 @@ class Session:
     _log = Logger()
     onClosing: Callable[[], object] | None = None
     isClosed = _isClosing = False
+    idleSince: float | None = None
 
     def __init__(
         self, clock: IReactorTime, link: ILink, *, hop: str = "", sessions: Sessions | None = None

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 
 from ugate.deadlines import Deadlines
 from ugate.errors import Cause, Phase, Refused
+from ugate.interfaces import ITenant
 from ugate.protocols.mux import MuxStream
 
 if TYPE_CHECKING:
@@ -67,20 +68,35 @@ class SessionLimits:
 
 DEFAULT = SessionLimits()
 
+KINDS: Final = ("dialed", "accepted", "reverse", "linked")
+"""
+We have dialed, or accepted, and who has dialed opens streams; or the other way round: C{reverse} came to us,
+and C{linked} we have dialed.
+"""
+
 
 class Sessions:
     """
     The sessions of one place.
 
     @ivar limits: for each of them.
+    @ivar kind: how they came to be, one of L{KINDS}.
+    @ivar name: what that place is called, if all of them are of one.
     @since: ugate NEXT
     """
 
-    def __init__(self, clock: IReactorTime, limits: SessionLimits = DEFAULT) -> None:
+    def __init__(
+        self, clock: IReactorTime, limits: SessionLimits = DEFAULT, *, kind: str = "dialed", name: str = ""
+    ) -> None:
         """
-        @param clock: what tells the time.
+        @param clock: what tells the time; if it is the reactor of a tenant, that knows of them.
         """
         self.limits = limits
+        self.kind = kind
+        self.name = name
+        self._links: Any = getattr(ITenant(clock, None), "links", None)
+        if self._links is not None:
+            self._links.add(self)
         self.seconds = clock.seconds
         self._sessions: dict[Session, None] = {}
         self.opening: Deadlines[Opening] = Deadlines(clock, limits.open, lambda each: each.overdue())
@@ -117,6 +133,8 @@ class Sessions:
         One is up.
         """
         self._sessions[session] = None
+        if self._links is not None:
+            self._links.opened[self.kind] += 1
         if self._aging is not None:
             self._aging.start(session)
         self.idle(session)
@@ -137,6 +155,7 @@ class Sessions:
         """
         One has no stream.
         """
+        session.idleSince = self.seconds()
         if self._idle is not None:
             self._idle.start(session)
 
@@ -144,6 +163,7 @@ class Sessions:
         """
         One has a stream.
         """
+        session.idleSince = None
         if self._idle is not None:
             self._idle.stop(session)
 

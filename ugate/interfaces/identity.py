@@ -87,7 +87,7 @@ class ITrust(Interface):
         @param chain: what it sent, its own first; empty if it sent none.
         @param name: who it has to be: a KEYID, a DNS name or a SPIFFE id; L{None} for anybody
             who is trusted, as servers want it.
-        @return: with the method C{certificate}.
+        @return: with the method C{certificate}, and the KEYID of its key.
         @raise ugate.errors.Refused: it is not believed, and why.
         """
 

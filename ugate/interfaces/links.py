@@ -76,6 +76,7 @@ class ILink(Interface):
     info = Attribute(
         "L{ugate.stream.StreamInfo}: of the connection itself: by which address, and proven to be whom."
     )
+    protocol = Attribute("L{str}: what is spoken on it, for people.")
     streams = Attribute("L{int}: how many are up or being opened.")
     isDraining = Attribute("L{bool}: whether no more streams begin, since one of its ends said so.")
     onDraining = Attribute("Callable or L{None}: called, once, when the peer says so.")

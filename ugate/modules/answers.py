@@ -188,6 +188,32 @@ class MeshNodeState(Struct, frozen=True):
     failure: Annotated[str, Meta(description="Why that failed; empty if it did not.")]
 
 
+class LinkState(Struct, frozen=True):
+    """
+    One link that many streams share.
+    """
+
+    tenant: Annotated[str, Meta(description="Whose it is.")]
+    kind: Annotated[
+        str,
+        Meta(
+            description="dialed or accepted; reverse, if we open streams on one that came to us; linked, if "
+            "the peer does on one that we dialed."
+        ),
+    ]
+    place: Annotated[str, Meta(description="The hop, the listener or the gate that it is of.")]
+    peer: Annotated[str, Meta(description="Its other end.")]
+    principal: Annotated[str, Meta(description="Who that has proven to be.")]
+    protocol: Annotated[str, Meta(description="What is spoken on it.")]
+    streams: Annotated[int, Meta(description="How many are open or on their way.")]
+    age: Annotated[float, Meta(description="Seconds since it came up.", extra={"show": "seconds"})]
+    idle: Annotated[
+        float | None,
+        Meta(description="Seconds without a stream; nothing if it has some.", extra={"show": "seconds"}),
+    ]
+    draining: Annotated[bool, Meta(description="Whether it takes no new streams.")]
+
+
 class SectionName(Struct, frozen=True):
     """
     Where a section is.

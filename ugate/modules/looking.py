@@ -21,6 +21,7 @@ from ugate.interfaces import INode
 from ugate.modules import answers
 from ugate.modules.api import Asked, Tagged, tagOf
 from ugate.modules.identities import stateOf
+from ugate.modules.linkstates import linksOf
 from ugate.modules.meshstates import nodesOf
 from ugate.modules.problems import Trouble
 from ugate.stream import ROOT, Principal, StreamInfo, Target
@@ -182,6 +183,12 @@ class Looking:
         The nodes of the mesh, a line for each address.
         """
         return [state for path in self.tenantsOf(asked) for state in nodesOf(self.node.tenants[path])]
+
+    def sessions(self, asked: Asked) -> list[answers.LinkState]:
+        """
+        The links that many streams share.
+        """
+        return [state for path in self.tenantsOf(asked) for state in linksOf(self.node.tenants[path])]
 
     def config(self, asked: Asked) -> list[answers.SectionName]:
         """

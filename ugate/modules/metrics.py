@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from ugate import __version__
 from ugate.interfaces import INode
 from ugate.modules.callers import OPERATOR, Caller, isOperator
+from ugate.modules.linkstates import countsOf
 from ugate.modules.problems import Trouble, send
 from ugate.stream import ROOT
 
@@ -107,6 +108,23 @@ class _Collector:
                 "ugate_streams_refused", "Streams that were not.", labels=["tenant", "cause"]
             ),
             (((path, cause.name.lower()), count) for (path, cause), count in flows.causes.items()),
+        )
+        yield from self._links()
+
+    def _links(self) -> Iterator[Any]:
+        rows = [(path, *row) for path, tenant in self._node.tenants.items() for row in countsOf(tenant)]
+        labels = ["tenant", "kind"]
+        yield self._sum(
+            GaugeMetricFamily("ugate_links", "Links that many streams share.", labels=labels),
+            (((path, kind), links) for path, kind, links, _, _ in rows),
+        )
+        yield self._sum(
+            GaugeMetricFamily("ugate_link_streams", "Streams on links.", labels=labels),
+            (((path, kind), streams) for path, kind, _, streams, _ in rows),
+        )
+        yield self._sum(
+            CounterMetricFamily("ugate_links_opened", "Links that came up.", labels=labels),
+            (((path, kind), opened) for path, kind, _, _, opened in rows),
         )
 
     def _whole(self) -> Iterator[Any]:

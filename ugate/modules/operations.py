@@ -212,6 +212,14 @@ OPERATIONS: Final = (
         list[answers.MeshNodeState],
         (_WITHIN,),
     ),
+    Operation(
+        "sessions",
+        "GET",
+        "/sessions",
+        "the links that are up, which many streams share",
+        list[answers.LinkState],
+        (_WITHIN,),
+    ),
     Operation("config", "GET", "/config", "which sections there are", list[answers.SectionName], (_WITHIN,)),
     Operation("get", "GET", "/config/{kind}/{name}", "show a section", AnySection, _WHERE, tagged=True),
     Operation(

@@ -52,6 +52,7 @@ class H2Link(H2Wire):
     """
 
     log = Logger()
+    protocol = "h2"
     incoming: Callable[[MuxStream], object] | None = None
     onDraining: Callable[[], object] | None = None
     isDraining = _hasSaid = False

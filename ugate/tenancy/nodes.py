@@ -31,6 +31,9 @@ from ugate.tenancy.match import normalHost, packed
 CONFIG: Final = "config"
 """The source that is believed before all others."""
 
+PUBLISHED: Final = "reverse"
+"""The source whose names the config has let nodes have."""
+
 MAX_NODES: Final = 4096
 """Nodes that one source may have told of."""
 
@@ -175,14 +178,21 @@ class Nodes:
         """
         Whether streams to a host go to a node although no route says so: to a name that follows from a key
         or that the config gives, and to one from the network that has no dots, so that it cannot be a
-        name that others have in the DNS.
+        name that others have in the DNS, or which the config lets a node have that has dialed in.
         """
         if len(host) < _KEYID_SIZE and not self._names and not self._claimed:
             return False
         if keyidIn(host) is not None:
             return True
         name = _normal(host)
-        return name in self._names or ("." not in name and self._keyidOf(name) is not None)
+        if name in self._names:
+            return True
+        keyid = self._keyidOf(name)
+        return keyid is not None and ("." not in name or self._isPublished(name, keyid))
+
+    def _isPublished(self, name: str, keyid: str) -> bool:
+        known = self._learned.get(keyid, {}).get(PUBLISHED)
+        return known is not None and name in known.names
 
     def all(self) -> Sequence[MeshNode]:
         """

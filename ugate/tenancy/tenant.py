@@ -29,6 +29,7 @@ from ugate.tenancy.match import normalHost
 from ugate.tenancy.nodes import Nodes
 from ugate.tenancy.parts import Given, Parts
 from ugate.tenancy.reactor import TenantReactor
+from ugate.tenancy.tenantlinks import TenantLinks
 
 __all__ = ["ROOT", "Around", "Parts", "Tenant"]
 
@@ -192,6 +193,13 @@ class Tenant:
         See L{ITenant}.
         """
         return self._parts.nodesFor(self)
+
+    @cached_property
+    def links(self) -> TenantLinks:
+        """
+        Those that its streams share.
+        """
+        return TenantLinks()
 
     @cached_property
     def mesh(self) -> IDialer:

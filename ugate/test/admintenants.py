@@ -18,6 +18,7 @@ from twisted.cred.portal import IRealm, Portal
 from ugate.errors import Denied, UgateError
 from ugate.interfaces import IPrincipal, IWritableStore
 from ugate.stream import ROOT, Principal, StreamInfo
+from ugate.tenancy.tenantlinks import TenantLinks
 
 
 @implementer(IWritableStore)
@@ -110,6 +111,7 @@ class FakeTenant:
         self.hosts = hosts
         self.policy = FakePolicy()
         self.dialer = FakeDialer()
+        self.links = TenantLinks()
         self.limits = FakeLimits() if name != ROOT else None
         self.portal: Portal | None = None
         if users:

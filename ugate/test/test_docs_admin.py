@@ -87,6 +87,7 @@ class AdminTests(Pages):
         node: Any = FakeNode(None)
         node.flows.counted = {"root": Totals()}
         node.flows.causes = {("root", Cause.DENIED): 1}
+        node.tenants["root"].links.opened["dialed"] = 1
         wanted: dict[str, str] = {}
         for family in metrics.familiesOf(node):
             for sample in family.samples:

@@ -146,3 +146,27 @@ class MutualTests(HowtoTests):
         refused = self.refused(f"direct:proxyproto=v1 -> {hop} -> {target}")
         self.assertIs(Cause.AUTHENTICATION, refused.cause)
         self.assertIs(Cause.PEER_CLOSED, self.refused(f"{hop}:{login} -> {target}").cause)
+
+    def test_dialin(self) -> None:
+        """
+        Clients of a gate reach what bob serves by his names, and nothing else; mallory is nobody there.
+        """
+        web = Conversations()
+        self.mesh.serve("bob", 8080, web, "127.0.0.1")
+        folders = {name: self.mktemp() for name in ("gate.example", "bob", "mallory")}
+        keys = {
+            name: keyidOf(Own(each, Identity()).load().certificate.public_key())
+            for name, each in folders.items()
+        }
+        for name, folder in folders.items():
+            text = listing("dialin-gate.yaml" if name == "gate.example" else "dialin-node.yaml")
+            text = re.sub("GATE[A-Z2-7]{48}", keys["gate.example"], text)
+            text = re.sub("BOB[A-Z2-7]{49}", keys["bob"], text)
+            self.mesh.gateway(name, **yaml.safe_load(text), node={"state": folder})
+        self.mesh.advance(1)
+        gate = self.mesh.client("gate.example")
+        for number, host in enumerate(("bob", "bob.corp.example", keys["bob"].lower()), 1):
+            self.ask(rf"socks:127.0.0.1:1080:to={host}\:80", gate)
+            self.assertEqual(number, len(web.accepted))
+        self.refused(r"socks:127.0.0.1:1080:to=bob\:8080", gate)
+        self.refused(rf"socks:127.0.0.1:1080:to={keys['mallory']}\:80", gate)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from ugate import copying, flows, leg, metering, pace, pump, splice, splicing
+from ugate import copying, draining, flows, leg, metering, pace, pump, splice, splicing
 from ugate.endpoints import (
     addresses,
     behind,
@@ -22,6 +22,8 @@ from ugate.endpoints import (
     negotiated,
     ready,
     registry,
+    reverse,
+    reverselistener,
     servers,
 )
 from ugate.endpoints.pool import PoolLimits
@@ -36,6 +38,7 @@ from ugate.protocols import (
     owner,
     proxyproto2,
     readywire,
+    reversewire,
     tlsserver,
     tlssocket,
     websocketframes,
@@ -157,6 +160,7 @@ class NumbersTests(Pages):
             f"has {links.HANDSHAKE:g} s to become a link, and {muxed.HANDSHAKES} of one",
             f"There are {registry.MAX_KEYS} peers at most, each with {registry.MAX_LINKS} links and "
             f"{registry.MAX_NAMES} names",
+            f"when these are over {draining.GOODBYE:g} more to send what is left",
         ):
             self.assertIn(sentence, " ".join(text.split()))
 
@@ -189,6 +193,25 @@ class NumbersTests(Pages):
             f"{readywire.MAX_PROOF}",
         ]
         self.assertEqual(wanted, [row[1] for row in table(page("mesh"), "ready-limits")])
+
+    def test_reverse(self) -> None:
+        """
+        So are those of links that nodes keep.
+        """
+        self.assertEqual(registry.MAX_LINKS, reverse.MAX_LINKS)
+        wanted = [
+            f"{registry.MAX_LINKS}",
+            f"{registry.MAX_KEYS}",
+            f"{reversewire.MAX_NAMES}",
+            f"{reversewire.MAX_PORTS}",
+            f"{reversewire.MAX_LINE}",
+            f"{reverselistener.ANSWER:g} s",
+            f"{registry.MAX_WAITING}, {registry.PATIENCE:g} s",
+            f"{registry.GRACE:g} s",
+            f"{reverse.RENEW:g} s",
+            f"{reverselistener.LIMITS.age:g} s",
+        ]
+        self.assertEqual(wanted, [row[1] for row in table(page("mesh"), "reverse-limits")])
 
     def test_http2(self) -> None:
         """

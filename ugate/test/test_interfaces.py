@@ -30,13 +30,14 @@ from ugate.endpoints.direct import Direct, DirectTo
 from ugate.endpoints.forward import Forward
 from ugate.endpoints.h2connect import H2Connect
 from ugate.endpoints.hops import Hop
+from ugate.endpoints.linked import Linked
 from ugate.endpoints.mesh import Mesh
 from ugate.endpoints.meshstring import MeshEndpoint
 from ugate.endpoints.mutual import Mutual
 from ugate.endpoints.muxed import MuxedServerEndpoint
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.negotiated import NegotiatedClientEndpoint, NegotiatedServerEndpoint
-from ugate.endpoints.parsers import BehindParser, HopParser, MeshParser, ServerParser
+from ugate.endpoints.parsers import BehindParser, HopParser, LinkedParser, MeshParser, ServerParser
 from ugate.endpoints.pool import SessionPool
 from ugate.endpoints.readydialer import ReadyDialer
 from ugate.endpoints.registry import Registry
@@ -157,6 +158,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.h2connect.H2Connect": lambda: H2Connect(REACTOR, Hop("h2connect", "gw", 1), Deny()),
     "ugate.endpoints.websocket.WebSocketClientEndpoint": BY_CLASS,
     "ugate.endpoints.mutual.Mutual": lambda: Mutual(REACTOR, Hop("mtls", "gw", 1), Deny()),
+    "ugate.endpoints.linked.Linked": lambda: Linked("gate:15009"),
     "ugate.endpoints.muxed.MuxedServerEndpoint": lambda: MuxedServerEndpoint(
         REACTOR, TCP4ServerEndpoint(REACTOR, 0), BY_CLASS
     ),
@@ -170,11 +172,12 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     ),
     "ugate.endpoints.parsers.HopParser": lambda: HopParser("socks"),
     "ugate.endpoints.parsers.BehindParser": BehindParser,
+    "ugate.endpoints.parsers.LinkedParser": LinkedParser,
     "ugate.endpoints.parsers.MeshParser": MeshParser,
     "ugate.endpoints.parsers.ServerParser": lambda: ServerParser("socks"),
     "ugate.endpoints.pool.PoolDialer": lambda: SessionPool(REACTOR).dialer(BY_CLASS, BY_CLASS),
     "ugate.endpoints.readydialer.ReadyDialer": lambda: ReadyDialer(BY_CLASS, "A" * 52),
-    "ugate.endpoints.registry.Registry": Registry,
+    "ugate.endpoints.registry.Registry": lambda: Registry(REACTOR),
     "ugate.endpoints.reverse.NoAddress": NoAddress,
     "ugate.endpoints.reverse.ReversePort": BY_CLASS,
     "ugate.endpoints.reverse.ReverseServerEndpoint": lambda: ReverseServerEndpoint(REACTOR, BY_CLASS),

@@ -100,6 +100,7 @@ LAYERS = (
             "ugate.testing",
             "ugate.checks",
             "ugate.draining",
+            "ugate.hoppools",
             "ugate.limits",
             "ugate.welcome",
             "ugate.enrolment",

@@ -128,7 +128,9 @@ class MeshDialerTests(SynchronousTestCase):
         self.assertIn("its addresses are for later, tls, which does not do here", str(refused))
         refused = self.refused("eve:443")
         self.assertIs(refused.cause, Cause.HOST_UNREACHABLE)
-        self.assertIn("(it has no address); give it one in the section nodes", str(refused))
+        self.assertIn(
+            "(it has no address here, and no link to here); give it one in the section nodes", str(refused)
+        )
         self.assertIs(self.refused("carol:443").cause, Cause.NAME_UNKNOWN)
         self.assertEqual(1, len(self.mesh.explain(self.stream("carol:443"))))
 
@@ -224,5 +226,5 @@ class MeshDialerTests(SynchronousTestCase):
         """
         self.assertEqual(
             {name: each.passes for name, each in TRANSPORTS.items()},
-            {"connect": False, "h2connect": False, "tls": True, "ready": True},
+            {"connect": False, "h2connect": False, "tls": True, "ready": True, "reverse": False},
         )

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate.endpoints.links import linkTo
 from ugate.endpoints.muxed import MuxedServerEndpoint
 from ugate.endpoints.pool import SessionKey, SessionPool
-from ugate.endpoints.registry import Registry
+from ugate.endpoints.registry import GRACE, PATIENCE, Registry
 from ugate.endpoints.reverse import ReverseServerEndpoint
 from ugate.endpoints.session import Session
 from ugate.endpoints.sessions import SessionLimits
@@ -49,7 +49,7 @@ class ReverseTests(SynchronousTestCase):
         self.flows = node.flows
         reactor: Any = self.mesh.host("gate").reactor
         self.links = MemoryLinks(reactor)
-        self.registry = Registry()
+        self.registry = Registry(reactor)
         endpoint = MuxedServerEndpoint(
             reactor, TCP4ServerEndpoint(reactor, PORT), self.links.maker, joined=self.join
         )
@@ -180,10 +180,12 @@ class ReverseTests(SynchronousTestCase):
         port.stopListening()
         self.mesh.flush()
         self.assertEqual(1, len(self.registry.sessionsOf("inner.example")))
-        self.assertIsNotNone(self.ask().failure)
+        late = self.ask()
+        self.mesh.advance(PATIENCE)
+        self.assertIsNotNone(late.failure)
         asking.close()
         self.served.last.close()
-        self.mesh.flush()
+        self.mesh.advance(GRACE)
         self.assertEqual(0, len(self.registry))
         self.assertEqual([], self.mesh.connections("inner"))
 
@@ -198,6 +200,6 @@ class ReverseTests(SynchronousTestCase):
         self.assertTrue(asking.isOpen)
         asking.close()
         self.served.last.close()
-        self.mesh.flush()
+        self.mesh.advance(GRACE)
         self.assertEqual([], self.mesh.connections("alice"))
         self.assertEqual(0, len(self.registry))

@@ -12,10 +12,11 @@ from typing import Any
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase
 
-from ugate.endpoints.registry import MAX_LINKS, MAX_NAMES, Registry
+from ugate.endpoints.registry import GRACE, MAX_LINKS, MAX_NAMES, MAX_WAITING, PATIENCE, Registry
 from ugate.endpoints.session import Session
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer, INodes, MeshAddress, MeshNode
@@ -67,9 +68,9 @@ class Nodes:
         self.told.append((keyid, source))
 
 
-class RegistryTests(SynchronousTestCase):
+class RegistryCase(SynchronousTestCase):
     """
-    Peers that come and go.
+    Peers that are the test.
     """
 
     def setUp(self) -> None:
@@ -78,7 +79,7 @@ class RegistryTests(SynchronousTestCase):
         """
         self.clock = MeshClock()
         self.nodes = Nodes()
-        self.registry = Registry(self.nodes, keys=2)
+        self.registry = Registry(self.clock, self.nodes, keys=2)
         self.servers: dict[Session, Conversations] = {}
         self.far: dict[Session, MemoryLink] = {}
 
@@ -124,6 +125,12 @@ class RegistryTests(SynchronousTestCase):
         with self.assertRaises(Refused) as caught:
             self.registry.endpointFor(INFO.but(target=Target(host, 80)))
         self.assertEqual((cause, host), (caught.exception.cause, caught.exception.hop))
+
+
+class RegistryTests(RegistryCase):
+    """
+    Peers that come and go.
+    """
 
     def test_provides(self) -> None:
         """
@@ -277,7 +284,7 @@ class RegistryTests(SynchronousTestCase):
         session.link.abort("gone")
         self.assertEqual(
             [
-                MeshNode(ONE, (MeshAddress("reverse", ONE, 1),), ("fax", "printer"), "reverse"),
+                MeshNode(ONE, (MeshAddress("reverse", "10.0.0.2", 4000),), ("fax", "printer"), "reverse"),
                 (ONE, "reverse"),
             ],
             self.nodes.told,
@@ -286,6 +293,159 @@ class RegistryTests(SynchronousTestCase):
         self.assertRaises(Refused, self.join, ONE, "printer")
         self.assertEqual(0, len(self.registry))
         self.assertRefused("printer", Cause.HOST_UNREACHABLE)
-        alone = Registry()
+        alone = Registry(self.clock)
         alone.join(self.session(), ONE)
         self.assertEqual(1, len(alone))
+
+
+class ComingBackTests(RegistryCase):
+    """
+    Peers whose links go away in good order.
+    """
+
+    def ask(self) -> Any:
+        """
+        A stream that is on its way.
+        """
+        endpoint = self.registry.endpointFor(INFO.but(target=Target(ONE, 80)))
+        connecting = endpoint.connect(Factory.forProtocol(Conversation))
+        self.settle()
+        return connecting
+
+    def leave(self) -> Session:
+        """
+        Somebody was there.
+        """
+        session = self.join(ONE, "printer")
+        self.far[session].drain()
+        self.settle()
+        self.assertTrue(session.isClosed)
+        return session
+
+    def advance(self, seconds: float) -> None:
+        """
+        Let time pass.
+        """
+        self.clock.rightNow += seconds
+        self.settle()
+
+    def test_waits(self) -> None:
+        """
+        Streams wait for the next link, and all get it.
+        """
+        self.leave()
+        asking = [self.ask() for _ in range(3)]
+        for each in asking:
+            self.assertNoResult(each)
+        self.join(ONE)
+        self.settle()
+        for each in asking:
+            self.assertTrue(self.successResultOf(each).isOpen)
+
+    def test_waitsForLess(self) -> None:
+        """
+        They wait as well while its old links have streams still.
+        """
+        old = self.join(ONE)
+        stream = self.connect(ONE)
+        old.close()
+        asking = self.ask()
+        self.assertNoResult(asking)
+        self.join(ONE)
+        self.settle()
+        self.assertTrue(self.successResultOf(asking).isOpen)
+        self.assertTrue(stream.isOpen)
+
+    def test_late(self) -> None:
+        """
+        They wait only so long, and a peer is remembered only so long.
+        """
+        self.leave()
+        asking = self.ask()
+        self.advance(PATIENCE)
+        refused: Any = self.failureResultOf(asking, Refused).value
+        self.assertEqual(
+            (Cause.HOST_UNREACHABLE, "its links have gone away, and none came in 5 s"),
+            (refused.cause, refused.detail),
+        )
+        last = self.ask()
+        self.advance(GRACE - PATIENCE)
+        self.failureResultOf(last, Refused)
+        self.assertEqual(0, len(self.registry))
+        self.assertRefused(ONE, Cause.HOST_UNREACHABLE)
+        self.assertEqual((ONE, "reverse"), self.nodes.told[-1])
+        self.join(TWO, "printer")
+
+    def test_back(self) -> None:
+        """
+        Who is back is not forgotten.
+        """
+        self.leave()
+        self.join(ONE)
+        self.advance(GRACE)
+        self.assertEqual(1, len(self.registry))
+
+    def test_givenUp(self) -> None:
+        """
+        A stream that is given up waits no longer, and only so many wait.
+        """
+        self.leave()
+        asking = [self.ask() for _ in range(MAX_WAITING)]
+        self.assertRefused(ONE, Cause.OVERLOADED)
+        gone = asking.pop()
+        gone.cancel()
+        self.failureResultOf(gone, CancelledError)
+        asking.append(self.ask())
+        self.assertNoResult(asking[-1])
+        self.join(ONE, room=MAX_WAITING)
+        self.settle()
+        for each in asking:
+            opened: Any = self.successResultOf(each)
+            self.assertTrue(opened.isOpen)
+
+    def test_retries(self) -> None:
+        """
+        A stream whose link goes away before it is answered has another one.
+        """
+        old = self.join(ONE)
+        listener: Any = self.servers[old]
+        new = self.session()
+        endpoint = self.registry.endpointFor(INFO.but(target=Target(ONE, 80)))
+        self.far[old].drain()
+        connecting = endpoint.connect(Factory.forProtocol(Conversation))
+        self.settle()
+        self.registry.join(new, ONE)
+        self.settle()
+        opened: Any = self.successResultOf(connecting)
+        self.assertTrue(opened.isOpen)
+        self.assertEqual((0, 1), (len(listener.accepted), len(self.servers[new].accepted)))
+
+    def test_retire(self) -> None:
+        """
+        All links are made anew when somebody else is believed; what is open goes on.
+        """
+        session = self.join(ONE)
+        stream = self.connect(ONE)
+        self.registry.retire()
+        self.assertTrue(session.isClosing and stream.isOpen)
+        asking = self.ask()
+        self.assertNoResult(asking)
+        self.join(ONE)
+        self.settle()
+        self.assertTrue(self.successResultOf(asking).isOpen)
+
+    def test_drain(self) -> None:
+        """
+        At the end links close with their streams, and those that do not are cut; no timer is left.
+        """
+        session = self.join(ONE)
+        stream = self.connect(ONE)
+        self.leave()
+        drained = self.registry.drain()
+        self.assertTrue(session.isClosing)
+        self.assertNoResult(drained)
+        self.registry.stop()
+        self.settle()
+        self.successResultOf(drained)
+        self.assertFalse(stream.isOpen)
+        self.assertEqual([], list(self.registry._leaving))

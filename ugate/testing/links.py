@@ -47,6 +47,7 @@ class MemoryLink:
     @since: ugate NEXT
     """
 
+    protocol = "memory"
     incoming: Callable[[MuxStream], object] | None = None
     onDraining: Callable[[], object] | None = None
     isClosed = isDraining = isStalled = _isFilling = False

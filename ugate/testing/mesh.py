@@ -22,6 +22,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory
 
 from ugate.checks import stringChecks
+from ugate.draining import GOODBYE
 from ugate.endpoints.chain import isChain
 from ugate.endpoints.clients import clientFromChain
 from ugate.node import Node
@@ -281,7 +282,7 @@ class MemoryMesh:
         for name, gateway in self.gateways.items():
             stopped: list[object] = []
             gateway.stopService().addCallback(stopped.append)
-            self.advance(gateway.config.node.drain + 1)
+            self.advance(gateway.config.node.drain + GOODBYE + 1)
             if not stopped:
                 raise MeshError(f"the gateway on host {name} has not stopped")
         self.gateways.clear()

@@ -16,6 +16,7 @@ from ugate.tenancy.config.delegated import placeOf
 from ugate.tenancy.config.meshschema import Peer, Service
 from ugate.tenancy.config.mistakes import Mistake
 from ugate.tenancy.config.sections import Section
+from ugate.tenancy.match import normalHost
 from ugate.tenancy.nodes import addressFromText, nodeName
 
 
@@ -28,6 +29,8 @@ def nodesFrom(peers: Mapping[str, Peer]) -> list[MeshNode]:
             peer.keyid.upper(),
             tuple(map(addressFromText, peer.addresses)),
             tuple(dict.fromkeys(map(nodeName, (name, *peer.names)))),
+            hosts=tuple(map(normalHost, peer.hosts)),
+            ports=peer.ports,
         )
         for name, peer in peers.items()
     ]

@@ -57,6 +57,32 @@ class Peer(Struct, frozen=True, forbid_unknown_fields=True):
             extra_json_schema=ONE_OR_LIST,
         ),
     ] = ()
+    hosts: Annotated[
+        tuple[
+            Annotated[
+                str,
+                Meta(
+                    min_length=1,
+                    examples=["wiki.example", "*.bob.example"],
+                    extra={"check": "host", "wanted": "a host or *.suffix, without a port"},
+                ),
+            ],
+            ...,
+        ],
+        Meta(
+            description="Other names that it may ask for here, if it dials in.",
+            extra={"one": True},
+            extra_json_schema=ONE_OR_LIST,
+        ),
+    ] = ()
+    ports: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=65535)], ...],
+        Meta(
+            description="Ports of ours that it may ask for, if it dials in.",
+            extra={"one": True},
+            extra_json_schema=ONE_OR_LIST,
+        ),
+    ] = ()
 
 
 class Service(Struct, frozen=True, forbid_unknown_fields=True):
