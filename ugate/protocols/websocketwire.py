@@ -48,13 +48,13 @@ class WebSocketStreams:
     @since: ugate NEXT
     """
 
-    def __init__(self, clock: IReactorTime, isClient: bool, keepalive: float = KEEPALIVE) -> None:
+    def __init__(self, clock: IReactorTime, isClient: bool) -> None:
         """
         @param clock: what tells the time.
         """
         self.isClient = isClient
         self.seconds = clock.seconds
-        self.quiet: Deadlines[WebSocketWire] = Deadlines(clock, keepalive, lambda wire: wire.silent())
+        self.quiet: Deadlines[WebSocketWire] = Deadlines(clock, KEEPALIVE, lambda wire: wire.silent())
         self.closing: Deadlines[WebSocketWire] = Deadlines(clock, GOODBYE, lambda wire: wire.late())
 
     def left(self, wire: WebSocketWire) -> None:

@@ -322,7 +322,7 @@ class NamedTests(SynchronousTestCase):
         self.assertBad(
             {"a": "b", "b": "sock:p:1"},
             "b: hop 1: 'sock' is no kind of hop: wanted one of socks, socks5, socks4, connect, mtls, "
-            "forward, h2connect, direct",
+            "forward, h2connect, websocket, direct",
         )
         for name in ("socks", "direct", "deny", "a b", ""):
             error = self.assertRaises(StringError, dialersFromTexts, self.net, {name: "socks:p:1"})
