@@ -32,10 +32,10 @@ def reverseServer(
     @raise StringError: it cannot be read.
     """
     from ugate.endpoints.reverselistener import ReverseListener
-    from ugate.endpoints.servers import handshakeOf, readKeys
+    from ugate.endpoints.servers import _handshake, readKeys
 
     keys = readKeys("keys", own["keys"]) if "keys" in own else None
-    return ReverseListener(reactor, inner, keys=keys, deadline=handshakeOf(reactor, own))
+    return ReverseListener(reactor, inner, keys=keys, deadline=_handshake(reactor, own))
 
 
 def linkedFromParts(reactor: Any, args: Sequence[str], own: Mapping[str, Any]) -> LinkedServerEndpoint:

@@ -128,10 +128,7 @@ def _seconds(name: str, own: Keywords, default: float) -> float:
     return seconds
 
 
-def handshakeOf(reactor: Any, own: Keywords) -> float:
-    """
-    Seconds that a negotiation has.
-    """
+def _handshake(reactor: Any, own: Keywords) -> float:
     tenant = ITenant(reactor, None)
     return _seconds("handshake", own, HANDSHAKE if tenant is None else tenant.handshake)
 
@@ -152,7 +149,7 @@ def socksServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IS
     """
     from ugate.protocols.socks5 import Socks5
 
-    return NegotiatedServerEndpoint(reactor, inner, Socks5, deadline=handshakeOf(reactor, own))
+    return NegotiatedServerEndpoint(reactor, inner, Socks5, deadline=_handshake(reactor, own))
 
 
 def socks4Server(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
@@ -161,7 +158,7 @@ def socks4Server(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> I
     """
     from ugate.protocols.socks4 import Socks4
 
-    return NegotiatedServerEndpoint(reactor, inner, Socks4, deadline=handshakeOf(reactor, own), logins=False)
+    return NegotiatedServerEndpoint(reactor, inner, Socks4, deadline=_handshake(reactor, own), logins=False)
 
 
 def connectServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
@@ -179,7 +176,7 @@ def connectServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> 
         reactor,
         inner,
         negotiation,
-        deadline=handshakeOf(reactor, own),
+        deadline=_handshake(reactor, own),
         wrap=partial(_http, reactor),
         cap=_HTTP_CAP,
     )
@@ -196,7 +193,7 @@ def proxyprotoServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) 
     from ugate.protocols.proxyproto import ProxyHeader
 
     return NegotiatedServerEndpoint(
-        reactor, inner, ProxyHeader, deadline=handshakeOf(reactor, own), proves=False
+        reactor, inner, ProxyHeader, deadline=_handshake(reactor, own), proves=False
     )
 
 
@@ -225,7 +222,7 @@ def autoServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> ISt
         reactor,
         inner,
         lambda info, auth: Auto(info, auth, choices),
-        deadline=handshakeOf(reactor, own),
+        deadline=_handshake(reactor, own),
         patience=patience if SILENT in choices else None,
         wrap=partial(_http, reactor),
         cap=_HTTP_CAP,
@@ -245,7 +242,7 @@ def forwardServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> 
         reactor,
         inner,
         partial(Fixed, target=target, protocol="forward"),
-        deadline=handshakeOf(reactor, own),
+        deadline=_handshake(reactor, own),
         logins=False,
         eager=True,
     )
@@ -277,7 +274,7 @@ def sniServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStr
         reactor,
         inner,
         partial(Sni, listed=listed),
-        deadline=handshakeOf(reactor, own),
+        deadline=_handshake(reactor, own),
         logins=False,
         listed=listed,
     )
@@ -295,7 +292,7 @@ def _endingServer(
         wanted = ", ".join(each.value for each in Certificates)
         raise StringError(f"certificates={text}: wanted one of {wanted}") from e
     return EndingServerEndpoint(
-        reactor, inner, listed, certificates=certificates, deadline=handshakeOf(reactor, own)
+        reactor, inner, listed, certificates=certificates, deadline=_handshake(reactor, own)
     )
 
 
@@ -319,7 +316,7 @@ def mtlsServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> ISt
         inner,
         alpn=_alpn(own),
         anonymous=_yesNo("anonymous", own),
-        deadline=handshakeOf(reactor, own),
+        deadline=_handshake(reactor, own),
     )
 
 
@@ -329,7 +326,7 @@ def h2connectServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -
     """
     from ugate.endpoints.h2connect import h2connectEndpoint
 
-    return h2connectEndpoint(reactor, inner, handshakeOf(reactor, own))
+    return h2connectEndpoint(reactor, inner, _handshake(reactor, own))
 
 
 def readyServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
@@ -339,7 +336,7 @@ def readyServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IS
     from ugate.endpoints.readylistener import ReadyServerEndpoint
 
     keys = readKeys("keys", own["keys"]) if "keys" in own else None
-    return ReadyServerEndpoint(reactor, inner, keys=keys, deadline=handshakeOf(reactor, own))
+    return ReadyServerEndpoint(reactor, inner, keys=keys, deadline=_handshake(reactor, own))
 
 
 def readKeys(name: str, text: str) -> frozenset[str]:
