@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_registry -*-
+# -*- test-case-name: ugate.test.test_registry,ugate.test.test_registry_back -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -46,8 +46,14 @@ GRACE: Final = 10.0
 PATIENCE: Final = 5.0
 """Seconds that a stream waits for that."""
 
+QUIET: Final = 15.0
+"""Seconds without a sign of a peer after which its link is asked before it is used."""
+
 SOURCE: Final = "reverse"
 """What the nodes are told that says so, and the transport by which they are reached."""
+
+_AGAIN: Final = (Cause.PEER_CLOSED, Cause.TIMED_OUT)
+"""How a stream fails whose link goes away."""
 
 _ATTEMPTS: Final = 3
 """Links that a stream tries, if they go away before it is answered."""
@@ -78,12 +84,12 @@ class _Peer:
         self.waiters: list[Deferred[Session]] = []
         self.gone: set[Callable[[str], object]] = set()
 
-    def best(self) -> Session | None:
+    def best(self, now: float) -> Session | None:
         """
-        The one with the fewest streams; of several, the newest.
+        Of those that were heard of lately, the one with the fewest streams; of several, the newest.
         """
         usable = [session for session in reversed(self.sessions) if session.room > 0]
-        return min(usable, key=lambda session: session.streams, default=None)
+        return min(usable, key=lambda session: (now - session.last >= QUIET, session.streams), default=None)
 
 
 @implementer(IDialer)
@@ -246,10 +252,12 @@ class Registry:
         for _ in range(_ATTEMPTS - 1):
             session = await self._sessionFor(host)
             try:
+                if self._clock.seconds() - session.last >= QUIET:
+                    await session.check()
                 return await session.endpointFor(info).connect(factory)
             except Refused as refused:
                 # It was not answered, and so has sent nothing.
-                if refused.cause is not Cause.PEER_CLOSED or not session.isClosing:
+                if refused.cause not in _AGAIN or not session.isClosing:
                     raise
         return await (await self._sessionFor(host)).endpointFor(info).connect(factory)
 
@@ -263,7 +271,7 @@ class Registry:
         """
         A link with room; L{None} if all are going away.
         """
-        session = peer.best()
+        session = peer.best(self._clock.seconds())
         isFull = any(not each.isClosing for each in peer.sessions) or len(peer.waiters) >= MAX_WAITING
         if session is None and isFull:
             raise Refused(Cause.OVERLOADED, Phase.CONNECT, host, "all its links are full or going away")

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_reverse -*-
+# -*- test-case-name: ugate.test.test_reverse,ugate.test.test_reverse_renew -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -22,6 +22,7 @@ from ugate.endpoints.linked import LinkedServerEndpoint
 from ugate.endpoints.reach import certifies, onlyLocal
 from ugate.endpoints.reverselistener import ReverseListener
 from ugate.errors import ListenRefused, StringError
+from ugate.modules.meshstates import nodesOf
 from ugate.stream import Target
 from ugate.test.dialfakes import streamTo
 from ugate.test.linkedfakes import LinkedCase
@@ -228,6 +229,9 @@ class LinkedTests(LinkedCase):
         self.assertIn(f"on one of the 2 links that {self.keys['bob'].lower()} has to us", said)
         (there,) = [each for each in gate.tenant.nodes.all() if each.source == "reverse"]
         (address,) = there.addresses
+        self.assertIn(
+            f"reverse:{address.host}:{address.port}", [each.address for each in nodesOf(gate.tenant)]
+        )
         self.assertEqual(("reverse", *self.mesh.host("bob").addresses), (address.transport, address.host))
 
 

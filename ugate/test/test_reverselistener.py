@@ -64,21 +64,23 @@ class ArrivalTests(SynchronousTestCase):
         self.registry = Registry(self.clock)
         self.hops = {"mesh": self}
         self.nodes = self
+        self.name = "root"
         self.gone = False
+        self.owner: Any = self
 
     def given(self, keyid: str) -> MeshNode:
         """
         What the config gives to a key.
         """
-        return MeshNode(keyid, (), ("bob",))
+        return MeshNode(keyid, (), ("bob",), ports=(7,))
 
-    def tenantFor(self, info: object) -> ArrivalTests:
+    def tenantFor(self, info: object) -> Any:
         """
         Whose it is.
         """
         if self.gone:
             raise Denied("node", "there is no tenant shop any more")
-        return self
+        return self.owner
 
     def settle(self) -> None:
         """
@@ -180,6 +182,18 @@ class ArrivalTests(SynchronousTestCase):
         self.settle()
         self.assertEqual(0, len(self.registry))
         self.assertEqual([], self.flushLoggedErrors())
+
+    def test_portOfAnother(self) -> None:
+        """
+        Ports are for nodes of the tenant whose listener it is.
+        """
+        self.owner = ArrivalTests()
+        self.owner.setUp()
+        self.owner.name = "shop"
+        _, _, served = self.arrive()
+        served.last.write(b'{"ports": [7]}\n')
+        self.settle()
+        self.assertIn(b"at a listener of the tenant shop", served.last.received)
 
     def test_full(self) -> None:
         """
