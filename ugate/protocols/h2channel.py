@@ -267,7 +267,8 @@ class H2Channel:
         self.isUp, self.finished = False, True
         self.sink = None
         if self.other is not None:
-            self.other = self.other.other = None
+            self.other.other = None
+            self.other = None
         self._queue.clear()
 
     def reset(self) -> None:
