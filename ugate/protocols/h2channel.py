@@ -126,7 +126,7 @@ class H2Channel:
         The peer may send so many bytes again, and is told so when that is worth a frame.
         """
         self._taken += count
-        if self.other is not None or self._taken >= self.promised >> 1:
+        if self._taken >= self.promised >> 1:
             self.grant()
 
     def grant(self) -> None:

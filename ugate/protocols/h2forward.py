@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from ugate.protocols.h2channel import H2Channel
 from ugate.protocols.h2frames import Code
+from ugate.protocols.muxwriting import FULL
 
 _OF_STREAMS: Final = frozenset(
     {Code.INTERNAL_ERROR, Code.CANCEL, Code.CONNECT_ERROR, Code.ENHANCE_YOUR_CALM}
@@ -40,7 +41,7 @@ class H2Forward:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_consumed", "_keep", "_moved", "_stream", "_write")
+    __slots__ = ("_channel", "_consumed", "_moved", "_sink", "_source")
 
     def __init__(self, source: Any, sink: Any, moved: Callable[[int], object]) -> None:
         """
@@ -49,22 +50,27 @@ class H2Forward:
         @param moved: called with each count of bytes that went this way, and not through the protocols
             of the two.
         """
-        self._stream = source
-        self._keep = source.received
+        self._source = source
+        self._sink = sink
         self._consumed = source.channel.consumed
-        self._write = sink.write
+        self._channel = sink.channel
         self._moved = moved
 
     def received(self, data: bytes) -> None:
         """
         A piece of data came.
         """
-        if not self._stream.isClear:
+        if not self._source.isClear:
             # Somebody wants it to wait.
-            self._keep(data)
+            self._source.received(data)
             return
         size = len(data)
-        self._write(data)
+        channel = self._channel
+        if channel.unsent + size <= FULL:
+            channel.write(data)
+        else:
+            # It may be enough to have us wait.
+            self._sink.write(data)
         self._moved(size)
         self._consumed(size)
 
