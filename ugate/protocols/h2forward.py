@@ -20,9 +20,7 @@ from ugate.protocols.h2channel import H2Channel
 from ugate.protocols.h2frames import Code
 from ugate.protocols.muxwriting import FULL
 
-_OF_STREAMS: Final = frozenset(
-    {Code.INTERNAL_ERROR, Code.CANCEL, Code.CONNECT_ERROR, Code.ENHANCE_YOUR_CALM}
-)
+_OF_STREAMS: Final = frozenset({Code.INTERNAL_ERROR, Code.CANCEL, Code.CONNECT_ERROR, Code.ENHANCE_YOUR_CALM})
 """Codes that are about a stream, and not about the connection that one hop of it has."""
 
 

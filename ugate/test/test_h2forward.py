@@ -327,9 +327,7 @@ class EndTests(GateTestCase):
         Who is cut here, as when it is idle, is told nothing of codes.
         """
         self.gate.joining.copies[0].close("idle", abort=True)
-        self.assertEqual(
-            [Code.CONNECT_ERROR] * 2, [self.came(self.near).code, self.came(self.far).code]
-        )
+        self.assertEqual([Code.CONNECT_ERROR] * 2, [self.came(self.near).code, self.came(self.far).code])
 
     def test_linkIsLost(self) -> None:
         """
