@@ -105,14 +105,15 @@ class LinkSplicer:
 
     def room(self, channel: Any) -> int:
         """
-        How long a frame of a stream may be that is sent now.
+        How long a frame of a stream may be that is sent now; 0 or less for none.
         """
         core, below = self._core, self._below
         if core is None or core.blocked or core.ready or core.out or not channel.isClear:
             return 0
         if not below.connected or below.dataBuffer or below._tempDataBuffer or below.disconnecting:
             return 0
-        return max(0, min(channel.window, core.window, core.maxFrame, PIPE_SIZE))
+        most: int = min(channel.window, core.window, core.maxFrame, PIPE_SIZE)
+        return most
 
     def frame(self, channel: Any, pipe: tuple[int, int], size: int) -> tuple[int, int] | None:
         """
@@ -297,7 +298,7 @@ def lend(source: Any, sink: Any, moved: Callable[[int], object]) -> bool:
         return False
     bare = connectionBelow(sink)
     onward = splicerFor(sink) if bare is None else None
-    splicer = None if bare is onward else splicerFor(source)
+    splicer = splicerFor(source) if bare is not None or onward is not None else None
     if splicer is None:
         return False
     if onward is not None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.copying import Copying
 from ugate.leg import Leg
@@ -137,6 +138,31 @@ class Came:
             (self.code,) = struct.unpack(">L", payload)
 
 
+class GateTestCase(SynchronousTestCase):
+    """
+    Has the gate, and a stream through it.
+    """
+
+    def setUp(self) -> None:
+        self.gate = RawGate()
+        self.near, self.far = self.gate.near, self.gate.far
+        self.gate.up()
+
+    def came(self, peer: RawPeer, stream: int = 1) -> Came:
+        """
+        What came to a peer of a stream.
+        """
+        return RawGate.came(peer).get(stream, Came())
+
+    def held(self, stream: int = 1) -> int:
+        """
+        The bytes of a stream that wait in the gate, on their way to the far peer.
+        """
+        inward = self.near.link.core.channels[stream]
+        outward = self.far.link.core.channels[stream]
+        return inward.unread + outward.unsent
+
+
 class Cable:
     """
     What is between two links: bytes move when they are told to.
@@ -204,7 +230,7 @@ class Chain:
         """
         All that is under way arrives.
         """
-        while any([cable.move(way) for cable in self.cables for way in (0, 1)]):
+        while any(cable.move(way) for cable in self.cables for way in (0, 1)):
             pass
 
 

@@ -113,8 +113,8 @@ class Schedule:
         for name, *args in steps:
             getattr(self, name)(*args)
             self.check()
-        for side in (0, 1):
-            self.unblock(side)
+        for gate in (0, 1):
+            self.unblock(gate)
         for side, number in self.written:
             self.resume(side, number)
         self.chain.flow()
