@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_h2forward,ugate.test.test_h2forward_windows,ugate.test.test_h2forward_random -*-
+# -*- test-case-name: ugate.test.test_h2forward,ugate.test.test_h2forward_windows -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

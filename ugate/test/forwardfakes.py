@@ -242,10 +242,11 @@ def _begun(stream: MuxStream) -> Half:
 
 def heard(half: Half) -> tuple[bytes, list[object]]:
     """
-    The bytes that an end has had, and what it was told of ends.
+    The bytes that an end has had, and what it was told of ends: not that its own was sent, which it may hear
+    before all is over or not at all.
     """
     data = b"".join(each for each in half.heard if isinstance(each, bytes))
-    return data, [each for each in half.heard if not isinstance(each, bytes)]
+    return data, [each for each in half.heard if not isinstance(each, bytes) and each != "write lost"]
 
 
 def copied(*args: Callable[..., object]) -> bool:

@@ -152,7 +152,7 @@ class SameTests(SynchronousTestCase):
             h2forward.forward = with_
         return found
 
-    @settings(max_examples=60)
+    @settings(max_examples=60, deadline=None)
     @given(st.lists(HARMLESS, max_size=40))
     def test_noResets(self, steps: list[Any]) -> None:
         """
@@ -161,7 +161,7 @@ class SameTests(SynchronousTestCase):
         one, two = self.both(steps)
         self.assertEqual(one, two)
 
-    @settings(max_examples=60)
+    @settings(max_examples=60, deadline=None)
     @given(st.lists(st.one_of(HARMLESS, RESET), max_size=40))
     def test_resets(self, steps: list[Any]) -> None:
         """
