@@ -24,9 +24,11 @@ from ugate.test.interop.processes import (
     waitUntil,
 )
 from ugate.test.interop.targets import StreamServer, echo, readAll, readExactly
+from ugate.test.tlsfakes import Issuer
 
-BULK = random.Random(11).randbytes(24 << 20)
-WARM = 48 << 20
+BULK = random.Random(11).randbytes(12 << 20)
+NAMES = "spiffe://corp/ns/default/sa/"
+WARM = 24 << 20
 """Bytes after which windows have grown."""
 
 HELD = 1 << 20
@@ -38,7 +40,7 @@ class ForwardingTests(InteropTestCase):
     A client, three gateways, and a server.
     """
 
-    limit = 120.0
+    limit = 240.0
 
     def chain(self, target: int) -> list[Gateway]:
         """
@@ -149,3 +151,33 @@ class ForwardingTests(InteropTestCase):
         sent = [self.counts(each, "(?!done)")[0] for each in (first, middle, last)]
         self.assertGreaterEqual(sent[0], sent[1])
         self.assertLess(sent[0] - sent[1], HELD)
+
+
+class SecureTests(ForwardingTests):
+    """
+    The same with mutual TLS between them, so that it is done in Python.
+    """
+
+    def chain(self, target: int) -> list[Gateway]:
+        issuer = Issuer("root")
+
+        def gateway(name: str, listen: str, via: str = "") -> Gateway:
+            folder = self.directory / name
+            issuer.write(folder, f"{name}.corp", NAMES + name)
+            text = f"identity: {{dir: {folder}}}\nlisten: {{main: '{listen}'}}\n"
+            if via:
+                text += f"routes: [{{match: '*', via: '{via}'}}]\n"
+            if name != "first":
+                text += f"policy: {{rules: [{{who: 'certificate:{NAMES}*', action: allow}}]}}\n"
+            return self.ugate(config=text, listen="")
+
+        def hop(port: int, name: str) -> str:
+            wanted = (NAMES + name).replace(":", "\\:")
+            return f"h2connect:{HOST}:{port}:name={wanted}"
+
+        mesh = f"h2connect:mtls:tcp:0:{LOOPBACK}"
+        last = gateway("last", mesh)
+        middle = gateway("middle", mesh, hop(last.port, "last"))
+        listen = f"forward:tcp:0:{LOOPBACK}:to={HOST}\\:{target}"
+        first = gateway("first", listen, hop(middle.port, "middle"))
+        return [first, middle, last]
