@@ -23,6 +23,7 @@ from twisted.logger import Logger
 from ugate.framedends import NOWAIT, ROUNDS, Sink, Source
 from ugate.framedforward import FrameSink
 from ugate.protocols.h2frames import DATA, HEADER, frameHead
+from ugate.protocols.mux import MuxStream
 from ugate.protocols.negotiate import connectionBelow
 from ugate.splice import PIPE_SIZE, openPipe
 
@@ -269,7 +270,8 @@ def splicerFor(stream: Any) -> LinkSplicer | None:
 
     @param stream: a L{MuxStream<ugate.protocols.mux.MuxStream>}, or any transport.
     """
-    channel = getattr(stream, "channel", None)
+    # Wrappers of Twisted's claim to be what they wrap, and TLS is one.
+    channel = stream.channel if isinstance(stream, MuxStream) else None
     link = getattr(getattr(channel, "core", None), "events", None)
     if not available or link is None or link.bare is None:
         return None

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from ugate.protocols.h2channel import H2Channel
 from ugate.protocols.h2frames import Code
+from ugate.protocols.mux import MuxStream
 from ugate.protocols.muxwriting import FULL
 
 _OF_STREAMS: Final = frozenset({Code.INTERNAL_ERROR, Code.CANCEL, Code.CONNECT_ERROR, Code.ENHANCE_YOUR_CALM})
@@ -83,7 +84,10 @@ def forward(a: Any, b: Any, there: Callable[[int], object], back: Callable[[int]
     @return: whether both are such streams.
     @since: ugate NEXT
     """
-    one, two = getattr(a, "channel", None), getattr(b, "channel", None)
+    # Wrappers of Twisted's claim to be what they wrap, and TLS is one.
+    if not (isinstance(a, MuxStream) and isinstance(b, MuxStream)):
+        return False
+    one, two = a.channel, b.channel
     if not (isinstance(one, H2Channel) and isinstance(two, H2Channel)):
         return False
     one.other, two.other = two, one

@@ -10,9 +10,13 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+from twisted.internet.protocol import Factory, Protocol
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+
 from ugate.buffers import Buffers
 from ugate.copying import STALLED
 from ugate.metering import TICK, Meter, Meters
+from ugate.protocols.h2channel import H2Channel
 from ugate.protocols.h2forward import forward, passedOn
 from ugate.protocols.h2frames import (
     DATA,
@@ -103,6 +107,17 @@ class DataTests(GateTestCase):
         stream = MuxStream(FakeChannel(), self.near.link.info)
         ours = self.gate.joining.copies[0]._legs[0].transport
         for one, two in ((stream, ours), (ours, stream), (stream, None)):
+            self.assertFalse(forward(one, two, len, len))  # type: ignore[arg-type]
+
+    def test_notBelowTLS(self) -> None:
+        """
+        What stands on a stream, as TLS does, is not gone past, though it claims to be one.
+        """
+        ours, other = (leg.transport for leg in self.gate.joining.copies[0]._legs)
+        secure = ProtocolWrapper(WrappingFactory(Factory.forProtocol(Protocol)), Protocol())
+        secure.transport = ours
+        self.assertIsInstance(secure.channel, H2Channel)
+        for one, two in ((secure, other), (other, secure)):
             self.assertFalse(forward(one, two, len, len))  # type: ignore[arg-type]
 
 
