@@ -57,6 +57,9 @@ class Hop:
     front: str = ""
     """L{PLAIN}, L{TLS} or L{SNI}; or nothing, for what the contestant speaks."""
 
+    isFirst: bool = True
+    """Whether clients talk to it, and not another instance."""
+
     @property
     def shared(self) -> Path:
         """A directory that lasts as long as the run."""

@@ -3,7 +3,7 @@
 # See LICENSE for details.
 
 """
-Two gateways with HTTP/2 between them, in clear text: ugate's C{h2connect:}, and Envoy's C{CONNECT}.
+Two gateways or more with HTTP/2 between them, in clear text: ugate's C{h2connect:}, and Envoy's C{CONNECT}.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class FramedUgate(Ugate):
 
     name = "ugate-h2"
     leastHops = 2
+    hops = 3
 
     def command(self, hop: Hop) -> Command:
         """
@@ -35,7 +36,7 @@ class FramedUgate(Ugate):
         """
         config = hop.shared / "ugate.yaml"
         config.write_text("node: {flows: quiet}\n", encoding="utf-8")
-        listens = "socks" if hop.upstream else "h2connect"
+        listens = "socks" if hop.isFirst else "h2connect"
         argv = [str(twistd()), "-n", "--pidfile=", "--logfile=-", "ugate", "--config", str(config)]
         argv += ["--listen", f"main={listens}:tcp:{hop.socks}:interface={HOST}"]
         if hop.upstream:
@@ -50,6 +51,7 @@ class FramedEnvoy(Envoy):
 
     name = "envoy-h2"
     leastHops = 2
+    hops = 3
 
     def command(self, hop: Hop) -> Command:
         """
@@ -57,8 +59,12 @@ class FramedEnvoy(Envoy):
         @return: its command.
         """
         isLast = hop.directory.name == _LAST
+        listeners = [
+            _first(name, port) if hop.isFirst else _later(name, port, isLast)
+            for name, port in hop.listen.items()
+        ]
         resources = {
-            "listeners": [(_last if isLast else _first)(name, port) for name, port in hop.listen.items()],
+            "listeners": listeners,
             "clusters": [_cluster(name, port, framed=not isLast) for name, port in hop.onward.items()],
         }
         config = hop.directory / "envoy.json"
@@ -86,16 +92,16 @@ def _first(name: str, port: int) -> dict[str, object]:
     return _listener(name, port, proxy)
 
 
-def _last(name: str, port: int) -> dict[str, object]:
+def _later(name: str, port: int, isLast: bool) -> dict[str, object]:
     """
-    @return: a listener whose streams go to the target.
+    @param isLast: whether it is the last one.
+    @return: a listener whose streams go to the target, or on as they are.
     """
     router: dict[str, object] = {"@type": _TYPE + "filters.http.router.v3.Router"}
-    onward: dict[str, object] = {
-        "cluster": name,
-        "timeout": "0s",
-        "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}],
-    }
+    upgrade: dict[str, object] = {"upgrade_type": "CONNECT"}
+    if isLast:
+        upgrade["connect_config"] = {}
+    onward: dict[str, object] = {"cluster": name, "timeout": "0s", "upgrade_configs": [upgrade]}
     routes: list[dict[str, object]] = [{"match": {"connect_matcher": {}}, "route": onward}]
     manager: dict[str, object] = {
         "@type": _TYPE + "filters.network.http_connection_manager.v3.HttpConnectionManager",

@@ -147,6 +147,16 @@ ROWS = (
     ),
     Row("rtt-2", "rtt", (Metric("rtt-2", "two gateways: round trips", "1/s", _FRAMED),), hops=2),
     Row(
+        "bulk-3",
+        "bulk",
+        (
+            Metric("bulk-3-up", "three gateways: one bulk stream, up", _GBIT, _FRAMED_BULK, digits=1),
+            Metric("bulk-3-down", "three gateways: one bulk stream, down", _GBIT, _FRAMED_BULK, digits=1),
+        ),
+        hops=3,
+    ),
+    Row("rtt-3", "rtt", (Metric("rtt-3", "three gateways: round trips", "1/s", _FRAMED),), hops=3),
+    Row(
         "tls-bulk",
         "tls-bulk",
         (

@@ -109,7 +109,7 @@ def standing(
             way = dict(ports)
         for number in range(hops if contestant.speaks != NONE else 0):
             way, child, seconds = _instance(
-                contestant, way, ports, directory / f"hop{number}", children, front
+                contestant, way, ports, directory / f"hop{number}", children, front, number == hops - 1
             )
         instances = tuple(reversed(children[len(targets) :]))
         socks = way.get("socks", 0)
@@ -129,6 +129,7 @@ def _instance(
     directory: Path,
     children: list[Child],
     front: str,
+    isFirst: bool,
 ) -> tuple[dict[str, int], Child, float]:
     """
     Start one instance, and wait until it accepts.
@@ -139,12 +140,13 @@ def _instance(
     @param directory: its directory, to be made.
     @param children: where the process is noted, so that it is killed in any case.
     @param front: what the streams go in by.
+    @param isFirst: whether clients talk to it.
     @return: its ports, its process, and the seconds it took.
     @raise SampleFailed: if it ends or does not accept in time.
     """
     directory.mkdir()
     names = ["socks"] if contestant.speaks == SOCKS5 and not front else list(targets)
-    hop = Hop(directory, {name: freePort() for name in names}, onward, front)
+    hop = Hop(directory, {name: freePort() for name in names}, onward, front, isFirst)
     command = contestant.command(hop)
     try:
         child = Child(command.argv, directory / "output.log", env=command.env)

@@ -265,6 +265,29 @@ class SecureTests(SynchronousTestCase):
             self.assertIn(theirs, (directory / "haproxy.cfg").read_text())
 
 
+class FramedTests(SynchronousTestCase):
+    """
+    Chains with HTTP/2 in them.
+    """
+
+    def test_three(self) -> None:
+        """Clients ask the first one; whoever has both neighbours has HTTP/2 on both sides."""
+        place = Path(self.mktemp())
+        listens = []
+        for number, (onward, isFirst) in enumerate(((0, False), (2, False), (3, True))):
+            directory = place / "round" / f"hop{number}"
+            directory.mkdir(parents=True)
+            hop = Hop(directory, {"socks": 1}, {"socks": onward}, "", isFirst)
+            argv = FramedUgate().command(hop).argv
+            listens.append(
+                (argv[argv.index("--listen") + 1].partition("=")[2].partition(":")[0], "--route" in argv)
+            )
+        self.assertEqual([("h2connect", False), ("h2connect", True), ("socks", True)], listens)
+        rows = {row.key: row for row in ROWS}
+        self.assertTrue(takesPart(FramedEnvoy(), rows["bulk-3"]))
+        self.assertFalse(takesPart(HAProxy(), rows["bulk-3"]))
+
+
 class PlanTests(SynchronousTestCase):
     """
     Who is measured, in what and when.

@@ -111,6 +111,8 @@ class Copying:
                     self._producer(leg).resumeProducing()
         for leg in ended:
             self._ended(leg)
+        if self._finished is not None:
+            self._forward()
 
     def _connect(self, leg: Leg, other: Leg) -> None:
         write = _writer(_transport(other))
@@ -125,7 +127,7 @@ class Copying:
                 self.received += len(data)
             write(data)
             if (self.sent if outward else self.received) > BULK and leg not in self._kept:
-                self._lend(leg, other)
+                self._lend(leg)
 
         producer = self._producer(leg)
         leg.deliver = deliver if isinstance(producer, _Producer) else producer.after(deliver)
@@ -133,24 +135,46 @@ class Copying:
         leg.deafened = lambda: self._deafened(leg)
         leg.lost = lambda reason: self._lost(leg, reason)
 
-    def _lend(self, leg: Leg, other: Leg) -> None:
+    def _forward(self) -> None:
+        """
+        Two streams of HTTP/2 feed each other without us.
+        """
+        a, b = map(_transport, self._legs)
+        if getattr(a, "channel", None) is not None and getattr(b, "channel", None) is not None:
+            from ugate.protocols.h2forward import forward
+
+            forward(a, b, *(self._counting(leg) for leg in self._legs))
+
+    def _counting(self, leg: Leg) -> Callable[[int], object]:
+        """
+        What counts bytes that are delivered past a leg.
+        """
+        outward = leg is self._legs[0]
+        seconds = self._clock.seconds
+        producer = self._producer(leg)
+        count = None if isinstance(producer, _Producer) else producer.count
+
+        def moved(size: int) -> None:
+            self.active = seconds()
+            if outward:
+                self.sent += size
+            else:
+                self.received += size
+            if count is not None:
+                count(size)
+            elif leg not in self._kept and (self.sent if outward else self.received) > BULK:
+                self._lend(leg)
+
+        return moved
+
+    def _lend(self, leg: Leg) -> None:
         """
         Much came from one of them: it need not come here, if the other is a stream of HTTP/2.
         """
         from ugate.framing import lend
 
         self._kept.add(leg)
-        outward = leg is self._legs[0]
-        seconds = self._clock.seconds
-
-        def moved(count: int) -> None:
-            self.active = seconds()
-            if outward:
-                self.sent += count
-            else:
-                self.received += count
-
-        lend(_transport(leg), _transport(other), moved)
+        lend(_transport(leg), _transport(self._other(leg)), self._counting(leg))
 
     def _ended(self, leg: Leg) -> None:
         if self._finished is None:
@@ -263,12 +287,21 @@ class _LimitedProducer:
 
         def counted(data: bytes) -> None:
             deliver(data)
-            share.take(len(data))
-            if not (self._isEnded or self._isShort or share.room()):
-                self._isShort = True
-                self._transport.pauseProducing()
+            self.count(len(data))
 
         return counted
+
+    def count(self, size: int) -> None:
+        """
+        So many bytes were delivered.
+        """
+        share = self._share
+        if share is None:
+            return
+        share.take(size)
+        if not (self._isEnded or self._isShort or share.room()):
+            self._isShort = True
+            self._transport.pauseProducing()
 
     def _resume(self) -> None:
         self._isShort = False

@@ -15,6 +15,8 @@ from typing import Any, Final, Protocol
 
 from twisted.internet.main import CONNECTION_LOST
 
+from ugate.splice import PIPE_SIZE
+
 NOWAIT: Final = getattr(os, "SPLICE_F_NONBLOCK", 2)
 
 ROUNDS: Final = 4
@@ -127,17 +129,18 @@ class Sink:
             self._splicer.giveBack(pipe, isEmpty)
 
     @property
-    def isReady(self) -> bool:
+    def room(self) -> int:
         """
-        Whether nothing is ahead of what comes, and nobody wants it to wait.
+        How many bytes it takes now: none if there are some ahead of them, or somebody wants them to wait.
         """
         transport = self.transport
-        return bool(
+        isReady = (
             self._stream.isClear
             and not self._queued
             and transport.connected
             and not (transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting)
         )
+        return PIPE_SIZE if isReady else 0
 
 
 class Source:

@@ -21,7 +21,9 @@ from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
 
 from ugate.framedends import NOWAIT, ROUNDS, Sink, Source
+from ugate.framedforward import FrameSink
 from ugate.protocols.h2frames import DATA, HEADER, frameHead
+from ugate.protocols.mux import MuxStream
 from ugate.protocols.negotiate import connectionBelow
 from ugate.splice import PIPE_SIZE, openPipe
 
@@ -94,29 +96,53 @@ class LinkSplicer:
         @raise BlockingIOError: it has nothing.
         @raise OSError: it cannot be spliced from, or broke.
         """
-        core, below = self._core, self._below
-        if core is None or core.blocked or core.ready or core.out or not channel.isClear:
-            return -1
-        if not below.connected or below.dataBuffer or below._tempDataBuffer or below.disconnecting:
-            return -1
-        most = min(channel.window, core.window, core.maxFrame, PIPE_SIZE)
+        most = self.room(channel)
         if most < LEAST:
             return -1
         size = os.splice(source, self._out[1], most, flags=NOWAIT)
         if size:
-            channel.window -= size
-            core.window -= size
-            core.sent(size)
-            self._head, self._queued = frameHead(size, DATA, 0, channel.id), size
-            try:
-                self._move()
-            except OSError:
-                # The link finds out what is wrong with its socket.
-                pass
-            if self.isBusy:
-                core.blocked = True
-                below.startWriting()
+            self._begin(channel, size)
         return size
+
+    def room(self, channel: Any) -> int:
+        """
+        How long a frame of a stream may be that is sent now; 0 or less for none.
+        """
+        core, below = self._core, self._below
+        if core is None or core.blocked or core.ready or core.out or not channel.isClear:
+            return 0
+        if not below.connected or below.dataBuffer or below._tempDataBuffer or below.disconnecting:
+            return 0
+        most: int = min(channel.window, core.window, core.maxFrame, PIPE_SIZE)
+        return most
+
+    def frame(self, channel: Any, pipe: tuple[int, int], size: int) -> tuple[int, int] | None:
+        """
+        Send a frame of what is in a pipe, for which there is L{room}.
+
+        @return: an empty pipe, if the other one is needed for what could not be sent at once.
+        """
+        ours, self._out = self._out, pipe
+        self._begin(channel, size)
+        if self._queued:
+            return ours
+        self._out = ours
+        return None
+
+    def _begin(self, channel: Any, size: int) -> None:
+        core = self._core
+        channel.window -= size
+        core.window -= size
+        core.sent(size)
+        self._head, self._queued = frameHead(size, DATA, 0, channel.id), size
+        try:
+            self._move()
+        except OSError:
+            # The link finds out what is wrong with its socket.
+            pass
+        if self.isBusy:
+            core.blocked = True
+            self._below.startWriting()
 
     def _move(self) -> None:
         """
@@ -180,9 +206,9 @@ class LinkSplicer:
                     channel is not None
                     and core.left >= LEAST
                     and channel.sink is not None
-                    and channel.sink.isReady
+                    and (room := channel.sink.room) >= LEAST
                 ):
-                    size = os.splice(below.fileno(), self._in[1], min(core.left, PIPE_SIZE), flags=NOWAIT)
+                    size = os.splice(below.fileno(), self._in[1], min(core.left, room), flags=NOWAIT)
                     if not size:
                         return CONNECTION_DONE
                     self._deliver(channel, size)
@@ -244,7 +270,8 @@ def splicerFor(stream: Any) -> LinkSplicer | None:
 
     @param stream: a L{MuxStream<ugate.protocols.mux.MuxStream>}, or any transport.
     """
-    channel = getattr(stream, "channel", None)
+    # Wrappers of Twisted's claim to be what they wrap, and TLS is one.
+    channel = stream.channel if isinstance(stream, MuxStream) else None
     link = getattr(getattr(channel, "core", None), "events", None)
     if not available or link is None or link.bare is None:
         return None
@@ -262,7 +289,7 @@ def lend(source: Any, sink: Any, moved: Callable[[int], object]) -> bool:
     Let the kernel move what comes from a transport to another, as far as it can.
 
     @param moved: called with each count of bytes that went that way, and not through their protocols.
-    @return: whether one of the two is such a stream, and the other a bare socket.
+    @return: whether one of the two is such a stream, and the other another one, or a bare socket.
     """
     bare = connectionBelow(source)
     if bare is not None:
@@ -272,8 +299,12 @@ def lend(source: Any, sink: Any, moved: Callable[[int], object]) -> bool:
             return True
         return False
     bare = connectionBelow(sink)
-    splicer = None if bare is None else splicerFor(source)
+    onward = splicerFor(sink) if bare is None else None
+    splicer = splicerFor(source) if bare is not None or onward is not None else None
     if splicer is None:
         return False
-    source.channel.sink = Sink(splicer, source, bare, moved)
+    if onward is not None:
+        source.channel.sink = FrameSink(splicer, source, onward, sink.channel, moved)
+    else:
+        source.channel.sink = Sink(splicer, source, bare, moved)
     return True

@@ -36,6 +36,8 @@ class H2Channel:
     @ivar unread: how many bytes its reader has not taken.
     @ivar mayRead: whether data may come.
     @ivar isOurs: whether we opened it.
+    @ivar other: the stream of another connection that it is joined with: see L{ugate.protocols.h2forward}.
+    @ivar code: what it is reset with, if that one was reset with it.
     @ivar sink: the L{ugate.framing.Sink} of what comes, if it is to be spliced there.
     @since: ugate NEXT
     """
@@ -44,6 +46,7 @@ class H2Channel:
         "_finishing",
         "_queue",
         "_taken",
+        "code",
         "core",
         "credit",
         "ended",
@@ -53,6 +56,7 @@ class H2Channel:
         "isReady",
         "isUp",
         "mayRead",
+        "other",
         "promised",
         "received",
         "sink",
@@ -75,6 +79,8 @@ class H2Channel:
         self.isUp = False
         self.ended = self.finished = self._finishing = False
         self.isReady = False
+        self.other: H2Channel | None = None
+        self.code: int | None = None
         self.sink: Any = None
         self._queue: deque[bytes | memoryview] = deque()
 
@@ -119,20 +125,37 @@ class H2Channel:
         """
         The peer may send so many bytes again, and is told so when that is worth a frame.
         """
-        core = self.core
-        if self.ended or core.channels.get(self.id) is not self:
-            return
         self._taken += count
         if self._taken >= self.promised >> 1:
-            more, self._taken = self._taken, 0
-            if not self.unread:
-                # Its reader keeps up, and so may have more on its way.
-                extra = core.promise(self.promised)
-                self.promised += extra
-                more += extra
-            self.credit += more
-            core.out.append(windowUpdate(self.id, more))
-            core.flush()
+            self.grant()
+
+    def grant(self) -> None:
+        """
+        Let the peer send more, when that is worth a frame.  What goes to another connection has to fit into
+        the window there: what exceeds that could only wait here, and is a first window at most.
+        """
+        core, other = self.core, self.other
+        if self.ended or core.channels.get(self.id) is not self:
+            return
+        out = self.promised - self._taken
+        most = mayHave = self.promised
+        if other is not None:
+            out += other.unsent
+            mayHave = core.limits.firstWindow + max(0, min(other.window, other.core.window))
+            most = min(most, mayHave)
+        if most - out < most >> 1:
+            return
+        if not self.unread and (other is None or (mayHave > most and not other.unsent)):
+            # Its reader keeps up, and so may have more on its way.
+            extra = core.promise(self.promised)
+            self.promised += extra
+            self._taken += extra
+            most = self.promised if other is None else min(self.promised, mayHave)
+        more = most - out
+        self._taken -= more
+        self.credit += more
+        core.out.append(windowUpdate(self.id, more))
+        core.flush()
 
     # What goes.
 
@@ -243,6 +266,9 @@ class H2Channel:
         self.unread = self.unsent = 0
         self.isUp, self.finished = False, True
         self.sink = None
+        if self.other is not None:
+            self.other.other = None
+            self.other = None
         self._queue.clear()
 
     def reset(self) -> None:
@@ -250,7 +276,7 @@ class H2Channel:
         See L{IChannel}.
         """
         code = Code.CANCEL if self.isOurs and not self.isUp else Code.CONNECT_ERROR
-        self.core.resetStream(self, code)
+        self.core.resetStream(self, code if self.code is None else self.code)
 
     def accept(self) -> None:
         """

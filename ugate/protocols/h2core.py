@@ -21,6 +21,7 @@ from h2.exceptions import StreamClosedError
 from h2.settings import SettingCodes
 
 from ugate.protocols.h2channel import H2Channel
+from ugate.protocols.h2forward import passedOn
 from ugate.protocols.h2frames import (
     ACK,
     DATA,
@@ -246,6 +247,8 @@ class H2Core(H2Sending):
         if event.remote_reset and not channel.isUp and not channel.isOurs:
             self._resets.spend()
         code = int(event.error_code)
+        if event.remote_reset and channel.other is not None:
+            channel.other.code = passedOn(code)
         clean = code == Code.NO_ERROR and channel.ended and channel.isUp and not channel.unsent
         whose = "the peer" if event.remote_reset else "we"
         self._over(channel, None if clean else code, f"{whose} ended the stream with {codeName(code)}")

@@ -209,6 +209,8 @@ class H2Sending(FrameReader):
         """
         A stream has something to send, and may have room for it.
         """
+        if channel.other is not None:
+            channel.other.taken(0)
         if channel.unsent and channel.isUp and channel.window > 0 and not channel.isReady:
             channel.isReady = True
             self.ready.append(channel)

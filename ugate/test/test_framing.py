@@ -369,6 +369,24 @@ class BelowTests(NegotiateTestCase):
         self.assertIsNone(connectionBelow(host))
 
 
+class WrappedTests(FramingTestCase):
+    """
+    L{framing.splicerFor}.
+    """
+
+    def test_notBelowTLS(self) -> None:
+        """
+        What stands on a stream is not gone past, though it claims to be one.
+        """
+        way = self.way()
+        stream = way.halves[0]._legs[0].transport
+        secure = ProtocolWrapper(WrappingFactory(Factory.forProtocol(Protocol)), Protocol())
+        secure.transport = stream
+        self.assertIsNotNone(secure.channel)
+        self.assertIsNone(framing.splicerFor(secure))
+        self.assertIsNotNone(framing.splicerFor(stream))
+
+
 class EndTests(FramingTestCase):
     """
     What breaks in the middle; and that it is what these tests are about.

@@ -68,6 +68,7 @@ LAYERS = (
             "ugate.copying",
             "ugate.framing",
             "ugate.framedends",
+            "ugate.framedforward",
             "ugate.metering",
             "ugate.metered",
             "ugate.shares",
