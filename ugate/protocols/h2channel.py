@@ -36,6 +36,7 @@ class H2Channel:
     @ivar unread: how many bytes its reader has not taken.
     @ivar mayRead: whether data may come.
     @ivar isOurs: whether we opened it.
+    @ivar isOver: whether the peer sends no more, though what is above may not have been told.
     @ivar sink: the L{ugate.framing.Sink} of what comes, if it is to be spliced there.
     @since: ugate NEXT
     """
@@ -50,6 +51,7 @@ class H2Channel:
         "finished",
         "id",
         "isOurs",
+        "isOver",
         "isReady",
         "isUp",
         "mayRead",
@@ -73,7 +75,7 @@ class H2Channel:
         self.unread = self.unsent = self._taken = 0
         self.mayRead = not isOurs
         self.isUp = False
-        self.ended = self.finished = self._finishing = False
+        self.ended = self.finished = self._finishing = self.isOver = False
         self.isReady = False
         self.sink: Any = None
         self._queue: deque[bytes | memoryview] = deque()
