@@ -303,7 +303,7 @@ class MuxStream(Writing):
         if self._why is not None:
             return
         self._why = reason
-        if reason.check(ConnectionDone) is None or self.disconnecting:
+        if not isinstance(reason.value, ConnectionDone) or self.disconnecting:
             self._forget()
         else:
             self._isEnded = True

@@ -14,7 +14,8 @@ from zope.interface.verify import verifyObject
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionRefusedError
 
-from ugate.endpoints.pool import PoolDialer, SessionKey
+from ugate.endpoints.pool import SessionKey
+from ugate.endpoints.pooldialer import PoolDialer
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import IDialer
 from ugate.stream import StreamInfo
