@@ -73,7 +73,9 @@ class BlocksTests(SynchronousTestCase):
 
 
 FIELDS = st.lists(
-    st.tuples(st.sampled_from((b":method", b"a", b"b", b"cookie")), st.sampled_from((b"GET", b"1", b"2" * 30))),
+    st.tuples(
+        st.sampled_from((b":method", b"a", b"b", b"cookie")), st.sampled_from((b"GET", b"1", b"2" * 30))
+    ),
     max_size=4,
 )
 """Few enough of them for the same to come again."""

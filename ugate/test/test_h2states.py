@@ -103,8 +103,8 @@ class Library:
         Forget what is over, and no more than that.
         """
         streams = self.connection.streams
-        for number in [each for each, state in streams.items() if state.closed]:
-            self.connection._closed_streams[number] = streams.pop(number).closed_by
+        for stream in [each for each, state in streams.items() if state.closed]:
+            self.connection._closed_streams[stream] = streams.pop(stream).closed_by
 
     def finish(self, stream: int) -> None:
         """
