@@ -83,6 +83,14 @@ FIELDS = st.lists(
 SIZES = st.sampled_from((0, 64, 100, 4096))
 
 
+def resize(encoder: Encoder, size: int) -> None:
+    """
+    Another size of the table.  To be told the same one twice makes the library forget to pass it on.
+    """
+    if size != encoder.header_table_size:
+        encoder.header_table_size = size
+
+
 class TableTests(SynchronousTestCase):
     """
     Beside the real tables.
@@ -97,10 +105,10 @@ class TableTests(SynchronousTestCase):
         blocks: Blocks[bytes, list[tuple[bytes, bytes]]] = Blocks()
         for step in steps:
             if isinstance(step, int):
-                encoder.header_table_size = step
+                resize(encoder, step)
                 continue
             block = encoder.encode(step)
-            fields = list(decoder.decode(block, raw=True))
+            fields = [(bytes(name), bytes(value)) for name, value in decoder.decode(block, raw=True)]
             self.assertEqual(step, fields)
             known = blocks.known.get(block)
             if known is not None:
@@ -117,7 +125,7 @@ class TableTests(SynchronousTestCase):
         blocks: Blocks[tuple[tuple[bytes, bytes], ...], bytes] = Blocks()
         for step in steps:
             if isinstance(step, int):
-                encoder.header_table_size = step
+                resize(encoder, step)
                 blocks.clear()
                 continue
             block = blocks.known.get(tuple(step))
