@@ -195,7 +195,7 @@ class Copying:
     def _lost(self, leg: Leg, reason: Failure) -> None:
         if self._finished is None:
             return
-        clean = reason.check(ConnectionDone) is not None
+        clean = isinstance(reason.value, ConnectionDone)
         if clean and not leg.eof:
             # A transport without half-close ends both directions at once.
             leg.eof = True

@@ -24,6 +24,7 @@ from ugate.interfaces import IDetachable, IDetachableTLS
 from ugate.leg import Leg
 from ugate.metering import Meters
 from ugate.poll import asSocketReactor, canPoll
+from ugate.protocols.mux import MuxStream
 from ugate.protocols.sockets import cut, detachable
 from ugate.pump import Pump
 
@@ -189,9 +190,9 @@ def _detachable(leg: Leg) -> IDetachable | IDetachableTLS | None:
     """
     What gives the socket of a leg away, with TLS on it or without.
     """
-    if leg.gone is not None or leg.eof:
-        return None
     transport = leg.transport
+    if leg.gone is not None or leg.eof or isinstance(transport, MuxStream):
+        return None
     bare = detachable(transport)
     if bare is not None or isinstance(transport, Connection):
         return bare

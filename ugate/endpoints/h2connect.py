@@ -99,6 +99,8 @@ class H2Connect:
         self._timeout = DEFAULT_TIMEOUT if hop.timeout is None else hop.timeout
         self.pool = SessionPool(reactor, PoolLimits(open=self._timeout)) if pool is None else pool
         self._maker = linkMaker(reactor, True)
+        self._place = hop.place
+        self._key: SessionKey | None = None
         self._mutual = None if hop.h2c else Mutual(reactor, replace(hop, alpn=ALPN), via)
         self._dialer = self.pool.dialer(self._keyOf, self._link, hop.place)
 
@@ -106,6 +108,8 @@ class H2Connect:
         """
         Whoever we are, to whom, for which tenant: no others share a link.
         """
+        if self._key is not None:
+            return self._key
         hop = self._hop
         tenant = ITenant(self._reactor, None)
         identity = ""
@@ -117,7 +121,12 @@ class H2Connect:
             except UgateError:
                 # The endpoint for a link says what is wrong with it.
                 pass
-        return SessionKey("" if tenant is None else tenant.name, identity, hop.name or hop.host, hop.place)
+        name = "" if tenant is None else tenant.name
+        key = SessionKey(name, identity, hop.name or hop.host, self._place)
+        if hop.h2c:
+            # Nobody proves anything, so it is the same for all.
+            self._key = key
+        return key
 
     def _link(self, info: StreamInfo) -> Deferred[Any]:
         hop = self._hop

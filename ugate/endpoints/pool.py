@@ -12,19 +12,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from zope.interface import implementer
-
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ugate.endpoints.dialers import Way
-from ugate.endpoints.refusals import noTarget, refusedAt, renamed
+from ugate.endpoints.pooldialer import PoolDialer
+from ugate.endpoints.refusals import refusedAt, renamed
 from ugate.endpoints.session import Session
 from ugate.endpoints.sessions import SessionLimits, Sessions
 from ugate.errors import Cause, Phase, Refused
-from ugate.interfaces import IDialer, IIdentity, ILink
+from ugate.interfaces import IIdentity, ILink
 from ugate.stream import Principal, StreamInfo
 
 LinkDialer: TypeAlias = Callable[[StreamInfo], Deferred[Any]]
@@ -122,42 +120,6 @@ class _Group:
         return next((session for session in self.sessions if session.room > 0), None)
 
 
-@implementer(IDialer)
-class PoolDialer:
-    """
-    The dialer whose streams share links; L{SessionPool.dialer} makes it.
-
-    @since: ugate NEXT
-    """
-
-    def __init__(
-        self, pool: SessionPool, keyOf: Callable[[StreamInfo], SessionKey], make: LinkDialer, hop: str
-    ) -> None:
-        self._pool = pool
-        self._keyOf = keyOf
-        self._make = make
-        self._hop = hop
-
-    def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
-        """
-        See L{IDialer.endpointFor}.
-        """
-        if info.target is None:
-            raise noTarget(info)
-        key = self._keyOf(info)
-        hop = self._hop or key.place
-        return Way(lambda factory: self._pool.connect(key, hop, self._make, info, factory))
-
-    def explain(self, info: StreamInfo) -> list[str]:
-        """
-        See L{IDialer.explain}.
-        """
-        key = self._keyOf(info)
-        there = self._pool.count(key)
-        state = f"{there} of which are up" if there else "none of which is up"
-        return [f"open a stream to {info.target} on one of the links to {self._hop or key.place}, {state}"]
-
-
 class SessionPool:
     """
     Links by L{SessionKey}, made when they are needed and closed when they are not.
@@ -195,23 +157,50 @@ class SessionPool:
         return PoolDialer(self, keyOf, make, hop)
 
     async def connect(
-        self, key: SessionKey, hop: str, make: LinkDialer, info: StreamInfo, factory: IProtocolFactory
+        self,
+        key: SessionKey,
+        hop: str,
+        make: LinkDialer,
+        info: StreamInfo,
+        factory: IProtocolFactory,
+        tried: int = 0,
     ) -> IProtocol:
         """
         Open a stream.  One whose link goes away before it is answered has sent nothing, and tries another.
 
+        @param tried: how many links it has tried before.
         @raise Refused: it cannot be.
         """
-        for _ in range(self.limits.attempts - 1):
+        for _ in range(self.limits.attempts - 1 - tried):
             session = await self._sessionFor(key, hop, make, info)
             try:
                 return await session.endpointFor(info).connect(factory)
             except Refused as refused:
-                if session.room or refused.cause not in _AGAIN:
+                if not self.tries(session, refused):
                     raise
-                self.retried += 1
         session = await self._sessionFor(key, hop, make, info)
         return await session.endpointFor(info).connect(factory)
+
+    def tries(self, session: Session, refused: Refused) -> bool:
+        """
+        Whether a stream tries another link than the one that it was refused on; if so, that is counted.
+        """
+        if session.room or refused.cause not in _AGAIN:
+            return False
+        self.retried += 1
+        return True
+
+    def readyFor(self, key: SessionKey) -> Session | None:
+        """
+        A link that may be used without a question, if there is one, and another can be tried after it.
+        """
+        group = self._groups.get(key)
+        if group is None or self._isClosing or self.limits.attempts < 2:
+            return None
+        session = group.best()
+        if session is None or self._clock.seconds() - session.last >= self.limits.quiet:
+            return None
+        return session
 
     async def _sessionFor(self, key: SessionKey, hop: str, make: LinkDialer, info: StreamInfo) -> Session:
         while True:

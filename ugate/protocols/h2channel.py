@@ -38,6 +38,7 @@ class H2Channel:
     @ivar isOurs: whether we opened it.
     @ivar other: the stream of another connection that it is joined with: see L{ugate.protocols.h2forward}.
     @ivar code: what it is reset with, if that one was reset with it.
+    @ivar isOver: whether the peer sends no more, though what is above may not have been told.
     @ivar sink: the L{ugate.framing.Sink} of what comes, if it is to be spliced there.
     @since: ugate NEXT
     """
@@ -53,6 +54,7 @@ class H2Channel:
         "finished",
         "id",
         "isOurs",
+        "isOver",
         "isReady",
         "isUp",
         "mayRead",
@@ -77,7 +79,7 @@ class H2Channel:
         self.unread = self.unsent = self._taken = 0
         self.mayRead = not isOurs
         self.isUp = False
-        self.ended = self.finished = self._finishing = False
+        self.ended = self.finished = self._finishing = self.isOver = False
         self.isReady = False
         self.other: H2Channel | None = None
         self.code: int | None = None

@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from h2.config import H2Configuration
-from h2.connection import H2Connection
+from h2.connection import ConnectionState, H2Connection
 from h2.settings import SettingCodes, Settings
+from h2.stream import H2Stream, StreamClosedBy, StreamState
 
 from ugate.errors import Refused
 from ugate.protocols.h2frames import MAX_FRAME
@@ -59,7 +60,8 @@ class H2Events(Protocol):
 
 class Control(H2Connection):
     """
-    That of the library, with streams counted elsewhere: it would look at all of them for each new one.
+    That of the library, which keeps no streams: it is told of one when a frame comes that is out of
+    the ordinary.
     """
 
     MAX_CLOSED_STREAMS = 4096
@@ -85,6 +87,7 @@ class Control(H2Connection):
             },
         )
         self.max_inbound_frame_size = MAX_FRAME
+        self.state_machine.state = ConnectionState.CLIENT_OPEN if client else ConnectionState.SERVER_OPEN
         self.decoder.max_header_list_size = headers
 
     @property
@@ -97,21 +100,34 @@ class Control(H2Connection):
         """None that count."""
         return 0
 
-    def ignoreLength(self, stream: int) -> None:
+    def restore(self, channel: H2Channel) -> None:
         """
-        What is said of the length of a stream does not matter: nobody counts its bytes here.
+        Have the library know a stream as it is, for the next frame alone.
         """
-        state = self.streams.get(stream)
-        if state is not None:
-            state._expected_content_length = None
+        state = H2Stream(
+            channel.id,
+            config=self.config,
+            inbound_window_size=self.local_settings.initial_window_size,
+            outbound_window_size=self.remote_settings.initial_window_size,
+        )
+        machine = state.state_machine
+        machine.client = channel.isOurs
+        machine.headers_sent = channel.isOurs or channel.isUp
+        machine.headers_received = channel.mayRead
+        if channel.isOver:
+            machine.state = StreamState.HALF_CLOSED_REMOTE
+        else:
+            machine.state = StreamState.HALF_CLOSED_LOCAL if channel.finished else StreamState.OPEN
+        self.streams[channel.id] = state
 
-    def forget(self, stream: int) -> None:
+    def forget(self, stream: int, isReset: bool) -> None:
         """
         A stream is over.
+
+        @param isReset: whether it did not end both ways.
         """
-        state = self.streams.pop(stream, None)
-        if state is not None:
-            self._closed_streams[stream] = state.closed_by
+        how = StreamClosedBy.SEND_RST_STREAM if isReset else StreamClosedBy.SEND_END_STREAM
+        self._closed_streams[stream] = how
 
     @property
     def unopened(self) -> int:
@@ -119,13 +135,6 @@ class Control(H2Connection):
         How many streams we could still begin, by their numbers.
         """
         return (self.HIGHEST_ALLOWED_STREAM_ID - self.highest_outbound_stream_id) // 2
-
-    def isClosed(self, stream: int) -> bool:
-        """
-        Whether a stream has ended both ways.
-        """
-        state = self.streams.get(stream)
-        return state is None or bool(state.closed)
 
     def isIdle(self, stream: int) -> bool:
         """

@@ -5,9 +5,10 @@
 """
 A connection of HTTP/2 (RFC 9113), without a socket: bytes come, bytes go.
 
-All frames but C{DATA}, C{WINDOW_UPDATE} and C{GOAWAY} are for the h2 library, which keeps the
-states of streams and packs header fields.  It is told of the ends of streams, and never sees their data:
-that would be copied several times.
+What is out of the ordinary is for the h2 library, and all that is of the connection but its windows
+and C{GOAWAY}.  It keeps no streams: it is told what one is like before it is given a frame of it, and says
+what is wrong with that.  C{DATA}, C{RST_STREAM} and header blocks that it has seen before need no more than
+a look at the stream.
 """
 
 from __future__ import annotations
@@ -20,16 +21,23 @@ from h2.exceptions import ProtocolError as H2Error
 from h2.exceptions import StreamClosedError
 from h2.settings import SettingCodes
 
+from ugate.protocols.h2blocks import Blocks
+from ugate.protocols.h2calm import H2Limits
 from ugate.protocols.h2channel import H2Channel
+from ugate.protocols.h2control import H2Events
 from ugate.protocols.h2forward import passedOn
 from ugate.protocols.h2frames import (
     ACK,
+    CONTINUATION,
     DATA,
+    END_HEADERS,
     END_STREAM,
     GOAWAY,
+    HEADER,
     HEADERS,
     PREFACE,
     PRIORITY,
+    PUSH_PROMISE,
     RST_STREAM,
     SETTINGS,
     WINDOW_UPDATE,
@@ -38,8 +46,10 @@ from ugate.protocols.h2frames import (
     codeName,
     frameHead,
     number,
+    rstStream,
 )
 from ugate.protocols.h2sending import MAX_WINDOW, H2Sending
+from ugate.protocols.httpfields import Fields
 
 
 class H2Core(H2Sending):
@@ -48,6 +58,15 @@ class H2Core(H2Sending):
 
     @since: ugate NEXT
     """
+
+    _fresh = b""
+    """A header block that may be remembered, if it begins a stream or answers one."""
+
+    def __init__(
+        self, client: bool, events: H2Events, seconds: Callable[[], float], limits: H2Limits
+    ) -> None:
+        super().__init__(client, events, seconds, limits)
+        self._met: Blocks[bytes, Fields] = Blocks()
 
     def receive(self, data: bytes) -> None:
         """
@@ -106,7 +125,7 @@ class H2Core(H2Sending):
             # The library knows what is wrong with it.
             self.freed += size
             self._provoked()
-            self._tell(frameHead(0, DATA, 0, stream))
+            self._tell(frameHead(0, DATA, 0, stream), stream)
             return _drop
         channel.credit -= size
         if channel.credit < 0:
@@ -133,8 +152,9 @@ class H2Core(H2Sending):
         """
         self.reading = None
         stream = self._ending
-        if stream and stream in self.channels:
-            self._tell(frameHead(0, DATA, END_STREAM, stream))
+        channel = self.channels.get(stream) if stream else None
+        if channel is not None:
+            self._ended(channel)
 
     def frame(self, kind: int, flags: int, stream: int, whole: bytes) -> None:
         """
@@ -144,19 +164,65 @@ class H2Core(H2Sending):
             if kind != SETTINGS or flags & ACK:
                 raise ConnectionFault(Code.PROTOCOL_ERROR, "its first frame is not SETTINGS")
             self._greeted = True
-        if kind not in (HEADERS, RST_STREAM, GOAWAY):
-            self._odd.spend()
+        if kind == HEADERS:
+            if flags != END_HEADERS or not self._isMet(stream, whole[HEADER:]):
+                self._fieldsCame(flags, stream, whole)
+            return
+        if kind == RST_STREAM:
+            self._resetCame(stream, whole)
+            return
+        if kind == GOAWAY:
+            self._goAwayCame(stream, whole)
+            return
+        self._odd.spend()
         if kind == WINDOW_UPDATE:
             self._windowCame(stream, whole)
-        elif kind == GOAWAY:
-            self._goAwayCame(stream, whole)
-        elif kind <= 9:
-            if kind == RST_STREAM and stream and self.control.isIdle(stream):
-                raise ConnectionFault(Code.PROTOCOL_ERROR, "RST_STREAM of an idle stream")
-            if kind == PRIORITY:
-                self._checkPriority(stream, whole)
-                return
-            self._tell(whole)
+        elif kind == PRIORITY:
+            self._checkPriority(stream, whole)
+        elif kind in (CONTINUATION, PUSH_PROMISE):
+            self._fieldsCame(0, stream, whole)
+        elif kind < CONTINUATION:
+            self._tell(whole, stream)
+
+    def _isMet(self, stream: int, block: bytes) -> bool:
+        """
+        Take a header block that began or answered a stream before, if it does so again.
+        """
+        fields = self._met.known.get(block)
+        if fields is None:
+            return False
+        if self.client:
+            channel = self.channels.get(stream)
+            if channel is None or channel.mayRead:
+                return False
+            self._answeredBy(channel, fields)
+            return True
+        control = self.control
+        if not stream & 1 or stream <= control.highest_inbound_stream_id:
+            return False
+        control.highest_inbound_stream_id = stream
+        self._begun(stream, fields, False)
+        return True
+
+    def _fieldsCame(self, flags: int, stream: int, whole: bytes) -> None:
+        """
+        Have the library look at a frame of header fields.
+        """
+        block = whole[HEADER:] if flags == END_HEADERS else b"\0"
+        self._fresh = block if self._met.passed(block) else b""
+        try:
+            self._tell(whole, stream)
+        finally:
+            self._fresh = b""
+
+    def _resetCame(self, stream: int, whole: bytes) -> None:
+        channel = self.channels.get(stream)
+        if channel is not None and len(whole) == HEADER + 4:
+            self._wasReset(channel, number(whole, HEADER), True)
+            return
+        if stream and self.control.isIdle(stream):
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "RST_STREAM of an idle stream")
+        self._tell(whole, stream)
 
     def _checkPriority(self, stream: int, whole: bytes) -> None:
         if not stream:
@@ -164,20 +230,25 @@ class H2Core(H2Sending):
         if len(whole) != 14:
             raise ConnectionFault(Code.FRAME_SIZE_ERROR, "PRIORITY of another size")
 
-    def _tell(self, whole: bytes) -> None:
+    def _tell(self, whole: bytes, stream: int) -> None:
         """
         Let the library see a frame.
         """
+        control = self.control
+        channel = self.channels.get(stream)
+        if channel is not None:
+            control.restore(channel)
         try:
-            events = self.control.receive_data(whole)
+            events = control.receive_data(whole)
         except StreamClosedError as error:
-            self.control.clear_outbound_data_buffer()
+            control.clear_outbound_data_buffer()
             raise ConnectionFault(Code.STREAM_CLOSED, "a frame of a stream that is closed") from error
         except H2Error as error:
-            self.control.clear_outbound_data_buffer()
+            control.clear_outbound_data_buffer()
             # What follows may be what a field says.
             text = str(error).partition(":")[0].partition("'")[0].removesuffix(" b").strip()
             raise ConnectionFault(int(error.error_code), text) from error
+        control.streams.clear()
         self.collect()
         for event in events:
             handle = _HANDLERS.get(type(event))
@@ -186,6 +257,7 @@ class H2Core(H2Sending):
 
     def _settingsCame(self, event: Any) -> None:
         control = self.control
+        self.packed.clear()
         first = int(control.remote_settings.initial_window_size)
         delta, self.firstOut = first - self.firstOut, first
         self.maxFrame = control.max_outbound_frame_size
@@ -204,8 +276,11 @@ class H2Core(H2Sending):
         self.events.settled(True)
 
     def _requested(self, event: Any) -> None:
-        stream = event.stream_id
-        self.control.ignoreLength(stream)
+        if self._fresh:
+            self._met.learn(self._fresh, event.headers)
+        self._begun(event.stream_id, event.headers, event.stream_ended is not None)
+
+    def _begun(self, stream: int, fields: Fields, isOver: bool) -> None:
         if self.draining is not None and stream > self.draining:
             self._refuseStream(stream)
             return
@@ -215,43 +290,53 @@ class H2Core(H2Sending):
             self._refuseStream(stream)
             return
         channel = H2Channel(self, stream, False)
+        channel.isOver = isOver
         self.channels[stream] = channel
         self.theirs += 1
-        self.events.requested(channel, event.headers)
+        self.events.requested(channel, fields)
 
     def _refuseStream(self, stream: int) -> None:
-        self.control.reset_stream(stream, Code.REFUSED_STREAM)
-        self.control.forget(stream)
-        self.collect()
+        self.control.forget(stream, True)
+        self.out.append(rstStream(stream, Code.REFUSED_STREAM))
+        self.flush()
 
     def _answered(self, event: Any) -> None:
-        self.control.ignoreLength(event.stream_id)
+        if self._fresh:
+            self._met.learn(self._fresh, event.headers)
         channel = self.channels.get(event.stream_id)
         if channel is not None:
-            channel.mayRead = True
-            self.events.answered(channel, event.headers)
+            channel.isOver = event.stream_ended is not None
+            self._answeredBy(channel, event.headers)
+
+    def _answeredBy(self, channel: H2Channel, fields: Fields) -> None:
+        channel.mayRead = True
+        self.events.answered(channel, fields)
 
     def _endedByPeer(self, event: Any) -> None:
         channel = self.channels.get(event.stream_id)
-        if channel is None:
-            return
-        channel.ended = True
+        if channel is not None:
+            self._ended(channel)
+
+    def _ended(self, channel: H2Channel) -> None:
+        channel.ended = channel.isOver = True
         if channel.stream is not None:
             channel.stream.ended()
         self._maybeOver(channel)
 
     def _resetByPeer(self, event: Any) -> None:
         channel = self.channels.get(event.stream_id)
-        if channel is None:
-            return
-        if event.remote_reset and not channel.isUp and not channel.isOurs:
+        if channel is not None:
+            self._wasReset(channel, int(event.error_code), event.remote_reset)
+
+    def _wasReset(self, channel: H2Channel, code: int, isRemote: bool) -> None:
+        if isRemote and not channel.isUp and not channel.isOurs:
             self._resets.spend()
-        code = int(event.error_code)
-        if event.remote_reset and channel.other is not None:
+        if isRemote and channel.other is not None:
             channel.other.code = passedOn(code)
         clean = code == Code.NO_ERROR and channel.ended and channel.isUp and not channel.unsent
-        whose = "the peer" if event.remote_reset else "we"
-        self._over(channel, None if clean else code, f"{whose} ended the stream with {codeName(code)}")
+        whose = "the peer" if isRemote else "we"
+        text = f"{whose} ended the stream with {codeName(code)}"
+        self._over(channel, None if clean else code, text, True)
 
     def _ponged(self, event: Any) -> None:
         self.events.ponged(event.ping_data)

@@ -109,6 +109,13 @@ def windowUpdate(stream: int, increment: int) -> bytes:
     return frameHead(4, WINDOW_UPDATE, 0, stream) + _word.pack(increment)
 
 
+def rstStream(stream: int, code: int) -> bytes:
+    """
+    A frame that ends a stream both ways.
+    """
+    return frameHead(4, RST_STREAM, 0, stream) + _word.pack(code)
+
+
 def goAway(last: int, code: int, text: str = "") -> bytes:
     """
     A frame that says that no stream after C{last} is looked at.

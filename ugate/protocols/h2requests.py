@@ -76,6 +76,8 @@ def _forPeer(info: StreamInfo) -> str:
     For whom the stream is, if that has an address that means something elsewhere.
     """
     host = getattr(info.peer, "host", None)
+    if host == "127.0.0.1":
+        return ""
     try:
         address = ip_address(host) if isinstance(host, str) else None
     except ValueError:
@@ -133,7 +135,10 @@ def claims(fields: Fields) -> dict[str, str]:
     """
     What the peer claims, as far as it is of a size and shape to go on.
     """
-    found = {}
+    found: dict[str, str] = {}
+    if len(fields) == 1:
+        # Nothing but a status.
+        return found
     for name in _CLAIMS:
         text = b",".join(values(fields, name.encode("ascii"))).decode("latin-1")
         if _isFit(text):

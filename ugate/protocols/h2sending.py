@@ -15,11 +15,16 @@ from typing import Final
 
 from h2.settings import SettingCodes
 
+from ugate.protocols.h2blocks import Blocks
 from ugate.protocols.h2calm import H2Limits, Patience
 from ugate.protocols.h2channel import H2Channel
 from ugate.protocols.h2control import Control, H2Events
 from ugate.protocols.h2frames import (
+    CONTINUATION,
     DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
     MAX_FRAME,
     PING,
     PREFACE,
@@ -28,6 +33,7 @@ from ugate.protocols.h2frames import (
     FrameReader,
     frameHead,
     goAway,
+    rstStream,
     windowUpdate,
 )
 from ugate.protocols.httpfields import Fields
@@ -98,6 +104,7 @@ class H2Sending(FrameReader):
             limits.resets, limits.resetRate, seconds, "streams that were given up at once"
         )
         self.control = Control(client, limits.headers)
+        self.packed: Blocks[tuple[tuple[bytes, bytes], ...], bytes] = Blocks()
 
     def start(self) -> None:
         """
@@ -137,11 +144,30 @@ class H2Sending(FrameReader):
         Begin a stream.
         """
         stream = self.control.get_next_available_stream_id()
-        self.control.send_headers(stream, fields)
+        self.control.highest_outbound_stream_id = stream
         channel = H2Channel(self, stream, True)
         self.channels[stream] = channel
-        self.collect()
+        self._sendFields(stream, fields)
+        self.flush()
         return channel
+
+    def _sendFields(self, stream: int, fields: Fields) -> None:
+        key = tuple(fields)
+        block = self.packed.known.get(key)
+        if block is None:
+            block = self.control.encoder.encode(fields)
+            if self.packed.passed(block):
+                self.packed.learn(key, block)
+        size = self.maxFrame
+        if len(block) <= size:
+            self.out.append(frameHead(len(block), HEADERS, END_HEADERS, stream) + block)
+            return
+        kind = HEADERS
+        for at in range(0, len(block), size):
+            piece = block[at : at + size]
+            flags = END_HEADERS if at + size >= len(block) else 0
+            self.out.append(frameHead(len(piece), kind, flags, stream) + piece)
+            kind = CONTINUATION
 
     def respond(self, channel: H2Channel, fields: Fields, body: bytes | None = None) -> None:
         """
@@ -151,23 +177,21 @@ class H2Sending(FrameReader):
         """
         if self.channels.get(channel.id) is not channel:
             return
-        self.control.send_headers(channel.id, fields)
-        self.collect()
+        self._sendFields(channel.id, fields)
         if body is None:
+            self.flush()
             channel.up()
             return
         channel.isUp = True
         if len(body) <= min(channel.window, self.window, self.maxFrame):
             self.window -= len(body)
             self.out += (frameHead(len(body), DATA, 0, channel.id), body)
-        self.control.end_stream(channel.id)
-        self.collect()
+        self.out.append(frameHead(0, DATA, END_STREAM, channel.id))
         channel.finished = True
-        # Our own knowledge of its end may still be on its way here.
-        if not self.control.isClosed(channel.id):
-            self.control.reset_stream(channel.id, Code.NO_ERROR)
-            self.collect()
-        self._over(channel, None, "refused")
+        if not channel.isOver:
+            self.out.append(rstStream(channel.id, Code.NO_ERROR))
+        self.flush()
+        self._over(channel, None, "refused", not channel.isOver)
 
     def endStream(self, channel: H2Channel) -> None:
         """
@@ -176,8 +200,8 @@ class H2Sending(FrameReader):
         if self.channels.get(channel.id) is not channel:
             return
         channel.finished = True
-        self.control.end_stream(channel.id)
-        self.collect()
+        self.out.append(frameHead(0, DATA, END_STREAM, channel.id))
+        self.flush()
         self._maybeOver(channel)
 
     def resetStream(self, channel: H2Channel, code: int, text: str = "we ended the stream") -> None:
@@ -186,21 +210,22 @@ class H2Sending(FrameReader):
         """
         if self.channels.get(channel.id) is not channel:
             return
-        if not self.control.isClosed(channel.id):
-            self.control.reset_stream(channel.id, code)
-            self.collect()
-        self._over(channel, code, text)
+        isReset = not (channel.isOver and channel.finished)
+        if isReset:
+            self.out.append(rstStream(channel.id, code))
+            self.flush()
+        self._over(channel, code, text, isReset)
 
     def _maybeOver(self, channel: H2Channel) -> None:
         if channel.ended and channel.finished:
-            self._over(channel, None, "done")
+            self._over(channel, None, "done", False)
 
-    def _over(self, channel: H2Channel, code: int | None, text: str) -> None:
+    def _over(self, channel: H2Channel, code: int | None, text: str, isReset: bool) -> None:
         if self.channels.pop(channel.id, None) is None:
             return
         if not channel.isOurs:
             self.theirs -= 1
-        self.control.forget(channel.id)
+        self.control.forget(channel.id, isReset)
         channel.drop()
         self.events.lost(channel, code, text)
         self.grant()

@@ -60,10 +60,8 @@ class MuxStream(Writing):
     _isBusy = False
     """Whether the protocol is being called."""
     _isPaused = False
-    _held = 0
-    """How many bytes are kept."""
-    _late = 0
-    """How many came after we had closed."""
+    _held = _late = 0
+    """How many bytes are kept, and how many came after we had closed."""
     _isEnded = _isEndTold = False
     """Of what the peer sends."""
     _isFinishing = _isFinished = _isFinishTold = False
@@ -118,9 +116,22 @@ class MuxStream(Writing):
         if self._held + len(data) > self.CAP:
             self._cut(Failure(ConnectionLost(f"over {self.CAP} bytes came that nobody had asked for")))
             return
-        self._kept.append(data)
-        self._held += len(data)
-        self._turn()
+        if self._protocol is None or self._kept or self._isPaused or self._isBusy:
+            self._kept.append(data)
+            self._held += len(data)
+            self._turn()
+            return
+        # Nothing is ahead of it: as C{_turn} does it, and quicker.
+        self._isBusy = True
+        try:
+            self._protocol.dataReceived(data)
+            if self._channel is not None:
+                self._channel.consumed(len(data))
+        except Exception:
+            self._broken()
+        self._isBusy = False
+        if self._kept or self._isEnded or self._isFinished or self._why is not None:
+            self._turn()
 
     def ended(self) -> None:
         """
@@ -303,7 +314,7 @@ class MuxStream(Writing):
         if self._why is not None:
             return
         self._why = reason
-        if reason.check(ConnectionDone) is None or self.disconnecting:
+        if not isinstance(reason.value, ConnectionDone) or self.disconnecting:
             self._forget()
         else:
             self._isEnded = True

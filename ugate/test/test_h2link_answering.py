@@ -13,6 +13,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import Cause, Phase, Refused
+from ugate.protocols.h2blocks import MOST
 from ugate.protocols.h2frames import (
     DATA,
     END_HEADERS,
@@ -84,6 +85,29 @@ class AnsweringTests(SynchronousTestCase):
         self.assertTrue(stream.isPending)
         stream.accept()
         self.assertEqual(([(":status", "200")], b""), self.answer(1))
+
+    def test_shared(self) -> None:
+        """
+        Those who ask for the same in the same words share what is known of them, and nobody else does.
+        """
+        for number in range(3):
+            self.peer.headers(2 * number + 1)
+        self.peer.headers(7, [*CONNECT, ("baggage", "a=b")])
+        one, two, three, other = (stream.info for stream in self.peer.streams)
+        self.assertIs(one, two)
+        self.assertIs(one, three)
+        self.assertEqual(({}, {"baggage": "a=b"}), (dict(one.hints), dict(other.hints)))
+
+    def test_fewAreKept(self) -> None:
+        """
+        Not all that was ever asked for is remembered, and nothing long.
+        """
+        self.peer.headers(1, [*CONNECT, ("x", "y" * 1024)])
+        self.assertEqual({}, self.link._infos)
+        for number in range(1, 2 * MOST):
+            self.peer.headers(2 * number + 1, [(":method", "CONNECT"), (":authority", f"a{number}:1")])
+            self.assertLessEqual(len(self.link._infos), MOST)
+        self.assertEqual(Target(f"a{number}", 1), self.peer.streams[-1].info.target)
 
     def test_longClaims(self) -> None:
         """

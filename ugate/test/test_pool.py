@@ -14,7 +14,8 @@ from zope.interface.verify import verifyObject
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionRefusedError
 
-from ugate.endpoints.pool import PoolDialer, SessionKey
+from ugate.endpoints.pool import SessionKey
+from ugate.endpoints.pooldialer import PoolDialer
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import IDialer
 from ugate.stream import StreamInfo
@@ -190,6 +191,40 @@ class FailingTests(PoolCase):
         self.settle()
         self.assertTrue(self.successResultOf(connecting).isOpen)
         self.assertEqual((2, 1), (len(self.links), self.pool.retried))
+
+    def test_retriedAsOften(self) -> None:
+        """
+        It tries no more links if the first of them was there than if it had to be made.
+        """
+        self.auto = True
+        self.opened()
+        self.auto = False
+        self.links[0][0].stall()
+        connecting = self.connect()
+        self.links[0][0].cut()
+        self.settle()
+        for _ in range(2):
+            self.assertNoResult(connecting)
+            ours, theirs = linkPair(self.clock)
+            theirs.incoming = lambda stream: None
+            self.making.pop(0).callback(ours)
+            self.settle()
+            ours.cut()
+            self.settle()
+        self.assertRefused(connecting, Cause.PEER_CLOSED)
+        self.assertEqual(([], 2), (self.making, self.pool.retried))
+
+    def test_cancelledOnReady(self) -> None:
+        """
+        A stream that is not wanted any more does not try another link.
+        """
+        self.auto = True
+        self.opened()
+        self.links[0][0].stall()
+        connecting = self.connect()
+        connecting.cancel()
+        self.failureResultOf(connecting)
+        self.assertEqual(([], 0), (self.making, self.pool.retried))
 
     def test_retriedSome(self) -> None:
         """
