@@ -29,6 +29,7 @@ from twisted.internet.interfaces import (
 
 from ugate.endpoints.hops import MAX_TIMEOUT, readALPN
 from ugate.endpoints.negotiated import NegotiatedServerEndpoint, authOf
+from ugate.endpoints.sshstring import sshServer
 from ugate.errors import StringError
 from ugate.interfaces import Auth, INegotiation, ITenant
 from ugate.stream import Principal, StreamInfo, Target
@@ -382,6 +383,7 @@ SERVERS: Final[Mapping[str, ServerKind]] = {
     "proxyproto": ServerKind(proxyprotoServer),
     "mtls": ServerKind(mtlsServer, frozenset(("handshake", "alpn", "anonymous"))),
     "h2connect": ServerKind(h2connectServer),
+    "ssh": ServerKind(sshServer),
     "ready": ServerKind(readyServer, frozenset(("handshake", "keys"))),
     "forward": ServerKind(forwardServer, frozenset(("handshake", "to"))),
     "sni": ServerKind(

@@ -349,6 +349,13 @@ class Identity:
         signature: bytes = key.sign(data)
         return signature
 
+    def sshKey(self) -> Any:
+        """
+        See L{IIdentity}.
+        """
+        self._lookAgain()
+        return self._held.key
+
 
 def _isSame(one: Keypair, other: Keypair) -> bool:
     return one.chain == other.chain and one.roots == other.roots

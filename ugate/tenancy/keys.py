@@ -5,9 +5,10 @@
 """
 SSH keys of people, in a file like C{authorized_keys} of OpenSSH, where the comment is the name.
 
-Of the options C{expiry-time} holds.  Those that forbid what is not there anyway (C{no-pty} and the like) may
-stand there.  A line with any other is a mistake, since without it the line would allow more than it says:
-C{from}, C{permitopen} and the like are matters of C{policy.rules}.
+Of the options C{expiry-time}, C{permitopen}, C{permitlisten}, C{no-port-forwarding} and C{restrict} hold.  Those
+that forbid what is not there anyway (C{no-pty} and the like) may stand there.  A line with any other is a
+mistake, since without it the line would allow more than it says: C{from} and the like are matters of
+C{policy.rules}.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ugate.errors import StringError
+from ugate.protocols.credentials import ALL, Permits
 from ugate.tenancy.credentialfiles import Reread, checked, checkName, readEach
 from ugate.tenancy.sshsignatures import isSigned, keyFromBlob
 
@@ -28,6 +30,7 @@ _TYPES: Final = frozenset(
     ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 )
 _HARMLESS: Final = frozenset(("no-agent-forwarding", "no-pty", "no-user-rc", "no-x11-forwarding"))
+_SWITCHES: Final = frozenset(("restrict", "no-port-forwarding", "port-forwarding"))
 _OPTION: Final = re.compile(r'([A-Za-z0-9-]+)(?:="((?:[^"\\]|\\.)*)")?')
 _EXPIRY: Final = re.compile(r"(\d{8})(\d{4})?(\d{2})?(Z?)")
 _WANTED: Final = "wanted KEY-TYPE BASE64 NAME, as in the .pub file that ssh-keygen writes"
@@ -50,6 +53,9 @@ class SSHKey:
     expires: float | None = None
     """From when on it is good no more, in seconds since 1970."""
 
+    permits: Permits = ALL
+    """What it is good for."""
+
     @classmethod
     def fromLine(cls, line: bytes) -> SSHKey:
         """
@@ -61,9 +67,9 @@ class SSHKey:
             text = line.decode()
         except UnicodeDecodeError as error:
             raise StringError("not UTF-8; wanted the file saved as UTF-8") from error
-        expires = None
+        options = _Options()
         if text.partition(" ")[0] not in _TYPES:
-            expires, text = _options(text)
+            options, text = _options(text)
         parts = text.split(None, 2)
         if not parts or parts[0] not in _TYPES:
             kind = parts[0][:40] if parts else ""
@@ -75,17 +81,63 @@ class SSHKey:
         except (Base64Error, ValueError) as error:
             raise StringError(f"the key is not base64; {_WANTED}") from error
         keyFromBlob(parts[0].encode(), blob)
-        return cls(checkName(parts[2].strip().encode(), colons=True), blob, expires)
+        name = checkName(parts[2].strip().encode(), colons=True)
+        return cls(name, blob, options.expires, options.permits)
 
 
-def _options(text: str) -> tuple[float | None, str]:
+@dataclass(slots=True)
+class _Options:
+    """
+    What stands in front of a key.
+    """
+
+    expires: float | None = None
+    opens: list[tuple[str, int]] | None = None
+    listens: list[tuple[str, int]] | None = None
+    isForwarding: bool = True
+
+    def take(self, name: str, value: str | None) -> bool:
+        """
+        Hold one.
+
+        @return: whether that can be.
+        """
+        if value is None:
+            if name in ("restrict", "no-port-forwarding", "port-forwarding"):
+                self.isForwarding = name == "port-forwarding"
+            return name in _HARMLESS or name in _SWITCHES
+        if name == "expiry-time":
+            until = _expiry(value)
+            self.expires = until if self.expires is None else min(until, self.expires)
+        elif name == "permitopen":
+            self.opens = [*(self.opens or ()), _place(name, value)]
+        elif name == "permitlisten":
+            self.listens = [*(self.listens or ()), _place(name, value, "*")]
+        else:
+            return False
+        return True
+
+    @property
+    def permits(self) -> Permits:
+        """
+        What the key may then.
+        """
+        if not self.isForwarding:
+            return Permits((), ())
+        opens, listens = self.opens, self.listens
+        if opens is None and listens is None:
+            return ALL
+        return Permits(None if opens is None else tuple(opens), None if listens is None else tuple(listens))
+
+
+def _options(text: str) -> tuple[_Options, str]:
     """
     Read the options in front of a key.
 
-    @return: when it expires, and the rest of the line.
+    @return: them, and the rest of the line.
     @raise StringError: there is one that has no effect here.
     """
-    expires = None
+    options = _Options()
     position = 0
     while True:
         match = _OPTION.match(text, position)
@@ -93,11 +145,7 @@ def _options(text: str) -> tuple[float | None, str]:
             raise StringError(
                 f"neither a type of key nor an option at {text[position : position + 20]!r}; {_WANTED}"
             )
-        name, value = match[1].lower(), match[2]
-        if name == "expiry-time" and value is not None:
-            until = _expiry(value)
-            expires = until if expires is None else min(until, expires)
-        elif name not in _HARMLESS or value is not None:
+        if not options.take(match[1].lower(), match[2]):
             raise StringError(
                 f"the option {match[1]!r} has no effect here: take it out; policy.rules say who may go where"
             )
@@ -105,7 +153,25 @@ def _options(text: str) -> tuple[float | None, str]:
         if text[position : position + 1] != ",":
             break
         position += 1
-    return expires, text[position:]
+    return options, text[position:]
+
+
+def _place(name: str, text: str, default: str = "") -> tuple[str, int]:
+    """
+    C{HOST:PORT}, either of which may be C{*}.
+
+    @param default: the host of a port alone.
+    @raise StringError: it is none.
+    """
+    host, colon, port = text.rpartition(":")
+    host = host if colon else default
+    number = "0" if port == "*" else port
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    isPort = number.isascii() and number.isdigit() and len(number) <= 5 and int(number) < 65536
+    if not host or not isPort or (number == "0" and port != "*"):
+        raise StringError(f"{name}={text[:80]!r}; wanted HOST:PORT, with * for any host or port")
+    return host.lower(), int(number)
 
 
 def _expiry(text: str) -> float:
@@ -161,7 +227,7 @@ class KeyFile:
         self._now = now
         self._file = Reread(path, readKeys, "SSH keys")
 
-    def nameFor(self, blob: bytes, signed: bytes, signature: bytes | None) -> str | None:
+    def find(self, blob: bytes, signed: bytes, signature: bytes | None) -> SSHKey | None:
         """
         Whose key that is; L{None} if it is of nobody here, has expired, or did not sign.
 
@@ -172,4 +238,11 @@ class KeyFile:
         key = self._file.value.get(blob)
         if key is None or (key.expires is not None and self._now() >= key.expires):
             return None
-        return key.name if signature is None or isSigned(blob, signed, signature) else None
+        return key if signature is None or isSigned(blob, signed, signature) else None
+
+    def nameFor(self, blob: bytes, signed: bytes, signature: bytes | None) -> str | None:
+        """
+        The name of whose key that is, as for L{find}.
+        """
+        key = self.find(blob, signed, signature)
+        return None if key is None else key.name

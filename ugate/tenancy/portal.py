@@ -24,7 +24,14 @@ from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import Deferred, succeed
 
 from ugate.interfaces import IPrincipal
-from ugate.protocols.credentials import BearerToken, IBearerToken, ICertificate, PeerCertificate
+from ugate.protocols.credentials import (
+    BearerToken,
+    IBearerToken,
+    ICertificate,
+    ILogin,
+    Login,
+    PeerCertificate,
+)
 from ugate.stream import ROOT, Principal
 from ugate.tenancy.certificates import CertificateFile
 from ugate.tenancy.config.sections import MAX_DEPTH, childPath, isName
@@ -85,7 +92,7 @@ class Logins:
     """
     Checks the credentials of one tenant, and hands on those of the tenants below it.
 
-    What it answers, as an avatar's id, is a L{Principal}.
+    What it answers, as an avatar's id, is a L{Principal}, or a L{Login} of one.
 
     @ivar path: of the tenant.
     @since: ugate NEXT
@@ -157,7 +164,7 @@ class Logins:
                 return _login(child, BearerToken(token))
         return self._proven("" if tilde else self._tokens.nameFor(token), "token")
 
-    def _key(self, credentials: Any) -> Principal | Deferred[Principal]:
+    def _key(self, credentials: Any) -> Login | Deferred[Login]:
         # The key says who it is; its user name matters only for the tenant.
         user, at, tenant = credentials.username.rpartition(b"@")
         signed, signature = credentials.sigData, credentials.signature
@@ -166,13 +173,15 @@ class Logins:
             if child is None:
                 raise UnauthorizedLogin
             key = SSHPrivateKey(user, credentials.algName, credentials.blob, signed, signature)
-            return _login(child, key)
-        name = None if self._keys is None else self._keys.nameFor(credentials.blob, signed, signature)
-        if name is not None and signature is None:
+            return _login(child, key, ILogin)
+        known = None if self._keys is None else self._keys.find(credentials.blob, signed, signature)
+        if known is None:
+            raise UnauthorizedLogin
+        if signature is None:
             from twisted.conch.error import ValidPublicKey
 
             raise ValidPublicKey
-        return self._proven(name, "key")
+        return Login(self._proven(known.name, "key"), known.permits)
 
     def _certificate(self, credentials: Any) -> Principal | Deferred[Principal]:
         if credentials.tenant:
@@ -209,8 +218,8 @@ class Logins:
         return self._children(path)
 
 
-def _login(portal: Portal, credentials: Any) -> Deferred[Principal]:
-    loggedIn: Deferred[Any] = portal.login(credentials, None, IPrincipal)
+def _login(portal: Portal, credentials: Any, wanted: Any = IPrincipal) -> Deferred[Any]:
+    loggedIn: Deferred[Any] = portal.login(credentials, None, wanted)
     return loggedIn.addCallback(lambda result: result[1])
 
 
@@ -221,9 +230,12 @@ class _Realm:
     """
 
     def requestAvatar(self, avatarId: Any, mind: object, *interfaces: Any) -> Any:
+        isLogin = isinstance(avatarId, Login)
+        if ILogin in interfaces:
+            return ILogin, avatarId if isLogin else Login(avatarId), _leave
         if IPrincipal not in interfaces:
             raise LookupError("a portal of principals is asked for an IPrincipal")
-        return IPrincipal, avatarId, _leave
+        return IPrincipal, avatarId.principal if isLogin else avatarId, _leave
 
 
 def _leave() -> None:

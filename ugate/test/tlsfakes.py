@@ -165,6 +165,9 @@ class FakeIdentity:
     def sign(self, data: bytes) -> bytes:
         raise NotImplementedError
 
+    def sshKey(self) -> Any:
+        return self.key
+
     def changed(self, callback: Callable[[], object]) -> Callable[[], None]:
         return lambda: None
 
