@@ -69,7 +69,7 @@ class Commands:
         if self._permits.opens is not None:
             places = ", ".join(f"{host}:{port or '*'}" for host, port in self._permits.opens)
             lines.append(f"Your key is good for streams to {places or 'nowhere'}.")
-        lines.append("ssh GATE explain HOST:PORT says whether you may go there; ssh GATE help is all there is.")
+        lines.append("ssh GATE explain HOST:PORT says whether you may go there; ssh GATE help, what else.")
         return "\n".join(lines) + "\n"
 
     def _explain(self, text: str) -> tuple[str, int]:

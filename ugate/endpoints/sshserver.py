@@ -32,10 +32,14 @@ LIMITS: Final = SessionLimits(idle=None, age=None)
 """A client of others does not connect again by itself: it stays as long as it wants."""
 
 
+_OPERATOR: Final = Principal("operator", "local")
+_ANYONE: Final = Principal("anyone", "open")
+
+
 class SSHServerEndpoint(MuxedServerEndpoint):
     """
-    Listens by another endpoint for clients of SSH.  Whoever has credentials has to log in; where nobody has any,
-    all may come, and are nobody.
+    Listens by another endpoint for clients of SSH.  All have to log in; where nobody has credentials, all may
+    come, and are nobody.
 
     @since: ugate NEXT
     """
@@ -71,8 +75,7 @@ class SSHServerEndpoint(MuxedServerEndpoint):
         """
         info, permits = link.info, ALL
         if login is None:
-            local = onlyLocal(self.inner)
-            info = info.but(principal=Principal("operator", "local") if local else Principal("anyone", "open"))
+            info = info.but(principal=_OPERATOR if onlyLocal(self.inner) else _ANYONE)
         else:
             permits = login.permits
         commands = Commands(tenant, info, permits)
@@ -96,7 +99,7 @@ def _loginBy(portal: Portal) -> LoginCheck:
     """
 
     def login(credentials: ICredentials) -> Deferred[Login]:
-        loggedIn: Deferred[Any] = portal.login(credentials, None, ILogin, IPrincipal)  # type: ignore[arg-type]
+        loggedIn: Deferred[Any] = portal.login(credentials, None, ILogin, IPrincipal)
         return loggedIn.addCallback(_loginOf)
 
     return login

@@ -54,7 +54,7 @@ class Permits:
     """
 
     opens: tuple[tuple[str, int], ...] | None = None
-    """The only hosts, in small letters or C{*}, and ports, 0 for all, that streams may go to; L{None} for any."""
+    """The only hosts, in small letters or C{*}, and ports, 0 for all, for streams; L{None} for any."""
 
     listens: tuple[tuple[str, int], ...] | None = None
     """The same of what may be published."""

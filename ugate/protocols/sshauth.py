@@ -47,15 +47,13 @@ _PROTOCOL: Final = 2
 _LONGEST: Final = 512
 """Bytes of a name or a password."""
 
-_ALGORITHMS: Final = frozenset(
-    (
-        b"ssh-ed25519",
-        b"ecdsa-sha2-nistp256",
-        b"ecdsa-sha2-nistp384",
-        b"ecdsa-sha2-nistp521",
-        b"rsa-sha2-256",
-        b"rsa-sha2-512",
-    )
+ALGORITHMS: Final = (
+    b"ssh-ed25519",
+    b"ecdsa-sha2-nistp256",
+    b"ecdsa-sha2-nistp384",
+    b"ecdsa-sha2-nistp521",
+    b"rsa-sha2-512",
+    b"rsa-sha2-256",
 )
 """How a user may sign: not with SHA-1."""
 
@@ -168,11 +166,11 @@ class ServerAuth:
 
     def _key(self, user: bytes, service: bytes, reader: Reader) -> None:
         isSigned, algorithm, blob = reader.truth(), reader.string(), reader.string()
-        if algorithm not in _ALGORITHMS:
+        if algorithm not in ALGORITHMS:
             self._refuse()
             return
         if not isSigned:
-            credentials = SSHPrivateKey(user, algorithm, blob, None, None)  # type: ignore[arg-type]
+            credentials = SSHPrivateKey(user, algorithm, blob, None, None)
             self._check(credentials, user, "", string(algorithm) + string(blob))
             return
         signature = reader.string()
@@ -199,9 +197,7 @@ class ServerAuth:
         assert self._login is not None
         self._isBusy = True
         self._checking = checking = self._login(credentials)
-        checking.addCallbacks(
-            self._good, self._bad, callbackArgs=(user,), errbackArgs=(user, method, asked)
-        )
+        checking.addCallbacks(self._good, self._bad, callbackArgs=(user,), errbackArgs=(user, method, asked))
         checking.addErrback(lambda failure: self.log.failure("a login could not be answered", failure))
 
     def _good(self, login: Login, user: bytes) -> None:

@@ -27,7 +27,7 @@ from ugate.protocols.sshpackets import (
 )
 
 if TYPE_CHECKING:
-    from ugate.protocols.sshlink import SSHLink
+    from ugate.protocols.sshchannels import SSHChannels
 
 PACKET: Final = 1 << 16
 """Bytes of data in one packet, either way."""
@@ -73,7 +73,7 @@ class SSHChannel:
         "window",
     )
 
-    def __init__(self, link: SSHLink, id: int, granted: int) -> None:
+    def __init__(self, link: SSHChannels, id: int, granted: int) -> None:
         self.link = link
         self.id = id
         self.remote = 0
@@ -172,7 +172,7 @@ class SSHChannel:
             self.window -= size
             self.unsent -= size
             left -= size
-            pieces = [U32x2.pack(self.remote, size)]
+            pieces: list[bytes | memoryview] = [U32x2.pack(self.remote, size)]
             pieces += self._pieces(size)
             link.send(DATA, b"".join(pieces))
         if self.unsent or self.isClosing:

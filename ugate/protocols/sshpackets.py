@@ -180,8 +180,8 @@ def asked(data: bytes) -> tuple[Target, str]:
 
 def refusing(reason: Refused) -> tuple[int, str]:
     """
-    The code and the words with which a stream is refused.  They say the cause, and not what is behind it: that
-    is in the log.
+    The code and the words with which a stream is refused.  They say the cause, and not what is behind it:
+    that is in the log.
     """
     return _CODES.get(reason.cause, CONNECT_FAILED), reason.cause.value
 

@@ -23,8 +23,9 @@ from twisted.python.failure import Failure
 from ugate.errors import Cause, Phase, Refused, UgateError
 from ugate.interfaces import ILink
 from ugate.protocols.credentials import Login
-from ugate.protocols.sshauth import LoginCheck, ServerAuth
-from ugate.protocols.sshlink import HOP, SSHLink
+from ugate.protocols.sshauth import ALGORITHMS, LoginCheck, ServerAuth
+from ugate.protocols.sshchannels import HOP
+from ugate.protocols.sshlink import SSHLink
 from ugate.protocols.sshpackets import words
 from ugate.stream import StreamInfo
 
@@ -172,6 +173,12 @@ class SSHServer(Wired, ServerWire):  # type: ignore[misc]
             each for each in ServerWire.supportedKeyExchanges if b"group-exchange" not in each
         ]
 
+    def sendExtInfo(self, extensions: object) -> None:
+        """
+        Say how users may sign, which is not how hosts do.
+        """
+        super().sendExtInfo([(b"server-sig-algs", b",".join(ALGORITHMS))])  # type: ignore[no-untyped-call]
+
     def _loggedIn(self, user: str, login: Login | None) -> None:
         info = self.info
         if login is not None:
@@ -193,7 +200,8 @@ def hostKeys(key: Any) -> HostKeys:
     try:
         return {private.sshType(): (private.public(), private)}
     except KeyError as error:
-        raise UgateError("SSH has no keys of the type of our identity; wanted P-256, Ed25519 or RSA") from error
+        wanted = "wanted P-256, Ed25519 or RSA"
+        raise UgateError(f"SSH has no keys of the type of our identity; {wanted}") from error
 
 
 def serverMaker(

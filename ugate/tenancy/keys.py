@@ -5,9 +5,9 @@
 """
 SSH keys of people, in a file like C{authorized_keys} of OpenSSH, where the comment is the name.
 
-Of the options C{expiry-time}, C{permitopen}, C{permitlisten}, C{no-port-forwarding} and C{restrict} hold.  Those
-that forbid what is not there anyway (C{no-pty} and the like) may stand there.  A line with any other is a
-mistake, since without it the line would allow more than it says: C{from} and the like are matters of
+Of the options C{expiry-time}, C{permitopen}, C{permitlisten}, C{no-port-forwarding} and C{restrict} hold.
+Those that forbid what is not there anyway (C{no-pty} and the like) may stand there.  A line with any other is
+a mistake, since without it the line would allow more than it says: C{from} and the like are matters of
 C{policy.rules}.
 """
 

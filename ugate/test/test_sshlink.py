@@ -13,8 +13,8 @@ from twisted.python.failure import Failure
 
 from ugate.errors import Cause
 from ugate.protocols.mux import MuxStream
-from ugate.protocols.sshlink import WINDOW
 from ugate.protocols.muxwriting import FULL
+from ugate.protocols.sshchannels import WINDOW
 from ugate.test import linkcontract
 from ugate.test.sshfakes import FakeWire, linkPair
 from ugate.testing import Conversation

@@ -14,13 +14,13 @@ from typing import Any
 
 from ugate.test.interop.processes import (
     HOST,
+    LOOPBACK,
     Child,
     Gateway,
     InteropTestCase,
-    freePort,
+    accepts,
     program,
     waitUntil,
-    accepts,
 )
 
 KINDS = ("ed25519", "ecdsa", "rsa")
@@ -32,7 +32,6 @@ class SSHTestCase(InteropTestCase):
     """
 
     limit = 120.0
-    policy = ""
 
     def setUp(self) -> None:
         super().setUp()
@@ -48,12 +47,12 @@ class SSHTestCase(InteropTestCase):
         self.assertEqual(0, done.returncode, done.stderr)
         return path
 
-    def gate(self, more: str = "", listen: str = "ssh:tcp:0:interface=127.0.0.1", name: str = "id") -> Gateway:
+    def gate(self, more: str = "", name: str = "id") -> Gateway:
         """
         A gateway.
         """
         state = str(self.directory / name)
-        return self.ugate("--state", state, config=f"listen: {{main: '{listen}'}}\n{more}")
+        return self.ugate("--state", state, config=f"listen: {{main: 'ssh:tcp:0:{LOOPBACK}'}}\n{more}")
 
     def options(self, port: int, key: Path | None = None, *more: str) -> list[str]:
         """
@@ -68,17 +67,12 @@ class SSHTestCase(InteropTestCase):
             *more,
         ]
 
-    def run_(self, port: int, *more: str, key: Path | None = None, user: str = "bob", data: bytes = b"") -> Any:
+    def asks(self, port: int, *options: str, key: Path | None = None, command: str = "") -> Any:
         """
         Run the client to its end.
         """
-        return self.finish([self.ssh, *self.options(port, key), *more[:-1], f"{user}@{HOST}", *more[-1:]], data)
-
-    def asks(self, port: int, *options: str, key: Path | None = None, user: str = "bob") -> Any:
-        """
-        Run the client without a command.
-        """
-        return self.finish([self.ssh, *self.options(port, key), *options, f"{user}@{HOST}"])
+        said = [command] if command else []
+        return self.finish([self.ssh, *self.options(port, key), *options, f"bob@{HOST}", *said])
 
     def forwarding(self, port: int, option: str, local: int, *more: str, key: Path | None = None) -> Child:
         """
@@ -89,6 +83,3 @@ class SSHTestCase(InteropTestCase):
         waitUntil(lambda: accepts(local) or child.process.poll() is not None, "the client listens")
         self.assertIsNone(child.process.poll(), child.said())
         return child
-
-
-__all__ = ["HOST", "KINDS", "Gateway", "SSHTestCase", "freePort"]
