@@ -199,7 +199,7 @@ def hostKeys(key: Any) -> HostKeys:
     private = Key(key)
     try:
         return {private.sshType(): (private.public(), private)}
-    except KeyError as error:
+    except (KeyError, RuntimeError) as error:
         wanted = "wanted P-256, Ed25519 or RSA"
         raise UgateError(f"SSH has no keys of the type of our identity; {wanted}") from error
 

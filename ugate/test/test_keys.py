@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import StringError
+from ugate.protocols.credentials import Permits
 from ugate.tenancy.config.mistakes import ConfigError
 from ugate.tenancy.keys import KeyFile, SSHKey, checkKeys, readKeys
 from ugate.tenancy.sshsignatures import isSigned
@@ -143,6 +144,26 @@ class LineTests(SynchronousTestCase):
             key = SSHKey.fromLine(f"{options} {LINE} bob".encode())
             self.assertEqual(key, SSHKey("bob", blobOf(ED), expires), options)
 
+    def test_permits(self) -> None:
+        """
+        Where a key may go, and what it may publish.
+        """
+        for options, opens, listens in (
+            ("no-pty", None, None),
+            ('permitopen="DB.example:5432"', (("db.example", 5432),), None),
+            ('permitopen="[::1]:1",permitopen="*:*"', (("::1", 1), ("*", 0)), None),
+            ('permitlisten="8080",permitlisten="name:*"', None, (("*", 8080), ("name", 0))),
+            ("no-port-forwarding", (), ()),
+            ('permitopen="db:1",restrict', (), ()),
+            ('restrict,port-forwarding,permitopen="db:1"', (("db", 1),), None),
+        ):
+            permits = SSHKey.fromLine(f"{options} {LINE} bob".encode()).permits
+            self.assertEqual(Permits(opens, listens), permits, options)
+        permits = Permits((("db", 1), ("*", 2)), (("web", 0),))
+        self.assertTrue(permits.mayOpen("DB", 1) and permits.mayOpen("x", 2) and permits.mayListen("web", 9))
+        self.assertFalse(permits.mayOpen("db", 3) or permits.mayOpen("x", 1) or permits.mayListen("x", 9))
+        self.assertFalse(Permits(()).mayOpen("db", 1))
+
     def test_mistakes(self) -> None:
         """
         What is wrong, or would have no effect, is told.
@@ -161,7 +182,12 @@ class LineTests(SynchronousTestCase):
             ("\u00a0", "neither a type of key nor an option"),
             (f'from="10.0.0.0/8" {LINE} bob', "the option 'from' has no effect here"),
             (f'command="a b",no-pty {LINE} bob', "the option 'command' has no effect here"),
-            (f"restrict {LINE} bob", "the option 'restrict' has no effect"),
+            (f'restrict="x" {LINE} bob', "the option 'restrict' has no effect"),
+            (f"permitopen {LINE} bob", "the option 'permitopen' has no effect"),
+            (f'permitopen="80" {LINE} bob', "permitopen='80'; wanted HOST:PORT"),
+            (f'permitopen="db:0" {LINE} bob', "wanted HOST:PORT"),
+            (f'permitopen="db:65536" {LINE} bob', "wanted HOST:PORT"),
+            (f'permitlisten="db:x" {LINE} bob', "permitlisten='db:x'; wanted HOST:PORT"),
             (f"cert-authority {LINE} bob", "'cert-authority' has no effect"),
             (f'no-pty="x" {LINE} bob', "'no-pty' has no effect"),
             (f"expiry-time {LINE} bob", "'expiry-time' has no effect"),
