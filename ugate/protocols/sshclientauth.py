@@ -155,11 +155,9 @@ class ClientAuth:
             self._tried.append("nothing")
             self._send(b"none", b"")
         else:
-            takes = b",".join(methods)
+            takes = words(b",".join(methods)) or "nothing"
             tried = ", ".join(self._tried) or "nothing"
-            self._fail(
-                Cause.AUTHENTICATION, f"it does not take {tried}; it takes {words(takes) or 'nothing'}"
-            )
+            self._fail(Cause.AUTHENTICATION, f"it does not take {tried}; it takes {takes}")
 
     def _send(self, method: bytes, more: bytes) -> None:
         head = string(self._user) + string(_SERVICE) + string(method)

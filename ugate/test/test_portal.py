@@ -198,17 +198,16 @@ class PortalTests(SynchronousTestCase):
         """
         Who asks for it learns what a key is good for, also one of a tenant below; all else is good for all.
         """
-        folder = self.portals["alice"].checkers  # type: ignore[attr-defined]
-        (checker,) = set(folder.values())
+        checker: Any = next(iter(self.portals["alice"].checkers.values()))
         line = f'permitopen="db:1" {publicLine(KEYS["alice"])} ann\n'
         write(checker._keys._file.path, line)
         permitted = Login(Principal("ann", "key", "alice"), Permits((("db", 1),)))
         for path, user in (("alice", "x"), ("root", "x@alice")):
-            answer = self.portals[path].login(key("alice", user), None, ILogin, IPrincipal)  # type: ignore[arg-type]
+            answer = self.portals[path].login(key("alice", user), None, ILogin, IPrincipal)
             self.assertEqual((ILogin, permitted), self.successResultOf(answer)[:2])
             self.assertEqual(permitted.principal, self.login(key("alice", user), path)[0])
         self.counted = Counted()
-        answer = self.portals["root"].login(password("bob"), None, ILogin, IPrincipal)  # type: ignore[arg-type]
+        answer = self.portals["root"].login(password("bob"), None, ILogin, IPrincipal)
         self.assertEqual(Login(Principal("bob", "password"), ALL), self.successResultOf(answer)[1])
 
     def child(self, path: str) -> Portal | None:

@@ -23,6 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import Cause, Phase, Refused, UgateError
 from ugate.protocols.credentials import Login
+from ugate.protocols.muxwriting import FULL
 from ugate.protocols.sshclient import Account, SSHClient, clientMaker, signerOf
 from ugate.protocols.sshclientauth import Signer
 from ugate.protocols.sshlink import SSHLink
@@ -228,7 +229,8 @@ class StreamTests(PairCase):
             lambda stream: stream.begin(conversation)
         )
         self.flush()
-        for side in (self.client, self.server):
+        sides: list[Any] = [self.client, self.server]
+        for side in sides:
             side.sendKexInit()
             conversation.write(b"one")
             other.write(b"two")
@@ -298,6 +300,30 @@ class HostileTests(SynchronousTestCase):
         self.assertEnds(b"SSH-2.0-x\r\n" + data)
 
 
+class Slow(FakeTransport):
+    """
+    Pauses who writes more than 64 KiB at once.
+    """
+
+    size = 0
+    isPaused = False
+
+    def write(self, data: bytes) -> None:
+        super().write(data)  # type: ignore[no-untyped-call]
+        self.size += len(data)
+        if self.size > FULL and self.producer is not None and not self.isPaused:
+            self.isPaused = True
+            self.producer.pauseProducing()
+
+    def getOutBuffer(self) -> Any:
+        out = super().getOutBuffer()  # type: ignore[no-untyped-call]
+        self.size = 0
+        if self.isPaused and self.producer is not None:
+            self.isPaused = False
+            self.producer.resumeProducing()
+        return out
+
+
 class SSHWireContractTests(sshcontract.SSHContract):
     """
     What every link has to do, encrypted.
@@ -312,7 +338,7 @@ class SSHWireContractTests(sshcontract.SSHContract):
         server, serverUp = serverMaker(clock, lambda: keys, bobOnly, lambda *_: None)(info)
         account = Account("bob", (signerOf("", BOB),))
         client, clientUp = clientMaker(clock, lambda: account, believe)(StreamInfo(HOST, PEER))
-        self.pump = connect(server, FakeTransport(server, True), client, FakeTransport(client, False))
+        self.pump = connect(server, Slow(server, True), client, Slow(client, False))
         self.pump.flush()
         return self.successResultOf(clientUp), self.successResultOf(serverUp)
 

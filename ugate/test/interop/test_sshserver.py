@@ -61,13 +61,13 @@ class OpenTests(SSHTestCase):
         done = self.asks(self.port, "-tt")
         self.assertEqual(0, done.returncode)
         self.assertIn(b"has no shell.\r\n", done.stdout)
-        done = self.run_(self.port, "cat /etc/passwd")
+        done = self.asks(self.port, command="cat /etc/passwd")
         self.assertEqual(127, done.returncode)
         self.assertIn(b"there is no such command, and no shell", done.stdout)
-        done = self.run_(self.port, "explain db.example:5432")
+        done = self.asks(self.port, command="explain db.example:5432")
         self.assertEqual(0, done.returncode)
         self.assertIn(b"db.example:5432", done.stdout)
-        done = self.run_(self.port, "-s", "sftp")
+        done = self.asks(self.port, "-s", command="sftp")
         self.assertNotEqual(0, done.returncode)
 
     def test_standardIO(self) -> None:
@@ -257,7 +257,7 @@ class KeyTests(SSHTestCase):
             ]
         )
         self.assertIn(b"administratively prohibited: denied by policy", done.stderr)
-        done = self.run_(gateway.port, f"explain {HOST}:{self.server.port}", key=key)
+        done = self.asks(gateway.port, key=key, command=f"explain {HOST}:{self.server.port}")
         self.assertEqual(1, done.returncode)
 
     def test_password(self) -> None:
