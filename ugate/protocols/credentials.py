@@ -35,6 +35,43 @@ class ICertificate(ICredentials):
     tenant = Attribute("L{str}: the path of a tenant below the one asked, or empty.")
 
 
+class ICertifiedKey(ICredentials):
+    """
+    A key of SSH with a certificate of OpenSSH.
+    """
+
+    username = Attribute("L{bytes}: who the user wants to be, maybe C{@} and a tenant.")
+    blob = Attribute("L{bytes}: the certificate, as SSH sends it.")
+    sigData = Attribute("L{bytes}: what the key has to sign.")
+    signature = Attribute("L{bytes} or L{None}: of that; without one it is only asked whether it would do.")
+    address = Attribute("L{str}: from where the user comes; empty if that is not known.")
+
+
+@implementer(ICertifiedKey)
+@dataclass(frozen=True, slots=True)
+class CertifiedKey:
+    """
+    A certificate that somebody sent.
+
+    @since: ugate NEXT
+    """
+
+    username: bytes
+    """See L{ICertifiedKey}."""
+
+    blob: bytes = field(repr=False)
+    """See L{ICertifiedKey}."""
+
+    sigData: bytes = field(repr=False)
+    """See L{ICertifiedKey}."""
+
+    signature: bytes | None = field(repr=False)
+    """See L{ICertifiedKey}."""
+
+    address: str = ""
+    """See L{ICertifiedKey}."""
+
+
 class ILogin(Interface):
     """
     What the portal of a tenant may be asked for beside a L{ugate.interfaces.IPrincipal}: its avatar is a

@@ -13,14 +13,15 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.cred.credentials import ICredentials, SSHPrivateKey, UsernamePassword
-from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.error import LoginFailed
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ugate.errors import ProtocolError, Refused
-from ugate.protocols.credentials import Login
+from ugate.protocols.credentials import CertifiedKey, Login
+from ugate.protocols.sshcertificate import SUFFIX
 from ugate.protocols.sshpackets import Reader, string, words
 
 REQUEST: Final = 50
@@ -57,8 +58,11 @@ ALGORITHMS: Final = (
 )
 """How a user may sign: not with SHA-1."""
 
+_CERTIFIED: Final = {algorithm + SUFFIX: algorithm for algorithm in ALGORITHMS}
+"""By which algorithm the key of a certificate signs."""
+
 LoginCheck = Callable[[ICredentials], "Deferred[Login]"]
-"""Who has these credentials; fails with L{UnauthorizedLogin} or L{Refused}."""
+"""Who has these credentials; fails with L{LoginFailed} or L{Refused}."""
 
 
 class ServerAuth:
@@ -79,17 +83,20 @@ class ServerAuth:
         login: LoginCheck | None,
         done: Callable[[str, Login | None], object],
         peer: object,
+        address: str = "",
     ) -> None:
         """
         @param clock: for the delay.
         @param login: who has which credentials; L{None} to let everybody in, as nobody.
         @param done: called with the name that the user has given, and who that is, when the client is in.
         @param peer: whom the log names.
+        @param address: from where it has connected, if that is known.
         """
         self._clock = clock
         self._login = login
         self._done = done
         self._peer = peer
+        self._address = address
         self._requests: deque[bytes] = deque()
         self._checking: Deferred[Login] | None = None
         self._delayed: IDelayedCall | None = None
@@ -166,16 +173,17 @@ class ServerAuth:
 
     def _key(self, user: bytes, service: bytes, reader: Reader) -> None:
         isSigned, algorithm, blob = reader.truth(), reader.string(), reader.string()
-        if algorithm not in ALGORITHMS:
+        signs = _CERTIFIED.get(algorithm, algorithm)
+        if signs not in ALGORITHMS:
             self._refuse()
             return
+        method = "key" if signs is algorithm else "certificate"
         if not isSigned:
-            credentials = SSHPrivateKey(user, algorithm, blob, None, None)
-            self._check(credentials, user, "", string(algorithm) + string(blob))
+            self._check(self._credentials(user, algorithm, blob), user, "", string(algorithm) + string(blob))
             return
         signature = reader.string()
-        if Reader(signature).string() != algorithm:
-            self._wrong(user, "key", "signed by another algorithm")
+        if Reader(signature).string() != signs:
+            self._wrong(user, method, "signed by another algorithm")
             return
         signed = (
             string(self.transport.sessionID)
@@ -187,7 +195,19 @@ class ServerAuth:
             + string(algorithm)
             + string(blob)
         )
-        self._check(SSHPrivateKey(user, algorithm, blob, signed, signature), user, "key")
+        self._check(self._credentials(user, algorithm, blob, signed, signature), user, method)
+
+    def _credentials(
+        self,
+        user: bytes,
+        algorithm: bytes,
+        blob: bytes,
+        signed: bytes | None = None,
+        signature: bytes | None = None,
+    ) -> ICredentials:
+        if algorithm in _CERTIFIED:
+            return CertifiedKey(user, blob, signed or b"", signature, self._address)
+        return SSHPrivateKey(user, algorithm, blob, signed, signature)
 
     def _check(self, credentials: ICredentials, user: bytes, method: str, asked: bytes = b"") -> None:
         """
@@ -220,13 +240,22 @@ class ServerAuth:
         why = ""
         if failure.check(Refused):
             why = str(failure.value)
-        elif not failure.check(UnauthorizedLogin):
+        elif failure.check(LoginFailed):
+            why = failure.getErrorMessage()
+        else:
             self.log.failure("a login cannot be checked", failure)
         if method == "password":
             self._delayed = self._clock.callLater(DELAY, self._late, user, method, why)
         elif method:
             self._late(user, method, why)
         else:
+            if why:
+                self.log.info(
+                    "{peer}: {user} is not let in: {why}",
+                    peer=str(self._peer),
+                    user=repr(words(user)),
+                    why=why,
+                )
             self._isBusy = False
             self._refuse()
             self._next()

@@ -104,6 +104,21 @@ class Reader:
         number: int = value
         return number
 
+    def long(self) -> int:
+        """
+        @raise ProtocolError: there is none.
+        """
+        return self.number() << 32 | self.number()
+
+    def byte(self) -> int:
+        """
+        @raise ProtocolError: there is none.
+        """
+        if self._at >= len(self._data):
+            raise ProtocolError("a packet that is cut off")
+        self._at += 1
+        return self._data[self._at - 1]
+
     def string(self) -> bytes:
         """
         @raise ProtocolError: there is none.
@@ -118,10 +133,14 @@ class Reader:
         """
         @raise ProtocolError: there is none.
         """
-        if self._at >= len(self._data):
-            raise ProtocolError("a packet that is cut off")
-        self._at += 1
-        return self._data[self._at - 1] != 0
+        return self.byte() != 0
+
+    @property
+    def isOver(self) -> bool:
+        """
+        Whether all was taken.
+        """
+        return self._at >= len(self._data)
 
     def rest(self) -> bytes:
         """

@@ -26,7 +26,7 @@ from ugate.protocols.credentials import Login
 from ugate.protocols.sshauth import ALGORITHMS, LoginCheck, ServerAuth
 from ugate.protocols.sshchannels import HOP
 from ugate.protocols.sshlink import SSHLink
-from ugate.protocols.sshpackets import words
+from ugate.protocols.sshpackets import origin, words
 from ugate.stream import StreamInfo
 
 _PROTOCOL_ERROR: Final = 2
@@ -162,7 +162,8 @@ class SSHServer(Wired, ServerWire):  # type: ignore[misc]
         self.begin(info)
         self._clock = clock
         self._prepare = prepare
-        self.factory: Any = _Server(keys, lambda: ServerAuth(clock, login, self._loggedIn, info))
+        address = origin(info)[0] if hasattr(info.peer, "host") else ""
+        self.factory: Any = _Server(keys, lambda: ServerAuth(clock, login, self._loggedIn, info, address))
         self.supportedPublicKeys = list(
             chain.from_iterable(
                 public.supportedSignatureAlgorithms() for public in self.factory.publicKeys.values()

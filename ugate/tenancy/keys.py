@@ -5,7 +5,8 @@
 """
 SSH keys of people, in a file like C{authorized_keys} of OpenSSH, where the comment is the name.
 
-Of the options C{expiry-time}, C{permitopen}, C{permitlisten}, C{no-port-forwarding} and C{restrict} hold.
+Of the options C{expiry-time}, C{permitopen}, C{permitlisten}, C{no-port-forwarding} and C{restrict} hold, and
+C{cert-authority} and C{principals} for a CA, whose users need not be in the file.
 Those that forbid what is not there anyway (C{no-pty} and the like) may stand there.  A line with any other is
 a mistake, since without it the line would allow more than it says: C{from} and the like are matters of
 C{policy.rules}.
@@ -23,14 +24,14 @@ from typing import Final
 
 from ugate.errors import StringError
 from ugate.protocols.credentials import ALL, Permits
+from ugate.protocols.sshsignatures import isSigned, keyFromBlob
 from ugate.tenancy.credentialfiles import Reread, checked, checkName, readEach
-from ugate.tenancy.sshsignatures import isSigned, keyFromBlob
 
 _TYPES: Final = frozenset(
     ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 )
 _HARMLESS: Final = frozenset(("no-agent-forwarding", "no-pty", "no-user-rc", "no-x11-forwarding"))
-_SWITCHES: Final = frozenset(("restrict", "no-port-forwarding", "port-forwarding"))
+_SWITCHES: Final = frozenset(("restrict", "no-port-forwarding", "port-forwarding", "cert-authority"))
 _OPTION: Final = re.compile(r'([A-Za-z0-9-]+)(?:="((?:[^"\\]|\\.)*)")?')
 _EXPIRY: Final = re.compile(r"(\d{8})(\d{4})?(\d{2})?(Z?)")
 _WANTED: Final = "wanted KEY-TYPE BASE64 NAME, as in the .pub file that ssh-keygen writes"
@@ -56,6 +57,12 @@ class SSHKey:
     permits: Permits = ALL
     """What it is good for."""
 
+    isAuthority: bool = False
+    """Whether it certifies others, and lets nobody in itself."""
+
+    principals: tuple[str, ...] | None = None
+    """The only names that it may certify; L{None} for any."""
+
     @classmethod
     def fromLine(cls, line: bytes) -> SSHKey:
         """
@@ -76,13 +83,35 @@ class SSHKey:
             raise StringError(f"{kind!r} is no type of key that is known here ({', '.join(sorted(_TYPES))})")
         if len(parts) < 3:
             raise StringError(f"no name after the key: its comment says whose it is; {_WANTED}")
-        try:
-            blob = b64decode(parts[1], validate=True)
-        except (Base64Error, ValueError) as error:
-            raise StringError(f"the key is not base64; {_WANTED}") from error
-        keyFromBlob(parts[0].encode(), blob)
+        blob = _decoded(parts[0], parts[1])
+        if options.principals is not None and not options.isAuthority:
+            raise StringError("principals= is for a CA: write cert-authority before it, or take it out")
         name = checkName(parts[2].strip().encode(), colons=True)
-        return cls(name, blob, options.expires, options.permits)
+        return cls(name, blob, options.expires, options.permits, options.isAuthority, options.principals)
+
+
+def _decoded(kind: str, text: str) -> bytes:
+    """
+    @raise StringError: it is no key of that type.
+    """
+    try:
+        blob = b64decode(text, validate=True)
+    except (Base64Error, ValueError) as error:
+        raise StringError(f"the key is not base64; {_WANTED}") from error
+    keyFromBlob(kind.encode(), blob)
+    return blob
+
+
+def blobFrom(line: bytes) -> bytes:
+    """
+    The key of a line C{KEY-TYPE BASE64}, with whatever behind it.
+
+    @raise StringError: it is none.
+    """
+    parts = line.decode("utf-8", "replace").split(None, 2)
+    if len(parts) < 2 or parts[0] not in _TYPES:
+        raise StringError(f"no type of key and key; {_WANTED}")
+    return _decoded(parts[0], parts[1])
 
 
 @dataclass(slots=True)
@@ -95,6 +124,8 @@ class _Options:
     opens: list[tuple[str, int]] | None = None
     listens: list[tuple[str, int]] | None = None
     isForwarding: bool = True
+    isAuthority: bool = False
+    principals: tuple[str, ...] | None = None
 
     def take(self, name: str, value: str | None) -> bool:
         """
@@ -103,6 +134,8 @@ class _Options:
         @return: whether that can be.
         """
         if value is None:
+            if name == "cert-authority":
+                self.isAuthority = True
             if name in ("restrict", "no-port-forwarding", "port-forwarding"):
                 self.isForwarding = name == "port-forwarding"
             return name in _HARMLESS or name in _SWITCHES
@@ -111,6 +144,8 @@ class _Options:
             self.expires = until if self.expires is None else min(until, self.expires)
         elif name == "permitopen":
             self.opens = [*(self.opens or ()), _place(name, value)]
+        elif name == "principals":
+            self.principals = tuple(each.strip() for each in value.split(","))
         elif name == "permitlisten":
             self.listens = [*(self.listens or ()), _place(name, value, "*")]
         else:
@@ -234,11 +269,22 @@ class KeyFile:
         @param signed: what was to be signed.
         @param signature: of that; L{None} to ask only whether the key is known.
         """
-        self._file.refresh()
-        key = self._file.value.get(blob)
-        if key is None or (key.expires is not None and self._now() >= key.expires):
+        key = self._good(blob)
+        if key is None or key.isAuthority:
             return None
         return key if signature is None or isSigned(blob, signed, signature) else None
+
+    def authority(self, blob: bytes) -> SSHKey | None:
+        """
+        The CA of that key; L{None} if there is none, or it has expired.
+        """
+        key = self._good(blob)
+        return key if key is not None and key.isAuthority else None
+
+    def _good(self, blob: bytes) -> SSHKey | None:
+        self._file.refresh()
+        key = self._file.value.get(blob)
+        return None if key is None or (key.expires is not None and self._now() >= key.expires) else key
 
     def nameFor(self, blob: bytes, signed: bytes, signature: bytes | None) -> str | None:
         """

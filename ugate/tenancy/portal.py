@@ -26,8 +26,10 @@ from twisted.internet.defer import Deferred, succeed
 from ugate.interfaces import IPrincipal
 from ugate.protocols.credentials import (
     BearerToken,
+    CertifiedKey,
     IBearerToken,
     ICertificate,
+    ICertifiedKey,
     ILogin,
     Login,
     PeerCertificate,
@@ -38,6 +40,7 @@ from ugate.tenancy.config.sections import MAX_DEPTH, childPath, isName
 from ugate.tenancy.keys import KeyFile
 from ugate.tenancy.passwords import Defer, PasswordFile
 from ugate.tenancy.tokens import TokenFile, isToken
+from ugate.tenancy.usercertificates import Certified, RevokedFile
 
 ANY_USER: Final = b"token"
 """The user name with which a token is good as a password, whoever it was made for."""
@@ -70,6 +73,12 @@ class CredentialFiles(Protocol):
         """
 
     @property
+    def revoked(self) -> str | None:
+        """
+        See L{ugate.tenancy.usercertificates}.
+        """
+
+    @property
     def certificates(self) -> str | None:
         """
         See L{ugate.tenancy.certificates}.
@@ -98,7 +107,13 @@ class Logins:
     @since: ugate NEXT
     """
 
-    credentialInterfaces = (IUsernamePassword, IBearerToken, ISSHPrivateKey, ICertificate)
+    credentialInterfaces = (
+        IUsernamePassword,
+        IBearerToken,
+        ISSHPrivateKey,
+        ICertifiedKey,
+        ICertificate,
+    )
 
     def __init__(
         self,
@@ -124,6 +139,8 @@ class Logins:
         self._passwords = PasswordFile(files.users, reactor, defer)
         self._tokens = TokenFile(files.tokens, now)
         self._keys = None if files.keys is None else KeyFile(files.keys, now)
+        self._revoked = None if files.revoked is None else RevokedFile(files.revoked)
+        self._certified = None if self._keys is None else Certified(self._keys, self._revoked, now)
         self._certificates = None if files.certificates is None else CertificateFile(files.certificates, now)
 
     def requestAvatarId(self, credentials: Any) -> Any:
@@ -139,6 +156,8 @@ class Logins:
             return self._token(credentials)
         if ISSHPrivateKey.providedBy(credentials):
             return self._key(credentials)
+        if ICertifiedKey.providedBy(credentials):
+            return self._certifiedKey(credentials)
         return self._certificate(credentials)
 
     def _password(self, credentials: Any) -> Deferred[Principal]:
@@ -175,13 +194,27 @@ class Logins:
             key = SSHPrivateKey(user, credentials.algName, credentials.blob, signed, signature)
             return _login(child, key, ILogin)
         known = None if self._keys is None else self._keys.find(credentials.blob, signed, signature)
-        if known is None:
+        if known is None or (self._revoked is not None and self._revoked.now().hasKey(known.blob)):
             raise UnauthorizedLogin
         if signature is None:
-            from twisted.conch.error import ValidPublicKey
-
-            raise ValidPublicKey
+            _wouldDo()
         return Login(self._proven(known.name, "key"), known.permits)
+
+    def _certifiedKey(self, credentials: Any) -> Login | Deferred[Login]:
+        user, at, tenant = credentials.username.rpartition(b"@")
+        if at:
+            child = self._child(tenant)
+            if child is None:
+                raise UnauthorizedLogin
+            signed, signature = credentials.sigData, credentials.signature
+            below = CertifiedKey(user, credentials.blob, signed, signature, credentials.address)
+            return _login(child, below, ILogin)
+        if self._certified is None:
+            raise UnauthorizedLogin
+        name, permits = self._certified.login(credentials, credentials.username)
+        if credentials.signature is None:
+            _wouldDo()
+        return Login(self._proven(name, "certificate"), permits)
 
     def _certificate(self, credentials: Any) -> Principal | Deferred[Principal]:
         if credentials.tenant:
@@ -216,6 +249,15 @@ class Logins:
                 # Nobody is above itself, whatever it is called.
                 return None
         return self._children(path)
+
+
+def _wouldDo() -> None:
+    """
+    Say that a key is known, which has not signed yet.
+    """
+    from twisted.conch.error import ValidPublicKey
+
+    raise ValidPublicKey
 
 
 def _login(portal: Portal, credentials: Any, wanted: Any = IPrincipal) -> Deferred[Any]:

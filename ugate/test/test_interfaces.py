@@ -59,7 +59,7 @@ from ugate.modules.registrar import RegistrarModule
 from ugate.modules.remotes import RemotesModule
 from ugate.node import Node
 from ugate.protocols.auto import Auto, Fixed
-from ugate.protocols.credentials import BearerToken, Login, PeerCertificate
+from ugate.protocols.credentials import BearerToken, CertifiedKey, Login, PeerCertificate
 from ugate.protocols.h2link import H2Link
 from ugate.protocols.httpconnect import HttpProxy
 from ugate.protocols.httpconnectclient import ConnectClient
@@ -213,6 +213,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.protocols.readywire.ReadyNode": lambda: ReadyNode(BY_CLASS, "gate"),
     "ugate.protocols.sni.Sni": lambda: Sni(INFO, Auth.NONE, Listed(ServerNames("a", 443))),
     "ugate.protocols.credentials.BearerToken": lambda: BearerToken(b""),
+    "ugate.protocols.credentials.CertifiedKey": lambda: CertifiedKey(b"bob", b"", b"", None),
     "ugate.protocols.credentials.Login": lambda: Login(Principal("bob", "key")),
     "ugate.protocols.credentials.PeerCertificate": lambda: PeerCertificate(b""),
     "ugate.protocols.httpchannel.HttpForward": BY_CLASS,

@@ -2,7 +2,7 @@
 # See LICENSE for details.
 
 """
-Tests for L{ugate.tenancy.keys} and L{ugate.tenancy.sshsignatures}.
+Tests for L{ugate.tenancy.keys} and L{ugate.protocols.sshsignatures}.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import StringError
 from ugate.protocols.credentials import Permits
+from ugate.protocols.sshsignatures import isSigned
 from ugate.tenancy.config.mistakes import ConfigError
 from ugate.tenancy.keys import KeyFile, SSHKey, checkKeys, readKeys
-from ugate.tenancy.sshsignatures import isSigned
 from ugate.test.credentialfakes import publicLine, sshString, write
 
 ED = Ed25519PrivateKey.generate()
@@ -188,7 +188,8 @@ class LineTests(SynchronousTestCase):
             (f'permitopen="db:0" {LINE} bob', "wanted HOST:PORT"),
             (f'permitopen="db:65536" {LINE} bob', "wanted HOST:PORT"),
             (f'permitlisten="db:x" {LINE} bob', "permitlisten='db:x'; wanted HOST:PORT"),
-            (f"cert-authority {LINE} bob", "'cert-authority' has no effect"),
+            (f'cert-authority="x" {LINE} bob', "'cert-authority' has no effect"),
+            (f'principals="bob" {LINE} bob', "principals= is for a CA"),
             (f'no-pty="x" {LINE} bob', "'no-pty' has no effect"),
             (f"expiry-time {LINE} bob", "'expiry-time' has no effect"),
             (f'expiry-time="soon" {LINE} bob', "wanted YYYYMMDD"),
@@ -245,6 +246,21 @@ class KeyFileTests(SynchronousTestCase):
         self.now = 86400.0
         self.assertIsNone(self.file.nameFor(blobOf(RSA), b"data", SIGNATURES[1][1]))
         self.assertIsNone(self.file.nameFor(blobOf(RSA), b"", None))
+
+    def test_authority(self) -> None:
+        """
+        A CA lets nobody in by itself, and is one until it expires.
+        """
+        blob = blobOf(ED)
+        write(self.path, f'cert-authority,expiry-time="19700102Z",principals="bob, eve" {LINE} the CA\n')
+        self.assertIsNone(self.file.find(blob, b"", None))
+        authority = self.file.authority(blob)
+        assert authority is not None
+        self.assertEqual(("the CA", ("bob", "eve")), (authority.name, authority.principals))
+        self.now = 86400.0
+        self.assertIsNone(self.file.authority(blob))
+        write(self.path, f"{LINE} bob\n")
+        self.assertIsNone(self.file.authority(blob))
 
     def test_changed(self) -> None:
         """

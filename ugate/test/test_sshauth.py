@@ -25,8 +25,8 @@ from ugate.protocols import sshauth
 from ugate.protocols.credentials import Login
 from ugate.protocols.sshauth import DELAY, MOST, TRIES, WAITING, ServerAuth
 from ugate.protocols.sshpackets import string
+from ugate.protocols.sshsignatures import isSigned
 from ugate.stream import Principal
-from ugate.tenancy.sshsignatures import isSigned
 
 BOB = Login(Principal("bob", "password"))
 FAILED = (51, string(b"publickey,password") + b"\0")

@@ -27,9 +27,9 @@ from ugate.protocols.muxwriting import FULL
 from ugate.protocols.sshclient import Account, SSHClient, clientMaker, signerOf
 from ugate.protocols.sshclientauth import Signer
 from ugate.protocols.sshlink import SSHLink
+from ugate.protocols.sshsignatures import isSigned
 from ugate.protocols.sshtransport import SSHServer, hostKeys, serverMaker
 from ugate.stream import Principal, StreamInfo, Target
-from ugate.tenancy.sshsignatures import isSigned
 from ugate.test import sshcontract
 from ugate.test.sshfakes import HOST, PEER
 from ugate.testing import Conversation
