@@ -21,7 +21,7 @@ from ugate.endpoints.reach import onlyLocal
 from ugate.endpoints.sessions import SessionLimits
 from ugate.endpoints.sshcommands import Commands
 from ugate.errors import Denied, ListenRefused
-from ugate.interfaces import IPrincipal, ITenant
+from ugate.interfaces import IIdentity, IPrincipal, ITenant
 from ugate.protocols.credentials import ALL, ILogin, Login
 from ugate.protocols.sshauth import LoginCheck
 from ugate.protocols.sshlink import SSHLink
@@ -56,7 +56,7 @@ class SSHServerEndpoint(MuxedServerEndpoint):
         """
         See L{IStreamServerEndpoint.listen}.
         """
-        from ugate.protocols.sshtransport import hostKeys, serverMaker
+        from ugate.protocols.sshtransport import serverMaker
 
         tenant = ITenant(self.reactor, None)
         if tenant is None:
@@ -65,7 +65,7 @@ class SSHServerEndpoint(MuxedServerEndpoint):
         portal = tenant.portal
         login = None if portal is None else _loginBy(portal)
         self.maker = serverMaker(
-            self.reactor, lambda: hostKeys(tenant.identity.sshKey()), login, partial(self._prepare, tenant)
+            self.reactor, lambda: _keysOf(tenant.identity), login, partial(self._prepare, tenant)
         )
         return super().listen(factory)
 
@@ -87,6 +87,12 @@ class SSHServerEndpoint(MuxedServerEndpoint):
 
         link.mayOpen = mayOpen
         link.sessions = lambda channel: SSHSession(channel, commands.answer)
+
+
+def _keysOf(identity: IIdentity) -> Any:
+    from ugate.protocols.sshtransport import hostKeys
+
+    return hostKeys(identity.sshKey(), identity.sshCertificate())
 
 
 def _unmade(info: object) -> Any:

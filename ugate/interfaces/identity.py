@@ -72,6 +72,11 @@ class IIdentity(Interface):
         The private key as C{cryptography} has it: what SSH signs with, which signs in more ways than L{sign}.
         """
 
+    def sshCertificate() -> bytes:
+        """
+        The certificate of that key as a host of SSH, as SSH sends it; empty if there is none that is good.
+        """
+
     def changed(callback: Callable[[], object]) -> Callable[[], None]:
         """
         Call back whenever the certificate or the key is another one.

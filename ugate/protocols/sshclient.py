@@ -15,22 +15,24 @@ from typing import Any, Final
 from twisted.conch.ssh import _kex
 from twisted.conch.ssh.keys import Key
 from twisted.conch.ssh.transport import SSHClientTransport as ClientWire
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.python.failure import Failure
 
-from ugate.errors import Refused
+from ugate.errors import ProtocolError, Refused
 from ugate.interfaces import ILink
+from ugate.protocols.sshcertificate import SUFFIX, SSHCertificate
 from ugate.protocols.sshclientauth import ClientAuth, Signer
 from ugate.protocols.sshlink import SSHLink
-from ugate.protocols.sshtransport import Wired
+from ugate.protocols.sshpackets import Reader, string
+from ugate.protocols.sshsignatures import isSigned
+from ugate.protocols.sshtransport import Wired, algorithmsOf
 from ugate.stream import Principal, StreamInfo
 
 _BY_APPLICATION: Final = 11
 _NO_HOST: Final = 9
 
 HostCheck = Callable[[bytes], Principal]
-"""Who a server is, by its key; raises L{Refused}."""
+"""Who a server is, by its key or certificate, which it has shown to have; raises L{Refused}."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +87,49 @@ class SSHClient(Wired, ClientWire):  # type: ignore[misc]
             each for each in ClientWire.supportedPublicKeys if each not in (b"ssh-rsa", b"ssh-dss")
         ]
 
-    def verifyHostKey(self, hostKey: bytes, fingerprint: object) -> Deferred[Any]:
+    def _ssh_KEX_ECDH_REPLY(self, packet: bytes) -> None:
         """
-        The server has said who it is; that it has the key is looked at behind this.
+        The server has said who it is, and proves it.  As Conch has it, but for certificates of hosts, and that
+        what signs is what was agreed on.
+        """
+        reader = Reader(packet)
+        hostKey, public, signature = reader.string(), reader.string(), reader.string()
+        isCertified = self.keyAlg.endswith(SUFFIX)
+        key = SSHCertificate.fromBlob(hostKey).key if isCertified else hostKey
+        secret = self._generateECSharedSecret(self.ecPriv, public)  # type: ignore[no-untyped-call]
+        said = (
+            self.ourVersionString,
+            self.otherVersionString,
+            self.ourKexInitPayload,
+            self.otherKexInitPayload,
+            hostKey,
+            self._encodeECPublicKey(self.ecPub),  # type: ignore[no-untyped-call]
+            public,
+        )
+        digest = _kex.getHashProcessor(self.kexAlg)(b"".join(map(string, said)) + secret).digest()
+        algorithm = self.keyAlg.removesuffix(SUFFIX)
+        if Reader(signature).string() != algorithm or not isSigned(key, digest, signature):
+            raise ProtocolError("a host key that has not signed")
+        if not self._isKnown(hostKey):
+            self.sendDisconnect(_NO_HOST, b"the host key is not believed")
+            return
+        self._keySetup(secret, digest)
+
+    def _isKnown(self, hostKey: bytes) -> bool:
+        """
+        Whether the server is who it has to be.
         """
         if self._hostKey is not None:
             # Keys are exchanged again, with the same server.
-            return succeed(True) if hostKey == self._hostKey else fail(ValueError("another host key"))
+            return hostKey == self._hostKey
         try:
             principal = self._check(hostKey)
         except Refused as refused:
             self._failed(refused)
-            return fail(Failure(refused))
+            return False
         self._hostKey = hostKey
         self.info = self.info.but(principal=principal)
-        return succeed(True)
+        return True
 
     def connectionSecure(self) -> None:
         """
@@ -146,5 +176,5 @@ def signerOf(name: str, key: Any) -> Signer:
     What signs with a private key of C{cryptography}.
     """
     private = Key(key)
-    algorithm = private.supportedSignatureAlgorithms()[0]
+    algorithm = algorithmsOf(private)[0]
     return Signer(name, algorithm, private.public().blob(), lambda data: private.sign(data, algorithm))

@@ -9,7 +9,6 @@ From the bytes of a connection in SSH to a link: what is between Conch and L{uga
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from itertools import chain
 from typing import Any, Final
 
 from twisted.conch.ssh.keys import Key
@@ -24,6 +23,7 @@ from ugate.errors import Cause, Phase, Refused, UgateError
 from ugate.interfaces import ILink
 from ugate.protocols.credentials import Login
 from ugate.protocols.sshauth import ALGORITHMS, LoginCheck, ServerAuth
+from ugate.protocols.sshcertificate import SUFFIX
 from ugate.protocols.sshchannels import HOP
 from ugate.protocols.sshlink import SSHLink
 from ugate.protocols.sshpackets import origin, words
@@ -164,11 +164,11 @@ class SSHServer(Wired, ServerWire):  # type: ignore[misc]
         self._prepare = prepare
         address = origin(info)[0] if hasattr(info.peer, "host") else ""
         self.factory: Any = _Server(keys, lambda: ServerAuth(clock, login, self._loggedIn, info, address))
-        self.supportedPublicKeys = list(
-            chain.from_iterable(
-                public.supportedSignatureAlgorithms() for public in self.factory.publicKeys.values()
-            )
-        )
+        self.supportedPublicKeys = [
+            each
+            for name, (public, _) in keys.items()
+            for each in ([name] if name.endswith(SUFFIX) else algorithmsOf(public))
+        ]
         # These want primes of our own.
         self.supportedKeyExchanges = [
             each for each in ServerWire.supportedKeyExchanges if b"group-exchange" not in each
@@ -191,18 +191,66 @@ class SSHServer(Wired, ServerWire):  # type: ignore[misc]
         self.up(link)
 
 
-def hostKeys(key: Any) -> HostKeys:
+class CertifiedHostKey:
+    """
+    A key of Conch with a certificate, which goes with every signature.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, key: Key, certificate: bytes) -> None:
+        """
+        @param certificate: as SSH sends it.
+        """
+        self._key = key
+        self._certificate = certificate
+
+    def blob(self) -> bytes:
+        """
+        The certificate, in place of the key.
+        """
+        return self._certificate
+
+    def supportedSignatureAlgorithms(self) -> list[bytes]:
+        """
+        By what it signs, as the names of certificates say it.
+        """
+        return [each + SUFFIX for each in algorithmsOf(self._key)]
+
+    def sign(self, data: bytes, signatureType: bytes) -> bytes:
+        """
+        A signature by the key.
+        """
+        signature: bytes = self._key.sign(data, signatureType.removesuffix(SUFFIX))
+        return signature
+
+
+def algorithmsOf(key: Key) -> list[bytes]:
+    """
+    By what a key signs, best first; not with SHA-1.
+    """
+    return [each for each in key.supportedSignatureAlgorithms() if each != b"ssh-rsa"]
+
+
+def hostKeys(key: Any, certificate: bytes = b"") -> HostKeys:
     """
     Who we are, by a private key of C{cryptography}.
 
+    @param certificate: of that key as a host, as SSH sends it.
     @raise UgateError: SSH has no such keys.
     """
     private = Key(key)
     try:
-        return {private.sshType(): (private.public(), private)}
+        kind = private.sshType()
     except (KeyError, RuntimeError) as error:
         wanted = "wanted P-256, Ed25519 or RSA"
         raise UgateError(f"SSH has no keys of the type of our identity; {wanted}") from error
+    found: dict[bytes, tuple[Any, Any]] = {}
+    if certificate:
+        certified = CertifiedHostKey(private, certificate)
+        found.update(dict.fromkeys(certified.supportedSignatureAlgorithms(), (certified, certified)))
+    found[kind] = private.public(), private
+    return found
 
 
 def serverMaker(

@@ -168,6 +168,9 @@ class FakeIdentity:
     def sshKey(self) -> Any:
         return self.key
 
+    def sshCertificate(self) -> bytes:
+        return b""
+
     def changed(self, callback: Callable[[], object]) -> Callable[[], None]:
         return lambda: None
 

@@ -12,8 +12,9 @@ import socket
 import subprocess
 import threading
 import time
+from pathlib import Path
 
-from ugate.test.interop.processes import DEADLINE, HOST, freePort, waitUntil
+from ugate.test.interop.processes import DEADLINE, HOST, freePort, program, waitUntil
 from ugate.test.interop.sshpeers import KINDS, SSHTestCase
 from ugate.test.interop.targets import BLOCK, MEGABYTE, StreamServer, digestOf, echo, readAll
 
@@ -277,6 +278,101 @@ class KeyTests(SSHTestCase):
             )
             self.assertEqual(status, done.returncode, done.stderr)
         gateway.waitFor("'bob' is not let in by a password")
+
+
+class CertificateTests(SSHTestCase):
+    """
+    Users and hosts that a CA certifies.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.authority = self.key("ca")
+        self.bob = self.key("bob")
+        public = self.authority.with_suffix(".pub").read_text()
+        keys = self.write("keys", f"cert-authority {public}")
+        self.revoked = self.write("revoked", "")
+        self.gateway = self.gate(
+            f"policy: {{keys: {keys}, revoked: {self.revoked}, "
+            "rules: [{action: allow, who: 'certificate:bob'}]}\n"
+        )
+
+    def certify(self, *options: str, authority: Path | None = None) -> None:
+        """
+        Certify bob's key.
+        """
+        command = [self.keygen, "-q", "-s", authority or self.authority, "-I", "bob at work", *options]
+        done = self.finish([*command, self.bob.with_suffix(".pub")])
+        self.assertEqual(0, done.returncode, done.stderr)
+
+    def assertRefused(self, text: str) -> None:
+        """
+        There is no way in, and the log says why.
+        """
+        self.assertEqual(255, self.asks(self.gateway.port, key=self.bob).returncode)
+        self.gateway.waitFor(f"'bob' is not let in: the certificate 'bob at work': {text}")
+
+    def test_good(self) -> None:
+        """
+        A certificate lets in, as whom it is for, and streams go where the rules say.
+        """
+        server = StreamServer(self, echo)
+        self.certify("-n", "bob", "-V", "-1m:+5m", "-O", "source-address=127.0.0.0/8")
+        self.assertIn(b"You are bob (certificate)", self.asks(self.gateway.port, key=self.bob).stdout)
+        done = self.asks(self.gateway.port, "-W", f"{HOST}:{server.port}", key=self.bob)
+        self.assertEqual(0, done.returncode)
+        self.certify("-n", "bob", "-O", "no-port-forwarding")
+        done = self.asks(self.gateway.port, "-W", f"{HOST}:{server.port}", key=self.bob)
+        self.assertNotEqual(0, done.returncode)
+
+    def test_refused(self) -> None:
+        """
+        Another name, another time, another CA, a demand that nobody knows: none lets in.
+        """
+        self.certify("-n", "alice")
+        self.assertRefused("it is for alice, and not for bob")
+        self.certify("-n", "bob", "-V", "-2d:-1d")
+        self.assertRefused("it has ended")
+        self.certify("-n", "bob", "-V", "+1d:+2d")
+        self.assertRefused("it is not good yet")
+        self.certify("-n", "bob", "-O", "force-command=id")
+        self.assertRefused("it demands force-command")
+        self.certify("-n", "bob", "-O", "source-address=10.0.0.0/8")
+        self.assertRefused("it is not good at 127.0.0.1")
+        self.certify("-n", "bob", "-h")
+        self.certify("-n", "bob", authority=self.key("other"))
+        self.assertRefused("it is of no CA that is believed")
+
+    def test_revoked(self) -> None:
+        """
+        What ssh-keygen writes of what is revoked holds at once.
+        """
+        self.certify("-n", "bob", "-z", "77")
+        self.assertEqual(0, self.asks(self.gateway.port, key=self.bob).returncode)
+        serials = self.write("serials", "serial: 70-80\n")
+        authority = self.authority.with_suffix(".pub")
+        done = self.finish([self.keygen, "-q", "-k", "-f", self.revoked, "-s", authority, serials])
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertRefused("it is revoked")
+
+    def test_host(self) -> None:
+        """
+        The gateway shows its certificate as a host, to whom believes only that.
+        """
+        scan = program("ssh-keyscan", "openssh-client")
+        found = self.finish([scan, "-p", str(self.gateway.port), HOST]).stdout.decode().splitlines()
+        line = next(each for each in found if not each.startswith("#"))
+        public = self.write("gate.pub", line.split(" ", 1)[1])
+        command = [self.keygen, "-q", "-s", self.authority, "-I", "gate", "-h", "-n", HOST, public]
+        self.assertEqual(0, self.finish(command).returncode)
+        self.certify("-n", "bob")
+        certificate = self.directory / "gate-cert.pub"
+        (self.directory / "id" / "ssh-host-cert.pub").write_bytes(certificate.read_bytes())
+        known = self.write("cas", f"@cert-authority * {self.authority.with_suffix('.pub').read_text()}")
+        options = ("-o", f"UserKnownHostsFile={known}", "-o", "StrictHostKeyChecking=yes")
+        command = [self.ssh, *options, *self.options(self.gateway.port, self.bob), f"bob@{HOST}"]
+        done = self.finish(command)
+        self.assertEqual(0, done.returncode, done.stderr)
 
 
 def _without(options: list[str], value: str) -> list[str]:
