@@ -25,7 +25,7 @@ from ugate.protocols.sshclientauth import ClientAuth, Signer
 from ugate.protocols.sshlink import SSHLink
 from ugate.protocols.sshpackets import Reader, string
 from ugate.protocols.sshsignatures import isSigned
-from ugate.protocols.sshtransport import Wired, algorithmsOf
+from ugate.protocols.sshtransport import Wired, algorithmsOf, strong
 from ugate.stream import Principal, StreamInfo
 
 _BY_APPLICATION: Final = 11
@@ -60,6 +60,8 @@ class SSHClient(Wired, ClientWire):  # type: ignore[misc]
     @since: ugate NEXT
     """
 
+    supportedCiphers = strong(ClientWire.supportedCiphers)
+    supportedMACs = strong(ClientWire.supportedMACs)
     supportedKeyExchanges = [each for each in ClientWire.supportedKeyExchanges if _kex.isEllipticCurve(each)]
 
     def __init__(
@@ -89,21 +91,21 @@ class SSHClient(Wired, ClientWire):  # type: ignore[misc]
 
     def _ssh_KEX_ECDH_REPLY(self, packet: bytes) -> None:
         """
-        The server has said who it is, and proves it.  As Conch has it, but for certificates of hosts, and that
-        what signs is what was agreed on.
+        The server has said who it is, and proves it.  As Conch has it, but for certificates of hosts, and
+        that what signs is what was agreed on.
         """
         reader = Reader(packet)
         hostKey, public, signature = reader.string(), reader.string(), reader.string()
         isCertified = self.keyAlg.endswith(SUFFIX)
         key = SSHCertificate.fromBlob(hostKey).key if isCertified else hostKey
-        secret = self._generateECSharedSecret(self.ecPriv, public)  # type: ignore[no-untyped-call]
+        secret = self._generateECSharedSecret(self.ecPriv, public)
         said = (
             self.ourVersionString,
             self.otherVersionString,
             self.ourKexInitPayload,
             self.otherKexInitPayload,
             hostKey,
-            self._encodeECPublicKey(self.ecPub),  # type: ignore[no-untyped-call]
+            self._encodeECPublicKey(self.ecPub),
             public,
         )
         digest = _kex.getHashProcessor(self.kexAlg)(b"".join(map(string, said)) + secret).digest()

@@ -35,6 +35,14 @@ HostKeys = Mapping[bytes, tuple[Any, Any]]
 """Public and private keys of Conch, by the names of their formats."""
 
 
+def strong(names: list[bytes]) -> list[bytes]:
+    """
+    Without what is broken or old, and without groups of somebody's own, which want primes.
+    """
+    weak = (b"sha1", b"md5", b"cbc", b"3des", b"blowfish", b"cast", b"arcfour", b"group-exchange")
+    return [name for name in names if not any(word in name for word in weak)]
+
+
 class _Calm(Logger):
     """
     Of what Conch says, only what is wrong here.
@@ -144,6 +152,10 @@ class SSHServer(Wired, ServerWire):  # type: ignore[misc]
     @since: ugate NEXT
     """
 
+    supportedCiphers = strong(ServerWire.supportedCiphers)
+    supportedMACs = strong(ServerWire.supportedMACs)
+    supportedKeyExchanges = strong(ServerWire.supportedKeyExchanges)
+
     def __init__(
         self,
         clock: IReactorTime,
@@ -168,10 +180,6 @@ class SSHServer(Wired, ServerWire):  # type: ignore[misc]
             each
             for name, (public, _) in keys.items()
             for each in ([name] if name.endswith(SUFFIX) else algorithmsOf(public))
-        ]
-        # These want primes of our own.
-        self.supportedKeyExchanges = [
-            each for each in ServerWire.supportedKeyExchanges if b"group-exchange" not in each
         ]
 
     def sendExtInfo(self, extensions: object) -> None:

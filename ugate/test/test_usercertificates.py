@@ -55,7 +55,7 @@ def certify(key: Any = BOB, ca: Any = CA, **more: Any) -> bytes:
     """
     names = [each.encode() for each in more.get("names", ("bob", "deploy"))]
     builder = SSHCertificateBuilder()
-    builder = builder.valid_principals(names) if names else builder.valid_for_all_principals()
+    builder = builder.valid_principals(names) if names else builder.valid_for_all_principals()  # type: ignore[no-untyped-call]
     builder = (
         builder.public_key(key.public_key())
         .serial(more.get("serial", 7))
@@ -282,7 +282,7 @@ class LoginTests(SynchronousTestCase):
         )
         assert self.portal is not None
         found: list[Any] = []
-        self.portal.login(credentials, None, ILogin).addCallbacks(  # type: ignore[arg-type]
+        self.portal.login(credentials, None, ILogin).addCallbacks(
             lambda result: found.append(result[1]), lambda failure: found.append(failure.value)
         )
         return found[0]
