@@ -33,7 +33,7 @@ from ugate.test.tlsfakes import Issuer
 from ugate.testing import Conversation
 
 BOB, DEPLOY, CA = (Ed25519PrivateKey.generate() for _ in range(3))
-KEYS = "/etc/ugate/keys"
+KEYS = "/etc/ugate/authorized_keys"
 
 
 class TableTests(HowtoTests):

@@ -301,8 +301,8 @@ class CertificateTests(SSHTestCase):
         """
         Certify bob's key.
         """
-        command = [self.keygen, "-q", "-s", authority or self.authority, "-I", "bob at work", *options]
-        done = self.finish([*command, self.bob.with_suffix(".pub")])
+        command = [self.keygen, "-q", "-s", str(authority or self.authority), "-I", "bob at work", *options]
+        done = self.finish([*command, str(self.bob.with_suffix(".pub"))])
         self.assertEqual(0, done.returncode, done.stderr)
 
     def assertRefused(self, text: str) -> None:
@@ -363,7 +363,7 @@ class CertificateTests(SSHTestCase):
         found = self.finish([scan, "-p", str(self.gateway.port), HOST]).stdout.decode().splitlines()
         line = next(each for each in found if not each.startswith("#"))
         public = self.write("gate.pub", line.split(" ", 1)[1])
-        command = [self.keygen, "-q", "-s", self.authority, "-I", "gate", "-h", "-n", HOST, public]
+        command = [self.keygen, "-q", "-s", str(self.authority), "-I", "gate", "-h", "-n", HOST, str(public)]
         self.assertEqual(0, self.finish(command).returncode)
         self.certify("-n", "bob")
         certificate = self.directory / "gate-cert.pub"
