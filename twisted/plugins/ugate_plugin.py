@@ -35,6 +35,7 @@ mtlsClient = HopParser("mtls")
 forwardClient = HopParser("forward")
 meshClient = MeshParser()
 h2connectClient = HopParser("h2connect")
+sshClient = HopParser("ssh")
 
 sqliteStore = LazyStore("sqlite", "ugate.tenancy.config.sqlite:SQLiteStore", "an SQLite database")
 environmentStore = LazyStore(

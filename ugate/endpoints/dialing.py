@@ -82,6 +82,12 @@ def _h2connect(reactor: Any, hop: Hop, via: IDialer | IStreamClientEndpoint) -> 
     return H2Connect(reactor, hop, via)
 
 
+def _ssh(reactor: Any, hop: Hop, via: IDialer | IStreamClientEndpoint) -> IDialer:
+    from ugate.endpoints.sshhop import SSHHop
+
+    return SSHHop(reactor, hop, via)
+
+
 MAKERS: Final[Mapping[str, Maker]] = {
     "socks": _proxy(_socks),
     "socks4": _proxy(_socks4),
@@ -89,6 +95,7 @@ MAKERS: Final[Mapping[str, Maker]] = {
     "mtls": _mtls,
     "forward": _forward,
     "h2connect": _h2connect,
+    "ssh": _ssh,
     "direct": _direct,
 }
 """What makes the dialer of each of C{ugate.endpoints.hops.KINDS}."""

@@ -70,6 +70,7 @@ KINDS: Final[Mapping[str, HopKind]] = {
         "forward", frozenset(("tls", "via", "timeout", "attempts", "proxyproto")), "nothing", leads=True
     ),
     "h2connect": HopKind("h2connect", _ALWAYS | {"via", "name", "h2c"}, "HTTP/2 CONNECT"),
+    "ssh": HopKind("ssh", _ALWAYS | _PASSWORD | {"via", "user", "key", "known", "agent"}, "SSH"),
     "direct": HopKind("direct", _ALWAYS, addressed=False),
 }
 """
@@ -109,6 +110,15 @@ class Hop:
 
     h2c: bool = False
     """Whether a gateway in HTTP/2 is spoken to in clear text, where TLS with both certificates is usual."""
+
+    key: str = ""
+    """The file of a private key to log in with by SSH, or empty for that of our identity."""
+
+    known: str = ""
+    """The file that says which keys hosts of SSH have, or empty for those that C{ssh} looks into."""
+
+    agent: str = ""
+    """The UNIX socket of an agent with keys of SSH; C{env} for the one that C{SSH_AUTH_SOCK} names; or empty."""
 
     name: str = ""
     """Who it has to be, by its certificate, if that is not C{host}: a KEYID, a DNS name or a SPIFFE id."""
@@ -190,6 +200,8 @@ def _read(text: str, depth: int) -> Hop:
             raise StringError("a password wants user= too")
         if values.keys() >= _PASSWORD:
             raise StringError("passwordFile= and passwordEnv= exclude each other")
+        if kind.name == "ssh" and "user" not in values:
+            raise StringError(f"who to log in as? write ssh:USER@{host}:{port}")
         if values.get("h2c") and "name" in values:
             raise StringError("h2c= is clear text, in which nobody proves the name of name=")
     except StringError as e:
@@ -354,6 +366,9 @@ _KEYWORDS: Final[Mapping[str, _Keyword]] = {
     "passwordEnv": _Keyword(),
     "tls": _Keyword(_readYesNo, lambda _: "yes"),
     "h2c": _Keyword(_readYesNo, lambda _: "yes"),
+    "key": _Keyword(),
+    "known": _Keyword(),
+    "agent": _Keyword(),
     "name": _Keyword(_readName),
     "alpn": _Keyword(readALPN, lambda names: b",".join(names).decode()),
     "timeout": _Keyword(_readTimeout, lambda seconds: repr(seconds).removesuffix(".0")),

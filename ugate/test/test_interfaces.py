@@ -43,6 +43,7 @@ from ugate.endpoints.registry import Registry
 from ugate.endpoints.reverse import NoAddress, ReverseServerEndpoint
 from ugate.endpoints.services import Services
 from ugate.endpoints.session import Session
+from ugate.endpoints.sshhop import SSHHop
 from ugate.flows import Flows
 from ugate.gateway import Gateway, Inbound
 from ugate.interfaces import Auth
@@ -181,6 +182,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.sessionends.StreamEndpoint": BY_CLASS,
     "ugate.endpoints.sessionends.StreamListener": BY_CLASS,
     "ugate.endpoints.sessionends.StreamPort": BY_CLASS,
+    "ugate.endpoints.sshhop.SSHHop": lambda: SSHHop(REACTOR, Hop("ssh", "gate", 22, "bob"), Deny()),
     "ugate.endpoints.services.Services": lambda: Services(Direct(REACTOR), {}),
     "ugate.endpoints.tlsclient.TLSClientEndpoint": BY_CLASS,
     "ugate.endpoints.tlsclient._Checked": BY_CLASS,
