@@ -118,7 +118,7 @@ class Hop:
     """The file that says which keys hosts of SSH have, or empty for those that C{ssh} looks into."""
 
     agent: str = ""
-    """The UNIX socket of an agent with keys of SSH; C{env} for the one that C{SSH_AUTH_SOCK} names; or empty."""
+    """The UNIX socket of an agent with keys of SSH; C{env} for that in C{SSH_AUTH_SOCK}; or empty."""
 
     name: str = ""
     """Who it has to be, by its certificate, if that is not C{host}: a KEYID, a DNS name or a SPIFFE id."""
@@ -200,8 +200,6 @@ def _read(text: str, depth: int) -> Hop:
             raise StringError("a password wants user= too")
         if values.keys() >= _PASSWORD:
             raise StringError("passwordFile= and passwordEnv= exclude each other")
-        if kind.name == "ssh" and "user" not in values:
-            raise StringError(f"who to log in as? write ssh:USER@{host}:{port}")
         if values.get("h2c") and "name" in values:
             raise StringError("h2c= is clear text, in which nobody proves the name of name=")
     except StringError as e:

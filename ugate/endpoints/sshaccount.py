@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_sshaccount -*-
+# -*- test-case-name: ugate.test.test_sshhop -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -14,6 +14,7 @@ import time
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable
+from getpass import getuser
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
@@ -156,6 +157,18 @@ def ownSigners(reactor: Any, hop: Hop) -> list[Signer]:
     except (UgateError, AttributeError):
         # A program, or a tenant, that has none: there may be a password.
         return []
+
+
+def userOf(hop: Hop) -> str:
+    """
+    Who we want to be: as with C{ssh} whoever runs this process, if the hop does not say it.
+    """
+    if hop.user:
+        return hop.user
+    try:
+        return getuser()
+    except (KeyError, OSError):
+        return "ugate"
 
 
 def passwordOf(hop: Hop) -> bytes | None:

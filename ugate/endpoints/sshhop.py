@@ -19,7 +19,7 @@ from ugate.endpoints.addresses import DEFAULT_TIMEOUT
 from ugate.endpoints.hops import Hop
 from ugate.endpoints.links import linkTo
 from ugate.endpoints.pool import PoolLimits, SessionKey, SessionPool
-from ugate.endpoints.sshaccount import HostFiles, agentFor, ownSigners, passwordOf
+from ugate.endpoints.sshaccount import HostFiles, agentFor, ownSigners, passwordOf, userOf
 from ugate.endpoints.upstream import carrierOf
 from ugate.errors import UgateError
 from ugate.interfaces import IDialer, ITenant
@@ -69,7 +69,7 @@ class SSHHop:
             except UgateError:
                 # There may be a password, or an agent.
                 pass
-        identity = f"{hop.user} {key} {hop.agent} {hop.passwordFile}{hop.passwordEnv}"
+        identity = f"{userOf(hop)} {key} {hop.agent} {hop.passwordFile}{hop.passwordEnv}"
         return SessionKey("" if tenant is None else tenant.name, identity, hop.host, hop.place)
 
     async def _connect(self, info: StreamInfo) -> Any:
@@ -83,7 +83,7 @@ class SSHHop:
         try:
             if agent is not None:
                 signers += await agent.signers().addTimeout(self._timeout, reactor)
-            account = Account(hop.user, signers, password)
+            account = Account(userOf(hop), signers, password)
             maker = clientMaker(reactor, lambda: account, hosts.check, hosts.algorithms())
             return await linkTo(reactor, below, maker, hop=hop.place, deadline=self._timeout)
         finally:
@@ -113,6 +113,6 @@ class SSHHop:
         files = hop.known or "the files that ssh looks into"
         return [
             *way,
-            f"log in there as {hop.user}, if its key is in {files}",
+            f"log in there as {userOf(hop)}, if its key is in {files}",
             f"ask {hop.place} for {info.target} in SSH, on a connection that streams share",
         ]

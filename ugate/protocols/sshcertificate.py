@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_sshcertificate -*-
+# -*- test-case-name: ugate.test.test_usercertificates -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_sshclientauth -*-
+# -*- test-case-name: ugate.test.test_sshtransport -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

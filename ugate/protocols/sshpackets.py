@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_sshpackets -*-
+# -*- test-case-name: ugate.test.test_sshsession -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -55,7 +55,7 @@ class KnownHostsTests(SynchronousTestCase):
         """
         It is known by that.
         """
-        hosts.check(host, port, blob, NOW)
+        hosts.check("gate.example", port, blob, NOW)
 
     def assertUnknown(self, words: str, hosts: KnownHosts, host: str = "gate.example", **more: Any) -> None:
         """
