@@ -234,7 +234,7 @@ class ClientAuthTests(SynchronousTestCase):
 
     def test_order(self) -> None:
         """
-        Keys come first, asked about but for the last; then the password, once; then it is said that nothing did.
+        Keys come first, asked about but for the last; then the password, once; then it is said what was tried.
         """
         no = string(b"publickey,password") + b"\0"
         for flag in (b"\0", b"\1"):

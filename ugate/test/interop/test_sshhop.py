@@ -208,5 +208,6 @@ class OurselvesTests(SSHTestCase):
         with socket.create_connection((HOST, side.port), DEADLINE) as connection:
             connection.sendall(b"hello")
             self.assertEqual(b"hello", readExactly(connection, 5), side.said())
+        side.end()
         gates[0].waitFor(f"-> {HOST}:{gates[1].port} direct-tcpip")
         gates[1].waitFor(f"-> {HOST}:{server.port} direct-tcpip")
