@@ -28,7 +28,7 @@ from ugate.interfaces import ITenant
 from ugate.protocols.sshagent import Agent
 from ugate.protocols.sshcertificate import SUFFIX, SSHCertificate
 from ugate.protocols.sshclientauth import Signer
-from ugate.protocols.sshknownhosts import KnownHosts
+from ugate.protocols.sshknownhosts import KnownHost, KnownHosts
 from ugate.stream import Principal
 
 USUAL: Final = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
@@ -64,7 +64,7 @@ class HostFiles:
         self._hop = hop
         self._now = now
         self._paths = (hop.known,) if hop.known else USUAL
-        lines = []
+        lines: list[KnownHost] = []
         for path in self._paths:
             try:
                 lines += KnownHosts.fromText(_read(path).decode("utf-8", "replace")).lines

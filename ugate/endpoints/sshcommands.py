@@ -23,7 +23,7 @@ DENIED: Final = 1
 
 _HELP: Final = """\
 status             who you are here, and what you may do
-explain HOST:PORT  whether a stream to there may be, and by which way
+explain HOST:PORT  whether a stream to there may be
 help               this
 """
 
@@ -83,16 +83,14 @@ class Commands:
             return f"your key is not good for {target}\n", DENIED
         tenant = self._tenant.tenantFor(info)
         policy: Any = tenant.policy
-        lines = []
+        # By which rule and which way is for who runs this.
+        isOurs = info.principal is not None and info.principal.method == "local"
         explain = getattr(policy, "explain", None)
-        if explain is not None:
-            lines.append(explain(info))
+        lines = [explain(info)] if isOurs and explain is not None else []
         try:
             policy.check(info)
+            lines += tenant.dialer.explain(info) if isOurs else [f"you may go to {target}"]
         except Refused as refused:
-            return "\n".join([*lines, str(refused), ""]), DENIED
-        try:
-            lines += tenant.dialer.explain(info)
-        except Refused as refused:
-            return "\n".join([*lines, str(refused), ""]), DENIED
+            lines.append(str(refused) if isOurs else f"you may not go to {target}: {refused.cause.value}")
+            return "\n".join([*lines, ""]), DENIED
         return "\n".join([*lines, ""]), 0

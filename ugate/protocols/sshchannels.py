@@ -74,7 +74,7 @@ class SSHChannels(ABC):
     @ivar info: what is known of the connection.
     @ivar channels: those that are up, or asked for, or not yet closed by the peer.
     @ivar transport: what is below, once that has begun.
-    @ivar isHeld: whether the transport has enough for now.
+    @ivar isHeld: whether nothing may be sent for now.
     @ivar mayOpen: asked for each target that the peer wants, before anybody else is; raises L{Refused}.
     @ivar sessions: makes what is above a C{session} of the peer, from its channel; L{None} for no such.
     @since: ugate NEXT
@@ -86,6 +86,7 @@ class SSHChannels(ABC):
     sessions: Callable[[SSHChannel], Any] | None = None
     transport: Any = None
     isDraining = isHeld = False
+    _isFull = _isExchanging = False
     _isClosed = _isPumping = False
 
     def __init__(self, clock: IReactorTime, info: StreamInfo) -> None:
@@ -126,20 +127,31 @@ class SSHChannels(ABC):
         """
         The transport has enough for now.
         """
-        self.isHeld = True
+        self._isFull = self.isHeld = True
 
     def resumeProducing(self) -> None:
         """
         The transport takes more.
         """
-        self.isHeld = False
-        self._pump()
+        self._isFull = False
+        self._goOn()
 
     def stopProducing(self) -> None:
         """
         The transport takes no more; why, is said when it is gone.
         """
-        self.isHeld = True
+        self._isFull = self.isHeld = True
+
+    def exchanging(self, isSo: bool) -> None:
+        """
+        Keys are exchanged, or were: in the meantime nothing may be sent, and would only be kept.
+        """
+        self._isExchanging = isSo
+        self._goOn()
+
+    def _goOn(self) -> None:
+        self.isHeld = self._isFull or self._isExchanging
+        self._pump()
 
     def want(self, channel: SSHChannel) -> None:
         """

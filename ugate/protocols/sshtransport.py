@@ -19,7 +19,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from ugate.errors import Cause, Phase, Refused, UgateError
+from ugate.errors import Cause, Phase, ProtocolError, Refused, UgateError
 from ugate.interfaces import ILink
 from ugate.protocols.credentials import Login
 from ugate.protocols.sshauth import ALGORITHMS, LoginCheck, ServerAuth
@@ -30,6 +30,9 @@ from ugate.protocols.sshpackets import origin, words
 from ugate.stream import StreamInfo
 
 _PROTOCOL_ERROR: Final = 2
+
+EARLY: Final = 1 << 16
+"""Bytes of a packet that may come before somebody is logged in."""
 
 HostKeys = Mapping[bytes, tuple[Any, Any]]
 """Public and private keys of Conch, by the names of their formats."""
@@ -88,12 +91,31 @@ class Wired:
         if not self.ready.called:
             self.ready.callback(link)
 
+    def sendKexInit(self) -> None:
+        """
+        Keys are exchanged from now on.
+        """
+        super().sendKexInit()  # type: ignore[misc]
+        self._exchanging(True)
+
+    def _newKeys(self) -> None:
+        super()._newKeys()  # type: ignore[misc]
+        self._exchanging(False)
+
+    def _exchanging(self, isSo: bool) -> None:
+        wire: Any = self
+        if isinstance(wire.service, SSHLink):
+            wire.service.exchanging(isSo)
+
     def dataReceived(self, data: bytes) -> None:
         """
         See L{IProtocol.dataReceived}.
         """
+        wire: Any = self
         try:
             super().dataReceived(data)  # type: ignore[misc]
+            if not self.ready.called and len(wire.buf) > EARLY:
+                raise ProtocolError(f"a packet of over {EARLY} bytes before the login")
         except Exception as error:
             # Conch takes packets apart without looking whether they are whole.
             why = f"the peer broke SSH: {type(error).__name__}"

@@ -13,80 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
-from twisted.internet.error import ConnectionDone
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
-
 from ugate.errors import Cause, Denied, Refused
 from ugate.interfaces import IChannel, ILink
 from ugate.protocols import sshpackets as say
-from ugate.protocols.mux import MuxStream
 from ugate.protocols.sshchannel import PACKET, SSHChannel
-from ugate.protocols.sshchannels import MOST, PATIENCE, SMALL, TOTAL, WINDOW
-from ugate.protocols.sshlink import SSHLink
+from ugate.protocols.sshchannels import MOST, SMALL, TOTAL, WINDOW
 from ugate.protocols.sshpackets import U32, Reader, U32x2, U32x3, U32x4, string
 from ugate.stream import Target
-from ugate.test.sshfakes import INFO, FakeWire
-from ugate.testing import Conversation
-
-DIRECT = string(b"db.example") + U32.pack(5432) + string(b"10.0.0.9") + U32.pack(4711)
-
-
-class PeerCase(SynchronousTestCase):
-    """
-    A link whose peer says what it is told to.
-    """
-
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.link = SSHLink(self.clock, INFO)
-        self.wire = FakeWire(self.link)
-        self.wire.begin()
-        self.streams: list[MuxStream] = []
-        self.link.incoming = self.streams.append
-
-    def said(self) -> list[tuple[int, bytes]]:
-        """
-        What we have said since the last time.
-        """
-        sent, self.wire.sent = self.wire.sent, []
-        return sent
-
-    def ask(
-        self, kind: bytes = b"direct-tcpip", more: bytes = DIRECT, remote: int = 7, packet: int = 100
-    ) -> None:
-        """
-        The peer asks for a channel, with a window of a thousand bytes.
-        """
-        self.link.packetReceived(say.OPEN, string(kind) + U32x3.pack(remote, 1000, packet) + more)
-
-    def up(self) -> Conversation:
-        """
-        A stream that the peer has asked for.
-        """
-        self.ask()
-        stream, conversation = self.streams[-1], Conversation()
-        stream.accept()
-        stream.begin(conversation)
-        self.said()
-        return conversation
-
-    def assertRefuses(self, code: int, text: str) -> None:
-        """
-        The last request was refused.
-        """
-        ((number, payload),) = self.said()
-        reader = Reader(payload)
-        self.assertEqual((say.OPEN_FAILURE, 7, code), (number, reader.number(), reader.number()))
-        self.assertIn(text, reader.string().decode())
-
-    def assertBroken(self, text: str) -> None:
-        """
-        The peer broke the protocol, and was told so.
-        """
-        assert self.wire.disconnected is not None
-        self.assertEqual(2, self.wire.disconnected[0])
-        self.assertIn(text, self.successResultOf(self.link.whenClosed()))
+from ugate.test.sshfakes import INFO
+from ugate.test.sshpeer import DIRECT, PeerCase
 
 
 class AskedTests(PeerCase):
@@ -182,115 +117,6 @@ class AskedTests(PeerCase):
         self.assertEqual([(say.GLOBAL_REQUEST, string(b"draining@ugate") + b"\0")], self.said())
         self.ask()
         self.assertRefuses(4, "going away")
-
-
-class StreamTests(PeerCase):
-    """
-    Bytes and ends of a stream.
-    """
-
-    def data(self, data: bytes, number: int = 0) -> None:
-        """
-        The peer sends some.
-        """
-        self.link.packetReceived(say.DATA, U32.pack(number) + string(data))
-
-    def test_windows(self) -> None:
-        """
-        We send no more than the peer lets us, in packets as it wants them; and it may send again what was
-        taken, half of the window at a time.
-        """
-        conversation = self.up()
-        conversation.write(b"x" * 1050)
-        sent = self.said()
-        self.assertEqual([100] * 10, [len(payload) - 8 for _, payload in sent])
-        self.link.packetReceived(say.WINDOW_ADJUST, U32x2.pack(0, 20))
-        self.link.packetReceived(say.WINDOW_ADJUST, U32x2.pack(0, 100))
-        self.assertEqual([20, 30], [len(payload) - 8 for _, payload in self.said()])
-        for _ in range(WINDOW // PACKET // 2 - 1):
-            self.data(b"y" * PACKET)
-        self.assertEqual([], self.said())
-        self.data(b"y" * PACKET)
-        self.assertEqual([(say.WINDOW_ADJUST, U32x2.pack(7, WINDOW // 2))], self.said())
-
-    def test_notTaken(self) -> None:
-        """
-        What the reader has not taken may not be sent again, and what comes beyond that ends the link.
-        """
-        conversation = self.up()
-        conversation.pause()
-        for _ in range(WINDOW // PACKET):
-            self.data(b"y" * PACKET)
-        self.assertEqual([], self.said())
-        self.data(b"y")
-        self.assertBroken("1 bytes that channel 0 has no window for")
-
-    def test_extended(self) -> None:
-        """
-        What a peer says beside its data is dropped, and counts.
-        """
-        conversation = self.up()
-        payload = U32x2.pack(0, 1) + string(b"z" * PACKET)
-        for _ in range(WINDOW // PACKET // 2):
-            self.link.packetReceived(say.EXTENDED_DATA, payload)
-        self.assertEqual([(say.WINDOW_ADJUST, U32x2.pack(7, WINDOW // 2))], self.said())
-        self.assertEqual(b"", conversation.received)
-
-    def test_endAndClose(self) -> None:
-        """
-        An end and a close at once, as many clients have it, are as it should be; a close alone is a cut.
-        """
-        conversation = self.up()
-        self.data(b"all there is")
-        self.link.packetReceived(say.EOF, U32.pack(0))
-        self.link.packetReceived(say.CLOSE, U32.pack(0))
-        self.assertEqual((b"all there is", True), (conversation.received, conversation.isClean))
-        self.assertEqual([say.CLOSE], [number for number, _ in self.said()])
-        conversation = self.up()
-        self.link.packetReceived(say.CLOSE, U32.pack(1))
-        self.assertFalse(conversation.isClean)
-        conversation = self.up()
-        conversation.write(b"x" * 2000)
-        self.link.packetReceived(say.EOF, U32.pack(2))
-        self.link.packetReceived(say.CLOSE, U32.pack(2))
-        assert conversation.lost is not None
-        self.assertIsNone(conversation.lost.check(ConnectionDone))
-        self.assertEqual(0, self.link.streams)
-
-    def test_closeLate(self) -> None:
-        """
-        A peer that never closes what we have closed loses the link.
-        """
-        conversation = self.up()
-        conversation.abort()
-        self.assertEqual([(say.CLOSE, U32.pack(7))], self.said())
-        self.data(b"on its way")
-        self.clock.advance(PATIENCE - 1)
-        self.assertFalse(self.wire.isClosed)
-        self.clock.advance(1)
-        self.assertTrue(self.wire.isClosed)
-        self.assertIn("did not close", self.successResultOf(self.link.whenClosed()))
-
-    def test_requests(self) -> None:
-        """
-        A stream takes no requests; nobody who wants no answer gets one.
-        """
-        self.up()
-        for wants in (b"\0", b"\1"):
-            self.link.packetReceived(
-                say.CHANNEL_REQUEST, U32.pack(0) + string(b"keepalive@openssh.com") + wants
-            )
-        self.assertEqual([(say.CHANNEL_FAILURE, U32.pack(7))], self.said())
-
-    def test_afterTheEnd(self) -> None:
-        """
-        Data behind an end breaks the protocol.
-        """
-        self.up()
-        self.link.packetReceived(say.EOF, U32.pack(0))
-        self.link.packetReceived(say.EOF, U32.pack(0))
-        self.data(b"more")
-        self.assertBroken("no window")
 
 
 class BrokenTests(PeerCase):

@@ -25,11 +25,10 @@ from ugate.errors import Cause, Phase, Refused, UgateError
 from ugate.protocols.credentials import Login
 from ugate.protocols.muxwriting import FULL
 from ugate.protocols.sshclient import Account, SSHClient, clientMaker, signerOf
-from ugate.protocols.sshclientauth import ClientAuth, Signer
+from ugate.protocols.sshclientauth import Signer
 from ugate.protocols.sshlink import SSHLink
-from ugate.protocols.sshpackets import string
 from ugate.protocols.sshsignatures import isSigned
-from ugate.protocols.sshtransport import SSHServer, hostKeys, serverMaker
+from ugate.protocols.sshtransport import EARLY, SSHServer, hostKeys, serverMaker
 from ugate.stream import Principal, StreamInfo, Target
 from ugate.test import sshcontract
 from ugate.test.sshfakes import HOST, PEER
@@ -211,75 +210,6 @@ class LoginTests(PairCase):
         self.assertIn("no key", str(self.assertRaises(Refused, make, INFO)))
 
 
-class ClientAuthTests(SynchronousTestCase):
-    """
-    A server that answers a login as it is told to.
-    """
-
-    sessionID = b"session"
-
-    def setUp(self) -> None:
-        self.sent: list[tuple[int, bytes]] = []
-        self.done: list[Refused | None] = []
-        signers = (signerOf("eve", EVE), signerOf("bob", BOB))
-        self.auth = ClientAuth("bob", signers, b"secret", self.done.append)
-        self.auth.transport = self
-        self.auth.serviceStarted()
-
-    def sendPacket(self, number: int, payload: bytes) -> None:
-        self.sent.append((number, payload))
-
-    def sendUnimplemented(self) -> None:
-        self.sent.append((3, b""))
-
-    def test_order(self) -> None:
-        """
-        Keys come first, asked about but for the last; then the password, once; then it is said what was tried.
-        """
-        no = string(b"publickey,password") + b"\0"
-        for flag in (b"\0", b"\1"):
-            self.assertIn(string(b"publickey") + flag, self.sent.pop()[1])
-            self.auth.packetReceived(51, no)
-        self.assertIn(string(b"password") + b"\0" + string(b"secret"), self.sent.pop()[1])
-        self.auth.packetReceived(51, no)
-        (refused,) = self.done
-        self.assertIn("does not take eve, bob, a password", str(refused))
-        self.auth.packetReceived(52, b"")
-        self.assertEqual(1, len(self.done))
-
-    def test_methods(self) -> None:
-        """
-        What the server does not take is not sent.
-        """
-        self.auth.packetReceived(51, string(b"keyboard-interactive,hostbased") + b"\0")
-        self.assertEqual(1, len(self.sent))
-        self.assertIn("it takes keyboard-interactive,hostbased", str(self.done[0]))
-
-    def test_other(self) -> None:
-        """
-        A key that was not offered signs nothing; what is said beside it is for the log, and not for ever.
-        """
-        for _ in range(20):
-            self.auth.packetReceived(53, string(b"welcome\x1b") + string(b""))
-        self.auth.packetReceived(61, b"")
-        self.assertEqual(3, self.sent.pop()[0])
-        other = signerOf("", BOB)
-        self.auth.packetReceived(60, string(other.algorithm) + string(other.blob))
-        (refused,) = self.done
-        assert refused is not None
-        self.assertIs(Cause.PEER_MISBEHAVED, refused.cause)
-
-    @given(st.lists(st.tuples(st.integers(50, 62), st.binary(max_size=30)), max_size=6))
-    def test_anything(self, packets: list[tuple[int, bytes]]) -> None:
-        """
-        Whatever it answers.
-        """
-        self.setUp()
-        for number, packet in packets:
-            self.auth.packetReceived(number, packet)
-        self.assertLess(len(self.done), 2)
-
-
 class StreamTests(PairCase):
     """
     Streams, through it all.
@@ -287,7 +217,8 @@ class StreamTests(PairCase):
 
     def setUp(self) -> None:
         self.connect(Account("bob", (signerOf("", BOB),)))
-        self.ours, self.theirs = self.successResultOf(self.clientUp), self.successResultOf(self.serverUp)
+        self.ours: Any = self.successResultOf(self.clientUp)
+        self.theirs: Any = self.successResultOf(self.serverUp)
 
     def test_rekeyed(self) -> None:
         """
@@ -307,6 +238,23 @@ class StreamTests(PairCase):
             self.flush()
         self.assertEqual((b"oneone", b"twotwo"), (other.received, conversation.received))
         self.assertEqual(1, len(self.prepared))
+
+    def test_held(self) -> None:
+        """
+        A peer that begins to exchange keys and does not go on is not written to without end.
+        """
+        conversation, other = Conversation(), Conversation()
+        self.theirs.incoming = lambda stream: (stream.accept(), stream.begin(other))
+        opened = self.ours.open(INFO.but(target=Target("db", 1)))
+        opened.addCallback(lambda stream: stream.begin(conversation))
+        self.flush()
+        server: Any = self.server
+        server.sendKexInit()
+        other.pour(b"x" * (1 << 20))
+        self.assertTrue(self.theirs.isHeld)
+        self.assertEqual([], server._blockedByKeyExchange)
+        self.flush()
+        self.assertEqual(1 << 20, len(conversation.received))
 
     def test_goodbye(self) -> None:
         """
@@ -358,6 +306,7 @@ class HostileTests(SynchronousTestCase):
             b"SSH-2.0-x\r\n\xff\xff\xff\xff\xff\xff\xff\xff",
             b"SSH-2.0-x\r\n\0\0\0\x0c\x0a\x14",
             b"SSH-2.0-x\r\n\0\0\0\x0c\x0a\x14" + b"\0" * 20,
+            b"SSH-2.0-x\r\n\0\x0f\xff\xfc\x0a" + b"\0" * (EARLY + 8),
         ):
             self.assertEnds(data)
 

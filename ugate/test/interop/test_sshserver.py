@@ -82,6 +82,26 @@ class OpenTests(SSHTestCase):
         self.assertEqual(f"{len(data)} {hashlib.sha256(data).hexdigest()}".encode(), done.stdout)
         self.gateway.waitFor(f"-> {HOST}:{server.port} direct-tcpip")
 
+    def test_rekeyed(self) -> None:
+        """
+        Keys are exchanged anew every megabyte, both ways, and not a byte is lost.
+        """
+        server = StreamServer(self, echo)
+        data = BLOCK * 32
+        done = self.asksWith(data, "-o", "RekeyLimit=1M", "-W", f"{HOST}:{server.port}")
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertEqual(hashlib.sha256(data).digest(), hashlib.sha256(done.stdout).digest())
+
+    def test_dropbear(self) -> None:
+        """
+        The client of Dropbear.
+        """
+        client = program("dbclient", "dropbear-bin")
+        server = StreamServer(self, summed)
+        command = [client, "-y", "-y", "-p", str(self.port), "-B", f"{HOST}:{server.port}", f"bob@{HOST}"]
+        done = self.finish(command, BLOCK, env={"HOME": str(self.directory)})
+        self.assertIn(f"{MEGABYTE} {hashlib.sha256(BLOCK).hexdigest()}".encode(), done.stdout, done.stderr)
+
     def asksWith(self, data: bytes, *options: str) -> subprocess.CompletedProcess[bytes]:
         """
         Run the client with something on its standard input.
