@@ -62,6 +62,9 @@ SMALL: Final = 1 << 16
 MOST: Final = 1000
 """Streams of one link at once, of either side."""
 
+UNREAD: Final = 10_000
+"""Answers to a peer that reads none of them."""
+
 PATIENCE: Final = 60.0
 """Seconds that a peer has to close a stream that is closed here."""
 
@@ -97,10 +100,16 @@ class SSHChannels(ABC):
         self.info = info
         self.channels: dict[int, SSHChannel] = {}
         self._next = 0
-        self._large = 0
+        self._large = self._unread = 0
         self._openings: dict[SSHChannel, tuple[StreamInfo, Deferred[Any]]] = {}
         self._ready: deque[SSHChannel] = deque()
         self._closing: Deadlines[SSHChannel] = Deadlines(clock, PATIENCE, self._unclosed)
+
+    @abstractmethod
+    def abort(self, reason: str) -> None:
+        """
+        See L{ugate.interfaces.ILink.abort}.
+        """
 
     @abstractmethod
     def _unclosed(self, channel: SSHChannel) -> None:
@@ -118,10 +127,17 @@ class SSHChannels(ABC):
 
     def send(self, number: int, payload: bytes) -> None:
         """
-        Send a message.
+        Send a message.  Data waits for the transport; what a peer makes us say beside it does not, and there
+        is an end to that.
         """
-        if not self._isClosed:
-            self.transport.sendPacket(number, payload)
+        if self._isClosed:
+            return
+        if self.isHeld:
+            self._unread += 1
+            if self._unread > UNREAD:
+                self.abort(f"the peer reads nothing of {UNREAD} answers")
+                return
+        self.transport.sendPacket(number, payload)
 
     def pauseProducing(self) -> None:
         """
@@ -151,7 +167,9 @@ class SSHChannels(ABC):
 
     def _goOn(self) -> None:
         self.isHeld = self._isFull or self._isExchanging
-        self._pump()
+        if not self.isHeld:
+            self._unread = 0
+            self._pump()
 
     def want(self, channel: SSHChannel) -> None:
         """
@@ -170,14 +188,16 @@ class SSHChannels(ABC):
             return
         self._isPumping = True
         ready = self._ready
-        while ready and not (self.isHeld or self._isClosed):
-            channel = ready.popleft()
-            channel.isReady = False
-            channel.sendSome()
-            if channel.unsent and channel.window and not channel.isReady:
-                channel.isReady = True
-                ready.append(channel)
-        self._isPumping = False
+        try:
+            while ready and not (self.isHeld or self._isClosed):
+                channel = ready.popleft()
+                channel.isReady = False
+                channel.sendSome()
+                if channel.unsent and channel.window and not channel.isReady:
+                    channel.isReady = True
+                    ready.append(channel)
+        finally:
+            self._isPumping = False
 
     def closing(self, channel: SSHChannel) -> None:
         """

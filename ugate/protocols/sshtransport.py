@@ -14,7 +14,7 @@ from typing import Any, Final
 from twisted.conch.ssh.keys import Key
 from twisted.conch.ssh.transport import SSHServerTransport as ServerWire
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
@@ -33,6 +33,12 @@ _PROTOCOL_ERROR: Final = 2
 
 EARLY: Final = 1 << 16
 """Bytes of a packet that may come before somebody is logged in."""
+
+UNKNOWN: Final = 100
+"""Messages of one connection that are not known here."""
+
+GOODBYE: Final = 2.0
+"""Seconds to read why the connection ends."""
 
 HostKeys = Mapping[bytes, tuple[Any, Any]]
 """Public and private keys of Conch, by the names of their formats."""
@@ -72,6 +78,9 @@ class Wired:
     info: StreamInfo
     why = ""
     transport: Any
+    _clock: IReactorTime
+    _goodbye: IDelayedCall | None = None
+    _unknown = 0
     # Compression before a login is somebody else's memory.
     supportedCompressions = [b"none"]
 
@@ -130,6 +139,17 @@ class Wired:
         text = desc if isinstance(desc, bytes) else str(desc).encode()
         self.why = self.why or words(text)
         super().sendDisconnect(reason, text)  # type: ignore[misc]
+        if self._goodbye is None:
+            self._goodbye = self._clock.callLater(GOODBYE, self.transport.abortConnection)
+
+    def sendUnimplemented(self) -> None:
+        """
+        Say that a message is not known here.
+        """
+        self._unknown += 1
+        if self._unknown > UNKNOWN:
+            raise ProtocolError(f"more than {UNKNOWN} messages that nobody knows")
+        super().sendUnimplemented()  # type: ignore[misc]
 
     def receiveError(self, reasonCode: int, description: bytes) -> None:
         """
@@ -143,6 +163,8 @@ class Wired:
         See L{IProtocol.connectionLost}.
         """
         self.why = self.why or str(reason.value)
+        if self._goodbye is not None and self._goodbye.active():
+            self._goodbye.cancel()
         super().connectionLost(reason)  # type: ignore[misc]
         if not self.ready.called:
             self.ready.errback(Refused(Cause.PEER_CLOSED, Phase.NEGOTIATE, HOP, self.why))

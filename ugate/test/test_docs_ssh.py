@@ -57,6 +57,9 @@ class TableTests(HowtoTests):
             "window": sshchannels.WINDOW,
             "windows": sshchannels.TOTAL,
             "packet": sshchannel.PACKET,
+            "unread": sshchannels.UNREAD,
+            "unknown": sshtransport.UNKNOWN,
+            "goodbye": sshtransport.GOODBYE,
             "close": sshchannels.PATIENCE,
         }
         self.assertEqual(wanted, rows)

@@ -17,7 +17,7 @@ from ugate.errors import Cause, Denied, Refused
 from ugate.interfaces import IChannel, ILink
 from ugate.protocols import sshpackets as say
 from ugate.protocols.sshchannel import PACKET, SSHChannel
-from ugate.protocols.sshchannels import MOST, SMALL, TOTAL, WINDOW
+from ugate.protocols.sshchannels import MOST, SMALL, TOTAL, UNREAD, WINDOW
 from ugate.protocols.sshpackets import U32, Reader, U32x2, U32x3, U32x4, string
 from ugate.stream import Target
 from ugate.test.sshfakes import INFO
@@ -179,6 +179,29 @@ class BrokenTests(PeerCase):
         self.streams[-1].accept()
         for number, payload in messages:
             self.link.packetReceived(number, payload)
+
+
+class FloodTests(PeerCase):
+    """
+    Peers that do not read.
+    """
+
+    def test_unread(self) -> None:
+        """
+        A peer that wants answers, and reads none, is cut in the end; one that reads is not.
+        """
+        keepalive = string(b"keepalive@openssh.com") + b"\1"
+        for _ in range(3):
+            self.link.pauseProducing()
+            for _ in range(UNREAD):
+                self.link.packetReceived(say.GLOBAL_REQUEST, keepalive)
+            self.link.resumeProducing()
+        self.assertFalse(self.wire.isClosed)
+        self.link.pauseProducing()
+        for _ in range(UNREAD + 1):
+            self.link.packetReceived(say.GLOBAL_REQUEST, keepalive)
+        self.assertTrue(self.wire.isClosed)
+        self.assertIn("reads nothing", self.successResultOf(self.link.whenClosed()))
 
 
 class OpeningTests(PeerCase):

@@ -21,14 +21,14 @@ from twisted.internet.task import Clock
 from twisted.test.iosim import FakeTransport, IOPump, connect
 from twisted.trial.unittest import SynchronousTestCase
 
-from ugate.errors import Cause, Phase, Refused, UgateError
+from ugate.errors import Cause, Phase, ProtocolError, Refused, UgateError
 from ugate.protocols.credentials import Login
 from ugate.protocols.muxwriting import FULL
 from ugate.protocols.sshclient import Account, SSHClient, clientMaker, signerOf
 from ugate.protocols.sshclientauth import Signer
 from ugate.protocols.sshlink import SSHLink
 from ugate.protocols.sshsignatures import isSigned
-from ugate.protocols.sshtransport import EARLY, SSHServer, hostKeys, serverMaker
+from ugate.protocols.sshtransport import EARLY, GOODBYE, UNKNOWN, SSHServer, hostKeys, serverMaker
 from ugate.stream import Principal, StreamInfo, Target
 from ugate.test import sshcontract
 from ugate.test.sshfakes import HOST, PEER
@@ -309,6 +309,34 @@ class HostileTests(SynchronousTestCase):
             b"SSH-2.0-x\r\n\0\x0f\xff\xfc\x0a" + b"\0" * (EARLY + 8),
         ):
             self.assertEnds(data)
+
+    def test_unknown(self) -> None:
+        """
+        Some messages may be unknown, and not any number of them.
+        """
+        made = self.side(False)
+        for _ in range(UNKNOWN):
+            made.sendUnimplemented()
+        self.assertRaises(ProtocolError, made.sendUnimplemented)
+        made.connectionLost()
+        self.failureResultOf(made.ready, Refused)
+
+    def test_goodbye(self) -> None:
+        """
+        Who does not read why the connection ends is cut off; nothing is waited for when it is gone.
+        """
+        for isGone in (False, True):
+            made = self.side(False)
+            aborted: list[bool] = []
+            made.transport.abortConnection = lambda aborted=aborted: aborted.append(True)
+            made.sendDisconnect(2, b"no")
+            made.sendDisconnect(2, b"again")
+            if isGone:
+                made.connectionLost()
+            made._clock.advance(GOODBYE)
+            self.assertEqual([] if isGone else [True], aborted)
+            self.assertEqual([], made._clock.getDelayedCalls())
+            made.ready.addErrback(lambda _: None)
 
     @settings(max_examples=30)
     @given(st.binary(max_size=200))
