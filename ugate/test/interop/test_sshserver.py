@@ -182,15 +182,13 @@ class OpenTests(SSHTestCase):
         C{-J}: another gateway behind this one.
         """
         second = self.gate(name="other")
-        done = self.finish(
-            [
-                self.ssh,
-                *self.options(second.port),
-                "-o",
-                f"ProxyCommand={self.ssh} {' '.join(self.options(self.port))} -W %h:%p bob@{HOST}",
-                f"bob@{HOST}",
-            ]
+        config = self.write(
+            "config",
+            f"Host *\nUserKnownHostsFile {self.directory}/known\nStrictHostKeyChecking accept-new\n"
+            f"BatchMode yes\nLogLevel ERROR\nHostName {HOST}\nUser bob\n"
+            f"Host gate\nPort {self.port}\nHost inner\nPort {second.port}\n",
         )
+        done = self.finish([self.ssh, "-F", str(config), "-J", "gate", "inner"])
         self.assertEqual((0, b""), (done.returncode, done.stderr))
         self.assertIn(b"You are operator", done.stdout)
         self.gateway.waitFor(f"-> {HOST}:{second.port} direct-tcpip")
