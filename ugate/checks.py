@@ -26,6 +26,7 @@ from ugate.tenancy.passwordhashes import checkUsers
 from ugate.tenancy.serverfiles import checkServers
 from ugate.tenancy.tokens import checkTokens
 from ugate.tenancy.trustfiles import checkKnown, checkRevoked
+from ugate.tenancy.usercertificates import checkRevokedKeys
 from ugate.tenancy.who import checkPattern, parseWho
 
 
@@ -54,6 +55,7 @@ def stringChecks(reactor: Any) -> Mapping[str, Callable[[str], object]]:
         "users": checkUsers,
         "tokens": checkTokens,
         "keys": checkKeys,
+        "revokedKeys": checkRevokedKeys,
         "certificates": checkCertificates,
         "roots": checkRoots,
         "servers": checkServers,

@@ -88,6 +88,12 @@ def _websocket(reactor: Any, hop: Hop, via: IDialer | IStreamClientEndpoint) -> 
     return WebSocketUpstream(reactor, hop, via)
 
 
+def _ssh(reactor: Any, hop: Hop, via: IDialer | IStreamClientEndpoint) -> IDialer:
+    from ugate.endpoints.sshhop import SSHHop
+
+    return SSHHop(reactor, hop, via)
+
+
 MAKERS: Final[Mapping[str, Maker]] = {
     "socks": _proxy(_socks),
     "socks4": _proxy(_socks4),
@@ -96,6 +102,7 @@ MAKERS: Final[Mapping[str, Maker]] = {
     "forward": _forward,
     "h2connect": _h2connect,
     "websocket": _websocket,
+    "ssh": _ssh,
     "direct": _direct,
 }
 """What makes the dialer of each of C{ugate.endpoints.hops.KINDS}."""

@@ -72,6 +72,7 @@ KINDS: Final[Mapping[str, HopKind]] = {
     ),
     "h2connect": HopKind("h2connect", _ALWAYS | {"via", "name", "h2c"}, "HTTP/2 CONNECT"),
     "websocket": HopKind("websocket", _PROXY | _PASSWORD | {"path"}, "WebSocket"),
+    "ssh": HopKind("ssh", _ALWAYS | _PASSWORD | {"via", "user", "key", "known", "agent"}, "SSH"),
     "direct": HopKind("direct", _ALWAYS, addressed=False),
 }
 """
@@ -111,6 +112,15 @@ class Hop:
 
     h2c: bool = False
     """Whether a gateway in HTTP/2 is spoken to in clear text, where TLS with both certificates is usual."""
+
+    key: str = ""
+    """The file of a private key to log in with by SSH, or empty for that of our identity."""
+
+    known: str = ""
+    """The file that says which keys hosts of SSH have, or empty for those that C{ssh} looks into."""
+
+    agent: str = ""
+    """The UNIX socket of an agent with keys of SSH; C{env} for that in C{SSH_AUTH_SOCK}; or empty."""
 
     name: str = ""
     """Who it has to be, by its certificate, if that is not C{host}: a KEYID, a DNS name or a SPIFFE id."""
@@ -371,6 +381,9 @@ _KEYWORDS: Final[Mapping[str, _Keyword]] = {
     "passwordEnv": _Keyword(),
     "tls": _Keyword(_readYesNo, lambda _: "yes"),
     "h2c": _Keyword(_readYesNo, lambda _: "yes"),
+    "key": _Keyword(),
+    "known": _Keyword(),
+    "agent": _Keyword(),
     "name": _Keyword(_readName),
     "alpn": _Keyword(readALPN, lambda names: b",".join(names).decode()),
     "path": _Keyword(readPath),

@@ -30,6 +30,7 @@ from ugate.endpoints.hops import MAX_TIMEOUT, readALPN
 from ugate.endpoints.keyids import readKeys
 from ugate.endpoints.negotiated import NegotiatedServerEndpoint, authOf
 from ugate.endpoints.reversestring import reverseServer
+from ugate.endpoints.sshstring import sshServer
 from ugate.errors import StringError
 from ugate.interfaces import Auth, INegotiation, ITenant
 from ugate.stream import Principal, StreamInfo, Target
@@ -376,6 +377,7 @@ SERVERS: Final[Mapping[str, ServerKind]] = {
     "proxyproto": ServerKind(proxyprotoServer),
     "mtls": ServerKind(mtlsServer, frozenset(("handshake", "alpn", "anonymous"))),
     "h2connect": ServerKind(h2connectServer, frozenset(("handshake", "websocket", "origins", "hosts"))),
+    "ssh": ServerKind(sshServer),
     "ready": ServerKind(readyServer, frozenset(("handshake", "keys"))),
     "websocket": ServerKind(websocketServer, frozenset(("handshake", "path", "origins", "hosts", "proxied"))),
     "reverse": ServerKind(reverseServer, frozenset(("handshake", "keys"))),

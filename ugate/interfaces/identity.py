@@ -9,7 +9,7 @@ Who we are, and whom we believe.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
 
@@ -65,6 +65,16 @@ class IIdentity(Interface):
     def sign(data: bytes) -> bytes:
         """
         A signature by our key: ECDSA with SHA-256 in DER for P-256; Ed25519; for RSA PKCS #1 with SHA-256.
+        """
+
+    def sshKey() -> Any:
+        """
+        The private key as C{cryptography} has it: what SSH signs with, which signs in more ways than L{sign}.
+        """
+
+    def sshCertificate() -> bytes:
+        """
+        The certificate of that key as a host of SSH, as SSH sends it; empty if there is none that is good.
         """
 
     def changed(callback: Callable[[], object]) -> Callable[[], None]:

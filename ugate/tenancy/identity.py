@@ -349,6 +349,28 @@ class Identity:
         signature: bytes = key.sign(data)
         return signature
 
+    def sshKey(self) -> Any:
+        """
+        See L{IIdentity}.
+        """
+        self._lookAgain()
+        return self._held.key
+
+    def sshCertificate(self) -> bytes:
+        """
+        See L{IIdentity}.
+        """
+        from ugate.tenancy.hostcertificates import hostCertificate
+
+        path = getattr(self.source, "hostPath", "")
+        if not path:
+            return b""
+        try:
+            return hostCertificate(path, self.sshKey(), self._now())
+        except UgateError as error:
+            self.log.error("{path}: {error}; SSH goes on without it", path=path, error=error)
+            return b""
+
 
 def _isSame(one: Keypair, other: Keypair) -> bool:
     return one.chain == other.chain and one.roots == other.roots

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _CERTIFICATE: Final = "ca-cert.pem"
 _ROOTS: Final = "ca-roots.pem"
 _CRL: Final = "ca-crl.pem"
-_HOST: Final = "ssh-host-cert.pub"
 
 
 def crlIn(folder: str) -> str:
@@ -55,13 +54,6 @@ class Enrolled(Own):
         Where the certificate of the CA itself is.
         """
         return os.path.join(self.folder, _ROOTS)
-
-    @property
-    def hostPath(self) -> str:
-        """
-        Where the certificate of the key as a host of SSH is, if there is one.
-        """
-        return os.path.join(self.folder, _HOST)
 
     def signature(self) -> object:
         """

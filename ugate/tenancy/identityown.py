@@ -200,6 +200,13 @@ class Own:
         """
         return os.path.join(self.folder, "cert.pem")
 
+    @property
+    def hostPath(self) -> str:
+        """
+        Where the certificate of the key as a host of SSH is, if there is one.
+        """
+        return os.path.join(self.folder, "ssh-host-cert.pub")
+
     def signature(self) -> object:
         """
         What is different when the files are.

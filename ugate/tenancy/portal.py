@@ -24,13 +24,23 @@ from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import Deferred, succeed
 
 from ugate.interfaces import IPrincipal
-from ugate.protocols.credentials import BearerToken, IBearerToken, ICertificate, PeerCertificate
+from ugate.protocols.credentials import (
+    BearerToken,
+    CertifiedKey,
+    IBearerToken,
+    ICertificate,
+    ICertifiedKey,
+    ILogin,
+    Login,
+    PeerCertificate,
+)
 from ugate.stream import ROOT, Principal
 from ugate.tenancy.certificates import CertificateFile
 from ugate.tenancy.config.sections import MAX_DEPTH, childPath, isName
 from ugate.tenancy.keys import KeyFile
 from ugate.tenancy.passwords import Defer, PasswordFile
 from ugate.tenancy.tokens import TokenFile, isToken
+from ugate.tenancy.usercertificates import Certified, RevokedFile
 
 ANY_USER: Final = b"token"
 """The user name with which a token is good as a password, whoever it was made for."""
@@ -63,6 +73,12 @@ class CredentialFiles(Protocol):
         """
 
     @property
+    def revoked(self) -> str | None:
+        """
+        See L{ugate.tenancy.usercertificates}.
+        """
+
+    @property
     def certificates(self) -> str | None:
         """
         See L{ugate.tenancy.certificates}.
@@ -85,13 +101,19 @@ class Logins:
     """
     Checks the credentials of one tenant, and hands on those of the tenants below it.
 
-    What it answers, as an avatar's id, is a L{Principal}.
+    What it answers, as an avatar's id, is a L{Principal}, or a L{Login} of one.
 
     @ivar path: of the tenant.
     @since: ugate NEXT
     """
 
-    credentialInterfaces = (IUsernamePassword, IBearerToken, ISSHPrivateKey, ICertificate)
+    credentialInterfaces = (
+        IUsernamePassword,
+        IBearerToken,
+        ISSHPrivateKey,
+        ICertifiedKey,
+        ICertificate,
+    )
 
     def __init__(
         self,
@@ -117,6 +139,8 @@ class Logins:
         self._passwords = PasswordFile(files.users, reactor, defer)
         self._tokens = TokenFile(files.tokens, now)
         self._keys = None if files.keys is None else KeyFile(files.keys, now)
+        self._revoked = None if files.revoked is None else RevokedFile(files.revoked)
+        self._certified = None if self._keys is None else Certified(self._keys, self._revoked, now)
         self._certificates = None if files.certificates is None else CertificateFile(files.certificates, now)
 
     def requestAvatarId(self, credentials: Any) -> Any:
@@ -132,6 +156,8 @@ class Logins:
             return self._token(credentials)
         if ISSHPrivateKey.providedBy(credentials):
             return self._key(credentials)
+        if ICertifiedKey.providedBy(credentials):
+            return self._certifiedKey(credentials)
         return self._certificate(credentials)
 
     def _password(self, credentials: Any) -> Deferred[Principal]:
@@ -157,7 +183,7 @@ class Logins:
                 return _login(child, BearerToken(token))
         return self._proven("" if tilde else self._tokens.nameFor(token), "token")
 
-    def _key(self, credentials: Any) -> Principal | Deferred[Principal]:
+    def _key(self, credentials: Any) -> Login | Deferred[Login]:
         # The key says who it is; its user name matters only for the tenant.
         user, at, tenant = credentials.username.rpartition(b"@")
         signed, signature = credentials.sigData, credentials.signature
@@ -166,13 +192,29 @@ class Logins:
             if child is None:
                 raise UnauthorizedLogin
             key = SSHPrivateKey(user, credentials.algName, credentials.blob, signed, signature)
-            return _login(child, key)
-        name = None if self._keys is None else self._keys.nameFor(credentials.blob, signed, signature)
-        if name is not None and signature is None:
-            from twisted.conch.error import ValidPublicKey
+            return _login(child, key, ILogin)
+        known = None if self._keys is None else self._keys.find(credentials.blob, signed, signature)
+        if known is None or (self._revoked is not None and self._revoked.now().hasKey(known.blob)):
+            raise UnauthorizedLogin
+        if signature is None:
+            _wouldDo()
+        return Login(self._proven(known.name, "key"), known.permits)
 
-            raise ValidPublicKey
-        return self._proven(name, "key")
+    def _certifiedKey(self, credentials: Any) -> Login | Deferred[Login]:
+        user, at, tenant = credentials.username.rpartition(b"@")
+        if at:
+            child = self._child(tenant)
+            if child is None:
+                raise UnauthorizedLogin
+            signed, signature = credentials.sigData, credentials.signature
+            below = CertifiedKey(user, credentials.blob, signed, signature, credentials.address)
+            return _login(child, below, ILogin)
+        if self._certified is None:
+            raise UnauthorizedLogin
+        name, permits = self._certified.login(credentials, credentials.username)
+        if credentials.signature is None:
+            _wouldDo()
+        return Login(self._proven(name, "certificate"), permits)
 
     def _certificate(self, credentials: Any) -> Principal | Deferred[Principal]:
         if credentials.tenant:
@@ -209,8 +251,17 @@ class Logins:
         return self._children(path)
 
 
-def _login(portal: Portal, credentials: Any) -> Deferred[Principal]:
-    loggedIn: Deferred[Any] = portal.login(credentials, None, IPrincipal)
+def _wouldDo() -> None:
+    """
+    Say that a key is known, which has not signed yet.
+    """
+    from twisted.conch.error import ValidPublicKey
+
+    raise ValidPublicKey
+
+
+def _login(portal: Portal, credentials: Any, wanted: Any = IPrincipal) -> Deferred[Any]:
+    loggedIn: Deferred[Any] = portal.login(credentials, None, wanted)
     return loggedIn.addCallback(lambda result: result[1])
 
 
@@ -221,9 +272,12 @@ class _Realm:
     """
 
     def requestAvatar(self, avatarId: Any, mind: object, *interfaces: Any) -> Any:
+        isLogin = isinstance(avatarId, Login)
+        if ILogin in interfaces:
+            return ILogin, avatarId if isLogin else Login(avatarId), _leave
         if IPrincipal not in interfaces:
             raise LookupError("a portal of principals is asked for an IPrincipal")
-        return IPrincipal, avatarId, _leave
+        return IPrincipal, avatarId.principal if isLogin else avatarId, _leave
 
 
 def _leave() -> None:

@@ -38,7 +38,7 @@ class LinkCase(SynchronousTestCase, ABC):
 
     streams = 1000
     bothOpen = True
-    causes = (Cause.DENIED, Cause.CONNECTION_REFUSED)
+    causes: tuple[Cause, ...] = (Cause.DENIED, Cause.CONNECTION_REFUSED)
     held = 1 << 21
 
     client: Any

@@ -99,7 +99,7 @@ class DialingTests(SynchronousTestCase):
             hop = Hop(name, "10.0.0.1", 1080)
             dialer: Any = maker(self.net, hop, FakeDialer())
             self.assertTrue(verifyObject(IDialer, dialer))
-            if KINDS[name].leads or name == "h2connect":
+            if KINDS[name].leads or name in ("h2connect", "ssh"):
                 # Nobody is asked for anything there, or on a link that is up.
                 continue
             negotiation = dialer._client(Target("db.corp", 80), None, "hop")
@@ -322,7 +322,7 @@ class NamedTests(SynchronousTestCase):
         self.assertBad(
             {"a": "b", "b": "sock:p:1"},
             "b: hop 1: 'sock' is no kind of hop: wanted one of socks, socks5, socks4, connect, mtls, "
-            "forward, h2connect, websocket, direct",
+            "forward, h2connect, websocket, ssh, direct",
         )
         for name in ("socks", "direct", "deny", "a b", ""):
             error = self.assertRaises(StringError, dialersFromTexts, self.net, {name: "socks:p:1"})

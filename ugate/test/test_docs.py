@@ -52,6 +52,7 @@ TEXTS: Final = {
     "meshAddress": "node address",
     "nodeName": "name",
     "revoked": "path",
+    "revokedKeys": "path",
     "host": "host or \\*.suffix",
     "range": "address or range",
     "who": "text, or a list",

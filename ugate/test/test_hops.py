@@ -53,6 +53,8 @@ def hops(draw: st.DrawFn, via: bool = True, to: bool = True) -> Hop:
     maybe("user", VALUES)
     if "user" in fields:
         maybe(draw(st.sampled_from(["passwordFile", "passwordEnv"])), VALUES)
+    for each in ("key", "known", "agent"):
+        maybe(each, VALUES)
     maybe("tls", st.just(True))
     maybe("name", st.one_of(NAMES, st.just("spiffe://corp/ns/x/sa/y")))
     maybe("alpn", st.sampled_from([(b"h2",), (b"h2", b"http/1.1"), (b"a:b", b"c\\=d")]))
@@ -221,7 +223,7 @@ class HopTests(SynchronousTestCase):
         """
         A prefix that is none, or that stands elsewhere, is named with the known ones.
         """
-        known = "socks, socks5, socks4, connect, mtls, forward, h2connect, websocket, direct"
+        known = "socks, socks5, socks4, connect, mtls, forward, h2connect, websocket, ssh, direct"
         self.assertBad("sock:proxy:1080", "'sock'", known)
         self.assertBad("", "''", "socks")
         self.assertBad("tcp:db:5432", "where a chain ends")

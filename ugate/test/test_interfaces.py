@@ -44,6 +44,7 @@ from ugate.endpoints.registry import Registry
 from ugate.endpoints.reverse import NoAddress, ReverseServerEndpoint
 from ugate.endpoints.services import Services
 from ugate.endpoints.session import Session
+from ugate.endpoints.sshhop import SSHHop
 from ugate.flows import Flows
 from ugate.gateway import Gateway, Inbound
 from ugate.interfaces import Auth
@@ -60,7 +61,7 @@ from ugate.modules.registrar import RegistrarModule
 from ugate.modules.remotes import RemotesModule
 from ugate.node import Node
 from ugate.protocols.auto import Auto, Fixed
-from ugate.protocols.credentials import BearerToken, PeerCertificate
+from ugate.protocols.credentials import BearerToken, CertifiedKey, Login, PeerCertificate
 from ugate.protocols.h2link import H2Link
 from ugate.protocols.httpconnect import HttpProxy
 from ugate.protocols.httpconnectclient import ConnectClient
@@ -73,13 +74,15 @@ from ugate.protocols.socks4 import Socks4
 from ugate.protocols.socks4client import Socks4Client
 from ugate.protocols.socks5 import Socks5
 from ugate.protocols.socks5client import Socks5Client
+from ugate.protocols.sshchannel import SSHChannel
+from ugate.protocols.sshlink import SSHLink
 from ugate.protocols.tlsserver import TLSHandshake
 from ugate.protocols.tlsstream import _Ready
 from ugate.protocols.websocketclient import WebSocketClient
 from ugate.protocols.websocketrules import Rules
 from ugate.protocols.websocketserver import WebSocketServer
 from ugate.relay import Relay
-from ugate.stream import StreamInfo, Target
+from ugate.stream import Principal, StreamInfo, Target
 from ugate.tenancy.config.commandline import CommandLineStore
 from ugate.tenancy.config.environment import EnvironmentStore
 from ugate.tenancy.config.files import FileStore
@@ -187,6 +190,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.sessionends.StreamEndpoint": BY_CLASS,
     "ugate.endpoints.sessionends.StreamListener": BY_CLASS,
     "ugate.endpoints.sessionends.StreamPort": BY_CLASS,
+    "ugate.endpoints.sshhop.SSHHop": lambda: SSHHop(REACTOR, Hop("ssh", "gate", 22, "bob"), Deny()),
     "ugate.endpoints.services.Services": lambda: Services(Direct(REACTOR), {}),
     "ugate.endpoints.tlsclient.TLSClientEndpoint": BY_CLASS,
     "ugate.endpoints.tlsclient._Checked": BY_CLASS,
@@ -219,6 +223,8 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.protocols.readywire.ReadyNode": lambda: ReadyNode(BY_CLASS, "gate"),
     "ugate.protocols.sni.Sni": lambda: Sni(INFO, Auth.NONE, Listed(ServerNames("a", 443))),
     "ugate.protocols.credentials.BearerToken": lambda: BearerToken(b""),
+    "ugate.protocols.credentials.CertifiedKey": lambda: CertifiedKey(b"bob", b"", b"", None),
+    "ugate.protocols.credentials.Login": lambda: Login(Principal("bob", "key")),
     "ugate.protocols.credentials.PeerCertificate": lambda: PeerCertificate(b""),
     "ugate.protocols.httpchannel.HttpForward": BY_CLASS,
     "ugate.protocols.h2channel.H2Channel": BY_CLASS,
@@ -236,6 +242,9 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.protocols.proxyproto.ProxyHeader": lambda: ProxyHeader(INFO, Auth.NONE),
     "ugate.protocols.proxyproto.ProxyHeaderClient": BY_CLASS,
     "ugate.protocols.sockets.BareSocket": BY_CLASS,
+    "ugate.protocols.sshchannel.SSHChannel": lambda: SSHChannel(SSHLink(REACTOR, INFO), 0, 1),
+    "ugate.protocols.sshchannels.SSHChannels": BY_CLASS,
+    "ugate.protocols.sshlink.SSHLink": lambda: SSHLink(REACTOR, INFO),
     "ugate.protocols.socks4.Socks4": lambda: Socks4(INFO, Auth.NONE),
     "ugate.protocols.socks4client.Socks4Client": lambda: Socks4Client(TARGET),
     "ugate.protocols.socks5.Socks5": lambda: Socks5(INFO, Auth.NONE),

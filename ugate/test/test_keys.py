@@ -2,7 +2,7 @@
 # See LICENSE for details.
 
 """
-Tests for L{ugate.tenancy.keys} and L{ugate.tenancy.sshsignatures}.
+Tests for L{ugate.tenancy.keys} and L{ugate.protocols.sshsignatures}.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import StringError
+from ugate.protocols.credentials import Permits
+from ugate.protocols.sshsignatures import isSigned
 from ugate.tenancy.config.mistakes import ConfigError
 from ugate.tenancy.keys import KeyFile, SSHKey, checkKeys, readKeys
-from ugate.tenancy.sshsignatures import isSigned
 from ugate.test.credentialfakes import publicLine, sshString, write
 
 ED = Ed25519PrivateKey.generate()
@@ -143,6 +144,26 @@ class LineTests(SynchronousTestCase):
             key = SSHKey.fromLine(f"{options} {LINE} bob".encode())
             self.assertEqual(key, SSHKey("bob", blobOf(ED), expires), options)
 
+    def test_permits(self) -> None:
+        """
+        Where a key may go, and what it may publish.
+        """
+        for options, opens, listens in (
+            ("no-pty", None, None),
+            ('permitopen="DB.example:5432"', (("db.example", 5432),), None),
+            ('permitopen="[::1]:1",permitopen="*:*"', (("::1", 1), ("*", 0)), None),
+            ('permitlisten="8080",permitlisten="name:*"', None, (("*", 8080), ("name", 0))),
+            ("no-port-forwarding", (), ()),
+            ('permitopen="db:1",restrict', (), ()),
+            ('restrict,port-forwarding,permitopen="db:1"', (("db", 1),), None),
+        ):
+            permits = SSHKey.fromLine(f"{options} {LINE} bob".encode()).permits
+            self.assertEqual(Permits(opens, listens), permits, options)
+        permits = Permits((("db", 1), ("*", 2)), (("web", 0),))
+        self.assertTrue(permits.mayOpen("DB", 1) and permits.mayOpen("x", 2) and permits.mayListen("web", 9))
+        self.assertFalse(permits.mayOpen("db", 3) or permits.mayOpen("x", 1) or permits.mayListen("x", 9))
+        self.assertFalse(Permits(()).mayOpen("db", 1))
+
     def test_mistakes(self) -> None:
         """
         What is wrong, or would have no effect, is told.
@@ -161,8 +182,14 @@ class LineTests(SynchronousTestCase):
             ("\u00a0", "neither a type of key nor an option"),
             (f'from="10.0.0.0/8" {LINE} bob', "the option 'from' has no effect here"),
             (f'command="a b",no-pty {LINE} bob', "the option 'command' has no effect here"),
-            (f"restrict {LINE} bob", "the option 'restrict' has no effect"),
-            (f"cert-authority {LINE} bob", "'cert-authority' has no effect"),
+            (f'restrict="x" {LINE} bob', "the option 'restrict' has no effect"),
+            (f"permitopen {LINE} bob", "the option 'permitopen' has no effect"),
+            (f'permitopen="80" {LINE} bob', "permitopen='80'; wanted HOST:PORT"),
+            (f'permitopen="db:0" {LINE} bob', "wanted HOST:PORT"),
+            (f'permitopen="db:65536" {LINE} bob', "wanted HOST:PORT"),
+            (f'permitlisten="db:x" {LINE} bob', "permitlisten='db:x'; wanted HOST:PORT"),
+            (f'cert-authority="x" {LINE} bob', "'cert-authority' has no effect"),
+            (f'principals="bob" {LINE} bob', "principals= is for a CA"),
             (f'no-pty="x" {LINE} bob', "'no-pty' has no effect"),
             (f"expiry-time {LINE} bob", "'expiry-time' has no effect"),
             (f'expiry-time="soon" {LINE} bob', "wanted YYYYMMDD"),
@@ -219,6 +246,21 @@ class KeyFileTests(SynchronousTestCase):
         self.now = 86400.0
         self.assertIsNone(self.file.nameFor(blobOf(RSA), b"data", SIGNATURES[1][1]))
         self.assertIsNone(self.file.nameFor(blobOf(RSA), b"", None))
+
+    def test_authority(self) -> None:
+        """
+        A CA lets nobody in by itself, and is one until it expires.
+        """
+        blob = blobOf(ED)
+        write(self.path, f'cert-authority,expiry-time="19700102Z",principals="bob, eve" {LINE} the CA\n')
+        self.assertIsNone(self.file.find(blob, b"", None))
+        authority = self.file.authority(blob)
+        assert authority is not None
+        self.assertEqual(("the CA", ("bob", "eve")), (authority.name, authority.principals))
+        self.now = 86400.0
+        self.assertIsNone(self.file.authority(blob))
+        write(self.path, f"{LINE} bob\n")
+        self.assertIsNone(self.file.authority(blob))
 
     def test_changed(self) -> None:
         """

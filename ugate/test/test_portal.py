@@ -29,7 +29,16 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.interfaces import IPrincipal
-from ugate.protocols.credentials import BearerToken, IBearerToken, ICertificate, PeerCertificate
+from ugate.protocols.credentials import (
+    ALL,
+    BearerToken,
+    IBearerToken,
+    ICertificate,
+    ILogin,
+    Login,
+    PeerCertificate,
+    Permits,
+)
 from ugate.stream import Principal
 from ugate.tenancy.config.mistakes import ConfigError
 from ugate.tenancy.passwordhashes import PasswordHash
@@ -54,6 +63,7 @@ class Files:
     users: str | None = None
     tokens: str | None = None
     keys: str | None = None
+    revoked: str | None = None
     certificates: str | None = None
 
 
@@ -184,6 +194,22 @@ class PortalTests(SynchronousTestCase):
         portal = portalFrom(self.clock, files, path, self.child, defer=self.counting, now=lambda: 1000.0)
         assert portal is not None
         self.portals[path] = portal
+
+    def test_permits(self) -> None:
+        """
+        Who asks for it learns what a key is good for, also one of a tenant below; all else is good for all.
+        """
+        checker: Any = next(iter(self.portals["alice"].checkers.values()))
+        line = f'permitopen="db:1" {publicLine(KEYS["alice"])} ann\n'
+        write(checker._keys._file.path, line)
+        permitted = Login(Principal("ann", "key", "alice"), Permits((("db", 1),)))
+        for path, user in (("alice", "x"), ("root", "x@alice")):
+            answer = self.portals[path].login(key("alice", user), None, ILogin, IPrincipal)
+            self.assertEqual((ILogin, permitted), self.successResultOf(answer)[:2])
+            self.assertEqual(permitted.principal, self.login(key("alice", user), path)[0])
+        self.counted = Counted()
+        answer = self.portals["root"].login(password("bob"), None, ILogin, IPrincipal)
+        self.assertEqual(Login(Principal("bob", "password"), ALL), self.successResultOf(answer)[1])
 
     def child(self, path: str) -> Portal | None:
         """

@@ -165,6 +165,12 @@ class FakeIdentity:
     def sign(self, data: bytes) -> bytes:
         raise NotImplementedError
 
+    def sshKey(self) -> Any:
+        return self.key
+
+    def sshCertificate(self) -> bytes:
+        return b""
+
     def changed(self, callback: Callable[[], object]) -> Callable[[], None]:
         return lambda: None
 

@@ -19,10 +19,10 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 from ugate.errors import StringError
+from ugate.protocols.sshsignatures import keyFromBlob
 from ugate.tenancy.ca.errors import BadRequest
 from ugate.tenancy.ca.schema import KINDS, SSH_USER, TLS
 from ugate.tenancy.keyids import keyidOf, namesOf
-from ugate.tenancy.sshsignatures import keyFromBlob
 
 if TYPE_CHECKING:
     from cryptography.x509 import CertificateSigningRequest

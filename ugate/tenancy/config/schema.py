@@ -37,6 +37,7 @@ from ugate.tenancy.config.texts import (
     Pattern,
     ProtocolName,
     Rate,
+    Revoked,
     Seconds,
     Size,
     TenantPath,
@@ -153,6 +154,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     users: Users | None = None
     tokens: Tokens | None = None
     keys: Keys | None = None
+    revoked: Revoked | None = None
     certificates: Certificates | None = None
     private: Annotated[
         Literal["allow", "deny"], Meta(description="Whether streams may go to private address ranges.")

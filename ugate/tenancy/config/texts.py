@@ -105,6 +105,14 @@ Keys = Annotated[
         extra={"check": "keys", "wanted": "the path of an authorized_keys file"},
     ),
 ]
+Revoked = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        description="SSH keys and certificates that let nobody in any more, as ssh-keygen -k writes them.",
+        extra={"check": "revokedKeys", "wanted": "the path of a list of revoked keys (KRL)"},
+    ),
+]
 Certificates = Annotated[
     str,
     Meta(

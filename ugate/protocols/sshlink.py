@@ -1,0 +1,279 @@
+# -*- test-case-name: ugate.test.test_sshlink,ugate.test.test_sshlink_answering -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+A link of many streams in SSH (RFC 4254): C{direct-tcpip} both ways round.
+
+What is below it moves packets: C{sendPacket(number, payload)}, C{sendDisconnect(code, text)} and
+C{transport}, as transports of Conch have them; it calls what services of Conch have.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from zope.interface import implementer
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from ugate.errors import Cause, Phase, ProtocolError, Refused
+from ugate.interfaces import ILink
+from ugate.protocols.sshchannel import PACKET, SSHChannel
+from ugate.protocols.sshchannels import HOP, MOST, PATIENCE, SSHChannels
+from ugate.protocols.sshpackets import (
+    CHANNEL_FAILURE,
+    CHANNEL_REQUEST,
+    CHANNEL_SUCCESS,
+    CLOSE,
+    DATA,
+    DIRECT,
+    EOF,
+    EXTENDED_DATA,
+    GLOBAL_REQUEST,
+    OPEN,
+    OPEN_CONFIRMATION,
+    OPEN_FAILURE,
+    REQUEST_FAILURE,
+    REQUEST_SUCCESS,
+    WINDOW_ADJUST,
+    Reader,
+    U32x3,
+    asks,
+    string,
+)
+from ugate.stream import StreamInfo
+
+_KEEPALIVE: Final = b"keepalive@openssh.com"
+_DRAINING: Final = b"draining@ugate"
+_PROTOCOL_ERROR: Final = 2
+_BY_APPLICATION: Final = 11
+
+
+@implementer(ILink)
+class SSHLink(SSHChannels):
+    """
+    See L{ILink}.
+
+    @since: ugate NEXT
+    """
+
+    name = b"ssh-connection"
+    protocol = "ssh"
+    onDraining: Callable[[], object] | None = None
+
+    def __init__(self, clock: IReactorTime, info: StreamInfo) -> None:
+        """
+        @param clock: for what a peer has to do in time.
+        @param info: what is known of the connection, and who the peer has proven to be.
+        """
+        super().__init__(clock, info)
+        self._pings: deque[Deferred[None]] = deque()
+        self._waiting: list[Deferred[str]] = []
+        self._why = ""
+
+    def logPrefix(self) -> str:
+        """
+        For the log of the reactor.
+        """
+        return "link"
+
+    # Of the transport.
+
+    def serviceStarted(self) -> None:
+        """
+        Streams may begin.
+        """
+        self.transport.transport.registerProducer(self, True)
+
+    def serviceStopped(self) -> None:
+        """
+        The connection is gone.
+        """
+        self._gone(self._why or getattr(self.transport, "why", "") or "the connection was lost")
+
+    def packetReceived(self, number: int, packet: bytes) -> None:
+        """
+        A message came.
+        """
+        if self._isClosed:
+            return
+        message = _MESSAGES.get(number)
+        if message is None:
+            self.transport.sendUnimplemented()
+            return
+        try:
+            message(self, Reader(packet))
+        except ProtocolError as fault:
+            self.log.info("{peer} breaks SSH: {error}", peer=str(self.info), error=str(fault))
+            self._leave(_PROTOCOL_ERROR, f"the peer broke SSH: {fault}")
+
+    # What the peer says of the link.
+
+    def _globally(self, reader: Reader) -> None:
+        name, wants = reader.string(), reader.truth()
+        if name == _DRAINING:
+            self._peerDrains()
+        if wants:
+            self.send(REQUEST_SUCCESS if name == _KEEPALIVE else REQUEST_FAILURE, b"")
+
+    def _ponged(self, reader: Reader) -> None:
+        if not self._pings:
+            raise ProtocolError("an answer that nobody has asked for")
+        waiting = self._pings.popleft()
+        if not waiting.called:
+            waiting.callback(None)
+
+    # ILink
+
+    @property
+    def streams(self) -> int:
+        """
+        See L{ILink}.
+        """
+        return len(self.channels)
+
+    @property
+    def room(self) -> int:
+        """
+        See L{ILink}.
+        """
+        return 0 if self.isDraining or self._isClosed else max(0, MOST - len(self.channels))
+
+    def open(self, info: StreamInfo) -> Deferred[Any]:
+        """
+        See L{ILink}.  One that is given up goes away at the other end when that has answered: SSH has no
+        words for it before.
+        """
+        target = info.target
+        if target is None:
+            return fail(Refused(Cause.UNSUPPORTED, Phase.NEGOTIATE, HOP, "the stream names no target"))
+        if self._isClosed or self.isDraining:
+            why = self._why or "the link is going away"
+            return fail(Refused(Cause.PEER_CLOSED, Phase.REMOTE, HOP, why))
+        if not self.room:
+            many = f"{len(self.channels)} streams are open on the link"
+            return fail(Refused(Cause.OVERLOADED, Phase.REMOTE, HOP, many))
+        channel = self._another()
+        done: Deferred[Any] = Deferred()
+        self._openings[channel] = info, done
+        head = string(DIRECT) + U32x3.pack(channel.id, channel.granted, PACKET)
+        self.send(OPEN, head + asks(target, info))
+        return done
+
+    def ping(self) -> Deferred[None]:
+        """
+        See L{ILink}.
+        """
+        if self._isClosed:
+            return fail(Refused(Cause.PEER_CLOSED, Phase.REMOTE, HOP, self._why))
+        waiting: Deferred[None] = Deferred()
+        self._pings.append(waiting)
+        self.send(GLOBAL_REQUEST, string(_KEEPALIVE) + b"\1")
+        return waiting
+
+    def drain(self) -> None:
+        """
+        See L{ILink}.  Those who do not know the word for it are refused what they ask for.
+        """
+        if not (self.isDraining or self._isClosed):
+            self.isDraining = True
+            self.send(GLOBAL_REQUEST, string(_DRAINING) + b"\0")
+        self._closeIfDone()
+
+    def _peerDrains(self) -> None:
+        if not self.isDraining:
+            self.isDraining = True
+            if self.onDraining is not None:
+                self.onDraining()
+        self._closeIfDone()
+
+    def abort(self, reason: str) -> None:
+        """
+        See L{ILink}.
+        """
+        self._why = self._why or reason
+        if not self._isClosed:
+            self._release()
+            self.transport.transport.abortConnection()
+        self._gone(self._why)
+
+    def whenClosed(self) -> Deferred[str]:
+        """
+        See L{ILink}.
+        """
+        waiting: Deferred[str] = Deferred()
+        if self._isClosed:
+            waiting.callback(self._why)
+        else:
+            self._waiting.append(waiting)
+        return waiting
+
+    # How it ends.
+
+    def _unclosed(self, channel: SSHChannel) -> None:
+        self.abort(f"the peer did not close a channel in {PATIENCE:g} s")
+
+    def _closeIfDone(self) -> None:
+        if self.isDraining and not (self.channels or self._isClosed):
+            self._leave(_BY_APPLICATION, "the last stream of a link that was going away has ended")
+
+    def _release(self) -> None:
+        self.transport.transport.unregisterProducer()
+
+    def _leave(self, code: int, why: str) -> None:
+        """
+        Say why, and close.
+        """
+        self._why = why
+        self._release()
+        self.transport.sendDisconnect(code, why.encode()[:100])
+        self._gone(why)
+
+    def _gone(self, why: str) -> None:
+        if self._isClosed:
+            return
+        self._isClosed = True
+        self._why = why
+        self._closing.close()
+        self._ready.clear()
+        channels, self.channels = self.channels, {}
+        openings, self._openings = self._openings, {}
+        for info, done in openings.values():
+            if not done.called:
+                done.errback(Refused(Cause.PEER_CLOSED, Phase.REMOTE, HOP, f"{info.target}, {why}"))
+        for channel in channels.values():
+            stream, channel.stream = channel.stream, None
+            if stream is not None:
+                stream.closed(Failure(ConnectionLost(why)))
+        pings, self._pings = self._pings, deque()
+        for ping in pings:
+            if not ping.called:
+                ping.errback(Refused(Cause.PEER_CLOSED, Phase.REMOTE, HOP, why))
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(why)
+
+
+_MESSAGES: Final[dict[int, Callable[[SSHLink, Reader], None]]] = {
+    GLOBAL_REQUEST: SSHLink._globally,
+    REQUEST_SUCCESS: SSHLink._ponged,
+    REQUEST_FAILURE: SSHLink._ponged,
+    OPEN: SSHLink._asked,
+    OPEN_CONFIRMATION: SSHLink._confirmed,
+    OPEN_FAILURE: SSHLink._failed,
+    WINDOW_ADJUST: SSHLink._adjusted,
+    DATA: SSHLink._data,
+    EXTENDED_DATA: SSHLink._extended,
+    EOF: SSHLink._ended,
+    CLOSE: SSHLink._closed,
+    CHANNEL_REQUEST: SSHLink._requested,
+    CHANNEL_SUCCESS: SSHLink._answered,
+    CHANNEL_FAILURE: SSHLink._answered,
+}
+"""What to do with each message."""

@@ -1,0 +1,329 @@
+# -*- test-case-name: ugate.test.test_sshtransport -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+From the bytes of a connection in SSH to a link: what is between Conch and L{ugate.protocols.sshlink}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from twisted.conch.ssh.keys import Key
+from twisted.conch.ssh.transport import SSHServerTransport as ServerWire
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
+
+from ugate.errors import Cause, Phase, ProtocolError, Refused, UgateError
+from ugate.interfaces import ILink
+from ugate.protocols.credentials import Login
+from ugate.protocols.sshauth import ALGORITHMS, LoginCheck, ServerAuth
+from ugate.protocols.sshcertificate import SUFFIX
+from ugate.protocols.sshchannels import HOP
+from ugate.protocols.sshlink import SSHLink
+from ugate.protocols.sshpackets import origin, words
+from ugate.stream import StreamInfo
+
+_PROTOCOL_ERROR: Final = 2
+
+EARLY: Final = 1 << 16
+"""Bytes of a packet that may come before somebody is logged in."""
+
+UNKNOWN: Final = 100
+"""Messages of one connection that are not known here."""
+
+GOODBYE: Final = 2.0
+"""Seconds to read why the connection ends."""
+
+HostKeys = Mapping[bytes, tuple[Any, Any]]
+"""Public and private keys of Conch, by the names of their formats."""
+
+
+def strong(names: list[bytes]) -> list[bytes]:
+    """
+    Without what is broken or old, and without groups of somebody's own, which want primes.
+    """
+    weak = (b"sha1", b"md5", b"cbc", b"3des", b"blowfish", b"cast", b"arcfour", b"group-exchange")
+    return [name for name in names if not any(word in name for word in weak)]
+
+
+class _Calm(Logger):
+    """
+    Of what Conch says, only what is wrong here.
+    """
+
+    def emit(self, level: Any, format: str | None = None, **kwargs: object) -> None:
+        """
+        See L{Logger}.
+        """
+        if level >= LogLevel.warn:
+            super().emit(level, format, **kwargs)
+
+
+class Wired:
+    """
+    What both sides have in common.
+
+    @ivar ready: fires with the L{SSHLink} when the peer has proven who it is; fails with L{Refused}.
+    @ivar why: why the connection ends, as far as somebody said so.
+    """
+
+    _log = _Calm()
+    log = Logger()
+    info: StreamInfo
+    why = ""
+    transport: Any
+    _clock: IReactorTime
+    _goodbye: IDelayedCall | None = None
+    _unknown = 0
+    # Compression before a login is somebody else's memory.
+    supportedCompressions = [b"none"]
+
+    def begin(self, info: StreamInfo) -> None:
+        """
+        @param info: what is known of the connection.
+        """
+        self.info = info
+        self.ready: Deferred[Any] = Deferred(lambda _: self.transport.abortConnection())
+
+    def up(self, link: SSHLink) -> None:
+        """
+        Streams may begin.
+        """
+        wire: Any = self
+        wire.setService(link)
+        if not self.ready.called:
+            self.ready.callback(link)
+
+    def sendKexInit(self) -> None:
+        """
+        Keys are exchanged from now on.
+        """
+        super().sendKexInit()  # type: ignore[misc]
+        self._exchanging(True)
+
+    def _newKeys(self) -> None:
+        super()._newKeys()  # type: ignore[misc]
+        self._exchanging(False)
+
+    def _exchanging(self, isSo: bool) -> None:
+        wire: Any = self
+        if isinstance(wire.service, SSHLink):
+            wire.service.exchanging(isSo)
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        See L{IProtocol.dataReceived}.
+        """
+        wire: Any = self
+        try:
+            super().dataReceived(data)  # type: ignore[misc]
+            if not self.ready.called and len(wire.buf) > EARLY:
+                raise ProtocolError(f"a packet of over {EARLY} bytes before the login")
+        except Exception as error:
+            # Conch takes packets apart without looking whether they are whole.
+            why = f"the peer broke SSH: {type(error).__name__}"
+            self.log.info("{peer} {why}: {error}", peer=str(self.info), why=why, error=str(error)[:200])
+            self.sendDisconnect(_PROTOCOL_ERROR, why.encode())
+            self.transport.abortConnection()
+
+    def sendDisconnect(self, reason: int, desc: Any) -> None:
+        """
+        Say why, and close.
+        """
+        text = desc if isinstance(desc, bytes) else str(desc).encode()
+        self.why = self.why or words(text)
+        super().sendDisconnect(reason, text)  # type: ignore[misc]
+        if self._goodbye is None:
+            self._goodbye = self._clock.callLater(GOODBYE, self.transport.abortConnection)
+
+    def sendUnimplemented(self) -> None:
+        """
+        Say that a message is not known here.
+        """
+        self._unknown += 1
+        if self._unknown > UNKNOWN:
+            raise ProtocolError(f"more than {UNKNOWN} messages that nobody knows")
+        super().sendUnimplemented()  # type: ignore[misc]
+
+    def receiveError(self, reasonCode: int, description: bytes) -> None:
+        """
+        The peer says why it closes.
+        """
+        said = words(description)
+        self.why = self.why or (f"the peer has closed it: {said}" if said else "the peer has closed it")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        See L{IProtocol.connectionLost}.
+        """
+        self.why = self.why or str(reason.value)
+        if self._goodbye is not None and self._goodbye.active():
+            self._goodbye.cancel()
+        super().connectionLost(reason)  # type: ignore[misc]
+        if not self.ready.called:
+            self.ready.errback(Refused(Cause.PEER_CLOSED, Phase.NEGOTIATE, HOP, self.why))
+
+
+class _Server:
+    """
+    What a transport of Conch asks its factory for.
+    """
+
+    primes = None
+
+    def __init__(self, keys: HostKeys, auth: Callable[[], ServerAuth]) -> None:
+        self.publicKeys = {name: public for name, (public, _) in keys.items()}
+        self.privateKeys = {name: private for name, (_, private) in keys.items()}
+        self._auth = auth
+
+    def getService(self, transport: object, name: bytes) -> Callable[[], ServerAuth] | None:
+        """
+        What a client may ask for: to log in.
+        """
+        return self._auth if name == ServerAuth.name else None
+
+
+class SSHServer(Wired, ServerWire):  # type: ignore[misc]
+    """
+    The server's side of a connection.
+
+    @since: ugate NEXT
+    """
+
+    supportedCiphers = strong(ServerWire.supportedCiphers)
+    supportedMACs = strong(ServerWire.supportedMACs)
+    supportedKeyExchanges = strong(ServerWire.supportedKeyExchanges)
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        info: StreamInfo,
+        keys: HostKeys,
+        login: LoginCheck | None,
+        prepare: Callable[[SSHLink, str, Login | None], object],
+    ) -> None:
+        """
+        @param clock: for all that has to be in time.
+        @param info: what is known of the connection.
+        @param keys: who we are.
+        @param login: who has which credentials; L{None} if everybody may come, as nobody.
+        @param prepare: called with each link before it is up, the name that was given, and who that is.
+        """
+        self.begin(info)
+        self._clock = clock
+        self._prepare = prepare
+        address = origin(info)[0] if hasattr(info.peer, "host") else ""
+        self.factory: Any = _Server(keys, lambda: ServerAuth(clock, login, self._loggedIn, info, address))
+        self.supportedPublicKeys = [
+            each
+            for name, (public, _) in keys.items()
+            for each in ([name] if name.endswith(SUFFIX) else algorithmsOf(public))
+        ]
+
+    def sendExtInfo(self, extensions: object) -> None:
+        """
+        Say how users may sign, which is not how hosts do.
+        """
+        super().sendExtInfo([(b"server-sig-algs", b",".join(ALGORITHMS))])  # type: ignore[no-untyped-call]
+
+    def _loggedIn(self, user: str, login: Login | None) -> None:
+        info = self.info
+        if login is not None:
+            info = info.but(principal=login.principal)
+        if user:
+            info = info.but(hints={**info.hints, "user": user})
+        link = SSHLink(self._clock, info)
+        self._prepare(link, user, login)
+        self.up(link)
+
+
+class CertifiedHostKey:
+    """
+    A key of Conch with a certificate, which goes with every signature.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, key: Key, certificate: bytes) -> None:
+        """
+        @param certificate: as SSH sends it.
+        """
+        self._key = key
+        self._certificate = certificate
+
+    def blob(self) -> bytes:
+        """
+        The certificate, in place of the key.
+        """
+        return self._certificate
+
+    def supportedSignatureAlgorithms(self) -> list[bytes]:
+        """
+        By what it signs, as the names of certificates say it.
+        """
+        return [each + SUFFIX for each in algorithmsOf(self._key)]
+
+    def sign(self, data: bytes, signatureType: bytes) -> bytes:
+        """
+        A signature by the key.
+        """
+        signature: bytes = self._key.sign(data, signatureType.removesuffix(SUFFIX))
+        return signature
+
+
+def algorithmsOf(key: Key) -> list[bytes]:
+    """
+    By what a key signs, best first; not with SHA-1.
+    """
+    return [each for each in key.supportedSignatureAlgorithms() if each != b"ssh-rsa"]
+
+
+def hostKeys(key: Any, certificate: bytes = b"") -> HostKeys:
+    """
+    Who we are, by a private key of C{cryptography}.
+
+    @param certificate: of that key as a host, as SSH sends it.
+    @raise UgateError: SSH has no such keys.
+    """
+    private = Key(key)
+    try:
+        kind = private.sshType()
+    except (KeyError, RuntimeError) as error:
+        wanted = "wanted P-256, Ed25519 or RSA"
+        raise UgateError(f"SSH has no keys of the type of our identity; {wanted}") from error
+    found: dict[bytes, tuple[Any, Any]] = {}
+    if certificate:
+        certified = CertifiedHostKey(private, certificate)
+        found.update(dict.fromkeys(certified.supportedSignatureAlgorithms(), (certified, certified)))
+    found[kind] = private.public(), private
+    return found
+
+
+def serverMaker(
+    clock: IReactorTime,
+    keys: Callable[[], HostKeys],
+    login: LoginCheck | None,
+    prepare: Callable[[SSHLink, str, Login | None], object],
+) -> Callable[[StreamInfo], tuple[SSHServer, Deferred[ILink]]]:
+    """
+    Makes the protocols of connections, one each, with what fires when a link is up.
+
+    @param keys: who we are, asked at each connection; raises L{UgateError}.
+    @since: ugate NEXT
+    """
+
+    def make(info: StreamInfo) -> tuple[SSHServer, Deferred[ILink]]:
+        try:
+            ours = keys()
+        except UgateError as error:
+            raise Refused(Cause.GENERAL, Phase.AUTH, "identity", str(error)) from error
+        server = SSHServer(clock, info, ours, login, prepare)
+        return server, server.ready
+
+    return make

@@ -1,0 +1,132 @@
+# -*- test-case-name: ugate.test.test_usercertificates -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Users of SSH whom a CA certifies, and what of them is revoked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from twisted.cred.error import UnauthorizedLogin
+
+from ugate.errors import ProtocolError, StringError
+from ugate.protocols.credentials import ICertifiedKey, Permits
+from ugate.protocols.sshcertificate import FORWARDING, USER, SSHCertificate
+from ugate.protocols.sshkrl import MAGIC, Revoked
+from ugate.protocols.sshsignatures import isSigned
+from ugate.tenancy.config.mistakes import ConfigError, Mistake
+from ugate.tenancy.config.tree import Place, Source
+from ugate.tenancy.credentialfiles import Reread, checked, readLines
+from ugate.tenancy.keys import KeyFile, blobFrom
+
+NOTHING: Final = Permits((), ())
+_MAX: Final = 10 * 1024 * 1024
+
+
+def readRevoked(path: str) -> Revoked:
+    """
+    Read a KRL, or a file with a public key on each line.
+
+    @raise ConfigError: it cannot be used, and why.
+    @since: ugate NEXT
+    """
+    whole = Place(Source(path, numbered=False))
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_MAX + 1)
+    except OSError as error:
+        wanted = "wanted a list of revoked keys (KRL) that can be read"
+        raise ConfigError([Mistake(whole, f"{error.strerror or error}; {wanted}")]) from error
+    if not data.startswith(MAGIC):
+        keys: list[bytes] = []
+        readLines(path, "list of revoked keys", lambda line, _: keys.append(blobFrom(line)))
+        return Revoked(keys)
+    try:
+        if len(data) > _MAX:
+            raise ProtocolError("the file is over 10 MiB")
+        return Revoked.fromBytes(data)
+    except ProtocolError as error:
+        raise ConfigError(
+            [Mistake(whole, f"{error}; ssh-keygen -Q -l -f {path} shows what it is")]
+        ) from error
+
+
+checkRevokedKeys = checked(readRevoked)
+"""A check for the C{revoked} of a policy."""
+
+
+class RevokedFile:
+    """
+    What is revoked, by a file that is read again when it changes.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, path: str) -> None:
+        """
+        @raise ConfigError: the file cannot be used.
+        """
+        self._file = Reread(path, readRevoked, "revoked keys")
+
+    def now(self) -> Revoked:
+        """
+        What is revoked now.
+        """
+        self._file.refresh()
+        return self._file.value
+
+
+class Certified:
+    """
+    Knows whom the CAs in a file of keys certify.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, keys: KeyFile, revoked: RevokedFile | None, now: Callable[[], float]) -> None:
+        """
+        @param keys: the file.
+        @param revoked: what is revoked.
+        @param now: the time of day.
+        """
+        self._keys = keys
+        self._revoked = revoked
+        self._now = now
+
+    def login(self, credentials: ICertifiedKey, user: bytes) -> tuple[str, Permits]:
+        """
+        Who that is, and what it is good for.
+
+        @param user: who it wants to be.
+        @raise UnauthorizedLogin: it may not, and why.
+        """
+        try:
+            certificate = SSHCertificate.fromBlob(credentials.blob)
+            name = user.decode()
+            permits = self._check(certificate, name, credentials.address)
+        except (ProtocolError, StringError, UnicodeDecodeError) as error:
+            raise UnauthorizedLogin(str(error)) from error
+        signature = credentials.signature
+        if signature is not None and not isSigned(certificate.key, credentials.sigData, signature):
+            raise UnauthorizedLogin("its key has not signed")
+        return name, permits
+
+    def _check(self, certificate: SSHCertificate, name: str, address: str) -> Permits:
+        title = f"the certificate {certificate.title!r}"
+        authority = self._keys.authority(certificate.authority)
+        if authority is None or not certificate.isSignedBy(authority.blob):
+            raise StringError(f"{title}: it is of no CA that is believed")
+        try:
+            certificate.checkFor(USER, name, self._now())
+            if authority.principals is not None and name not in authority.principals:
+                raise StringError(f"the CA {authority.name} certifies nobody of the name {name}")
+            certificate.checkOptions(address)
+            if self._revoked is not None and self._revoked.now().has(certificate):
+                raise StringError("it is revoked")
+        except StringError as error:
+            raise StringError(f"{title}: {error}") from error
+        return authority.permits if FORWARDING in certificate.extensions else NOTHING

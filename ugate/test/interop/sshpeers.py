@@ -1,0 +1,85 @@
+# -*- test-case-name: ugate.test.interop.test_sshserver -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+OpenSSH as the peer of a gateway: its client with keys of its own, and its certificates.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from ugate.test.interop.processes import (
+    HOST,
+    LOOPBACK,
+    Child,
+    Gateway,
+    InteropTestCase,
+    accepts,
+    program,
+    waitUntil,
+)
+
+KINDS = ("ed25519", "ecdsa", "rsa")
+
+
+class SSHTestCase(InteropTestCase):
+    """
+    A gateway with C{ssh:}, and the stock client.
+    """
+
+    limit = 120.0
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.ssh = program("ssh", "openssh-client")
+        self.keygen = program("ssh-keygen", "openssh-client")
+
+    def key(self, name: str, kind: str = "ed25519") -> Path:
+        """
+        A key of somebody.
+        """
+        path = self.directory / name
+        done = self.finish([self.keygen, "-q", "-t", kind, "-N", "", "-C", name, "-f", path])
+        self.assertEqual(0, done.returncode, done.stderr)
+        return path
+
+    def gate(self, more: str = "", name: str = "id") -> Gateway:
+        """
+        A gateway.
+        """
+        state = str(self.directory / name)
+        return self.ugate("--state", state, config=f"listen: {{main: 'ssh:tcp:0:{LOOPBACK}'}}\n{more}")
+
+    def options(self, port: int, key: Path | None = None, *more: str) -> list[str]:
+        """
+        Options of the client, which believes whatever key a host has at first.
+        """
+        known = self.directory / "known"
+        return [
+            *("-F", "none", "-p", str(port), "-o", f"UserKnownHostsFile={known}"),
+            *("-o", "StrictHostKeyChecking=accept-new", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR"),
+            *("-o", "IdentitiesOnly=yes", "-o", "ExitOnForwardFailure=yes"),
+            *(("-i", str(key)) if key else ("-o", "PubkeyAuthentication=no")),
+            *more,
+        ]
+
+    def asks(self, port: int, *options: str, key: Path | None = None, command: str = "") -> Any:
+        """
+        Run the client to its end.
+        """
+        said = [command] if command else []
+        return self.finish([self.ssh, *self.options(port, key), *options, f"bob@{HOST}", *said])
+
+    def forwarding(self, port: int, option: str, local: int, *more: str, key: Path | None = None) -> Child:
+        """
+        A client that listens on this machine, and forwards.
+        """
+        command = [self.ssh, *self.options(port, key), "-N", option, *more, f"bob@{HOST}"]
+        child = self.spawn(command, stdin=subprocess.DEVNULL)
+        waitUntil(lambda: accepts(local) or child.process.poll() is not None, "the client listens")
+        self.assertIsNone(child.process.poll(), child.said())
+        return child

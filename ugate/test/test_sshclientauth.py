@@ -1,0 +1,88 @@
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Tests for L{ugate.protocols.sshclientauth}.
+"""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from ugate.errors import Cause, Refused
+from ugate.protocols.sshclient import signerOf
+from ugate.protocols.sshclientauth import ClientAuth
+from ugate.protocols.sshpackets import string
+from ugate.test.test_sshtransport import BOB, EVE
+
+
+class ClientAuthTests(SynchronousTestCase):
+    """
+    A server that answers a login as it is told to.
+    """
+
+    sessionID = b"session"
+
+    def setUp(self) -> None:
+        self.sent: list[tuple[int, bytes]] = []
+        self.done: list[Refused | None] = []
+        signers = (signerOf("eve", EVE), signerOf("bob", BOB))
+        self.auth = ClientAuth("bob", signers, b"secret", self.done.append)
+        self.auth.transport = self
+        self.auth.serviceStarted()
+
+    def sendPacket(self, number: int, payload: bytes) -> None:
+        self.sent.append((number, payload))
+
+    def sendUnimplemented(self) -> None:
+        self.sent.append((3, b""))
+
+    def test_order(self) -> None:
+        """
+        Keys come first, asked about but for the last; then the password, once; then all is told.
+        """
+        no = string(b"publickey,password") + b"\0"
+        for flag in (b"\0", b"\1"):
+            self.assertIn(string(b"publickey") + flag, self.sent.pop()[1])
+            self.auth.packetReceived(51, no)
+        self.assertIn(string(b"password") + b"\0" + string(b"secret"), self.sent.pop()[1])
+        self.auth.packetReceived(51, no)
+        (refused,) = self.done
+        self.assertIn("does not take eve, bob, a password", str(refused))
+        self.auth.packetReceived(52, b"")
+        self.assertEqual(1, len(self.done))
+
+    def test_methods(self) -> None:
+        """
+        What the server does not take is not sent.
+        """
+        self.auth.packetReceived(51, string(b"keyboard-interactive,hostbased") + b"\0")
+        self.assertEqual(1, len(self.sent))
+        self.assertIn("it takes keyboard-interactive,hostbased", str(self.done[0]))
+
+    def test_other(self) -> None:
+        """
+        A key that was not offered signs nothing; what is said beside it is for the log, and not for ever.
+        """
+        for _ in range(20):
+            self.auth.packetReceived(53, string(b"welcome\x1b") + string(b""))
+        self.auth.packetReceived(61, b"")
+        self.assertEqual(3, self.sent.pop()[0])
+        other = signerOf("", BOB)
+        self.auth.packetReceived(60, string(other.algorithm) + string(other.blob))
+        (refused,) = self.done
+        assert refused is not None
+        self.assertIs(Cause.PEER_MISBEHAVED, refused.cause)
+
+    @given(st.lists(st.tuples(st.integers(50, 62), st.binary(max_size=30)), max_size=6))
+    def test_anything(self, packets: list[tuple[int, bytes]]) -> None:
+        """
+        Whatever it answers.
+        """
+        self.setUp()
+        for number, packet in packets:
+            self.auth.packetReceived(number, packet)
+        self.assertLess(len(self.done), 2)
