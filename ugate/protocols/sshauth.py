@@ -217,14 +217,25 @@ class ServerAuth:
         assert self._login is not None
         self._isBusy = True
         self._checking = checking = self._login(credentials)
-        checking.addCallbacks(self._good, self._bad, callbackArgs=(user,), errbackArgs=(user, method, asked))
+        checking.addCallbacks(
+            self._good, self._bad, callbackArgs=(user, asked), errbackArgs=(user, method, asked)
+        )
         checking.addErrback(lambda failure: self.log.failure("a login could not be answered", failure))
 
-    def _good(self, login: Login, user: bytes) -> None:
+    def _good(self, login: Login, user: bytes, asked: bytes) -> None:
         self._checking = None
         self._isBusy = False
-        if not self._isOver:
+        if self._isOver:
+            return
+        if asked:
+            # Whatever a portal says to that, nobody is in who has not signed.
+            self._wouldDo(asked)
+        else:
             self._succeed(user, login)
+
+    def _wouldDo(self, asked: bytes) -> None:
+        self.transport.sendPacket(PK_OK, asked)
+        self._next()
 
     def _bad(self, failure: Failure, user: bytes, method: str, asked: bytes) -> None:
         self._checking = None
@@ -234,8 +245,7 @@ class ServerAuth:
 
         if asked and failure.check(ValidPublicKey):
             self._isBusy = False
-            self.transport.sendPacket(PK_OK, asked)
-            self._next()
+            self._wouldDo(asked)
             return
         why = ""
         if failure.check(Refused):

@@ -228,6 +228,10 @@ class LoginTests(AuthCase):
         self.key(isSigned=False)
         self.waiting[1].errback(UnauthorizedLogin())
         self.assertEqual([FAILED], self.said())
+        # Nor is anybody in without a signature, if a portal should say so.
+        self.key(isSigned=False)
+        self.waiting[2].callback(BOB)
+        self.assertEqual([(60, string(b"ssh-ed25519") + string(BLOB))], self.said())
         self.assertEqual([], self.done)
 
     def test_signed(self) -> None:
