@@ -185,7 +185,7 @@ class AuthorityPages(Resource):
     def _renew(self, request: Any, body: shapes.Renew) -> Any:
         # Not limited: whoever shares an address with somebody who fails would lose its certificate.
         wanted = readCSR(body.csr.encode(), self.authority.keys.domain, host=body.host)
-        return self._given(self.authority.renew(wanted, body.certificate.encode()))
+        return self._given(self.authority.renew(wanted, body.certificate.encode(), self.rules))
 
     def _revoke(self, request: Any, body: shapes.Revoke) -> Any:
         def known(principal: Any) -> shapes.Revoked:

@@ -34,7 +34,7 @@ from ugate.tenancy.config.identityschema import Trust as TrustSection
 from ugate.tenancy.identityown import certifiedNames
 from ugate.tenancy.keyids import keyidOf
 from ugate.tenancy.trust import Trust
-from ugate.test.cafakes import CAROL, AuthorityCase
+from ugate.test.cafakes import CAROL, NODES, USERS, AuthorityCase
 from ugate.test.identityfakes import DAY, NOW, authority, certified, p256
 
 
@@ -277,23 +277,23 @@ class RenewTests(AuthorityCase):
         """
         data = self.first.text.encode() if certificate is None else certificate
         wanted = self.again if key is None else self.wanted(key=key)
-        self.assertIn(text, str(self.assertRaises(kind, self.authority.renew, wanted, data)))
+        self.assertIn(text, str(self.assertRaises(kind, self.authority.renew, wanted, data, self.rules)))
 
     def test_same(self) -> None:
         """
-        The same names and as long a life, whatever is asked for now, and whatever the rules have become.
+        The same names and as long a life, whatever is asked for now.
         """
         self.at += 400
         wanted = self.wanted("b.corp", host=True, life=1e6)
-        renewed = self.opened().renew(wanted, self.first.text.encode())
+        renewed = self.opened().renew(wanted, self.first.text.encode(), self.rules)
         issued = renewed.issued
         self.assertEqual(self.first.issued.names, issued.names)
         self.assertEqual(("enrolment:node-1", self.at + 600), (issued.who, issued.ends))
         self.assertTrue(renewed.host and issued.host)
         # Who did not ask for it now may ask for it the next time.
-        bare = self.authority.renew(self.wanted(), renewed.text.encode())
+        bare = self.authority.renew(self.wanted(), renewed.text.encode(), self.rules)
         self.assertEqual("", bare.host)
-        self.assertTrue(self.authority.renew(wanted, bare.text.encode()).host)
+        self.assertTrue(self.authority.renew(wanted, bare.text.encode(), self.rules).host)
 
     def test_no(self) -> None:
         """
@@ -314,24 +314,55 @@ class RenewTests(AuthorityCase):
         Nor by an older certificate, when the newer one was revoked; but by one that came after that.
         """
         self.at += 60
-        second = self.authority.renew(self.again, self.first.text.encode())
+        second = self.authority.renew(self.again, self.first.text.encode(), self.rules)
         self.authority.revoke(second.issued.serial)
         self.no(NotAllowed, "one of that key after it")
         self.at += 1
         third = self.authority.certify(self.again, ADMIN, None)
-        self.authority.renew(self.again, third.text.encode())
+        self.authority.renew(self.again, third.text.encode(), None)
 
     def test_barred(self) -> None:
         """
         Nor when its key was revoked, also not by another of its certificates, or with a token.
         """
-        second = self.authority.renew(self.again, self.first.text.encode())
+        second = self.authority.renew(self.again, self.first.text.encode(), self.rules)
         self.authority.revoke(self.first.issued.keyid.lower())
         for each in (self.first, second):
             self.no(NotAllowed, "was revoked", each.text.encode())
         token = self.authority.token("node-1", 60)
         error = self.assertRaises(NotAllowed, self.authority.certify, self.again, token, self.rules)
         self.assertIn("certified no more", str(error))
+
+    def test_rules(self) -> None:
+        """
+        Nor when no rule allows it any more to whom it was given; and never for longer than the rule says.
+        """
+        data = self.first.text.encode()
+        for rule, text in (
+            (USERS, "no rule for enrolment:node-1 has the kind tls"),
+            (CaRule(who=("enrolment:*",), names=("b.corp",)), "the name a.corp is in no rule"),
+            (CaRule(who=("enrolment:*",), names=("*",), accounts=("x",)), "the account default is in no"),
+        ):
+            self.rules = Rules([rule], "corp")
+            self.no(NotAllowed, text)
+            self.no(NotAllowed, f"the certificate {self.first.issued.serial} is not renewed")
+        shorter = Rules([CaRule(who=("enrolment:node-1",), names=("*",), life=60, kinds=("tls",))], "corp")
+        given = self.authority.renew(self.again, data, shorter)
+        self.assertEqual((60, ""), (given.issued.life, given.host))
+        # As a host of SSH it may be had again when a rule has that.
+        self.assertTrue(self.authority.renew(self.again, given.text.encode(), Rules([NODES], "corp")).host)
+
+    def test_itself(self) -> None:
+        """
+        A rule for what the certificate says of itself is enough, also of one that was made by hand.
+        """
+        spiffe = "certificate:spiffe://corp/ns/default/sa/default"
+        rules = Rules([CaRule(who=(spiffe,), names=("a.corp",))], "corp")
+        self.authority.renew(self.again, self.first.text.encode(), rules)
+        byHand = self.authority.certify(self.wanted("a.corp"), ADMIN, None)
+        self.no(NotAllowed, "no rule for folder:admin", byHand.text.encode())
+        self.rules = Rules([CaRule(who=(f"certificate:{byHand.issued.keyid}",), names=("a.corp",))], "corp")
+        self.authority.renew(self.again, byHand.text.encode(), self.rules)
 
     def test_forgotten(self) -> None:
         """
@@ -352,4 +383,4 @@ class RenewTests(AuthorityCase):
         from base64 import encodebytes
 
         pem = b"-----BEGIN CERTIFICATE-----\n" + encodebytes(bytes(der)) + b"-----END CERTIFICATE-----\n"
-        self.assertRaises(NotCertified, self.authority.renew, self.again, pem)
+        self.assertRaises(NotCertified, self.authority.renew, self.again, pem, self.rules)

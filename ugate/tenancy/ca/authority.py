@@ -111,16 +111,13 @@ class Authority:
         """
         with self.record.change():
             principal = self._holder(who) if isinstance(who, str) else who
-            rule = None if rules is None else rules.decide(principal, wanted)
-            given = self._give(wanted, f"{principal.method}:{principal.name}", rule)
+
+            def decide(wanted: Wanted) -> CaRule | None:
+                return None if rules is None else rules.decide(principal, wanted)
+
+            given = self._give(wanted, f"{principal.method}:{principal.name}", decide(wanted))
             if wanted.host:
-                host = self._asHost(wanted)
-                try:
-                    hostRule = None if rules is None else rules.decide(principal, host)
-                except NotAllowed as error:
-                    self.log.debug("no certificate as a host of SSH: {error}", error=error)
-                else:
-                    given = self._withHost(given, host, given.issued.who, hostRule)
+                given = self._hostToo(given, wanted, decide)
             if isinstance(who, str):
                 self.record.useToken(_digest(who))
         self._told(given)
@@ -138,14 +135,19 @@ class Authority:
             more=", and the same as a host of SSH" if given.host else "",
         )
 
-    def _asHost(self, wanted: Wanted) -> Wanted:
+    def _hostToo(
+        self, given: Certified, wanted: Wanted, decide: Callable[[Wanted], CaRule | None]
+    ) -> Certified:
         names = tuple(name for name in wanted.names if "://" not in name)
-        return replace(wanted, kind=SSH_HOST, names=names, host=False)
-
-    def _withHost(self, given: Certified, host: Wanted, who: str, rule: CaRule | None) -> Certified:
+        host = replace(wanted, kind=SSH_HOST, names=names, host=False)
+        try:
+            rule = decide(host)
+        except NotAllowed as error:
+            self.log.debug("no certificate as a host of SSH: {error}", error=error)
+            return given
         if not host.names:
             return given
-        text = self._give(replace(host, life=given.issued.life), who, rule).text
+        text = self._give(replace(host, life=given.issued.life), given.issued.who, rule).text
         self.record.markHost(given.issued.serial)
         return replace(given, issued=replace(given.issued, host=True), host=text)
 
@@ -189,22 +191,23 @@ class Authority:
     def _title(self, wanted: Wanted, who: str) -> str:
         return who[:MAX_TEXT] if wanted.kind == SSH_USER else wanted.keyid
 
-    def renew(self, wanted: Wanted, certificate: bytes) -> Certified:
+    def renew(self, wanted: Wanted, certificate: bytes, rules: Rules | None) -> Certified:
         """
         Give who has a certificate of ours, which has neither ended nor been revoked, and its key, another
-        one with the same names.
+        one with the same names, if the rules of today allow that to whom it was given, or to itself.
 
         @param wanted: read from a request that the key has signed.
         @param certificate: in PEM.
+        @param rules: what may be; L{None} for all.
         @raise NotCertified: they do not get it, and why.
         """
         with self.record.change():
             before = self._before(wanted, certificate)
             same = replace(wanted, names=before.names, life=before.life, host=False)
-            given = self._give(same, before.who, None)
+            given = self._give(same, before.who, _decided(rules, before, same))
             if before.host and wanted.host:
-                given = self._withHost(given, self._asHost(same), before.who, None)
-            elif before.host:
+                given = self._hostToo(given, same, lambda host: _decided(rules, before, host))
+            if before.host and not given.host:
                 self.record.markHost(given.issued.serial)
         self._told(given)
         return given
@@ -327,6 +330,25 @@ class Authority:
         @param most: how many of these.
         """
         return self.record.all(most)
+
+
+def _decided(rules: Rules | None, before: Issued, wanted: Wanted) -> CaRule | None:
+    """
+    The rule by which a certificate may be had again.
+
+    @raise NotAllowed: there is none.
+    """
+    if rules is None:
+        return None
+    method, _, name = before.who.partition(":")
+    itself = next((each for each in before.names if "://" in each), before.keyid)
+    try:
+        return rules.decide(Principal(name, method), wanted)
+    except NotAllowed as error:
+        try:
+            return rules.decide(Principal(itself, "certificate"), wanted)
+        except NotAllowed:
+            raise NotAllowed(f"the certificate {before.serial} is not renewed: {error}") from error
 
 
 def _sshSerial(text: str) -> str:
