@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import maybeDeferred
 
 from ugate.errors import StringError, UgateError
 from ugate.modules import capages
@@ -61,7 +62,7 @@ class CaCase(AdminCase):
         """
         The module, with that section.
         """
-        made = CaService(self.node.tenants["root"], section, lambda: self.at)
+        made = CaService(self.node.tenants["root"], section, lambda: self.at, maybeDeferred)
         made.startService()
         self.addCleanup(made.stopService)
         self.node.modules["root", "ca", "main"] = made

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ugate.errors import UgateError
-from ugate.tenancy.ca.errors import NoSuch, TooMany
+from ugate.tenancy.ca.errors import Busy, NoSuch, TooMany
 
 MAX_ISSUED: Final = 1_000_000
 """How many certificates that have not ended there may be."""
@@ -49,6 +49,8 @@ CREATE TABLE IF NOT EXISTS tokens (
 CREATE TABLE IF NOT EXISTS changes (number INTEGER NOT NULL);
 INSERT INTO changes SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM changes);
 """
+
+_IS_MADE: Final = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'changes'"
 
 _COLUMNS: Final = "serial, kind, keyid, title, names, who, begins, ends, life, host, revoked, reason"
 
@@ -119,7 +121,8 @@ class Enrolment:
 
 class Record:
     """
-    The database of a CA.  Each call is one transaction, unless it is within L{change}.
+    The database of a CA.  Each call is one transaction, unless it is within L{change}.  Any thread may call,
+    but only one at a time.
 
     @since: ugate NEXT
     """
@@ -132,10 +135,14 @@ class Record:
         try:
             # SQLite would make it for all to read.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self._database = sqlite3.connect(path, timeout=_WAIT, isolation_level=None)
+            self._database = sqlite3.connect(
+                path, timeout=_WAIT, isolation_level=None, check_same_thread=False
+            )
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
-            self._database.executescript(_SCHEMA)
+            # Whoever only opens it waits for nobody.
+            if not self._database.execute(_IS_MADE).fetchone()[0]:
+                self._database.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
         except (OSError, sqlite3.Error) as error:
             raise UgateError(f"{path}: {error}; wanted the record of a CA, to read and write") from error
         self._isOpen = False
@@ -150,7 +157,8 @@ class Record:
         try:
             return self._database.execute(statement, values)
         except sqlite3.Error as error:
-            raise UgateError(f"{self.path}: {error}") from error
+            isHeld = isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+            raise (Busy if isHeld else UgateError)(f"{self.path}: {error}") from error
 
     @contextmanager
     def change(self) -> Iterator[None]:
