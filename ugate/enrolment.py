@@ -9,7 +9,6 @@ then on with the key of the certificate that it has.
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,13 +29,13 @@ from ugate.stream import ROOT
 from ugate.tenancy.capins import authorityCheck, isPinned
 from ugate.tenancy.config.identityschema import Identity as Section
 from ugate.tenancy.config.schema import secretFile
-from ugate.tenancy.identityenrolled import Enrolled, crlIn, isBy, requestFor
+from ugate.tenancy.identityenrolled import Enrolled, crlIn, isBy, isOlder, requestFor
 from ugate.tenancy.identityfiles import Keypair, isCertifiedBy, readRoots
 from ugate.tenancy.identityown import certifiedNames, isSelfSigned
 from ugate.tenancy.statefolder import writeWhole
 
 if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
+    from cryptography.x509 import Certificate, CertificateRevocationList
 
 CRL_EVERY: Final = 300.0
 """Seconds between looks at what the CA has revoked."""
@@ -95,6 +94,7 @@ class Enrolment:
         self._timer: IDelayedCall | None = None
         self._asking: Deferred[Any] | None = None
         self._isStopped = False
+        self._isOlder = False
 
     def start(self) -> None:
         """
@@ -281,15 +281,40 @@ class Enrolment:
             raise UgateError("what the CA has revoked cannot be read") from error
         if not isGood:
             raise UgateError("the list of what the CA has revoked is not by it")
-        path = crlIn(source.folder)
-        if not os.path.lexists(path) or _revokedIn(path) != data:
-            writeWhole(path, data)
         self._listed = self._clock.seconds()
+        path = crlIn(source.folder)
+        held = _listIn(path, keys)
+        if held is not None and isOlder(crl, held):
+            self._older(crl, held)
+        elif held != crl:
+            self._isOlder = False
+            writeWhole(path, data)
+
+    def _older(self, crl: CertificateRevocationList, held: CertificateRevocationList) -> None:
+        if not self._isOlder:
+            self._isOlder = True
+            self.log.warn(
+                "{tenant}: the CA at {url} gives a list of what is revoked of {given}, and we have one of "
+                "{held}, which stays; see whether the folder of the CA is an old copy, or its clock is behind",
+                tenant=self._tenant.name,
+                url=self._client.url,
+                given=crl.last_update_utc.isoformat(),
+                held=held.last_update_utc.isoformat(),
+            )
 
 
-def _revokedIn(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
+def _listIn(path: str, keys: Sequence[Any]) -> CertificateRevocationList | None:
+    """
+    The list that we have, if it is by the CA.
+    """
+    from cryptography.x509 import load_pem_x509_crl
+
+    try:
+        with open(path, "rb") as file:
+            crl = load_pem_x509_crl(file.read())
+        return crl if any(map(crl.is_signature_valid, keys)) else None
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _read(data: bytes) -> Given:
