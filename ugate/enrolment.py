@@ -295,7 +295,7 @@ class Enrolment:
             self._isOlder = True
             self.log.warn(
                 "{tenant}: the CA at {url} gives a list of what is revoked of {given}, and we have one of "
-                "{held}, which stays; see whether the folder of the CA is an old copy, or its clock is behind",
+                "{held}, which stays; is the folder of the CA an old copy, or its clock behind?",
                 tenant=self._tenant.name,
                 url=self._client.url,
                 given=crl.last_update_utc.isoformat(),
