@@ -20,7 +20,6 @@ from twisted.internet.interfaces import IConsumer, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, ResponseDone
-from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
 
@@ -113,18 +112,24 @@ class _Collecting(Protocol):
             transport.loseConnection()
 
     def dataReceived(self, data: bytes) -> None:
-        self._data += data
-        if len(self._data) > MAX_ANSWER and not self.done.called:
+        if self.done.called:
+            # What comes until the connection is down is not kept.
+            return
+        if len(self._data) + len(data) > MAX_ANSWER:
+            self._data.clear()
             self.done.errback(UgateError(f"the CA answers with more than {MAX_ANSWER} bytes"))
             self._abort()
+            return
+        self._data += data
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         if self.done.called:
             return
-        if reason.check(ResponseDone, PotentialDataLoss):
+        if reason.check(ResponseDone):
             self.done.callback(bytes(self._data))
         else:
-            self.done.errback(UgateError("the CA ended in the middle of its answer"))
+            # Also where nothing said how long it would be: then one that was cut looks like a whole one.
+            self.done.errback(UgateError("the CA ended in the middle of its answer, or did not say how long it is"))
 
 
 class AuthorityClient:
