@@ -145,35 +145,25 @@ class AuthorityPages(Resource):
             error = Trouble(500, "see the log of this node")
         return lambda: sendTrouble(request, error)
 
-    def _who(self, request: Any, token: str) -> Deferred[Any]:
+    def _certify(self, request: Any, wanted: Any, token: str) -> Deferred[shapes.Given]:
         """
-        Who asks: a principal, or a token for one.
+        @param wanted: has been read: what cannot be is no try.
         """
         peer = request.getClientAddress()
         if self.tries.isTooMany(peer):
             raise Trouble(429, "too many tries failed; wait a minute")
-        asking: Deferred[Any] = succeed(token) if token else _someone(request)
+        began = self.tries.failed(peer)
 
-        def failed(failure: Failure) -> Failure:
-            self._count(failure, peer)
-            return failure
-
-        return asking.addErrback(failed)
-
-    def _count(self, failure: Failure, peer: Any) -> None:
-        if getattr(failure.value, "status", 0) == 401 or failure.check(errors.NotKnown, errors.NotAllowed):
-            self.tries.failed(peer)
-
-    def _certify(self, request: Any, wanted: Any, token: str) -> Deferred[shapes.Given]:
-        def failed(failure: Failure) -> Failure:
-            self._count(failure, request.getClientAddress())
-            return failure
+        def ended(result: Any) -> Any:
+            if not (isinstance(result, Failure) and _isGuess(result)):
+                self.tries.good(peer, began)
+            return result
 
         def known(who: Any) -> Deferred[Certified]:
-            certifying = self.inTurn.do(lambda: self.authority.certify(wanted, who, self.rules))
-            return certifying.addErrback(failed)
+            return self.inTurn.do(lambda: self.authority.certify(wanted, who, self.rules))
 
-        return self._who(request, token).addCallback(known).addCallback(self._given)
+        asking: Deferred[Any] = succeed(token) if token else maybeDeferred(_someone, request)
+        return asking.addCallback(known).addBoth(ended).addCallback(self._given)
 
     def _given(self, given: Certified) -> shapes.Given:
         issued = given.issued
@@ -244,6 +234,14 @@ class AuthorityPages(Resource):
         from cryptography.x509 import load_pem_x509_crl
 
         return load_pem_x509_crl(self.authority.lists.crl()).public_bytes(Encoding.DER)
+
+
+def _isGuess(failure: Failure) -> bool:
+    """
+    Whether somebody has not proven who they are, or may not have that.
+    """
+    isUnknown = getattr(failure.value, "status", 0) == 401
+    return isUnknown or failure.check(errors.NotKnown, errors.NotAllowed) is not None
 
 
 def _sending(request: Any) -> Callable[[Any], Callable[[], None]]:

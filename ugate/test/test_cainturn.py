@@ -13,11 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.modules.ca import CaService
+from ugate.modules.tries import MAX_FAILED
 from ugate.tenancy.ca import record
 from ugate.tenancy.ca.errors import Busy
 from ugate.tenancy.ca.inturn import DEADLINE, MAX_WAITING, InTurn
@@ -159,6 +162,15 @@ def partialled(done: list[object]) -> Callable[[], None]:
     return lambda: done.append("look")
 
 
+def signing(csr: bytes, token: str) -> bytes:
+    """
+    Asks for a certificate.
+    """
+    body = msgspec.json.encode({"csr": csr.decode(), "token": token})
+    head = b"POST /ca/sign HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
 class HeldTests(CaCase):
     """
     The module, with a thread, and with a record that another process holds.
@@ -190,11 +202,7 @@ class HeldTests(CaCase):
             self.assertEqual(b"", client.say(b"GET /ca/%s HTTP/1.1\r\n" % path + head))
             thread.work()
             self.assertIn(b" 200 ", client.transport.value())
-        import msgspec
-
-        body = msgspec.json.encode({"csr": csrOf(self.key, ["a.corp"]).decode(), "token": token})
-        kind = b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
-        self.assertEqual(b"", client.say(b"POST /ca/sign HTTP/1.1\r\n" + kind + head + body))
+        self.assertEqual(b"", client.say(signing(csrOf(self.key, ["a.corp"]), token)))
         self.assertEqual([], list(self.authority.list()))
         call, answer = thread.given.pop()
         given = call()
@@ -206,6 +214,41 @@ class HeldTests(CaCase):
         self.assertNoResult(stopped)
         thread.work()
         self.successResultOf(stopped)
+
+    def test_tries(self) -> None:
+        """
+        Who guesses tokens gets no more tries by guessing at once; what cannot be read is no try of anybody.
+        """
+        thread = Thread()
+        section = CaSection(str(self.folder), rules=(NODES,))
+        service = CaService(self.node.tenants["root"], section, lambda: self.at, thread)
+        service.startService()
+        self.node.modules["root", "ca", "main"] = service
+        thread.work()
+        far = self.port(isLocal=False)
+        for body in ({"csr": "x", "token": "ugate_x"}, {"what": 1}, b"{", {"csr": 1, "token": "ugate_x"}):
+            for _ in range(MAX_FAILED):
+                self.trouble(400, self.ask("POST", "/ca/sign", body, site=far))
+
+        def ask(token: str) -> Client:
+            client = Client(far)
+            client.say(signing(csrOf(self.key, ["a.corp"]), token))
+            return client
+
+        good = self.authority.token("node-1", 60, None)
+        asked = [ask(good) for _ in range(2)]
+        asked += [ask("ugate_x") for _ in range(MAX_FAILED - 2)]
+        self.assertIn(b" 429 ", ask("ugate_x").transport.value())
+        for client, status in zip(asked, [b" 200 "] * 2 + [b" 401 "] * MAX_FAILED, strict=False):
+            self.assertEqual(b"", client.transport.value())
+            thread.work()
+            self.assertIn(status, client.transport.value())
+        # Those that were good leave room for as many.
+        for _ in range(2):
+            client = ask("ugate_x")
+            thread.work()
+            self.assertIn(b" 401 ", client.transport.value())
+        self.assertIn(b" 429 ", ask(good).transport.value())
 
     def test_held(self) -> None:
         """
