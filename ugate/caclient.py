@@ -129,9 +129,7 @@ class _Collecting(Protocol):
             self.done.callback(bytes(self._data))
         else:
             # Also where nothing said how long it would be: then one that was cut looks like a whole one.
-            self.done.errback(
-                UgateError("the CA ended in the middle of its answer, or gave no length")
-            )
+            self.done.errback(UgateError("the CA ended in the middle of its answer, or gave no length"))
 
 
 class AuthorityClient:

@@ -278,15 +278,26 @@ class Ready:
         keyid = waiting.keyid
         known = self._known.get(keyid)
         node = known or MeshNode(keyid, (_addressOf(waiting.transport),), (), SOURCE)
-        try:
-            self._nodes.learn(node)
-        except Refused as refused:
-            self.log.warn("{why}", why=str(refused))
+        if not self._learn(node):
             return
         self._going.stop(keyid)
         if known is None:
             self._known[keyid] = node
             self.log.info("node {keyid} keeps connections ready here", keyid=keyid)
+
+    def _learn(self, node: MeshNode) -> bool:
+        """
+        Whether the table takes a node; whatever it has against it, a stream goes on.
+        """
+        try:
+            self._nodes.learn(node)
+        except Refused as refused:
+            self.log.warn("{why}", why=str(refused))
+        except Exception:
+            self.log.failure("a node that keeps connections ready is not told of")
+        else:
+            return True
+        return False
 
     def remove(self, waiting: Waiting) -> None:
         """
@@ -309,7 +320,7 @@ class Ready:
         """
         node = self._known.get(keyid)
         if node is not None:
-            self._nodes.learn(replace(node, expires=self.clock.seconds() + GRACE))
+            self._learn(replace(node, expires=self.clock.seconds() + GRACE))
             self._going.start(keyid)
 
     def _isGone(self, keyid: str) -> None:

@@ -18,7 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate.endpoints import ready
 from ugate.endpoints.ready import AGE, CONFIRM, EVERY, GRACE, MAX_EACH, PATIENCE, Ready, Waiting
 from ugate.endpoints.readydialer import ReadyDialer
-from ugate.errors import Cause, Denied, Refused
+from ugate.errors import Cause, Denied, Phase, Refused
+from ugate.interfaces import MeshNode
 from ugate.protocols.readywire import ASK, BEGIN, GO, THERE, frame
 from ugate.tenancy.nodes import Nodes
 from ugate.test.dialfakes import CLIENT, LISTENER, Recorders, streamTo
@@ -44,6 +45,22 @@ class Wire(StringTransport):
         if not self.isCut:
             self.isCut = True
             self.inner.connectionLost(Failure(ConnectionError()))
+
+
+class Objecting:
+    """
+    A table of nodes that has something against those that leave.
+    """
+
+    error: Exception
+
+    def __init__(self, nodes: Nodes) -> None:
+        self.nodes = nodes
+
+    def learn(self, node: MeshNode) -> None:
+        if node.expires is not None:
+            raise self.error
+        self.nodes.learn(node)
 
 
 class ReadyTests(SynchronousTestCase):
@@ -217,6 +234,26 @@ class ReadyTests(SynchronousTestCase):
         self.assertIsNotNone(self.nodes.find(BOB))
         self.clock.advance(GRACE / 2)
         self.assertIsNone(self.nodes.find(BOB))
+
+    def test_leavingTrouble(self) -> None:
+        """
+        Whatever the table of nodes has against one that keeps none now: its stream begins, another that it
+        breaks is told so, and it is gone after a while.
+        """
+        table = Objecting(self.nodes)
+        self.ready = Ready(self.clock, table)
+        for error in (Refused(Cause.OVERLOADED, Phase.CONNECT, "x", "full"), ValueError("x")):
+            table.error = error
+            stream = self.stream()
+            self.keep().inner.dataReceived(frame(BEGIN))
+            self.successResultOf(stream)
+            wire = self.keep()
+            broken = self.stream()
+            wire.abortConnection()
+            self.clock.pump([PATIENCE, GRACE])
+            self.failureResultOf(broken, Refused)
+            self.assertEqual({}, self.ready._known)
+        self.assertTrue(self.flushLoggedErrors(ValueError))
 
     def test_explain(self) -> None:
         """
