@@ -80,7 +80,7 @@ class AuthorityPages(Resource):
             "": (JSON, self._about),
             "roots.pem": (_PEM, lambda: authority.rootText),
             "crl.pem": (_PEM, lambda: inTurn.do(authority.lists.crl, isShared=True)),
-            "crl.der": (b"application/pkix-crl", lambda: inTurn.do(self._crlDER, isShared=True)),
+            "crl.der": (b"application/pkix-crl", lambda: inTurn.do(authority.lists.crlDER, isShared=True)),
             "krl": (b"application/octet-stream", lambda: inTurn.do(authority.lists.krl, isShared=True)),
             "ssh-user.pub": (_TEXT, lambda: publicText(authority.keys.userKey.public_key()) + b"\n"),
             "ssh-host.pub": (_TEXT, lambda: publicText(authority.keys.hostKey.public_key()) + b"\n"),
@@ -228,12 +228,6 @@ class AuthorityPages(Resource):
             root.not_valid_after_utc.timestamp(),
         )
         return msgspec.json.encode(about)
-
-    def _crlDER(self) -> bytes:
-        from cryptography.hazmat.primitives.serialization import Encoding
-        from cryptography.x509 import load_pem_x509_crl
-
-        return load_pem_x509_crl(self.authority.lists.crl()).public_bytes(Encoding.DER)
 
 
 def _isGuess(failure: Failure) -> bool:

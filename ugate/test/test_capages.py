@@ -26,9 +26,10 @@ from ugate.modules.cashapes import MadeToken, Sign, SignSSH
 from ugate.modules.sections import AdminSection
 from ugate.modules.tries import MAX_FAILED, PERIOD
 from ugate.stream import Principal, StreamInfo
+from ugate.tenancy.ca import lists
 from ugate.tenancy.ca.folder import makeAuthority
 from ugate.tenancy.ca.schema import CaRule, CaSection
-from ugate.tenancy.ca.tlscertificates import CRL_LIFE
+from ugate.tenancy.ca.tlscertificates import CRL_LIFE, makeCRL
 from ugate.test.adminfakes import HERE, PEER, AdminCase, Answer, Client
 from ugate.test.cafakes import NODES, USERS, csrOf, logged, sshOf
 from ugate.test.identityfakes import NOW, p256
@@ -118,6 +119,35 @@ class ShownTests(CaCase):
         self.node.modules["root", "ca", "other"] = self.service
         self.trouble(404, self.ask("GET", "/ca/krl"))
         self.assertEqual(200, self.ask("GET", "/modules/ca/other/krl").status)
+
+    def test_made(self) -> None:
+        """
+        Lists are made once, in all their forms, and again when something was revoked, or they are old.
+        """
+        made: list[float] = []
+
+        def make(key: Any, root: Any, revoked: Any, now: float) -> Any:
+            made.append(now)
+            return makeCRL(key, root, revoked, now)
+
+        def notRead(data: bytes) -> None:
+            raise AssertionError("what we have made ourselves is read again")
+
+        self.patch(lists, "makeCRL", make)
+        self.patch(x509, "load_pem_x509_crl", notRead)
+        serial = self.sign("local.corp").json["serial"]
+        for number, change in enumerate((lambda: None, lambda: self.authority.revoke(serial), self.older)):
+            change()
+            for _ in range(3):
+                for path in ("crl.pem", "crl.der", "krl"):
+                    self.assertEqual(200, self.ask("GET", f"/ca/{path}").status)
+            self.assertEqual(number, len(made))
+
+    def older(self) -> None:
+        """
+        Time passes.
+        """
+        self.at += CRL_LIFE / 4
 
     def test_offline(self) -> None:
         """

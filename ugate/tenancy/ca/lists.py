@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ugate.tenancy.ca import folder as files
 from ugate.tenancy.ca.record import Record
@@ -18,6 +19,25 @@ from ugate.tenancy.ca.schema import SSH_HOST, SSH_USER, TLS
 from ugate.tenancy.ca.sshcertificates import makeKRL
 from ugate.tenancy.ca.tlscertificates import CRL_LIFE, makeCRL
 from ugate.tenancy.statefolder import writeWhole
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """
+    Both lists, as they are served until something is revoked, or they are old.
+    """
+
+    changes: int
+    """How often something had been revoked."""
+
+    at: float
+    """When they were made."""
+
+    crl: bytes
+    """In PEM."""
+
+    crlDER: bytes
+    krl: bytes
 
 
 class Lists:
@@ -38,19 +58,25 @@ class Lists:
         self._keys = keys
         self._record = record
         self._now = now
-        self._made: tuple[int, float, bytes, bytes] | None = None
+        self._made: _Made | None = None
 
     def crl(self) -> bytes:
         """
         The list of certificates of TLS, in PEM.
         """
-        return self._current()[2]
+        return self._current().crl
+
+    def crlDER(self) -> bytes:
+        """
+        The same in DER.
+        """
+        return self._current().crlDER
 
     def krl(self) -> bytes:
         """
         The list of certificates of SSH.
         """
-        return self._current()[3]
+        return self._current().krl
 
     def refresh(self) -> None:
         """
@@ -59,10 +85,10 @@ class Lists:
         @raise UgateError: that cannot be.
         """
         before = self._made
-        _, _, crl, krl = self._current()
-        if self._made is not before:
-            self._write(files.CRL, crl)
-            self._write(files.KRL, krl)
+        made = self._current()
+        if made is not before:
+            self._write(files.CRL, made.crl)
+            self._write(files.KRL, made.krl)
 
     def _write(self, name: str, data: bytes) -> None:
         path = os.path.join(self._folder, name)
@@ -72,14 +98,14 @@ class Lists:
             owner = os.stat(self._folder)
             os.chown(path, owner.st_uid, owner.st_gid)
 
-    def _current(self) -> tuple[int, float, bytes, bytes]:
+    def _current(self) -> _Made:
         now, changes = self._now(), self._record.changes()
         made = self._made
-        if made is None or made[0] != changes or not 0 <= now - made[1] < CRL_LIFE / 4:
-            made = self._made = changes, now, *self._make(now)
+        if made is None or made.changes != changes or not 0 <= now - made.at < CRL_LIFE / 4:
+            made = self._made = self._make(changes, now)
         return made
 
-    def _make(self, now: float) -> tuple[bytes, bytes]:
+    def _make(self, changes: int, now: float) -> _Made:
         from cryptography.hazmat.primitives.serialization import Encoding
 
         keys = self._keys
@@ -93,4 +119,4 @@ class Lists:
         ]
         crl = makeCRL(keys.rootKey, keys.root, (each for each in revoked if each.kind == TLS), now)
         krl = makeKRL(authorities, self._record.barred(now), now, keys.root.subject.rfc4514_string())
-        return crl.public_bytes(Encoding.PEM), krl
+        return _Made(changes, now, crl.public_bytes(Encoding.PEM), crl.public_bytes(Encoding.DER), krl)
