@@ -11,7 +11,7 @@ from typing import Any
 
 from zope.interface.verify import verifyObject
 
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, IOPump, connect
@@ -234,6 +234,37 @@ class OpeningTests(SynchronousTestCase):
         for target in (Target("b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example", 1), None):
             self.failureResultOf(self.link.open(INFO.but(target=target)), Refused)
         self.assertEqual([], self.peer.frames())
+
+
+class LostTests(SynchronousTestCase):
+    """
+    Connections that are gone, and the reason.
+    """
+
+    def lost(self, error: Exception) -> tuple[Refused, Refused]:
+        """
+        What a stream that waits for its answer is told, and what one that comes later.
+        """
+        peer = RawPeer(client=True)
+        early = peer.link.open(StreamInfo(PEER, HOST, target=Target("a.example", 1)))
+        peer.link.connectionLost(Failure(error))
+        late = peer.link.open(StreamInfo(PEER, HOST, target=Target("a.example", 1)))
+        return self.failureResultOf(early, Refused).value, self.failureResultOf(late, Refused).value
+
+    def test_lost(self) -> None:
+        """
+        That a connection is lost is said once, and not again by the words that Twisted has for it.
+        """
+        for error, why in (
+            (ConnectionLost(), "without a reason"),
+            (ConnectionLost("the cable", "is cut."), "the cable is cut"),
+            (ConnectionResetError("reset by peer"), "reset by peer"),
+        ):
+            for refused in self.lost(error):
+                said = str(refused)
+                self.assertIn(why, said)
+                self.assertNotIn("lost", said)
+                self.assertNotIn("non-clean", said)
 
 
 class DeadlineTests(SynchronousTestCase):
