@@ -8,7 +8,6 @@ Whose certificates a tenant believes: by who certified them, by their keys, or s
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -23,11 +22,7 @@ from ugate.errors import Cause, Phase, Refused, UgateError
 from ugate.interfaces import ITrust
 from ugate.stream import ROOT, Principal
 from ugate.tenancy.config.identityschema import Trust as Section
-from ugate.tenancy.config.mistakes import ConfigError, Mistake
-from ugate.tenancy.config.tree import Place, Source
-from ugate.tenancy.credentialfiles import Reread
 from ugate.tenancy.identity import METHOD, Identity
-from ugate.tenancy.identityfiles import readRoots
 from ugate.tenancy.identityown import certifiedNames, isSelfSigned
 from ugate.tenancy.keyids import keyidIn, keyidOf
 from ugate.tenancy.trustchain import (
@@ -41,7 +36,8 @@ from ugate.tenancy.trustchain import (
     isNamed,
     spiffeIn,
 )
-from ugate.tenancy.trustfiles import KnownFile, Revoked, readRevoked
+from ugate.tenancy.trustfiles import KnownFile, Revoked
+from ugate.tenancy.trustsources import Sources
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -53,84 +49,6 @@ _UNREADABLE: Final = (
     *(DuplicateExtension, InvalidVersion, UnsupportedGeneralNameType),
 )
 """What cryptography raises, at whatever is asked of a certificate that is broken."""
-
-
-def _roots(path: str) -> tuple[Certificate, ...]:
-    try:
-        return readRoots(path)
-    except UgateError as error:
-        place = Place(Source(path, numbered=False))
-        raise ConfigError([Mistake(place, str(error).removeprefix(f"{path}: "))]) from error
-
-
-class _Files:
-    """
-    The files that a section names.
-    """
-
-    log = Logger()
-
-    def __init__(self, section: Section, crl: str | None) -> None:
-        self._roots = None if section.roots is None else Reread(section.roots, _roots, "roots")
-        self.known = None if section.known is None else KnownFile(section.known)
-        self._isTold = False
-        self._revoked: Reread[Revoked] | None = None
-        if section.revoked is not None:
-            self._revoked = Reread(section.revoked, self._readRevoked, "revocations")
-        elif crl is not None:
-            self._revoked = Reread(crl, self._readFetched, "revocations")
-
-    def _readRevoked(self, path: str) -> Revoked:
-        return readRevoked(path, () if self._roots is None else self._roots.value)
-
-    def _readFetched(self, path: str) -> Revoked:
-        if not os.path.lexists(path):
-            return Revoked()
-        try:
-            return self._readRevoked(path)
-        except ConfigError as error:
-            if self._revoked is not None:
-                # What was read before stays.
-                raise
-            self.log.error("{error}; until the CA has given another one, nobody is revoked", error=error)
-            return Revoked()
-
-    def roots(self) -> tuple[Certificate, ...] | None:
-        """
-        Those of now, if a file has them.
-        """
-        if self._roots is None:
-            return None
-        self._roots.refresh()
-        return self._roots.value
-
-    def revoked(self) -> Revoked:
-        """
-        That of now.
-        """
-        if self._revoked is None:
-            return Revoked()
-        if self._revoked.refresh():
-            self._isTold = False
-        return self._revoked.value
-
-    def tellStale(self, now: float) -> None:
-        """
-        Say in the log, once, that a CRL is older than it says that it may be.
-        """
-        if self._isTold or self._revoked is None:
-            return
-        for each in self._revoked.value.lists:
-            ends = each.next_update_utc
-            if ends is not None and ends.timestamp() < now:
-                self._isTold = True
-                self.log.warn(
-                    "{path}: the CRL of {issuer} was to be replaced at {at}; whom it revoked since then is "
-                    "believed",
-                    path=self._revoked.path,
-                    issuer=each.issuer.rfc4514_string(),
-                    at=ends.isoformat(),
-                )
 
 
 @implementer(ITrust)
@@ -161,7 +79,7 @@ class Trust:
         """
         self.path = path
         self._now = now
-        self._use(section, own, _Files(section, crl))
+        self._use(section, own, Sources(section, crl))
 
     def change(
         self, section: Section, own: Callable[[], Identity] | None = None, crl: str | None = None
@@ -173,10 +91,10 @@ class Trust:
         @raise UgateError: a file cannot be used; then all stays as it is.
         """
         before = self.section, self.own, self._files
-        self._use(section, own, _Files(section, crl))
+        self._use(section, own, Sources(section, crl))
         return lambda: self._use(*before)
 
-    def _use(self, section: Section, own: Callable[[], Identity] | None, files: _Files) -> None:
+    def _use(self, section: Section, own: Callable[[], Identity] | None, files: Sources) -> None:
         self.section, self.own, self._files = section, own, files
         self._pins = frozenset(each.upper() for each in section.pins)
 
