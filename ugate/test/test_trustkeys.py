@@ -48,8 +48,8 @@ class KeyTests(TrustCase):
 
     def test_askedUnknown(self) -> None:
         """
-        Who is certified by a CA that nobody knows is refused, also if it was asked for by the hash of its key;
-        unless that is pinned.
+        Who is certified by a CA that nobody knows is refused, also if it was asked for by the hash of its
+        key; unless that is pinned.
         """
         peer = certified(["web.example"], authority("unknown"))
         self.refused(self.trust(), [peer], peer.keyid, "there are no roots", "trust.pins")
