@@ -9,26 +9,20 @@ out.  Nobody is refused for it who should be believed, and nothing that is up is
 from __future__ import annotations
 
 import os
-import socket
 import ssl
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ugate.test.identityfakes import authority
-from ugate.test.interop.asking import connected, socks5
 from ugate.test.interop.domains import TrustDomain
-from ugate.test.interop.processes import HOST, LOOPBACK, waitUntil
-from ugate.test.interop.targets import BLOCK, StreamServer, echo, readExactly
-from ugate.test.interop.test_mtlspeers import NAME, DomainTestCase
-from ugate.test.interop.test_mtlsrenewal import Load
+from ugate.test.interop.loads import Load, LoadTestCase
+from ugate.test.interop.processes import waitUntil
+from ugate.test.interop.test_mtlspeers import NAME
 
 EXCHANGES = 4
 
-_SMALL = BLOCK[:1000]
-_LARGE = 50_000
 
-
-class RootsTests(DomainTestCase):
+class RootsTests(LoadTestCase):
     """
     A gate, and a gateway beside the programs, which believe the roots in one file.
     """
@@ -37,23 +31,18 @@ class RootsTests(DomainTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.target = StreamServer(self, echo)
         self.domains = [self.domain]
         self.roots = self.directory / "roots.pem"
         self.believe(self.domain)
-        self.seen: set[bytes] = set()
         self.context = self.client(self.domain)
         trust = f"{{roots: {self.roots}, domain: {self.domain.name}, namespaces: [shop, edge]}}"
         self.renew(self.domain, 0)
+        gate, side = self.configs()
         self.gateway = self.ugate(
-            config=f"identity: {{dir: {self.directory / 'gate'}}}\ntrust: {trust}\n"
-            f'listen: {{main: {{endpoint: "mtls:tcp:0:{LOOPBACK}", to: "{HOST}:{self.target.port}"}}}}\n'
-            "policy: {rules: [{who: 'certificate:*', action: allow}]}\n",
+            config=f"identity: {{dir: {self.directory / 'gate'}}}\ntrust: {trust}\n{gate}"
         )
-        hop = f"mtls:{HOST}:{self.gateway.port}:name={NAME}"
         self.side = self.ugate(
-            config=f"identity: {{dir: {self.directory / 'side'}}}\ntrust: {trust}\n"
-            f'listen: {{main: "socks:tcp:0:{LOOPBACK}"}}\nroutes: [{{match: "*", via: "{hop}"}}]\n',
+            config=f"identity: {{dir: {self.directory / 'side'}}}\ntrust: {trust}\n{side(self.gateway.port)}"
         )
 
     def believe(self, *domains: TrustDomain) -> None:
@@ -83,81 +72,21 @@ class RootsTests(DomainTestCase):
         context.load_cert_chain(pem)
         return context
 
-    def ask(self, context: ssl.SSLContext) -> None:
-        """
-        A connection to the gate, whose certificate is noted.
-        """
-        with (
-            connected(self.gateway.port) as plain,
-            context.wrap_socket(plain, server_hostname=NAME) as client,
-        ):
-            client.sendall(_SMALL)
-            if readExactly(client, len(_SMALL)) != _SMALL:
-                raise AssertionError("not what was sent")
-            self.seen.add(client.getpeercert(True) or b"")
-
     def isLetIn(self, context: ssl.SSLContext) -> bool:
         """
         Whether somebody is believed.
         """
         try:
-            self.ask(context)
+            self.straight(context)
         except (OSError, AssertionError):
             return False
         return True
-
-    def stream(self) -> socket.socket:
-        """
-        The beginning of a stream by both.
-        """
-        client = connected(self.side.port)
-        code = socks5(client, "any.where", 1)
-        if code:
-            client.close()
-            raise AssertionError(f"refused: {code}")
-        return client
-
-    def chained(self) -> None:
-        """
-        A short one.
-        """
-        with self.stream() as client:
-            client.sendall(_SMALL)
-            if readExactly(client, len(_SMALL)) != _SMALL:
-                raise AssertionError("not what was sent")
 
     def test_exchanged(self) -> None:
         """
         Four times.
         """
-        with self.stream() as long:
-            at = 0
-
-            def further() -> None:
-                nonlocal at
-                data = (BLOCK + BLOCK)[at : at + _LARGE]
-                long.sendall(data)
-                if readExactly(long, len(data)) != data:
-                    raise AssertionError(f"not what was sent, at {at}")
-                at = (at + _LARGE) % len(BLOCK)
-
-            loads = [Load(once) for once in (self.straight, self.chained, self.chained, further)]
-            try:
-                for number in range(1, EXCHANGES + 1):
-                    self.exchange(number, loads)
-            finally:
-                for each in loads:
-                    each.end()
-            for each in loads:
-                self.assertEqual([], each.failures, (self.gateway.said(), self.side.said()))
-                self.assertGreater(each.count, EXCHANGES * 10)
-        self.assertNotIn("refused", self.side.said())
-
-    def straight(self) -> None:
-        """
-        Somebody whom a root of now certifies.
-        """
-        self.ask(self.context)
+        self.underLoad(EXCHANGES, self.exchange)
 
     def exchange(self, number: int, loads: list[Load]) -> None:
         """
