@@ -180,7 +180,13 @@ class Enrolment:
         isFitting = source.isFitting(held)
         if not isFitting or self._left(source, held) <= 0:
             check = yield self._checked(source)
-            given = yield self._ask(source, held, check, isFitting)
+            try:
+                given = yield self._ask(source, held, check, isFitting)
+            except Said:
+                if isFitting and self._isListDue():
+                    # Who is not renewed any more has to know all the same whom not to believe.
+                    yield self._list(source, check)
+                raise
             self._take(source, held, given)
             identity.look()
             held = identity.held
@@ -189,12 +195,16 @@ class Enrolment:
             # Where the clocks differ too much, it would be due at once, and again.
             begins, ends = held.certificate.not_valid_before_utc, held.certificate.not_valid_after_utc
             self._notBefore = self._clock.seconds() + (ends - begins).total_seconds() * _LEAST
-        if self._clock.seconds() - self._listed >= CRL_EVERY:
+        if self._isListDue():
             check = yield self._checked(source)
             yield self._list(source, check)
         due = self._left(source, held)
         due -= _SPREAD * self._chance() * max(0.0, due) / 2
         return max(_SHORTEST, min(due, self._listed + CRL_EVERY - self._clock.seconds()))
+
+    def _isListDue(self) -> bool:
+        age: float = self._clock.seconds() - self._listed
+        return age >= CRL_EVERY
 
     def _left(self, source: Enrolled, held: Keypair) -> float:
         """

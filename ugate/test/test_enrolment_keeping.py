@@ -94,6 +94,18 @@ class KeepTests(EnrolmentCase):
         self.assertNotIn("sign", asked)
         self.assertIn("the CA says 403:", self.said)
 
+    def test_notRenewed(self) -> None:
+        """
+        Who is not renewed still asks whom not to believe.
+        """
+        self.enrolment()
+        self.authority.revoke(self.identity.keyid)
+        while "renew" not in self.pass_(CRL_EVERY):
+            pass
+        for _ in range(3):
+            self.assertIn("crl.pem", self.pass_(CRL_EVERY * 3))
+        self.assertNotIn("Traceback", self.said)
+
     def test_list(self) -> None:
         """
         Whom the CA has revoked is not believed any more; a list by somebody else is not taken.
