@@ -95,7 +95,8 @@ class CaService(Service):
 
     def _notWritten(self, failure: Failure) -> None:
         failure.trap(UgateError)
-        self.log.error("ca: the lists of what is revoked are not written: {error}", error=failure.value)
+        if self._pages is not None:
+            self.log.error("ca: the lists of what is revoked are not written: {error}", error=failure.value)
 
     def stopService(self) -> Deferred[None]:
         """

@@ -37,7 +37,10 @@ class _Made:
     """In PEM."""
 
     crlDER: bytes
+    """The same in DER."""
+
     krl: bytes
+    """For SSH."""
 
 
 class Lists:
