@@ -113,20 +113,23 @@ class _Collecting(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         if self.done.called:
+            # What comes until the connection is down is not kept.
             return
-        self._data += data
-        if len(self._data) > MAX_ANSWER:
+        if len(self._data) + len(data) > MAX_ANSWER:
+            self._data.clear()
             self.done.errback(UgateError(f"the CA answers with more than {MAX_ANSWER} bytes"))
             self._abort()
+            return
+        self._data += data
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         if self.done.called:
             return
-        # Not PotentialDataLoss either: without a length, an answer that was cut looks whole.
         if reason.check(ResponseDone):
             self.done.callback(bytes(self._data))
         else:
-            self.done.errback(UgateError("the CA ended in the middle of its answer"))
+            # Also where nothing said how long it would be: then one that was cut looks like a whole one.
+            self.done.errback(UgateError("the CA ended in the middle of its answer, or gave no length"))
 
 
 class AuthorityClient:

@@ -9,7 +9,6 @@ then on with the key of the certificate that it has.
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +29,7 @@ from ugate.stream import ROOT
 from ugate.tenancy.capins import authorityCheck, isPinned
 from ugate.tenancy.config.identityschema import Identity as Section
 from ugate.tenancy.config.schema import secretFile
-from ugate.tenancy.identityenrolled import Enrolled, crlIn, isBy, requestFor
+from ugate.tenancy.identityenrolled import Enrolled, crlIn, isBy, isOlder, requestFor
 from ugate.tenancy.identityfiles import Keypair, isCertifiedBy, readRoots
 from ugate.tenancy.identityown import certifiedNames, isSelfSigned
 from ugate.tenancy.statefolder import writeWhole
@@ -95,6 +94,7 @@ class Enrolment:
         self._timer: IDelayedCall | None = None
         self._asking: Deferred[Any] | None = None
         self._isStopped = False
+        self._isOlder = False
 
     def start(self) -> None:
         """
@@ -180,7 +180,13 @@ class Enrolment:
         isFitting = source.isFitting(held)
         if not isFitting or self._left(source, held) <= 0:
             check = yield self._checked(source)
-            given = yield self._ask(source, held, check, isFitting)
+            try:
+                given = yield self._ask(source, held, check, isFitting)
+            except Said:
+                if isFitting and self._isListDue():
+                    # Who is not renewed any more has to know all the same whom not to believe.
+                    yield self._list(source, check)
+                raise
             self._take(source, held, given)
             identity.look()
             held = identity.held
@@ -189,12 +195,16 @@ class Enrolment:
             # Where the clocks differ too much, it would be due at once, and again.
             begins, ends = held.certificate.not_valid_before_utc, held.certificate.not_valid_after_utc
             self._notBefore = self._clock.seconds() + (ends - begins).total_seconds() * _LEAST
-        if self._clock.seconds() - self._listed >= CRL_EVERY:
+        if self._isListDue():
             check = yield self._checked(source)
             yield self._list(source, check)
         due = self._left(source, held)
         due -= _SPREAD * self._chance() * max(0.0, due) / 2
         return max(_SHORTEST, min(due, self._listed + CRL_EVERY - self._clock.seconds()))
+
+    def _isListDue(self) -> bool:
+        age: float = self._clock.seconds() - self._listed
+        return age >= CRL_EVERY
 
     def _left(self, source: Enrolled, held: Keypair) -> float:
         """
@@ -281,44 +291,40 @@ class Enrolment:
             raise UgateError("what the CA has revoked cannot be read") from error
         if not isGood:
             raise UgateError("the list of what the CA has revoked is not by it")
-        path = crlIn(source.folder)
-        held = _revokedIn(path)
-        if held != data:
-            if _isOlder(crl, held, keys):
-                # Whoever stands between may have kept one from before somebody was revoked.
-                raise UgateError(
-                    f"the list of what the CA has revoked is older than ours; if it is meant, delete {path}"
-                )
-            writeWhole(path, data)
         self._listed = self._clock.seconds()
+        path = crlIn(source.folder)
+        held = _listIn(path, keys)
+        if held is not None and isOlder(crl, held):
+            self._older(crl, held)
+        elif held != crl:
+            self._isOlder = False
+            writeWhole(path, data)
+
+    def _older(self, crl: CertificateRevocationList, held: CertificateRevocationList) -> None:
+        if not self._isOlder:
+            self._isOlder = True
+            self.log.warn(
+                "{tenant}: the CA at {url} gives a list of what is revoked of {given}, and we have one of "
+                "{held}, which stays; is the folder of the CA an old copy, or its clock behind?",
+                tenant=self._tenant.name,
+                url=self._client.url,
+                given=crl.last_update_utc.isoformat(),
+                held=held.last_update_utc.isoformat(),
+            )
 
 
-def _revokedIn(path: str) -> bytes:
-    if not os.path.lexists(path):
-        return b""
-    with open(path, "rb") as file:
-        return file.read()
-
-
-def _isOlder(crl: CertificateRevocationList, data: bytes, keys: Sequence[Any]) -> bool:
+def _listIn(path: str, keys: Sequence[Any]) -> CertificateRevocationList | None:
     """
-    Whether a list is older than that which we have, if we have a good one of the same CA (RFC 5280, 5.2.3).
+    The list that we have, if it is by the CA.
     """
     from cryptography.x509 import load_pem_x509_crl
 
     try:
-        held = load_pem_x509_crl(data)
-        isOurs = held.issuer == crl.issuer and any(map(held.is_signature_valid, keys))
-    except (ValueError, TypeError):
-        return False
-    return isOurs and _age(crl) < _age(held)
-
-
-def _age(crl: CertificateRevocationList) -> tuple[int, Any]:
-    from cryptography.x509 import CRLNumber
-
-    numbers = [each.value.crl_number for each in crl.extensions if isinstance(each.value, CRLNumber)]
-    return (numbers or [0])[0], crl.last_update_utc
+        with open(path, "rb") as file:
+            crl = load_pem_x509_crl(file.read())
+        return crl if any(map(crl.is_signature_valid, keys)) else None
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _read(data: bytes) -> Given:

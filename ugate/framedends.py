@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_framing -*-
+# -*- test-case-name: ugate.test.test_framedends,ugate.test.test_framing -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

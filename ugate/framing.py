@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_framing -*-
+# -*- test-case-name: ugate.test.test_framing,ugate.test.test_framedends -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

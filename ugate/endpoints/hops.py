@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from socket import AF_INET6, inet_pton
 from typing import Any, Final
 
-from ugate.endpoints.keyids import checkName
+from ugate.endpoints.nearkeyid import checkNoNearKeyid
 from ugate.endpoints.quoting import quoteValue, split, splitArrows
 from ugate.errors import StringError
 from ugate.stream import Target
@@ -334,9 +334,9 @@ def _readName(text: str) -> str:
         Target.checked(host, 1)
     except StringError as e:
         raise StringError(f"{text[:80]!r}: wanted a KEYID, a DNS name or spiffe://...") from e
+    checkNoNearKeyid(text)
     if len(text) > _LONGEST_NAME:
         raise StringError(f"{len(text)} characters: wanted at most {_LONGEST_NAME}")
-    checkName(text)
     return text
 
 

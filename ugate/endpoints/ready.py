@@ -274,14 +274,6 @@ class Ready:
         self._know(waiting)
         self.asking.start(waiting)
 
-    def _learn(self, node: MeshNode) -> bool:
-        try:
-            self._nodes.learn(node)
-        except Refused as refused:
-            self.log.warn("{why}", why=str(refused))
-            return False
-        return True
-
     def _know(self, waiting: Waiting) -> None:
         keyid = waiting.keyid
         known = self._known.get(keyid)
@@ -292,6 +284,20 @@ class Ready:
         if known is None:
             self._known[keyid] = node
             self.log.info("node {keyid} keeps connections ready here", keyid=keyid)
+
+    def _learn(self, node: MeshNode) -> bool:
+        """
+        Whether the table takes a node; whatever it has against it, a stream goes on.
+        """
+        try:
+            self._nodes.learn(node)
+        except Refused as refused:
+            self.log.warn("{why}", why=str(refused))
+        except Exception:
+            self.log.failure("a node that keeps connections ready is not told of")
+        else:
+            return True
+        return False
 
     def remove(self, waiting: Waiting) -> None:
         """

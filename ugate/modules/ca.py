@@ -15,8 +15,10 @@ from typing import Any, Final
 from zope.interface import implementer
 
 from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 
 from ugate.errors import UgateError
@@ -26,14 +28,13 @@ from ugate.modules.problems import Trouble
 from ugate.modules.tries import FailedTries
 from ugate.tenancy.ca.authority import Authority
 from ugate.tenancy.ca.folder import readAuthority
+from ugate.tenancy.ca.inturn import InTurn
 from ugate.tenancy.ca.policy import Rules
 from ugate.tenancy.ca.schema import CaSection
+from ugate.tenancy.passwords import inThreadsOf
 
 FRESH: Final = 600.0
 """Seconds between looks at whether the lists in the folder have to be written anew."""
-
-_WAIT: Final = 0.1
-"""Seconds for which C{ucli ca} on the same folder may hold up the node; then who asks has to try again."""
 
 
 @implementer(IServesHTTP)
@@ -47,14 +48,22 @@ class CaService(Service):
     log = Logger()
     isPublic = True
 
-    def __init__(self, tenant: ITenant, section: CaSection, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        tenant: ITenant,
+        section: CaSection,
+        now: Callable[[], float] = time.time,
+        defer: Callable[[Callable[[], Any]], Deferred[Any]] | None = None,
+    ) -> None:
         """
         @param now: the time of day.
+        @param defer: what calls something elsewhere; the threads of the tenant's reactor unless given.
         @raise UgateError: there is no CA in its folder.
         """
         self._clock: Any = tenant.reactor
         self._section = section
         self._now = now
+        self._defer: Any = inThreadsOf(tenant.reactor) if defer is None else defer
         # What is wrong with the folder is told before anything starts.
         self._rules = Rules(section.rules, readAuthority(section.dir).domain)
         self._pages: AuthorityPages | None = None
@@ -73,29 +82,32 @@ class CaService(Service):
         """
         super().startService()  # type: ignore[no-untyped-call]
         if self._pages is None:
-            authority = Authority(self._section.dir, self._now, self._section.life, _WAIT)
-            self._pages = AuthorityPages(authority, self._rules, FailedTries(self._clock.seconds))
+            authority = Authority(self._section.dir, self._now, self._section.life)
+            inTurn = InTurn(self._clock, self._defer, self._section.dir)
+            self._pages = AuthorityPages(authority, self._rules, FailedTries(self._clock.seconds), inTurn)
             self._refresh()
 
     def _refresh(self) -> None:
         assert self._pages is not None
         self._timer = self._clock.callLater(FRESH, self._refresh)
-        try:
-            self._pages.authority.lists.refresh()
-        except UgateError as error:
-            self.log.error("ca: the lists of what is revoked are not written: {error}", error=error)
+        written = self._pages.inTurn.do(self._pages.authority.lists.refresh)
+        written.addErrback(self._notWritten)
 
-    def stopService(self) -> None:
+    def _notWritten(self, failure: Failure) -> None:
+        failure.trap(UgateError)
+        if self._pages is not None:
+            self.log.error("ca: the lists of what is revoked are not written: {error}", error=failure.value)
+
+    def stopService(self) -> Deferred[None]:
         """
-        Close it.
+        Close it, after what is being done.
         """
         super().stopService()  # type: ignore[no-untyped-call]
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
         pages, self._pages = self._pages, None
-        if pages is not None:
-            pages.authority.close()
+        return succeed(None) if pages is None else pages.inTurn.stop(pages.authority.close)
 
     def resource(self) -> IResource:
         """

@@ -28,6 +28,7 @@ from ugate.modules.problems import JSON, Trouble, send, sendTrouble
 from ugate.modules.tries import FailedTries
 from ugate.tenancy.ca import errors
 from ugate.tenancy.ca.authority import Authority, Certified
+from ugate.tenancy.ca.inturn import InTurn
 from ugate.tenancy.ca.policy import Rules
 from ugate.tenancy.ca.requests import readCSR, readSSHKey
 from ugate.tenancy.ca.sshcertificates import publicText
@@ -41,6 +42,9 @@ MAX_LISTED: Final = 10_000
 
 _PEM: Final = b"application/x-pem-file"
 _TEXT: Final = b"text/plain; charset=utf-8"
+
+_AGAIN: Final = b"5"
+"""Seconds after which to ask again, if there was no time for one."""
 
 _STATUSES: Final[Mapping[type[UgateError], int]] = {
     errors.BadRequest: 400,
@@ -61,21 +65,23 @@ class AuthorityPages(Resource):
     isLeaf = True
     log = Logger()
 
-    def __init__(self, authority: Authority, rules: Rules, tries: FailedTries) -> None:
+    def __init__(self, authority: Authority, rules: Rules, tries: FailedTries, inTurn: InTurn) -> None:
         """
         @param rules: who may have what.
         @param tries: how often whoever fails to prove who they are may try.
+        @param inTurn: does what needs the record.
         """
         super().__init__()  # type: ignore[no-untyped-call]
         self.authority = authority
         self.rules = rules
         self.tries = tries
-        self._shown: Mapping[str, tuple[bytes, Callable[[], bytes]]] = {
+        self.inTurn = inTurn
+        self._shown: Mapping[str, tuple[bytes, Callable[[], Any]]] = {
             "": (JSON, self._about),
             "roots.pem": (_PEM, lambda: authority.rootText),
-            "crl.pem": (_PEM, authority.lists.crl),
-            "crl.der": (b"application/pkix-crl", authority.lists.crlDER),
-            "krl": (b"application/octet-stream", authority.lists.krl),
+            "crl.pem": (_PEM, lambda: inTurn.do(authority.lists.crl, isShared=True)),
+            "crl.der": (b"application/pkix-crl", lambda: inTurn.do(authority.lists.crlDER, isShared=True)),
+            "krl": (b"application/octet-stream", lambda: inTurn.do(authority.lists.krl, isShared=True)),
             "ssh-user.pub": (_TEXT, lambda: publicText(authority.keys.userKey.public_key()) + b"\n"),
             "ssh-host.pub": (_TEXT, lambda: publicText(authority.keys.hostKey.public_key()) + b"\n"),
         }
@@ -104,11 +110,12 @@ class AuthorityPages(Resource):
         isRead = request.method in (b"GET", b"HEAD")
         if isRead and path in self._shown:
             kind, show = self._shown[path]
-            body = show()
-            return lambda: send(request, 200, body, kind)
+            shown = maybeDeferred(show)
+            return shown.addCallback(lambda body: lambda: send(request, 200, body, kind))
         if isRead and path == "issued":
             asked = _asker(request).administrator(False)
-            return asked.addCallback(lambda _: self._list()).addCallback(_sending(request))
+            asked.addCallback(lambda _: self.inTurn.do(self._list, isShared=True))
+            return asked.addCallback(_sending(request))
         if path not in self._done:
             raise Trouble(405 if path in (*self._shown, "issued") else 404, "a CA has no such thing")
         if request.method != b"POST":
@@ -128,7 +135,9 @@ class AuthorityPages(Resource):
         error = failure.value
         if isinstance(error, UgateError) and not isinstance(error, Trouble):
             status = _STATUSES.get(type(error), 503)
-            if status == 503:
+            if isinstance(error, errors.Busy):
+                request.setHeader(b"Retry-After", _AGAIN)
+            elif status == 503:
                 self.log.error("ca: {error}", error=error)
             error = Trouble(status, str(error))
         elif not isinstance(error, Trouble):
@@ -136,34 +145,25 @@ class AuthorityPages(Resource):
             error = Trouble(500, "see the log of this node")
         return lambda: sendTrouble(request, error)
 
-    def _who(self, request: Any, token: str) -> Deferred[Any]:
+    def _certify(self, request: Any, wanted: Any, token: str) -> Deferred[shapes.Given]:
         """
-        Who asks: a principal, or a token for one.
+        @param wanted: has been read: what cannot be is no try.
         """
         peer = request.getClientAddress()
         if self.tries.isTooMany(peer):
             raise Trouble(429, "too many tries failed; wait a minute")
-        asking: Deferred[Any] = succeed(token) if token else _someone(request)
+        began = self.tries.failed(peer)
 
-        def failed(failure: Failure) -> Failure:
-            self._count(failure, peer)
-            return failure
+        def ended(result: Any) -> Any:
+            if not (isinstance(result, Failure) and _isGuess(result)):
+                self.tries.good(peer, began)
+            return result
 
-        return asking.addErrback(failed)
+        def known(who: Any) -> Deferred[Certified]:
+            return self.inTurn.do(lambda: self.authority.certify(wanted, who, self.rules))
 
-    def _count(self, failure: Failure, peer: Any) -> None:
-        if getattr(failure.value, "status", 0) == 401 or failure.check(errors.NotKnown, errors.NotAllowed):
-            self.tries.failed(peer)
-
-    def _certify(self, request: Any, wanted: Any, token: str) -> Deferred[shapes.Given]:
-        def known(who: Any) -> Certified:
-            try:
-                return self.authority.certify(wanted, who, self.rules)
-            except errors.NotCertified:
-                self._count(Failure(), request.getClientAddress())
-                raise
-
-        return self._who(request, token).addCallback(known).addCallback(self._given)
+        asking: Deferred[Any] = succeed(token) if token else maybeDeferred(_someone, request)
+        return asking.addCallback(known).addBoth(ended).addCallback(self._given)
 
     def _given(self, given: Certified) -> shapes.Given:
         issued = given.issued
@@ -185,25 +185,30 @@ class AuthorityPages(Resource):
     def _renew(self, request: Any, body: shapes.Renew) -> Any:
         # Not limited: whoever shares an address with somebody who fails would lose its certificate.
         wanted = readCSR(body.csr.encode(), self.authority.keys.domain, host=body.host)
-        return self._given(self.authority.renew(wanted, body.certificate.encode(), self.rules))
+        data = body.certificate.encode()
+        renewing = self.inTurn.do(lambda: self.authority.renew(wanted, data, self.rules))
+        return renewing.addCallback(self._given)
 
     def _revoke(self, request: Any, body: shapes.Revoke) -> Any:
-        def known(principal: Any) -> shapes.Revoked:
-            revoked = self.authority.revoke(body.what, body.reason)
-            return shapes.Revoked(tuple(each.serial for each in revoked))
+        def known(principal: Any) -> Deferred[shapes.Revoked]:
+            revoking = self.inTurn.do(lambda: self.authority.revoke(body.what, body.reason))
+            return revoking.addCallback(lambda all: shapes.Revoked(tuple(each.serial for each in all)))
 
         return _asker(request).administrator(True).addCallback(known)
 
     def _token(self, request: Any, body: shapes.MakeToken) -> Any:
-        def known(principal: Any) -> shapes.MadeToken:
-            made = shapes.MadeToken(self.authority.token(body.name, body.life, body.uses))
+        def made(token: str, principal: Any) -> shapes.MadeToken:
             self.log.info(
                 "ca: {method}:{name} made a token for {owner}",
                 method=principal.method,
                 name=principal.name,
                 owner=body.name,
             )
-            return made
+            return shapes.MadeToken(token)
+
+        def known(principal: Any) -> Deferred[shapes.MadeToken]:
+            making = self.inTurn.do(lambda: self.authority.token(body.name, body.life, body.uses))
+            return making.addCallback(made, principal)
 
         return _asker(request).administrator(True).addCallback(known)
 
@@ -223,6 +228,14 @@ class AuthorityPages(Resource):
             root.not_valid_after_utc.timestamp(),
         )
         return msgspec.json.encode(about)
+
+
+def _isGuess(failure: Failure) -> bool:
+    """
+    Whether somebody has not proven who they are, or may not have that.
+    """
+    isUnknown = getattr(failure.value, "status", 0) == 401
+    return isUnknown or failure.check(errors.NotKnown, errors.NotAllowed) is not None
 
 
 def _sending(request: Any) -> Callable[[Any], Callable[[], None]]:

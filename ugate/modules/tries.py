@@ -49,9 +49,12 @@ class FailedTries:
             times.popleft()
         return len(times) >= MAX_FAILED
 
-    def failed(self, peer: Any) -> None:
+    def failed(self, peer: Any) -> float:
         """
-        A try of it failed.
+        A try of it failed, or begins: then it counts as one that failed until it is known to be none, so
+        that many at once are not more than so many one after the other.
+
+        @return: what L{good} is told.
         """
         name = _nameOf(peer)
         times = self._failed.pop(name, None)
@@ -61,6 +64,18 @@ class FailedTries:
         self._failed[name] = times
         if len(self._failed) > MAX_ADDRESSES:
             del self._failed[next(iter(self._failed))]
+        return times[-1]
+
+    def good(self, peer: Any, began: float) -> None:
+        """
+        A try of it did not fail.
+        """
+        name = _nameOf(peer)
+        times = self._failed.get(name)
+        if times is not None and began in times:
+            times.remove(began)
+            if not times:
+                del self._failed[name]
 
 
 def _nameOf(peer: Any) -> str:

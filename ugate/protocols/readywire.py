@@ -31,6 +31,7 @@ from zope.interface import implementer
 
 from ugate.errors import Cause, Phase, ProtocolError, Refused
 from ugate.interfaces import IIdentity, INegotiation, Step
+from ugate.protocols.signed import isSigned
 from ugate.stream import Principal, StreamInfo
 
 if TYPE_CHECKING:
@@ -58,8 +59,6 @@ _HEAD: Final = 3
 _VERSION: Final = b"\x01"
 _NONCE: Final = 32
 _KEYID: Final = 52
-_RSA_BITS: Final = 4096
-_EXPONENT_BITS: Final = 32
 _SIGNED: Final = b"ugate ready connection, version 1\0"
 """In front of what is signed: so a proof is no signature of anything else."""
 
@@ -197,7 +196,7 @@ class ReadyGate(_Silent):
         except Exception as error:
             # What cryptography raises for a broken certificate is of many types.
             raise ProtocolError(f"its proof cannot be read: {type(error).__name__}") from error
-        if not _isSigned(key, proof.signature, _SIGNED + self._hello):
+        if not isSigned(key, proof.signature, _SIGNED + self._hello):
             raise ProtocolError("its signature is wrong")
         principal = self._believe(proof.keyid, chain)
         self.keyid, self.chain = proof.keyid, chain
@@ -206,39 +205,6 @@ class ReadyGate(_Silent):
 
 def _why(text: str) -> bytes:
     return frame(REFUSED, text.encode()[:MAX_SAID])
-
-
-def _isQuick(key: Any) -> bool:
-    """
-    Whether a key of RSA is small enough to check for strangers.
-    """
-    isQuick: bool = key.key_size <= _RSA_BITS and key.public_numbers().e.bit_length() <= _EXPONENT_BITS
-    return isQuick
-
-
-def _isSigned(key: Any, signature: bytes, signed: bytes) -> bool:
-    """
-    Whether that is a signature as L{IIdentity.sign} makes it.
-    """
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-    from cryptography.hazmat.primitives.hashes import SHA256
-
-    try:
-        if isinstance(key, EllipticCurvePublicKey):
-            key.verify(signature, signed, ECDSA(SHA256()))
-        elif isinstance(key, Ed25519PublicKey):
-            key.verify(signature, signed)
-        elif isinstance(key, RSAPublicKey) and _isQuick(key):
-            key.verify(signature, signed, PKCS1v15(), SHA256())
-        else:
-            return False
-    except InvalidSignature:
-        return False
-    return True
 
 
 @implementer(INegotiation)

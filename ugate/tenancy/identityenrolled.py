@@ -20,7 +20,7 @@ from ugate.tenancy.keyids import keyidOf
 from ugate.tenancy.statefolder import writeWhole
 
 if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
+    from cryptography.x509 import Certificate, CertificateRevocationList
 
 _CERTIFICATE: Final = "ca-cert.pem"
 _ROOTS: Final = "ca-roots.pem"
@@ -153,6 +153,26 @@ def isBy(certificate: Certificate, roots: Sequence[Certificate]) -> bool:
             continue
         return True
     return False
+
+
+def isOlder(crl: CertificateRevocationList, other: CertificateRevocationList) -> bool:
+    """
+    Whether a list of revocations was made before another one of the same CA: by their numbers, which only
+    grow (RFC 5280, 5.2.3), or by their times where one has no number.
+    """
+    number, otherNumber = _numberOf(crl), _numberOf(other)
+    if number is None or otherNumber is None:
+        return crl.last_update_utc < other.last_update_utc
+    return number < otherNumber
+
+
+def _numberOf(crl: CertificateRevocationList) -> int | None:
+    from cryptography.x509 import CRLNumber, ExtensionNotFound
+
+    try:
+        return crl.extensions.get_extension_for_class(CRLNumber).value.crl_number
+    except ExtensionNotFound:
+        return None
 
 
 def requestFor(key: Any, names: Sequence[str]) -> bytes:

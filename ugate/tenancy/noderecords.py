@@ -37,6 +37,7 @@ from msgspec.msgpack import Decoder, encode
 
 from ugate.errors import UgateError
 from ugate.interfaces import MeshAddress
+from ugate.protocols.signed import isQuick, isSigned
 from ugate.tenancy.config.texts import DOMAIN_NAME
 from ugate.tenancy.keyids import keyidOf, pointOf
 
@@ -68,8 +69,6 @@ _POINT: Final = 65
 _RAW: Final = 32
 _PAIR: Final = 64
 _SIZES: Final = {_P256: range(_POINT, _POINT + 1), _ED25519: range(_RAW, _RAW + 1), _RSA: range(270, 600)}
-_RSA_BITS: Final = 4096
-_EXPONENT_BITS: Final = 32
 _NUMBER_MOST: Final = 2**64 - 1
 _PORT_MOST: Final = 65535
 _NAME_MOST: Final = 253
@@ -267,7 +266,10 @@ def read(
     if head.issued + head.lifetime < now - skew:
         raise RecordError(f"it is too old, by {now - head.issued - head.lifetime:.0f} seconds")
     key = _unpacked(head.kind, head.key)
-    if not _isSigned(key, data[head.signatureAt :], _SIGNED + data[: head.signatureAt]):
+    signature = data[head.signatureAt :]
+    if head.kind == _P256:
+        signature = _inDER(signature)
+    if not isSigned(key, signature, _SIGNED + data[: head.signatureAt]):
         raise RecordError("its signature is wrong")
     try:
         body = _BODY.decode(data[head.bodyAt : head.signatureAt])
@@ -347,7 +349,7 @@ def _unpacked(kind: int, data: bytes) -> Any:
             key = load_der_public_key(data)
             if not isinstance(key, RSAPublicKey):
                 raise ValueError("of another type")
-            if key.key_size > _RSA_BITS or key.public_numbers().e.bit_length() > _EXPONENT_BITS:
+            if not isQuick(key):
                 raise ValueError("it is too large")
         if _packed(key) != (kind, data):
             raise ValueError("of another type, or written in another way")
@@ -356,25 +358,15 @@ def _unpacked(kind: int, data: bytes) -> Any:
     return key
 
 
-def _isSigned(key: Any, signature: bytes, signed: bytes) -> bool:
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
-    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+def _inDER(signature: bytes) -> bytes:
+    """
+    A signature of P-256, which a record has as two numbers, as others write it; none if it has another size.
+    """
     from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-    from cryptography.hazmat.primitives.hashes import SHA256
 
-    try:
-        if isinstance(key, EllipticCurvePublicKey):
-            if len(signature) != _PAIR:
-                return False
-            half = _PAIR // 2
-            pair = int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big")
-            key.verify(encode_dss_signature(*pair), signed, ECDSA(SHA256()))
-        elif isinstance(key, RSAPublicKey):
-            key.verify(signature, signed, PKCS1v15(), SHA256())
-        else:
-            key.verify(signature, signed)
-    except InvalidSignature:
-        return False
-    return True
+    if len(signature) != _PAIR:
+        return b""
+    half = _PAIR // 2
+    return encode_dss_signature(
+        int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big")
+    )

@@ -37,7 +37,7 @@ from ugate.tenancy.trustchain import (
     spiffeIn,
 )
 from ugate.tenancy.trustfiles import KnownFile, Revoked
-from ugate.tenancy.trustsection import SectionFiles
+from ugate.tenancy.trustsources import Sources
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -79,7 +79,7 @@ class Trust:
         """
         self.path = path
         self._now = now
-        self._use(section, own, SectionFiles(section, crl))
+        self._use(section, own, Sources(section, crl))
 
     def change(
         self, section: Section, own: Callable[[], Identity] | None = None, crl: str | None = None
@@ -91,10 +91,10 @@ class Trust:
         @raise UgateError: a file cannot be used; then all stays as it is.
         """
         before = self.section, self.own, self._files
-        self._use(section, own, SectionFiles(section, crl))
+        self._use(section, own, Sources(section, crl))
         return lambda: self._use(*before)
 
-    def _use(self, section: Section, own: Callable[[], Identity] | None, files: SectionFiles) -> None:
+    def _use(self, section: Section, own: Callable[[], Identity] | None, files: Sources) -> None:
         self.section, self.own, self._files = section, own, files
         self._pins = frozenset(each.upper() for each in section.pins)
 
@@ -102,8 +102,7 @@ class Trust:
         """
         See L{ITrust}.
         """
-        who = self._asked(chain, name, lambda: self._who(chain, name))
-        return Principal(who, METHOD, self.path, _keyidOf(chain[0]) or "")
+        return Principal(self._asked(chain, name, lambda: self._who(chain, name)), METHOD, self.path)
 
     def checkKnown(self, chain: Sequence[Certificate]) -> None:
         """

@@ -114,14 +114,21 @@ def authority(
     return certified((), by, subject=subject, extensions=[basic], **more)
 
 
-def listOf(issuer: Holder, serials: Iterable[int], signer: Any = None) -> bytes:
+def listOf(
+    issuer: Holder, serials: Iterable[int], signer: Any = None, number: int | None = None, age: float = 1
+) -> bytes:
     """
     A CRL.
+
+    @param number: its number, if it has one.
+    @param age: how many days ago it was made.
     """
     at = datetime.fromtimestamp(NOW, timezone.utc)
     builder = x509.CertificateRevocationListBuilder(
-        issuer.certificate.subject, at - timedelta(days=1), at + timedelta(days=1)
+        issuer.certificate.subject, at - timedelta(days=age), at + timedelta(days=1)
     )
+    if number is not None:
+        builder = builder.add_extension(x509.CRLNumber(number), critical=False)
     for serial in serials:
         entry = x509.RevokedCertificateBuilder(serial, at - timedelta(hours=1)).build()
         builder = builder.add_revoked_certificate(entry)

@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key a
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -35,7 +34,7 @@ from ugate.tenancy.config.identityschema import Trust as TrustSection
 from ugate.tenancy.identityown import certifiedNames
 from ugate.tenancy.keyids import keyidOf
 from ugate.tenancy.trust import Trust
-from ugate.test.cafakes import CAROL, NODES, AuthorityCase
+from ugate.test.cafakes import CAROL, NODES, USERS, AuthorityCase
 from ugate.test.identityfakes import DAY, NOW, authority, certified, p256
 
 
@@ -292,9 +291,9 @@ class RenewTests(AuthorityCase):
         self.assertEqual(("enrolment:node-1", self.at + 600), (issued.who, issued.ends))
         self.assertTrue(renewed.host and issued.host)
         # Who did not ask for it now may ask for it the next time.
-        bare = self.authority.renew(self.wanted(), renewed.text.encode(), None)
+        bare = self.authority.renew(self.wanted(), renewed.text.encode(), self.rules)
         self.assertEqual("", bare.host)
-        self.assertTrue(self.authority.renew(wanted, bare.text.encode(), None).host)
+        self.assertTrue(self.authority.renew(wanted, bare.text.encode(), self.rules).host)
 
     def test_no(self) -> None:
         """
@@ -310,28 +309,12 @@ class RenewTests(AuthorityCase):
         self.opened().revoke(self.first.issued.serial)
         self.no(NotAllowed, "was revoked")
 
-    def test_rules(self) -> None:
-        """
-        Nor when whoever got it might not have it any more; what the rules allow for a shorter time is
-        given for that, and what was certified in the folder is.
-        """
-        rule = replace(NODES, accounts=("default",), namespaces=("default",))
-        self.rules = Rules([replace(rule, life=60)], "corp")
-        shorter = self.authority.renew(self.wanted(), self.first.text.encode(), self.rules)
-        self.assertEqual(self.at + 60, shorter.issued.ends)
-        self.rules = Rules([replace(rule, names=("b.corp",))], "corp")
-        self.no(NotAllowed, "the name a.corp is in no rule; see the rules of the section ca")
-        self.rules = Rules([replace(rule, who=("enrolment:node-2",))], "corp")
-        self.no(NotAllowed, "no rule for enrolment:node-1")
-        other = self.authority.certify(self.again, ADMIN, None)
-        self.authority.renew(self.again, other.text.encode(), self.rules)
-
     def test_older(self) -> None:
         """
         Nor by an older certificate, when the newer one was revoked; but by one that came after that.
         """
         self.at += 60
-        second = self.authority.renew(self.again, self.first.text.encode(), None)
+        second = self.authority.renew(self.again, self.first.text.encode(), self.rules)
         self.authority.revoke(second.issued.serial)
         self.no(NotAllowed, "one of that key after it")
         self.at += 1
@@ -342,13 +325,44 @@ class RenewTests(AuthorityCase):
         """
         Nor when its key was revoked, also not by another of its certificates, or with a token.
         """
-        second = self.authority.renew(self.again, self.first.text.encode(), None)
+        second = self.authority.renew(self.again, self.first.text.encode(), self.rules)
         self.authority.revoke(self.first.issued.keyid.lower())
         for each in (self.first, second):
             self.no(NotAllowed, "was revoked", each.text.encode())
         token = self.authority.token("node-1", 60)
         error = self.assertRaises(NotAllowed, self.authority.certify, self.again, token, self.rules)
         self.assertIn("certified no more", str(error))
+
+    def test_rules(self) -> None:
+        """
+        Nor when no rule allows it any more to whom it was given; and never for longer than the rule says.
+        """
+        data = self.first.text.encode()
+        for rule, text in (
+            (USERS, "no rule for enrolment:node-1 has the kind tls"),
+            (CaRule(who=("enrolment:*",), names=("b.corp",)), "the name a.corp is in no rule"),
+            (CaRule(who=("enrolment:*",), names=("*",), accounts=("x",)), "the account default is in no"),
+        ):
+            self.rules = Rules([rule], "corp")
+            self.no(NotAllowed, text)
+            self.no(NotAllowed, f"the certificate {self.first.issued.serial} is not renewed")
+        shorter = Rules([CaRule(who=("enrolment:node-1",), names=("*",), life=60, kinds=("tls",))], "corp")
+        given = self.authority.renew(self.again, data, shorter)
+        self.assertEqual((60, ""), (given.issued.life, given.host))
+        # As a host of SSH it may be had again when a rule has that.
+        self.assertTrue(self.authority.renew(self.again, given.text.encode(), Rules([NODES], "corp")).host)
+
+    def test_itself(self) -> None:
+        """
+        A rule for what the certificate says of itself is enough, also of one that was made by hand.
+        """
+        spiffe = "certificate:spiffe://corp/ns/default/sa/default"
+        rules = Rules([CaRule(who=(spiffe,), names=("a.corp",))], "corp")
+        self.authority.renew(self.again, self.first.text.encode(), rules)
+        byHand = self.authority.certify(self.wanted("a.corp"), ADMIN, None)
+        self.no(NotAllowed, "no rule for folder:admin", byHand.text.encode())
+        self.rules = Rules([CaRule(who=(f"certificate:{byHand.issued.keyid}",), names=("a.corp",))], "corp")
+        self.authority.renew(self.again, byHand.text.encode(), self.rules)
 
     def test_forgotten(self) -> None:
         """
@@ -369,4 +383,4 @@ class RenewTests(AuthorityCase):
         from base64 import encodebytes
 
         pem = b"-----BEGIN CERTIFICATE-----\n" + encodebytes(bytes(der)) + b"-----END CERTIFICATE-----\n"
-        self.assertRaises(NotCertified, self.authority.renew, self.again, pem, None)
+        self.assertRaises(NotCertified, self.authority.renew, self.again, pem, self.rules)

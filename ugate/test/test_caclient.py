@@ -28,6 +28,19 @@ def nobody(chain: Any) -> Any:
     raise AssertionError
 
 
+class Response:
+    """
+    An answer whose body comes.
+    """
+
+    code = 200
+
+    def deliverBody(self, protocol: Any) -> None:
+        self.body = protocol
+        self.transport = StringTransport()
+        protocol.makeConnection(self.transport)
+
+
 class ClientTests(SynchronousTestCase):
     """
     What is sent, and what becomes of the answer.
@@ -67,8 +80,8 @@ class ClientTests(SynchronousTestCase):
         self.assertIn(b"Content-Type: application/json", head)
         self.assertIn(b"Content-Length: 7", head)
         self.assertEqual(b'{"a":1}', body)
-        self.protocol.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel")
-        self.protocol.dataReceived(b"lo")
+        self.protocol.dataReceived(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n")
+        self.protocol.dataReceived(b"2\r\nlo\r\n0\r\n\r\n")
         self.assertEqual(b"hello", self.successResultOf(asked))
 
     def test_said(self) -> None:
@@ -109,9 +122,35 @@ class ClientTests(SynchronousTestCase):
         asked = self.client.get("x")
         self.connected()
         self.protocol.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + b"x" * 11)
-        self.protocol.dataReceived(b"x" * 11)
         self.assertIn("more than 10 bytes", str(self.failureResultOf(asked, UgateError).value))
-        self.assertTrue(self.transport.disconnecting)
+
+    def test_largeSlowly(self) -> None:
+        """
+        That counts while it comes, also where its length is not told; and what comes then is not kept.
+        """
+        self.patch(caclient, "MAX_ANSWER", 10)
+        response: Any = Response()
+        asked = caclient._read(response)
+        for _ in range(10):
+            response.body.dataReceived(b"x")
+        self.assertNoResult(asked)
+        response.body.dataReceived(b"x")
+        self.assertIn("more than 10 bytes", str(self.failureResultOf(asked, UgateError).value))
+        self.assertTrue(response.transport.disconnecting)
+        for _ in range(1000):
+            response.body.dataReceived(bytes(1000))
+        self.assertEqual(b"", bytes(response.body._data))
+        response.body.connectionLost(Failure(ConnectionDone()))
+
+    def test_endless(self) -> None:
+        """
+        One that ends with its connection may have been cut, and is none.
+        """
+        asked = self.client.get("x")
+        self.connected()
+        self.protocol.dataReceived(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhel")
+        self.protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertIn("in the middle", str(self.failureResultOf(asked, UgateError).value))
 
     def test_cut(self) -> None:
         """
@@ -121,14 +160,4 @@ class ClientTests(SynchronousTestCase):
         self.connected()
         self.protocol.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + b"x" * 11)
         self.protocol.connectionLost(Failure(ConnectionResetError()))
-        self.assertIn("in the middle", str(self.failureResultOf(asked, UgateError).value))
-
-    def test_endless(self) -> None:
-        """
-        Nor is one that says nowhere how long it is, and so looks whole wherever it ends.
-        """
-        asked = self.client.get("x")
-        self.connected()
-        self.protocol.dataReceived(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello")
-        self.protocol.connectionLost(Failure(ConnectionDone()))
         self.assertIn("in the middle", str(self.failureResultOf(asked, UgateError).value))

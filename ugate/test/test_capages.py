@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import maybeDeferred
 
 from ugate.errors import StringError, UgateError
 from ugate.modules import capages
@@ -25,9 +26,10 @@ from ugate.modules.cashapes import MadeToken, Sign, SignSSH
 from ugate.modules.sections import AdminSection
 from ugate.modules.tries import MAX_FAILED, PERIOD
 from ugate.stream import Principal, StreamInfo
+from ugate.tenancy.ca import lists
 from ugate.tenancy.ca.folder import makeAuthority
 from ugate.tenancy.ca.schema import CaRule, CaSection
-from ugate.tenancy.ca.tlscertificates import CRL_LIFE
+from ugate.tenancy.ca.tlscertificates import CRL_LIFE, makeCRL
 from ugate.test.adminfakes import HERE, PEER, AdminCase, Answer, Client
 from ugate.test.cafakes import NODES, USERS, csrOf, logged, sshOf
 from ugate.test.identityfakes import NOW, p256
@@ -61,7 +63,7 @@ class CaCase(AdminCase):
         """
         The module, with that section.
         """
-        made = CaService(self.node.tenants["root"], section, lambda: self.at)
+        made = CaService(self.node.tenants["root"], section, lambda: self.at, maybeDeferred)
         made.startService()
         self.addCleanup(made.stopService)
         self.node.modules["root", "ca", "main"] = made
@@ -118,20 +120,34 @@ class ShownTests(CaCase):
         self.trouble(404, self.ask("GET", "/ca/krl"))
         self.assertEqual(200, self.ask("GET", "/modules/ca/other/krl").status)
 
-    def test_busy(self) -> None:
+    def test_made(self) -> None:
         """
-        While another process changes the record nobody waits long: who asks comes again.
+        Lists are made once, in all their forms, and again when something was revoked, or they are old.
         """
-        from ugate.tenancy.ca.authority import Authority
+        made: list[float] = []
 
-        other = Authority(str(self.folder), lambda: self.at)
-        self.addCleanup(other.close)
-        with other.record.change():
-            answer = self.ask("POST", "/ca/sign", {"csr": csrOf(self.key, ["local.corp"]).decode()})
-        self.trouble(503, answer)
-        self.assertIn("try again in a moment", answer.json["detail"])
-        self.assertEqual("1", answer.fields["retry-after"])
-        self.assertEqual(200, self.sign("local.corp").status)
+        def make(key: Any, root: Any, revoked: Any, now: float) -> Any:
+            made.append(now)
+            return makeCRL(key, root, revoked, now)
+
+        def notRead(data: bytes) -> None:
+            raise AssertionError("what we have made ourselves is read again")
+
+        self.patch(lists, "makeCRL", make)
+        self.patch(x509, "load_pem_x509_crl", notRead)
+        serial = self.sign("local.corp").json["serial"]
+        for number, change in enumerate((lambda: None, lambda: self.authority.revoke(serial), self.older)):
+            change()
+            for _ in range(3):
+                for path in ("crl.pem", "crl.der", "krl"):
+                    self.assertEqual(200, self.ask("GET", f"/ca/{path}").status)
+            self.assertEqual(number, len(made))
+
+    def older(self) -> None:
+        """
+        Time passes.
+        """
+        self.at += CRL_LIFE / 4
 
     def test_offline(self) -> None:
         """

@@ -51,18 +51,6 @@ class RecordTests(SynchronousTestCase):
         self.assertIsNone(other.find("1B"))
         self.assertEqual(0o600, stat.S_IMODE(os.stat(self.path).st_mode))
 
-    def test_busy(self) -> None:
-        """
-        Who would have to wait for too long is told so, and nothing of it is kept.
-        """
-        hasty = Record(str(self.path), 0.01)
-        self.addCleanup(hasty.close)
-        with self.record.change():
-            error = self.assertRaises(UgateError, hasty.add, ONE, NOW)
-        self.assertIn("another process changes it; try again in a moment", str(error))
-        self.assertEqual([], list(hasty.all()))
-        hasty.add(ONE, NOW)
-
     def test_most(self) -> None:
         """
         Of many, those that end last can be had alone.

@@ -43,6 +43,24 @@ class TriesTests(SynchronousTestCase):
         self.tries.failed(ONE)
         self.assertTrue(self.tries.isTooMany(ONE))
 
+    def test_good(self) -> None:
+        """
+        One that has begun counts until it is known to be good; those that failed stay.
+        """
+        began = [self.tries.failed(ONE) for _ in range(MAX_FAILED)]
+        self.assertTrue(self.tries.isTooMany(ONE))
+        self.tries.good(ONE, began[0])
+        self.assertFalse(self.tries.isTooMany(ONE))
+        self.tries.failed(ONE)
+        self.assertTrue(self.tries.isTooMany(ONE))
+        # Whatever is told of addresses and times that are forgotten is nothing.
+        self.tries.good(ONE, 5.0)
+        self.tries.good(OTHER, 0.0)
+        self.assertTrue(self.tries.isTooMany(ONE))
+        for _ in range(MAX_FAILED):
+            self.tries.good(ONE, 0.0)
+        self.assertEqual({}, self.tries._failed)
+
     def test_names(self) -> None:
         """
         An address within what a negotiation knows is the same, as are those of one network of IPv6.

@@ -110,7 +110,10 @@ class SectionTests(SynchronousTestCase):
             self.wrong("trust.domain", trust={"domain": name})
         for name in ("a.b", "", "a b", "-a", "x" * 64):
             self.wrong("wanted a name without dots", identity={"namespace": name})
-        self.wrong("wanted a KEYID: 52 letters", trust={"pins": ["AB"]})
+        for pin in ("AB", KEYID[:-1], KEYID + "A", "0" + KEYID[1:], KEYID[:-1] + "a", f"{KEYID}.x"):
+            self.wrong(
+                "wanted a KEYID: 52 letters, all capital or all small, and digits", trust={"pins": [pin]}
+            )
         self.wrong("skew", trust={"skew": -1})
         self.wrong("namespaces", trust={"namespaces": ["a b"]})
 

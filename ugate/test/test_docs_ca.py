@@ -19,7 +19,7 @@ from ugate.cli.arguments import parser
 from ugate.modules import capages, tries
 from ugate.modules.capages import AuthorityPages
 from ugate.stream import Principal
-from ugate.tenancy.ca import record, requests
+from ugate.tenancy.ca import inturn, record, requests
 from ugate.tenancy.ca.authority import Authority
 from ugate.tenancy.ca.folder import makeAuthority
 from ugate.tenancy.ca.policy import Rules
@@ -98,7 +98,7 @@ class AuthorityTests(Pages):
         All that there is by HTTP.
         """
         nothing: Any = Nothing()
-        pages: Any = AuthorityPages(nothing, nothing, nothing)
+        pages: Any = AuthorityPages(nothing, nothing, nothing, nothing)
         wanted = {
             *(f"GET {name}" for name in (*pages._shown, "issued")),
             *(f"POST {name}" for name in pages._done),
@@ -123,6 +123,8 @@ class AuthorityTests(Pages):
             str(record.MAX_ISSUED),
             str(record.MAX_TOKENS),
             str(capages.MAX_LISTED),
+            str(inturn.MAX_WAITING),
+            f"{inturn.DEADLINE:g} s",
         ]
         self.assertEqual(wanted, [row[1] for row in table(page("ca"), "ca-limits")])
 

@@ -19,7 +19,7 @@ from ugate.tenancy.config.identityschema import Trust as TrustSection
 from ugate.tenancy.identityenrolled import crlIn
 from ugate.tenancy.trust import Trust
 from ugate.test.enrolmentfakes import LIFE, EnrolmentCase, FakeTenant
-from ugate.test.identityfakes import NOW, authority, listOf
+from ugate.test.identityfakes import NOW, Holder, authority, listOf
 
 
 class KeepTests(EnrolmentCase):
@@ -94,6 +94,18 @@ class KeepTests(EnrolmentCase):
         self.assertNotIn("sign", asked)
         self.assertIn("the CA says 403:", self.said)
 
+    def test_notRenewed(self) -> None:
+        """
+        Who is not renewed still asks whom not to believe.
+        """
+        self.enrolment()
+        self.authority.revoke(self.identity.keyid)
+        while "renew" not in self.pass_(CRL_EVERY):
+            pass
+        for _ in range(3):
+            self.assertIn("crl.pem", self.pass_(CRL_EVERY * 3))
+        self.assertNotIn("Traceback", self.said)
+
     def test_list(self) -> None:
         """
         Whom the CA has revoked is not believed any more; a list by somebody else is not taken, nor one
@@ -125,6 +137,44 @@ class KeepTests(EnrolmentCase):
         self.pass_(CRL_EVERY)
         self.assertIn("what the CA has revoked cannot be read", self.said)
         self.assertRaises(Refused, trust.check, chain, None)
+
+    def test_older(self) -> None:
+        """
+        A list that is older than the one that we have is not taken, which the log says once; and again only
+        after a newer one.
+        """
+        self.enrolment()
+        path = Path(crlIn(str(self.state)))
+        before = path.read_bytes()
+        number = int(self.at * 1000) + 1
+        keys = self.authority.keys
+        root = Holder(keys.rootKey, keys.root)
+
+        def get(data: bytes) -> bytes:
+            self.client.instead["crl.pem"] = data
+            self.pass_(CRL_EVERY)
+            return path.read_bytes()
+
+        def warned() -> int:
+            return sum("which stays" in line for line in self.lines)
+
+        self.assertEqual(before, get(listOf(root, [1], number=5)))
+        self.assertEqual(before, get(before))
+        self.assertEqual(before, get(listOf(root, [1], number=6)))
+        self.assertEqual(1, warned())
+        # The number counts, and not the time; where there is none, the time.
+        newer = listOf(root, [1], number=number, age=9)
+        self.assertEqual(newer, get(newer))
+        self.assertEqual(newer, get(listOf(root, [2], number=number - 1)))
+        self.assertEqual(2, warned())
+        bare = listOf(root, [2])
+        self.assertEqual(bare, get(bare))
+        self.assertEqual(bare, get(listOf(root, [3], number=number, age=9)))
+        # What is not by the CA is as good as none.
+        path.write_bytes(listOf(authority("other"), [], number=number * 2))
+        self.assertEqual(before, get(before))
+        path.write_bytes(b"what")
+        self.assertEqual(before, get(before))
 
     def csr(self) -> str:
         """

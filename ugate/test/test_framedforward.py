@@ -10,21 +10,22 @@ from __future__ import annotations
 
 from ugate.protocols.h2link import H2Link
 from ugate.stream import StreamInfo
-from ugate.test import test_framing
+from ugate.test import test_framedends, test_framing
 from ugate.test.forwardfakes import FIRST, Joining
+from ugate.test.framingfakes import FramingTestCase, Way
 from ugate.test.h2fakes import HOST, PEER
 from ugate.test.socketfakes import tcpPair
 from ugate.test.splicefakes import noise
 
 
-class GatedTestCase(test_framing.FramingTestCase):
+class GatedTestCase(FramingTestCase):
     """
     Has the gate: C{client} is a link to it, and C{server} the end of one from it.
     """
 
     def setUp(self) -> None:
-        super(test_framing.FramingTestCase, self).setUp()
-        self.ways: list[test_framing.Way] = []
+        super(FramingTestCase, self).setUp()
+        self.ways: list[Way] = []
         self.client = H2Link(self.reactor, StreamInfo(HOST, PEER), True)
         self.server = H2Link(self.reactor, StreamInfo(PEER, HOST), False)
         inward = H2Link(self.reactor, StreamInfo(PEER, HOST), False)
@@ -95,7 +96,7 @@ class NarrowTests(GatedTestCase, test_framing.NarrowTests):
     """
 
 
-class EndTests(GatedTestCase, test_framing.EndTests):
+class EndTests(GatedTestCase, test_framedends.EndTests):
     """
     What breaks in the middle.
     """

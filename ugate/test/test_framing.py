@@ -2,14 +2,12 @@
 # See LICENSE for details.
 
 """
-Tests for L{ugate.framing} and L{ugate.framedends}: two links in HTTP/2 that are one connection, and sockets
-on either side.
+Tests for L{ugate.framing}: bulk on two links in HTTP/2 that are one connection, with sockets on either side.
 """
 
 from __future__ import annotations
 
 import errno
-import socket
 from typing import Any
 
 from twisted.internet.interfaces import IProtocol
@@ -18,122 +16,14 @@ from twisted.internet.task import Clock
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 
 from ugate import framing
-from ugate.copying import Copying
 from ugate.endpoints.connecting import Dialed
 from ugate.leg import Leg
-from ugate.protocols.h2link import H2Link
-from ugate.protocols.mux import MuxStream
 from ugate.protocols.negotiate import Negotiating, connectionBelow
-from ugate.stream import StreamInfo, Target
-from ugate.test.h2fakes import HOST, PEER
+from ugate.test.framingfakes import FramingTestCase
+from ugate.test.h2fakes import PEER
 from ugate.test.negotiatefakes import Listener, NegotiateTestCase
-from ugate.test.socketfakes import Peer, SocketTestCase, tcpPair
+from ugate.test.socketfakes import Peer, tcpPair
 from ugate.test.splicefakes import noise
-
-TARGET = Target("127.0.0.1", 9)
-
-
-class Way:
-    """
-    A stream with a peer at either end.
-
-    @ivar a: that of the client.
-    @ivar b: that of the server.
-    @ivar reasons: why each half ended.
-    """
-
-    def __init__(self, a: Peer, b: Peer) -> None:
-        self.a = a
-        self.b = b
-        self.reasons: list[str] = []
-        self.halves: list[Copying] = []
-
-
-class FramingTestCase(SocketTestCase):
-    """
-    Has the links.
-    """
-
-    skip = None if framing.available else "this system has no splice(2)"
-    buffers = 0
-    unit = 1 << 20
-    """How much is a piece of bulk."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.client = H2Link(self.reactor, StreamInfo(HOST, PEER), True)
-        self.server = H2Link(self.reactor, StreamInfo(PEER, HOST), False)
-        one, two = tcpPair(self.buffers)
-        self.clientSocket = self.transport(one, self.client)
-        self.transport(two, self.server)
-        self.ways: list[Way] = []
-        self.until(lambda: self.client.room, "the links to be up")
-
-    def transport(self, connected: socket.socket, protocol: Any) -> Any:
-        """
-        A transport on a socket.
-        """
-        connected.setblocking(False)
-        transport = Dialed(connected, TARGET, protocol, self.reactor)
-        protocol.makeConnection(transport)
-        transport.startReading()
-        return transport
-
-    def stop(self) -> None:
-        for link in (self.client, self.server):
-            link.abort("the test is over")
-        for way in self.ways:
-            for half in way.halves:
-                half.close("the test is over", abort=True)
-        self.rest()
-        self.assertEqual([], self.reactor.getReaders() + self.reactor.getWriters())
-
-    def leg(self, buffers: int = 0) -> tuple[Peer, Leg]:
-        """
-        A socket, and the peer at its other end.
-        """
-        far, near = tcpPair(buffers)
-        self.peers.append(Peer(far))
-        leg = Leg()
-        self.transport(near, leg)
-        return self.peers[-1], leg
-
-    def way(self, buffers: int = 0) -> Way:
-        """
-        Another stream.
-        """
-        far, target = self.leg(buffers)
-        near, leg = self.leg(buffers)
-        way = Way(near, far)
-
-        def joined(one: Leg, two: Leg) -> None:
-            half = Copying(self.reactor, one, two, way.reasons.append)
-            way.halves.append(half)
-            half.start()
-
-        def accepted(stream: MuxStream) -> None:
-            stream.accept()
-            inner = Leg()
-            stream.begin(inner)
-            joined(inner, target)
-
-        def opened(stream: MuxStream) -> None:
-            inner = Leg()
-            stream.begin(inner)
-            joined(leg, inner)
-
-        self.server.incoming = accepted
-        self.client.open(self.client.info.but(target=TARGET)).addCallback(opened)
-        self.until(lambda: len(way.halves) == 2, "a stream")
-        self.ways.append(way)
-        return way
-
-    def arrive(self, peer: Peer, data: bytes) -> None:
-        """
-        All that was sent comes, as it was.
-        """
-        self.until(lambda: len(peer.got) >= len(data), f"{len(data)} bytes")
-        self.assertEqual(data, bytes(peer.got))
 
 
 class BulkTests(FramingTestCase):
@@ -385,82 +275,3 @@ class WrappedTests(FramingTestCase):
         self.assertIsNotNone(secure.channel)
         self.assertIsNone(framing.splicerFor(secure))
         self.assertIsNotNone(framing.splicerFor(stream))
-
-
-class EndTests(FramingTestCase):
-    """
-    What breaks in the middle; and that it is what these tests are about.
-    """
-
-    def test_isSpliced(self) -> None:
-        """
-        Most of it is seen by nobody here.
-        """
-        seen = 0
-        receive = self.server.dataReceived
-
-        def counted(data: bytes) -> None:
-            nonlocal seen
-            seen += len(data)
-            receive(data)
-
-        self.server.dataReceived = counted  # type: ignore[method-assign]
-        way = self.way()
-        data = noise(32 * self.unit)
-        way.a.give(data)
-        self.arrive(way.b, data)
-        self.assertLess(seen, len(data) // 2)
-
-    def begun(self) -> Way:
-        """
-        A stream in the middle of its bulk, that nobody reads any more.
-        """
-        way = self.way()
-        way.b.limit = 4 * self.unit
-        way.a.give(noise(64 * self.unit))
-        self.until(lambda: len(way.b.got) == 4 * self.unit, "bulk")
-        self.rest()
-        return way
-
-    def test_sourceIsReset(self) -> None:
-        """
-        The other side is reset, too, and the link goes on.
-        """
-        way = self.begun()
-        way.a.reset()
-        way.b.limit = None
-        self.until(lambda: way.b.broken, "the reset")
-        self.assertEqual(2, len(way.reasons))
-        again = self.way()
-        again.a.give(b"again")
-        self.arrive(again.b, b"again")
-
-    def test_sinkIsReset(self) -> None:
-        """
-        The other way round.
-        """
-        way = self.begun()
-        way.b.reset()
-        self.until(lambda: way.a.broken, "the reset")
-        again = self.way()
-        again.a.give(b"again")
-        self.arrive(again.b, b"again")
-
-    def test_linkIsCut(self) -> None:
-        """
-        Both are reset.
-        """
-        way = self.begun()
-        self.clientSocket.abortConnection()
-        way.b.limit = None
-        self.until(lambda: way.a.broken and way.b.broken, "the resets")
-        self.assertEqual(2, len(way.reasons))
-
-    def test_cut(self) -> None:
-        """
-        So they are if one half is cut here.
-        """
-        way = self.begun()
-        way.halves[0].close("idle", abort=True)
-        way.b.limit = None
-        self.until(lambda: way.a.broken and way.b.broken, "the resets")

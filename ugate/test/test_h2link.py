@@ -124,23 +124,6 @@ class OpeningTests(SynchronousTestCase):
         self.failureResultOf(opened, Refused)
         self.assertEqual([(1, Code.CANCEL)], self.peer.resets())
 
-    def test_lost(self) -> None:
-        """
-        Why a connection is gone is told in the words of whoever knows, and once: not also in Twisted's.
-        """
-        for error, words in (
-            (ConnectionLost(), "without a reason"),
-            (ConnectionLost("TLS: it wants new keys too often."), "TLS: it wants new keys too often"),
-            (ConnectionDone(), "Connection was closed cleanly."),
-        ):
-            peer = RawPeer(client=True)
-            opened = peer.link.open(INFO)
-            closed = peer.link.whenClosed()
-            peer.link.connectionLost(Failure(error))
-            self.assertEqual(words, self.successResultOf(closed))
-            refused = self.failureResultOf(opened, Refused).value
-            self.assertEqual(1, str(refused).count(words.rstrip(".")), refused)
-
     def test_informational(self) -> None:
         """
         A 1xx is no answer.
@@ -251,6 +234,37 @@ class OpeningTests(SynchronousTestCase):
         for target in (Target("b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example", 1), None):
             self.failureResultOf(self.link.open(INFO.but(target=target)), Refused)
         self.assertEqual([], self.peer.frames())
+
+
+class LostTests(SynchronousTestCase):
+    """
+    Connections that are gone, and the reason.
+    """
+
+    def lost(self, error: Exception) -> tuple[Refused, Refused]:
+        """
+        What a stream that waits for its answer is told, and what one that comes later.
+        """
+        peer = RawPeer(client=True)
+        early = peer.link.open(StreamInfo(PEER, HOST, target=Target("a.example", 1)))
+        peer.link.connectionLost(Failure(error))
+        late = peer.link.open(StreamInfo(PEER, HOST, target=Target("a.example", 1)))
+        return self.failureResultOf(early, Refused).value, self.failureResultOf(late, Refused).value
+
+    def test_lost(self) -> None:
+        """
+        That a connection is lost is said once, and not again by the words that Twisted has for it.
+        """
+        for error, why in (
+            (ConnectionLost(), "without a reason"),
+            (ConnectionLost("the cable", "is cut."), "the cable is cut"),
+            (ConnectionResetError("reset by peer"), "reset by peer"),
+        ):
+            for refused in self.lost(error):
+                said = str(refused)
+                self.assertIn(why, said)
+                self.assertNotIn("lost", said)
+                self.assertNotIn("non-clean", said)
 
 
 class DeadlineTests(SynchronousTestCase):

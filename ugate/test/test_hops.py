@@ -277,16 +277,6 @@ class HopTests(SynchronousTestCase):
         self.assertBad("socks:p:1:passwordFile=x", "wants user=")
         self.assertBad("socks:p:1:user=u:passwordFile=x:passwordEnv=y", "exclude each other")
 
-    def test_nearlyKeyid(self) -> None:
-        """
-        A KEYID with a slip is none, and no name of a host either; a whole one is good in small letters, too.
-        """
-        keyid = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567ABCDEFGHIJKLMNOPQRSQ"
-        for good in (keyid, keyid.lower(), f"{keyid.lower()}.default.corp", "a" * 40):
-            self.assertEqual(good, Hop.fromText(f"mtls:p:1:name={good}").name)
-        for slip in (keyid[1:], f"A{keyid}", f"{keyid[:-1]}B", f"0{keyid[1:]}", f"{keyid[:-2]}1Q"):
-            self.assertBad(f"mtls:p:1:name={slip}", "looks like a KEYID", "ucli identity")
-
     def test_via(self) -> None:
         """
         What carries a hop is a name, a hop without a target, or an endpoint string.

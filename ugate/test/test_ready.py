@@ -19,6 +19,7 @@ from ugate.endpoints import ready
 from ugate.endpoints.ready import AGE, CONFIRM, EVERY, GRACE, MAX_EACH, PATIENCE, Ready, Waiting
 from ugate.endpoints.readydialer import ReadyDialer
 from ugate.errors import Cause, Denied, Phase, Refused
+from ugate.interfaces import MeshNode
 from ugate.protocols.readywire import ASK, BEGIN, GO, THERE, frame
 from ugate.tenancy.nodes import Nodes
 from ugate.test.dialfakes import CLIENT, LISTENER, Recorders, streamTo
@@ -44,6 +45,22 @@ class Wire(StringTransport):
         if not self.isCut:
             self.isCut = True
             self.inner.connectionLost(Failure(ConnectionError()))
+
+
+class Objecting:
+    """
+    A table of nodes that has something against those that leave.
+    """
+
+    error: Exception
+
+    def __init__(self, nodes: Nodes) -> None:
+        self.nodes = nodes
+
+    def learn(self, node: MeshNode) -> None:
+        if node.expires is not None:
+            raise self.error
+        self.nodes.learn(node)
 
 
 class ReadyTests(SynchronousTestCase):
@@ -206,21 +223,6 @@ class ReadyTests(SynchronousTestCase):
         self.clock.advance(GRACE)
         self.assertIsNotNone(self.nodes.find(BOB))
 
-    def test_nodesFull(self) -> None:
-        """
-        A table that takes nothing more breaks nothing here: the stream gets its connection.
-        """
-
-        def full(nodes: object, node: object) -> None:
-            raise Refused(Cause.OVERLOADED, Phase.CONNECT, "nodes", "the table is full")
-
-        self.keep()
-        self.patch(Nodes, "learn", full)
-        stream = self.stream()
-        self.ready.remove(self.keep().inner)
-        self.assertNoResult(stream)
-        self.clock.advance(GRACE)
-
     def test_nodesTaken(self) -> None:
         """
         One that a stream waited for is kept no more: its node is known only for a while.
@@ -232,6 +234,26 @@ class ReadyTests(SynchronousTestCase):
         self.assertIsNotNone(self.nodes.find(BOB))
         self.clock.advance(GRACE / 2)
         self.assertIsNone(self.nodes.find(BOB))
+
+    def test_leavingTrouble(self) -> None:
+        """
+        Whatever the table of nodes has against one that keeps none now: its stream begins, another that it
+        breaks is told so, and it is gone after a while.
+        """
+        table = Objecting(self.nodes)
+        self.ready = Ready(self.clock, table)
+        for error in (Refused(Cause.OVERLOADED, Phase.CONNECT, "x", "full"), ValueError("x")):
+            table.error = error
+            stream = self.stream()
+            self.keep().inner.dataReceived(frame(BEGIN))
+            self.successResultOf(stream)
+            wire = self.keep()
+            broken = self.stream()
+            wire.abortConnection()
+            self.clock.pump([PATIENCE, GRACE])
+            self.failureResultOf(broken, Refused)
+            self.assertEqual({}, self.ready._known)
+        self.assertTrue(self.flushLoggedErrors(ValueError))
 
     def test_explain(self) -> None:
         """

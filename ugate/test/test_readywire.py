@@ -7,17 +7,8 @@ What a gate and a node say to each other before a connection is kept ready.
 
 from __future__ import annotations
 
-from itertools import count
-from math import gcd, lcm
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import (
-    RSAPrivateNumbers,
-    RSAPublicNumbers,
-    generate_private_key,
-)
-from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis.strategies import binary
@@ -33,7 +24,6 @@ from ugate.protocols.readywire import (
     WELCOME,
     ReadyGate,
     ReadyNode,
-    _isSigned,
     _Proof,
     frame,
     unframe,
@@ -162,20 +152,6 @@ class WireTests(SynchronousTestCase):
         error = self.assertRaises(ProtocolError, gate.receive, self.proof(gate))
         self.assertIn("another key", str(error))
         self.assertEqual("", gate.keyid)
-
-    def test_exponent(self) -> None:
-        """
-        A key of RSA that takes long to check is none.
-        """
-        pair = generate_private_key(65537, 2048).private_numbers()
-        order = lcm(pair.p - 1, pair.q - 1)
-        for bits, isGood in ((32, True), (33, False)):
-            e = next(each for each in count(2 ** (bits - 1) + 1, 2) if gcd(each, order) == 1)
-            d = pow(e, -1, order)
-            parts = pair.p, pair.q, d, d % (pair.p - 1), d % (pair.q - 1), pair.iqmp
-            key = RSAPrivateNumbers(*parts, RSAPublicNumbers(e, pair.public_numbers.n)).private_key()
-            signature = key.sign(b"signed", PKCS1v15(), SHA256())
-            self.assertEqual(isGood, _isSigned(key.public_key(), signature, b"signed"))
 
     def test_refused(self) -> None:
         """

@@ -46,6 +46,18 @@ class KeyTests(TrustCase):
             self.refused(trust, [peer], "web.example", "certifies itself", "by that name")
         self.refused(self.trust(), [peer], alone().keyid, "not that of this name")
 
+    def test_askedUnknown(self) -> None:
+        """
+        Who is certified by a CA that nobody knows is refused, also if it was asked for by the hash of its
+        key; unless that is pinned.
+        """
+        peer = certified(["web.example"], authority("unknown"))
+        self.refused(self.trust(), [peer], peer.keyid, "there are no roots", "trust.pins")
+        self.refused(self.trust(rooted=True), [peer], peer.keyid, "none of our roots")
+        for isRooted in (False, True):
+            trust = self.trust(rooted=isRooted, pins=(peer.keyid,))
+            self.assertEqual(peer.keyid, self.believed(trust, [peer], peer.keyid))
+
     def test_hasKey(self) -> None:
         """
         Which keys are believed without more can be asked: those that are pinned, and those that were met.

@@ -26,7 +26,7 @@ from ugate.tenancy.ca import folder as files
 from ugate.tenancy.ca.errors import BadRequest, NoSuch, NotAllowed, NotKnown
 from ugate.tenancy.ca.lists import Lists
 from ugate.tenancy.ca.policy import Rules
-from ugate.tenancy.ca.record import MAX_ISSUED, WAIT, Enrolment, Issued, Record
+from ugate.tenancy.ca.record import MAX_ISSUED, Enrolment, Issued, Record
 from ugate.tenancy.ca.requests import MAX_REQUEST, MAX_TEXT, Wanted, unreadable
 from ugate.tenancy.ca.schema import DAY, MAX_LIFE, SSH_HOST, SSH_USER, TLS, CaRule
 from ugate.tenancy.ca.sshcertificates import makeSSHCertificate
@@ -75,20 +75,17 @@ class Authority:
 
     log = Logger()
 
-    def __init__(
-        self, folder: str, now: Callable[[], float] = time.time, life: float = DAY, wait: float = WAIT
-    ) -> None:
+    def __init__(self, folder: str, now: Callable[[], float] = time.time, life: float = DAY) -> None:
         """
         @param now: the time of day.
         @param life: seconds that a certificate is good for, if nobody says.
-        @param wait: seconds to wait for another process that changes the record.
         @raise UgateError: there is no CA that can be used.
         """
         self.folder = folder
         self.life = life
         self._now = now
         self.keys = files.readAuthority(folder)
-        self.record = Record(os.path.join(folder, files.RECORD), wait)
+        self.record = Record(os.path.join(folder, files.RECORD))
         self.lists = Lists(folder, self.keys, self.record, now)
 
     def close(self) -> None:
@@ -114,26 +111,16 @@ class Authority:
         """
         with self.record.change():
             principal = self._holder(who) if isinstance(who, str) else who
-            given = self._granted(wanted, principal, rules)
+
+            def decide(wanted: Wanted) -> CaRule | None:
+                return None if rules is None else rules.decide(principal, wanted)
+
+            given = self._give(wanted, f"{principal.method}:{principal.name}", decide(wanted))
+            if wanted.host:
+                given = self._hostToo(given, wanted, decide)
             if isinstance(who, str):
                 self.record.useToken(_digest(who))
         self._told(given)
-        return given
-
-    def _granted(self, wanted: Wanted, who: Principal, rules: Rules | None) -> Certified:
-        """
-        @raise NotAllowed: no rule lets them have it.
-        """
-        rule = None if rules is None else rules.decide(who, wanted)
-        given = self._give(wanted, _named(who), rule)
-        if wanted.host:
-            host = self._asHost(wanted)
-            try:
-                hostRule = None if rules is None else rules.decide(who, host)
-            except NotAllowed as error:
-                self.log.debug("no certificate as a host of SSH: {error}", error=error)
-            else:
-                given = self._withHost(given, host, given.issued.who, hostRule)
         return given
 
     def _told(self, given: Certified) -> None:
@@ -148,14 +135,19 @@ class Authority:
             more=", and the same as a host of SSH" if given.host else "",
         )
 
-    def _asHost(self, wanted: Wanted) -> Wanted:
+    def _hostToo(
+        self, given: Certified, wanted: Wanted, decide: Callable[[Wanted], CaRule | None]
+    ) -> Certified:
         names = tuple(name for name in wanted.names if "://" not in name)
-        return replace(wanted, kind=SSH_HOST, names=names, host=False)
-
-    def _withHost(self, given: Certified, host: Wanted, who: str, rule: CaRule | None) -> Certified:
+        host = replace(wanted, kind=SSH_HOST, names=names, host=False)
+        try:
+            rule = decide(host)
+        except NotAllowed as error:
+            self.log.debug("no certificate as a host of SSH: {error}", error=error)
+            return given
         if not host.names:
             return given
-        text = self._give(replace(host, life=given.issued.life), who, rule).text
+        text = self._give(replace(host, life=given.issued.life), given.issued.who, rule).text
         self.record.markHost(given.issued.serial)
         return replace(given, issued=replace(given.issued, host=True), host=text)
 
@@ -202,20 +194,20 @@ class Authority:
     def renew(self, wanted: Wanted, certificate: bytes, rules: Rules | None) -> Certified:
         """
         Give who has a certificate of ours, which has neither ended nor been revoked, and its key, another
-        one with the same names, if whoever got the first one might still have it.
+        one with the same names, if the rules of today allow that to whom it was given, or to itself.
 
         @param wanted: read from a request that the key has signed.
         @param certificate: in PEM.
-        @param rules: what may be; L{None} for all.  What was certified in the folder may be anyway.
+        @param rules: what may be; L{None} for all.
         @raise NotCertified: they do not get it, and why.
         """
         with self.record.change():
             before = self._before(wanted, certificate)
-            same = replace(wanted, names=before.names, life=before.life, host=before.host and wanted.host)
-            method, _, name = before.who.partition(":")
-            isByAdmin = before.who == _named(ADMIN)
-            given = self._granted(same, Principal(name, method), None if isByAdmin else rules)
-            if before.host and not wanted.host:
+            same = replace(wanted, names=before.names, life=before.life, host=False)
+            given = self._give(same, before.who, _decided(rules, before, same))
+            if before.host and wanted.host:
+                given = self._hostToo(given, same, lambda host: _decided(rules, before, host))
+            if before.host and not given.host:
                 self.record.markHost(given.issued.serial)
         self._told(given)
         return given
@@ -340,8 +332,23 @@ class Authority:
         return self.record.all(most)
 
 
-def _named(who: Principal) -> str:
-    return f"{who.method}:{who.name}"
+def _decided(rules: Rules | None, before: Issued, wanted: Wanted) -> CaRule | None:
+    """
+    The rule by which a certificate may be had again.
+
+    @raise NotAllowed: there is none.
+    """
+    if rules is None:
+        return None
+    method, _, name = before.who.partition(":")
+    itself = next((each for each in before.names if "://" in each), before.keyid)
+    try:
+        return rules.decide(Principal(name, method), wanted)
+    except NotAllowed as error:
+        try:
+            return rules.decide(Principal(itself, "certificate"), wanted)
+        except NotAllowed:
+            raise NotAllowed(f"the certificate {before.serial} is not renewed: {error}") from error
 
 
 def _sshSerial(text: str) -> str:

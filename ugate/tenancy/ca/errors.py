@@ -43,6 +43,12 @@ class NoSuch(NotCertified):
     """
 
 
+class Busy(NotCertified):
+    """
+    The record of the CA could not be had in time: another process works with it.  Ask again in a moment.
+    """
+
+
 class TooMany(NotCertified):
     """
     A limit is reached: wait until something has ended, or revoke it.

@@ -24,14 +24,23 @@ from ugate.tenancy.statefolder import writeWhole
 @dataclass(frozen=True, slots=True)
 class _Made:
     """
-    Both lists, as they are given out until something is revoked, or they are old.
+    Both lists, as they are served until something is revoked, or they are old.
     """
 
     changes: int
-    when: float
+    """How often something had been revoked."""
+
+    at: float
+    """When they were made."""
+
     crl: bytes
-    der: bytes
+    """In PEM."""
+
+    crlDER: bytes
+    """The same in DER."""
+
     krl: bytes
+    """For SSH."""
 
 
 class Lists:
@@ -64,7 +73,7 @@ class Lists:
         """
         The same in DER.
         """
-        return self._current().der
+        return self._current().crlDER
 
     def krl(self) -> bytes:
         """
@@ -95,11 +104,11 @@ class Lists:
     def _current(self) -> _Made:
         now, changes = self._now(), self._record.changes()
         made = self._made
-        if made is None or made.changes != changes or not 0 <= now - made.when < CRL_LIFE / 4:
-            made = self._made = self._make(now, changes)
+        if made is None or made.changes != changes or not 0 <= now - made.at < CRL_LIFE / 4:
+            made = self._made = self._make(changes, now)
         return made
 
-    def _make(self, now: float, changes: int) -> _Made:
+    def _make(self, changes: int, now: float) -> _Made:
         from cryptography.hazmat.primitives.serialization import Encoding
 
         keys = self._keys

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ugate.errors import UgateError
-from ugate.tenancy.ca.errors import NoSuch, TooMany
+from ugate.tenancy.ca.errors import Busy, NoSuch, TooMany
 
 MAX_ISSUED: Final = 1_000_000
 """How many certificates that have not ended there may be."""
@@ -29,8 +29,8 @@ MAX_PER_KEY: Final = 64
 MAX_TOKENS: Final = 10_000
 """How many enrolment tokens that have not ended there may be."""
 
-WAIT: Final = 5.0
-"""Seconds that a process waits for another one's change, if it serves nobody meanwhile."""
+_WAIT: Final = 5.0
+"""Seconds that one process waits for another one's change."""
 
 _KEPT: Final = 3600.0
 """Seconds for which what has ended is kept: a list of what is revoked has it once more."""
@@ -49,6 +49,8 @@ CREATE TABLE IF NOT EXISTS tokens (
 CREATE TABLE IF NOT EXISTS changes (number INTEGER NOT NULL);
 INSERT INTO changes SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM changes);
 """
+
+_IS_MADE: Final = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'changes'"
 
 _COLUMNS: Final = "serial, kind, keyid, title, names, who, begins, ends, life, host, revoked, reason"
 
@@ -119,24 +121,28 @@ class Enrolment:
 
 class Record:
     """
-    The database of a CA.  Each call is one transaction, unless it is within L{change}.
+    The database of a CA.  Each call is one transaction, unless it is within L{change}.  Any thread may call,
+    but only one at a time.
 
     @since: ugate NEXT
     """
 
-    def __init__(self, path: str, wait: float = WAIT) -> None:
+    def __init__(self, path: str) -> None:
         """
-        @param wait: seconds to wait for another process's change.
         @raise UgateError: it cannot be used.
         """
         self.path = path
         try:
             # SQLite would make it for all to read.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self._database = sqlite3.connect(path, timeout=wait, isolation_level=None)
+            self._database = sqlite3.connect(
+                path, timeout=_WAIT, isolation_level=None, check_same_thread=False
+            )
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
-            self._database.executescript(_SCHEMA)
+            # Whoever only opens it waits for nobody.
+            if not self._database.execute(_IS_MADE).fetchone()[0]:
+                self._database.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
         except (OSError, sqlite3.Error) as error:
             raise UgateError(f"{path}: {error}; wanted the record of a CA, to read and write") from error
         self._isOpen = False
@@ -151,9 +157,8 @@ class Record:
         try:
             return self._database.execute(statement, values)
         except sqlite3.Error as error:
-            if "locked" in str(error):
-                raise UgateError(f"{self.path}: another process changes it; try again in a moment") from error
-            raise UgateError(f"{self.path}: {error}") from error
+            isHeld = isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+            raise (Busy if isHeld else UgateError)(f"{self.path}: {error}") from error
 
     @contextmanager
     def change(self) -> Iterator[None]:

@@ -13,7 +13,14 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from ugate.tenancy.config.texts import DOMAIN_NAME, ONE_OR_LIST, SECONDS, DomainName, Label
+from ugate.tenancy.config.texts import (
+    DOMAIN_NAME,
+    ONE_OR_LIST,
+    SECONDS,
+    WANTED_KEYID,
+    DomainName,
+    Label,
+)
 from ugate.tenancy.keyids import ACCOUNT, DOMAIN, NAMESPACE
 
 _HERE: Final = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?")
@@ -186,7 +193,7 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True):
                 Meta(
                     pattern="^([A-Z2-7]{51}[AQ]|[a-z2-7]{51}[aq])$",
                     description="A KEYID of a peer.",
-                    extra={"wanted": "a KEYID: 52 letters and digits, as ucli identity shows it"},
+                    extra={"wanted": WANTED_KEYID},
                 ),
             ],
             ...,

@@ -19,6 +19,9 @@ MOST: Final = 10**18
 ONE_OR_LIST: Final = {"x-type": ["array", "string"]}
 SIZE: Final = {"x-type": ["integer", "string"], "pattern": "^[0-9]+(\\.[0-9]+)?([KkMGTP]i?)?B?$"}
 
+WANTED_KEYID: Final = (
+    "a KEYID: 52 letters, all capital or all small, and digits from 2 to 7, as ucli identity shows it"
+)
 DOMAIN_NAME: Final = r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?"
 
 Name = Annotated[
@@ -137,7 +140,7 @@ Keyid = Annotated[
     Meta(
         pattern="^([A-Z2-7]{51}[AQ]|[a-z2-7]{51}[aq])$",
         description="A KEYID: the hash of a public key.",
-        extra={"wanted": "a KEYID: 52 letters and digits, as ucli identity shows it"},
+        extra={"wanted": WANTED_KEYID},
     ),
 ]
 DomainName = Annotated[

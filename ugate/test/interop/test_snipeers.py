@@ -2,87 +2,103 @@
 # See LICENSE for details.
 
 """
-C{sni:} between programs of others, which prove to each other who they are and know nothing of what is
-between them.
+C{sni:} between nginx and Envoy, which speak TLS to each other through it.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
-from ugate.test.interop.processes import HOST, LOOPBACK, Gateway
-from ugate.test.interop.test_mtlspeers import NAME, SIZE, VERSIONS, DomainTestCase
+from ugate.test.interop.asking import curl
+from ugate.test.interop.domains import SERVER, TrustDomain
+from ugate.test.interop.processes import HOST, LOOPBACK, InteropTestCase, freePort
+from ugate.test.interop.targets import MEGABYTE, digestOf, webServer
 from ugate.test.interop.test_sni import naming
-from ugate.test.interop.tlspeers import (
-    Credentials,
-    Peer,
-    envoyClient,
-    envoyServer,
-    haproxyClient,
-    nginxClient,
-    nginxServer,
-    nginxStreamClient,
-)
+from ugate.test.interop.tlspeers import Peer, envoyNaming, nginx, nginxNaming, nginxPlaces
+
+NAMES = ("one.example", "two.example")
+VERSIONS = ("TLSv1.2", "TLSv1.3")
+SIZE = 3 * MEGABYTE + 17
 
 
-class BetweenTests(DomainTestCase):
+class SniPeersTests(InteropTestCase):
     """
-    Each client with each server.
+    nginx has two sites on one port behind the gateway; clients of theirs are before it.
     """
 
-    limit = 100.0
+    limit = 120.0
 
-    def between(self, server: Peer) -> Gateway:
-        """
-        A gateway that leads one name to that server.
-        """
-        proxy = naming(self, {NAME: server.port})
-        return self.ugate(
+    def setUp(self) -> None:
+        super().setUp()
+        self.domain = TrustDomain(self.directory)
+        self.web = webServer(self)
+        proxy = naming(self, dict.fromkeys(NAMES, self.sites()))
+        self.gateway = self.ugate(
             *("--route", f"*.example=socks:{HOST}:{proxy}"),
-            listen=f"sni:tcp:0:{LOOPBACK}:names={NAME}",
+            listen=f"sni:tcp:0:{LOOPBACK}:names=one.example,two.example",
         )
 
-    def clients(self, start: Callable[[Credentials, str], Peer]) -> None:
+    def sites(self) -> int:
         """
-        All of them get there, by each version of TLS.
+        Both sites, each with a certificate for its name alone.
 
-        @param start: makes a server that wants certificates of the trust domain.
+        @return: the port.
         """
-        own = self.own(self.domain.member("web"), "web")
+        port = freePort()
+        servers = ""
+        for name in NAMES:
+            pem: Path = self.domain.pem(name, self.domain.member(name, names=(name,), purpose=SERVER))
+            servers += (
+                f"server {{ listen {HOST}:{port} ssl; server_name {name}; ssl_certificate {pem}; "
+                f"ssl_certificate_key {pem}; ssl_protocols {VERSIONS[0]} {VERSIONS[1]};\n"
+                f"location / {{ return 200 'this is {name}'; }} "
+                f"location /bytes {{ proxy_pass http://{HOST}:{self.web.port}; }} }}\n"
+            )
+        return nginx(self, f"http {{ {nginxPlaces(self)} {servers} }}", port).port
+
+    def clients(self, start: Callable[[str, str], Peer]) -> None:
+        """
+        Each site is found by its name and proves it, by each version of TLS, whole; one that the gateway does
+        not list is not reached.
+
+        @param start: makes a client from the name that it asks for, and the version.
+        """
         for version in VERSIONS:
-            server = start(self.own(self.server, "gate"), version)
-            gateway = self.between(server)
-            for client in (
-                envoyClient(self, own, gateway.port, self.gate, version),
-                nginxClient(self, own, gateway.port, NAME, version),
-                nginxStreamClient(self, own, gateway.port, NAME, version),
-                haproxyClient(self, own, gateway.port, NAME, version),
-            ):
-                answer = self.fetch(f"http://{HOST}:{client.port}/bytes/{SIZE}")
-                said = (answer.errors, client.child.said(), gateway.said(), server.child.said())
-                self.assertEqual(200, answer.status, said)
-            gateway.waitFor(f"-> {NAME}:443")
+            for name in NAMES:
+                peer = start(name, version)
+                for path, digest in (
+                    ("/", hashlib.sha256(f"this is {name}".encode()).hexdigest()),
+                    (f"/bytes/{SIZE}", digestOf(SIZE)),
+                ):
+                    answer = curl(self, "-H", f"Host: {name}", f"http://{HOST}:{peer.port}{path}")
+                    said = answer.errors, peer.child.said(), self.gateway.said()
+                    self.assertEqual(200, answer.status, said)
+                    self.assertEqual(digest, hashlib.sha256(answer.body).hexdigest())
+                self.gateway.waitFor(f"-> {name}:443")
+        peer = start("three.example", "TLSv1.3")
+        answer = curl(self, "-H", "Host: one.example", f"http://{HOST}:{peer.port}/")
+        self.assertNotEqual(200, answer.status)
+        self.gateway.waitFor("TLS for three.example:443, which this listener does not list")
 
     def test_nginx(self) -> None:
         """
-        nginx is the server.
+        nginx, for HTTP.
         """
-        self.clients(lambda own, version: nginxServer(self, own, self.web.port, version))
+        roots, to = self.domain.roots, self.gateway.port
+        self.clients(lambda name, version: nginxNaming(self, roots, to, name, version))
+
+    def test_nginxStream(self) -> None:
+        """
+        nginx, for streams.
+        """
+        roots, to = self.domain.roots, self.gateway.port
+        self.clients(lambda name, version: nginxNaming(self, roots, to, name, version, True))
 
     def test_envoy(self) -> None:
         """
-        Envoy is, which wants the SPIFFE id of the client.
+        Envoy, for streams.
         """
-        wanted = self.domain.spiffe("web")
-        self.clients(lambda own, version: envoyServer(self, own, self.web.port, wanted, version))
-
-    def test_unlisted(self) -> None:
-        """
-        Who asks for another name is told so, in the words of its program.
-        """
-        gateway = self.between(nginxServer(self, self.own(self.server, "gate"), self.web.port, "TLSv1.3"))
-        own = self.own(self.domain.member("web"), "web")
-        client = nginxClient(self, own, gateway.port, "else.example", "TLSv1.3")
-        self.assertEqual(502, self.fetch(f"http://{HOST}:{client.port}/bytes/{SIZE}").status)
-        gateway.waitFor("TLS for else.example:443, which this listener does not list")
-        self.assertIn("unrecognized name", client.child.said())
+        roots, to = self.domain.roots, self.gateway.port
+        self.clients(lambda name, version: envoyNaming(self, roots, to, name, version))

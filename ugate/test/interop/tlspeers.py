@@ -68,9 +68,33 @@ def nginx(test: InteropTestCase, block: str, port: int) -> Peer:
     return Peer(port, child)
 
 
-def _places(test: InteropTestCase) -> str:
+def nginxPlaces(test: InteropTestCase) -> str:
+    """
+    Where nginx has its files, for a block of HTTP.
+    """
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     return "access_log off; " + "".join(f"{kind}_temp_path {test.directory}/{kind}; " for kind in kinds)
+
+
+def nginxNaming(
+    test: InteropTestCase, roots: Path, to: int, name: str, version: str, isStream: bool = False
+) -> Peer:
+    """
+    nginx, which asks a server for a name, and nobody asks it who it is.
+
+    @param isStream: whether it knows nothing of HTTP.
+    """
+    port = freePort()
+    tls = (
+        f"proxy_ssl_name {name}; proxy_ssl_server_name on; proxy_ssl_verify on; proxy_ssl_verify_depth 3; "
+        f"proxy_ssl_trusted_certificate {roots}; proxy_ssl_protocols {version};"
+    )
+    if isStream:
+        block = f"stream {{ server {{ listen {HOST}:{port}; proxy_pass {HOST}:{to}; proxy_ssl on; {tls} }} }}"
+    else:
+        place = f"location / {{ proxy_pass https://{HOST}:{to}; proxy_set_header Host $host; {tls} }}"
+        block = f"http {{ {nginxPlaces(test)} server {{ listen {HOST}:{port}; {place} }} }}"
+    return nginx(test, block, port)
 
 
 def _shown(what: str, own: Credentials) -> str:
@@ -104,7 +128,7 @@ def nginxClient(test: InteropTestCase, own: Credentials, to: int, name: str, ver
     """
     port = freePort()
     place = f"location / {{ proxy_pass https://{HOST}:{to}; {_nginxGoes(own, name, version)} }}"
-    block = f"http {{ {_places(test)} server {{ listen {HOST}:{port}; {place} }} }}"
+    block = f"http {{ {nginxPlaces(test)} server {{ listen {HOST}:{port}; {place} }} }}"
     return nginx(test, block, port)
 
 
@@ -131,7 +155,7 @@ def nginxServer(test: InteropTestCase, own: Credentials, to: int, version: str) 
     """
     port = freePort()
     block = (
-        f"http {{ {_places(test)} server {{ listen {HOST}:{port} ssl; {_nginxWants(own, version)} "
+        f"http {{ {nginxPlaces(test)} server {{ listen {HOST}:{port} ssl; {_nginxWants(own, version)} "
         f"location / {{ proxy_pass http://{HOST}:{to}; }} }} }}"
     )
     return nginx(test, block, port)
@@ -161,14 +185,17 @@ def _file(path: Path) -> dict[str, str]:
     return {"filename": str(path)}
 
 
+def _envoyLimits(version: str) -> dict[str, str]:
+    return {f"tls_{which}_protocol_version": _VERSIONS[version] for which in ("minimum", "maximum")}
+
+
 def _envoyTLS(own: Credentials, wanted: str, version: str) -> dict[str, Any]:
     """
     @param wanted: the SPIFFE id that the other side has to have.
     """
     sans = [{"san_type": "URI", "matcher": {"exact": wanted}}]
-    limits = {f"tls_{which}_protocol_version": _VERSIONS[version] for which in ("minimum", "maximum")}
     return {
-        "tls_params": limits,
+        "tls_params": _envoyLimits(version),
         "tls_certificates": [{"certificate_chain": _file(own.pem), "private_key": _file(own.pem)}],
         "validation_context": {"trusted_ca": _file(own.roots), "match_typed_subject_alt_names": sans},
     }
@@ -229,6 +256,18 @@ def envoyClient(test: InteropTestCase, own: Credentials, to: int, wanted: str, v
     """
     tls = {"common_tls_context": _envoyTLS(own, wanted, version), "sni": "gate.corp.example"}
     return envoy(test, to, client=tls)
+
+
+def envoyNaming(test: InteropTestCase, roots: Path, to: int, name: str, version: str) -> Peer:
+    """
+    Envoy, which asks a server for a name, and nobody asks it who it is.
+    """
+    sans = [{"san_type": "DNS", "matcher": {"exact": name}}]
+    tls = {
+        "tls_params": _envoyLimits(version),
+        "validation_context": {"trusted_ca": _file(roots), "match_typed_subject_alt_names": sans},
+    }
+    return envoy(test, to, client={"common_tls_context": tls, "sni": name})
 
 
 def envoyServer(test: InteropTestCase, own: Credentials, to: int, wanted: str, version: str) -> Peer:

@@ -3,7 +3,7 @@
 # See LICENSE for details.
 
 """
-The files that a section C{trust} names: roots, revocations and known peers, read again when they change.
+The files that say whom a tenant believes, as they are now: roots, known peers, and who is revoked.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ def _roots(path: str) -> tuple[Certificate, ...]:
         raise ConfigError([Mistake(place, str(error).removeprefix(f"{path}: "))]) from error
 
 
-class SectionFiles:
+class Sources:
     """
-    They, as they are now.
+    The files that a section names.
 
+    @ivar known: the known peers, if the section names a file of them.
     @since: ugate NEXT
     """
 
@@ -44,8 +45,8 @@ class SectionFiles:
 
     def __init__(self, section: Section, crl: str | None) -> None:
         """
-        @param crl: a list of revocations that need not be there, unless the section names one.
-        @raise UgateError: a file cannot be used.
+        @param crl: the list of revocations that a CA gives, if the section names none.
+        @raise UgateError: one cannot be used.
         """
         self._roots = None if section.roots is None else Reread(section.roots, _roots, "roots")
         self.known = None if section.known is None else KnownFile(section.known)
