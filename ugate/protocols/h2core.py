@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_h2core,ugate.test.test_h2core_windows,ugate.test.test_h2calm -*-
+# -*- test-case-name: ugate.test.test_h2core,ugate.test.test_h2core_windows,ugate.test.test_h2states -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

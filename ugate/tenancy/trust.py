@@ -102,7 +102,8 @@ class Trust:
         """
         See L{ITrust}.
         """
-        return Principal(self._asked(chain, name, lambda: self._who(chain, name)), METHOD, self.path)
+        who = self._asked(chain, name, lambda: self._who(chain, name))
+        return Principal(who, METHOD, self.path, _keyidOf(chain[0]) or "")
 
     def checkKnown(self, chain: Sequence[Certificate]) -> None:
         """

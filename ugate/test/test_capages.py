@@ -126,9 +126,9 @@ class ShownTests(CaCase):
         """
         made: list[float] = []
 
-        def make(key: Any, root: Any, revoked: Any, now: float) -> Any:
+        def make(key: Any, root: Any, revoked: Any, now: float, changes: int) -> Any:
             made.append(now)
-            return makeCRL(key, root, revoked, now)
+            return makeCRL(key, root, revoked, now, changes)
 
         def notRead(data: bytes) -> None:
             raise AssertionError("what we have made ourselves is read again")

@@ -19,6 +19,7 @@ from ugate.interfaces import IChannel
 from ugate.protocols.h2calm import H2Limits
 from ugate.protocols.h2frames import (
     ACK,
+    CONTINUATION,
     DATA,
     END_HEADERS,
     END_STREAM,
@@ -231,6 +232,51 @@ FRAMES = st.tuples(
     ),
 )
 """Kind, flags, stream and payload."""
+
+
+class FieldsTests(SynchronousTestCase):
+    """
+    Header fields that we send.
+    """
+
+    def setUp(self) -> None:
+        self.peer = RawPeer(client=True)
+        self.peer.frames()
+
+    def sent(self, fields: list[tuple[bytes, bytes]]) -> list[tuple[int, int, int]]:
+        """
+        Open a stream with these, which are what the peer understands.
+
+        @return: the kind, the flags and the size of each frame of them.
+        """
+        self.peer.link.core.open(fields)
+        frames = self.peer.frames()
+        block = b"".join(payload for _, _, _, payload in frames)
+        self.assertEqual(fields, list(self.peer.decoder.decode(block, raw=True)))
+        return [(kind, flags, len(payload)) for kind, flags, _, payload in frames]
+
+    def test_long(self) -> None:
+        """
+        What is too long for a frame is in several.
+        """
+        first, *others, last = self.sent([(b":method", b"CONNECT"), (b"x", b"\xff" * 12000)])
+        self.assertEqual((HEADERS, 0, 16384), first)
+        self.assertEqual([(CONTINUATION, 0, 16384)], others)
+        self.assertEqual((CONTINUATION, END_HEADERS), last[:2])
+
+    def test_again(self) -> None:
+        """
+        What is sent again is sent from memory, until the peer has another table.
+        """
+        fields = [(b":method", b"CONNECT"), (b":authority", b"a:1")]
+        sizes = [self.sent(fields)[0][2] for _ in range(3)]
+        self.assertEqual([2, 2], sizes[1:])
+        self.assertEqual([tuple(fields)], list(self.peer.link.core.packed.known))
+        self.peer.settings((1, 0))
+        self.peer.frames()
+        self.assertEqual({}, self.peer.link.core.packed.known)
+        self.assertGreater(self.sent(fields)[0][2], 2)
+        self.assertGreater(self.sent(fields)[0][2], 2)
 
 
 class AnythingTests(SynchronousTestCase):
