@@ -158,6 +158,7 @@ policy:
   users: null
   tokens: null
   keys: null
+  revoked: null
   certificates: null
   private: allow
   close: false
