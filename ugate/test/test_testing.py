@@ -313,7 +313,7 @@ class GatewayTests(SynchronousTestCase):
         self.assertTrue(near.isOpen)
         before = self.mesh.seconds()
         self.mesh.stop()
-        self.assertEqual((9, {}), (self.mesh.seconds() - before, self.mesh.gateways))
+        self.assertEqual((6, {}), (self.mesh.seconds() - before, self.mesh.gateways))
         self.assertFalse(near.isOpen or near.isClean)
         again = self.mesh.client("app").connect("tcp:gate:1080")
         self.mesh.flush()
