@@ -117,6 +117,4 @@ def sendTrouble(request: Any, trouble: Trouble) -> None:
         )
     if trouble.status == 401:
         request.responseHeaders.setRawHeaders(b"WWW-Authenticate", list(CHALLENGES))
-    if trouble.status == 503:
-        request.setHeader(b"Retry-After", b"1")
     send(request, trouble.status, msgspec.json.encode(trouble.problem()), PROBLEM)
