@@ -23,7 +23,6 @@ from twisted.python.failure import Failure
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import ILink
 from ugate.protocols import h2requests
-from ugate.protocols.h2blocks import MOST
 from ugate.protocols.h2calm import H2Limits
 from ugate.protocols.h2channel import H2Channel
 from ugate.protocols.h2core import H2Core
@@ -80,7 +79,7 @@ class H2Link(H2Wire):
         self.core = H2Core(client, self, clock.seconds, limits)
         self._tunnels = tunnels
         self.core.isExtended = tunnels is not None
-        self._infos: dict[tuple[tuple[bytes, bytes], ...], StreamInfo] = {}
+        self._requests = h2requests.Asked(info, tunnels)
         self._openings: dict[int, Opening] = {}
         self._pings: dict[bytes, Deferred[None]] = {}
         self._asked = 0
@@ -113,7 +112,7 @@ class H2Link(H2Wire):
         The peer opens a stream.
         """
         try:
-            info = self._infoOf(fields)
+            info = self._requests.info(fields)
         except Unserved as e:
             self.core.respond(channel, *h2requests.answer(e.reply))
             return
@@ -125,20 +124,6 @@ class H2Link(H2Wire):
         stream = MuxStream(channel, info, True)
         channel.attach(stream)
         incoming(stream if self._tunnels is None else self._tunnels.within(stream))
-
-    def _infoOf(self, fields: Fields) -> StreamInfo:
-        """
-        What is known of a stream; those who ask for the same, in the same words, share it.
-        """
-        key = tuple(fields)
-        info = self._infos.get(key)
-        if info is None:
-            info = h2requests.asked(fields, self.info, self._tunnels)
-            if len(self._infos) >= MOST:
-                self._infos.clear()
-            if sum(len(name) + len(value) for name, value in key) <= h2requests.LONGEST:
-                self._infos[key] = info
-        return info
 
     def accept(self, channel: H2Channel) -> None:
         """

@@ -17,6 +17,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from ugate.errors import Cause, Phase, Refused, StringError
+from ugate.protocols.h2blocks import MOST
 from ugate.protocols.h2frames import Code, codeName
 from ugate.protocols.httpconnectclient import authorityOf, refusalOf
 from ugate.protocols.httpfields import Fields, values
@@ -121,6 +122,38 @@ def asked(fields: Fields, base: StreamInfo, tunnels: Tunnels | None = None) -> S
         raise Unserved(400, f"CONNECT wants HOST:PORT, and [v6]:PORT for IPv6: {e}.") from e
     hints = {**base.hints, **claims(fields)}
     return StreamInfo(base.peer, base.host, target, base.principal, PROTOCOL, hints, (*base.layers, PROTOCOL))
+
+
+class Asked:
+    """
+    What is known of the streams of one connection; those that are asked for in the same words share it.
+
+    @since: ugate NEXT
+    """
+
+    __slots__ = ("_base", "_tunnels", "known")
+
+    def __init__(self, base: StreamInfo, tunnels: Tunnels | None) -> None:
+        """
+        @param base: what is known of the connection.
+        """
+        self._base = base
+        self._tunnels = tunnels
+        self.known: dict[tuple[tuple[bytes, bytes], ...], StreamInfo] = {}
+
+    def info(self, fields: Fields) -> StreamInfo:
+        """
+        See L{asked}.
+        """
+        key = tuple(fields)
+        info = self.known.get(key)
+        if info is None:
+            info = asked(fields, self._base, self._tunnels)
+            if len(self.known) >= MOST:
+                self.known.clear()
+            if sum(len(name) + len(value) for name, value in key) <= LONGEST:
+                self.known[key] = info
+        return info
 
 
 def accepting(info: StreamInfo) -> Fields:

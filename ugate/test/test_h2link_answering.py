@@ -103,10 +103,10 @@ class AnsweringTests(SynchronousTestCase):
         Not all that was ever asked for is remembered, and nothing long.
         """
         self.peer.headers(1, [*CONNECT, ("x", "y" * 1024)])
-        self.assertEqual({}, self.link._infos)
+        self.assertEqual({}, self.link._requests.known)
         for number in range(1, 2 * MOST):
             self.peer.headers(2 * number + 1, [(":method", "CONNECT"), (":authority", f"a{number}:1")])
-            self.assertLessEqual(len(self.link._infos), MOST)
+            self.assertLessEqual(len(self.link._requests.known), MOST)
         self.assertEqual(Target(f"a{number}", 1), self.peer.streams[-1].info.target)
 
     def test_longClaims(self) -> None:
