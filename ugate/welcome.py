@@ -96,6 +96,8 @@ def _clients(endpoint: str, at: Target, login: bool, which: Callable[[str], str 
         yield f"  curl -x http://{at}{user} https://example.com/"
     if kind in ("auto", "socks") and not login:
         yield f"  ssh -o {shlex.quote('ProxyCommand=' + _proxyCommand(at, which))} user@example.com"
+    if kind == "ssh":
+        yield f"  ssh -J {'NAME@' if login else ''}{at} user@example.com"
 
 
 def _proxyCommand(at: Target, which: Callable[[str], str | None]) -> str:

@@ -61,6 +61,16 @@ class LinesTests(NodeCase):
         self.assertEqual([line.split()[0] for line in connect], ["main:", "curl"])
         self.assertIn("-x http://", connect[1])
 
+    def test_ssh(self) -> None:
+        """
+        One for SSH is jumped over.
+        """
+        self.assertEqual(
+            ["main: listening on 127.0.0.1:2222", "  ssh -J 127.0.0.1:2222 user@example.com"],
+            self.lines("ssh:tcp:2222:interface=127.0.0.1"),
+        )
+        self.assertIn("ssh -J NAME@127.0.0.1:2222 ", self.lines("ssh:tcp:2222", users=True)[1])
+
     def test_none(self) -> None:
         """
         One that none of these clients can speak to has none.
