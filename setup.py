@@ -12,7 +12,7 @@ from setuptools import find_packages, setup
 README = Path(__file__).with_name("README.rst")
 
 CORE = [
-    "twisted[tls]>=26.4",
+    "twisted[conch,tls]>=26.4",
     "txtorcon>=24.8",
     "service-identity>=24.2",
     "pyopenssl>=26.3",
