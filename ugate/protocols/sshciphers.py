@@ -3,7 +3,8 @@
 # See LICENSE for details.
 
 """
-How packets of SSH are sealed and opened: one object for each direction, without a socket. The primitives are cryptography's.
+How packets of SSH are sealed and opened: one object for each direction, without a socket.
+The primitives are cryptography's.
 """
 
 from __future__ import annotations
@@ -224,7 +225,8 @@ class Counted(PacketCipher):
 
 class CountedTogether(Counted):
     """
-    AES-CTR, and a MAC of what is inside (RFC 4253): the length has to be decrypted before anything is known to be true.
+    AES-CTR, and a MAC of what is inside (RFC 4253): the length has to be decrypted before anything is
+    known to be true.
 
     @since: ugate NEXT
     """

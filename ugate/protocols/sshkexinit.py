@@ -3,7 +3,7 @@
 # See LICENSE for details.
 
 """
-KEXINIT, in which both sides of SSH say what they speak, and what follows from the two (RFC 4253, section 7.1).
+KEXINIT, in which both sides of SSH say what they speak, and what is chosen (RFC 4253, section 7.1).
 """
 
 from __future__ import annotations
