@@ -95,7 +95,8 @@ class KexInit:
         found, rest = strings(payload[16:], 10)
         if len(rest) < 5:
             raise BadPacket("a message is too short")
-        return cls(*(tuple(each.split(b",")) for each in found[:8]), follows=bool(rest[0]))  # type: ignore[misc]
+        kex, keys, *others = (tuple(each.split(b",")) for each in found[:8])
+        return cls(kex, keys, *others, follows=bool(rest[0]))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

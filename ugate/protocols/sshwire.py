@@ -5,10 +5,10 @@
 """
 The transport of SSH: L{ServerWire} and L{ClientWire}, in the place of those of Conch.
 
-Both are made with a clock and L{WireSettings}: C{factory.protocol = lambda: ServerWire(reactor, settings)} for a
-C{twisted.conch.ssh.factory.SSHFactory}, and a subclass of C{ClientWire(reactor, settings)} that has C{verifyHostKey} and
-C{connectionSecure}. Conch still makes the key exchanges, and its services run on top. Importing this imports Conch, which takes a
-third of a second.
+Both are made with a clock and L{WireSettings}: C{factory.protocol = lambda: ServerWire(reactor, settings)} for
+a C{twisted.conch.ssh.factory.SSHFactory}, and a subclass of C{ClientWire(reactor, settings)} that has
+C{verifyHostKey} and C{connectionSecure}. Conch still makes the key exchanges, and its services run on top.
+Importing this imports Conch, which takes a third of a second.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from twisted.conch.ssh.transport import (
     DISCONNECT_PROTOCOL_ERROR,
     DISCONNECT_SERVICE_NOT_AVAILABLE,
     MSG_DISCONNECT,
-    MSG_EXT_INFO,
     MSG_KEXINIT,
     MSG_NEWKEYS,
     MSG_SERVICE_ACCEPT,
@@ -240,12 +239,12 @@ class Wire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
         isFirst = self.sessionID is None
         if isFirst:
             self.sessionID = exchangeHash
-        made = {
-            letter: self._getKey(letter, sharedSecret, exchangeHash) for letter in map(_letter, b"ABCDEF")
-        }
+        ivUp, ivDown, keyUp, keyDown, macUp, macDown = (
+            self._getKey(bytes((letter,)), sharedSecret, exchangeHash) for letter in b"ABCDEF"
+        )
         chosen, largest = self._chosen, self._incoming.largest
-        up = (chosen.cipherUp, chosen.macUp, made[b"A"], made[b"C"], made[b"E"])
-        down = (chosen.cipherDown, chosen.macDown, made[b"B"], made[b"D"], made[b"F"])
+        up = (chosen.cipherUp, chosen.macUp, ivUp, keyUp, macUp)
+        down = (chosen.cipherDown, chosen.macDown, ivDown, keyDown, macDown)
         ours, theirs = (up, down) if self.isClient else (down, up)
         outgoing = makeCipher(*ours, True)
         self._nextIncoming = makeCipher(*theirs, False, largest)
@@ -255,7 +254,9 @@ class Wire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
         self._moved = self._sealed = 0
         self._weExchange = False
         if isFirst and not self.isClient:
-            self.sendExtInfo([(b"server-sig-algs", b",".join(self.settings.userKeys)), (PING_NAME, b"0")])
+            self.sendExtInfo(
+                [(b"server-sig-algs", b",".join(self.settings.userKeys)), (b"ping@openssh.com", b"0")]
+            )
         queue, self._queue, self._queued = self._queue, [], 0
         for messageType, payload in queue:
             self.sendPacket(messageType, payload)
@@ -274,17 +275,14 @@ class Wire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
         self._stop("exchange")
         self._after("age", self.settings.rekeyTime, self.rekey)
         if isFirst and self.isClient:
-            self.connectionSecure()
+            self.connectionSecure()  # type: ignore[attr-defined]
 
     def isEncrypted(self, direction: str = "out") -> bool:
         """
         Are there keys in this direction, C{"in"}, C{"out"} or C{"both"}?
         """
-        found = {
-            "in": not isinstance(self._incoming, NoCipher),
-            "out": not isinstance(self._outgoing, NoCipher),
-        }
-        return all(found.values()) if direction == "both" else found[direction]
+        ciphers = {"in": [self._incoming], "out": [self._outgoing], "both": [self._incoming, self._outgoing]}
+        return not any(isinstance(each, NoCipher) for each in ciphers[direction])
 
     isVerified = isEncrypted
 
@@ -386,9 +384,9 @@ class Wire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
                 self._ignoreNext = False
                 return
             self._mayExchange = False
-            super().dispatchMessage(messageNum, payload)
+            super().dispatchMessage(messageNum, payload)  # type: ignore[no-untyped-call]
         elif messageNum != PONG:
-            super().dispatchMessage(messageNum, payload)
+            super().dispatchMessage(messageNum, payload)  # type: ignore[no-untyped-call]
 
     def sendUnimplemented(self) -> None:
         """
@@ -414,13 +412,6 @@ class Wire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
             raise BadPacket("too many extensions")
         found, _rest = strings(packet[4:], 2 * count)
         self.peerExtensions = dict(zip(found[::2], found[1::2], strict=True))
-
-
-PING_NAME = b"ping@openssh.com"
-
-
-def _letter(number: int) -> bytes:
-    return bytes((number,))
 
 
 class ServerWire(Wire, SSHServerTransport):
@@ -469,7 +460,8 @@ class ClientWire(Wire, SSHClientTransport):
         """
         Read the key of the host. To be replaced by who knows of certificates.
         """
-        return keys.Key.fromString(blob)
+        key: keys.Key = keys.Key.fromString(blob)
+        return key
 
     def ssh_KEX_DH_GEX_GROUP(self, packet: bytes) -> Deferred[None]:
         """

@@ -157,7 +157,7 @@ class PairTests(SynchronousTestCase):
 
     def test_strict(self) -> None:
         """
-        Both are strict, so numbers begin anew with new keys; and the client knows which user keys the server takes.
+        Both are strict, so numbers begin anew with new keys; and the client knows which user keys are taken.
         """
         pair = Pair()
         self.assertTrue(pair.server.isStrict and pair.client.isStrict)
