@@ -251,7 +251,8 @@ class CountedTogether(Counted):
         return plain[4:]
 
 
-AEADS = (b"chacha20-poly1305@openssh.com", b"aes128-gcm@openssh.com", b"aes256-gcm@openssh.com")
+CHACHA = b"chacha20-poly1305@openssh.com"
+AEADS = (b"aes128-gcm@openssh.com", b"aes256-gcm@openssh.com", CHACHA)
 CIPHERS = (*AEADS, b"aes128-ctr", b"aes192-ctr", b"aes256-ctr")
 MACS = (
     b"hmac-sha2-256-etm@openssh.com",
@@ -271,7 +272,7 @@ def makeCipher(
     @param mac: one of L{MACS}; it does not matter for L{AEADS}.
     @param iv: at least as long as is needed, as are C{key} and C{macKey}.
     """
-    if cipher == AEADS[0]:
+    if cipher == CHACHA:
         return ChaCha(key[:64], largest)
     size = int(cipher[3:6]) // 8
     if cipher in AEADS:

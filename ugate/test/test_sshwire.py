@@ -286,7 +286,6 @@ class LimitTests(SynchronousTestCase):
             (21, b""),
             (30, NS(b"x" * 32)),
             (20, b"short"),
-            (6, NS(b"ssh-userauth")),
         ):
             pair = Pair()
             pair.client._send(number, payload)
