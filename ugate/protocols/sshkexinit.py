@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from struct import error as StructError
 from struct import unpack_from
 
@@ -96,7 +96,7 @@ class KexInit:
         if len(rest) < 5:
             raise BadPacket("a message is too short")
         kex, keys, *others = (tuple(each.split(b",")) for each in found[:8])
-        return cls(kex, keys, *others, follows=bool(rest[0]))  # type: ignore[arg-type]
+        return replace(cls(kex, keys, *others), follows=bool(rest[0]))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

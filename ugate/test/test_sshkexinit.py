@@ -8,6 +8,7 @@ Tests for L{ugate.protocols.sshkexinit}.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 from unittest import SkipTest
 
 from hypothesis import given
@@ -56,7 +57,8 @@ class ChooseTests(SynchronousTestCase):
             ("macsUp", "MAC"),
             ("compressionsUp", "compression"),
         ):
-            wrong = replace(SERVER, **{name: (b"",)})
+            changes: dict[str, Any] = {name: (b"",)}
+            wrong = replace(SERVER, **changes)
             self.assertIn(words, str(self.assertRaises(BadPacket, choose, CLIENT, wrong)))
 
     def test_bytes(self) -> None:

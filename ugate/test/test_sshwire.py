@@ -61,7 +61,7 @@ class Factory(SSHFactory):
     A server with one key.
     """
 
-    services = {b"ssh-userauth": Listening}  # type: ignore[dict-item]
+    services = {b"ssh-userauth": Listening}
 
     def __init__(self) -> None:
         self.key = Key(Ed25519PrivateKey.generate())
