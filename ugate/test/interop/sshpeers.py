@@ -54,7 +54,8 @@ class Echo(SSHChannel):
         """
         All was said.
         """
-        self.conn.sendRequest(self, b"exit-status", bytes(4))
+        connection: Any = self.conn
+        connection.sendRequest(self, b"exit-status", bytes(4))
         self.loseConnection()
 
 
@@ -64,7 +65,7 @@ class User(ConchUser):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.channelLookup[b"session"] = Echo
 
 
@@ -160,12 +161,12 @@ def main(side: str, port: int, *rest: str) -> None:
     if side == "server":
         speaks = WireSettings(rekeyBytes=int(rest[1]))
         factory = Factory(rest[0])
-        factory.protocol = lambda: ServerWire(reactor, speaks)  # type: ignore[arg-type]
+        factory.protocol = lambda: ServerWire(reactor, speaks)
         TCP4ServerEndpoint(reactor, port, interface=HOST).listen(factory)
     else:
         speaks = WireSettings(ciphers=(rest[0].encode(),), macs=(rest[1].encode(),))
-        connectProtocol(TCP4ClientEndpoint(reactor, HOST, port), Client(reactor, speaks))  # type: ignore[arg-type]
-    reactor.run()  # type: ignore[attr-defined]
+        connectProtocol(TCP4ClientEndpoint(reactor, HOST, port), Client(reactor, speaks))
+    reactor.run()
 
 
 if __name__ == "__main__":
