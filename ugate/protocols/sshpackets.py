@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_sshwire -*-
+# -*- test-case-name: ugate.test.test_sshpackets -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
