@@ -35,6 +35,12 @@ KEX = range(30, 50)
 SHORT = (StructError, IndexError, KeyError, ValueError, TypeError)
 """What Conch raises where a message ends too early, or names what there is not."""
 
+_FRAME = 64
+"""Bytes that a packet takes at most besides its payload, nearly."""
+
+_TOGETHER = 1 << 16
+"""Bytes that are sent in one write: with more, the connection has to say whether it takes them."""
+
 NAMES = {20: "KEXINIT", 21: "NEWKEYS", 7: "EXT_INFO", 5: "SERVICE_REQUEST", 6: "SERVICE_ACCEPT"}
 
 
@@ -50,6 +56,7 @@ class PacketWire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
     supportedCompressions = [b"none"]
     isAuthenticated = False
     isStrict = False
+    _producer: Any = None
 
     def __init__(self, clock: IReactorTime, settings: WireSettings | None = None) -> None:
         """
@@ -64,6 +71,8 @@ class PacketWire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
         self._queue: list[tuple[int, bytes]] = []
         self._queued = self._moved = self._sealed = self._talk = 0
         self._unsent: list[bytes] = []
+        self._unsentSize = self._replied = 0
+        self._isFull = False
         self._isOver = self._inTurn = self._isWaiting = False
         self._weExchange = self._peerExchanges = False
         self._mayExchange = self._ignoreNext = False
@@ -78,6 +87,7 @@ class PacketWire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
         """
         self.supportedKeyExchanges = [each for each in self.settings.kex if each in self._possibleKex()]
         self._after("login", self.settings.loginTime, lambda: self._fail("the login took too long"))
+        self.transport.registerProducer(self, True)  # type: ignore[union-attr]
         self.transport.write(self.ourVersionString + b"\r\n")  # type: ignore[union-attr]
         self.sendKexInit()
 
@@ -97,9 +107,7 @@ class PacketWire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
         """
         Nothing waits any longer, and the service stops.
         """
-        self._isOver = True
-        for name in list(self._timers):
-            self._stop(name)
+        self._over()
         super().connectionLost(reason)
 
     def _authenticated(self) -> None:
@@ -120,14 +128,66 @@ class PacketWire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
         text = desc if isinstance(desc, str) else desc.decode("utf-8", "replace")
         self.sendPacket(MSG_DISCONNECT, pack(">L", reason) + NS(desc) + NS(b""))
         self._flush()
+        self._log.info("SSH ends with code {code}: {description}", code=reason, description=text)
+        self._end()
+
+    def _over(self) -> None:
         self._isOver = True
         self._queue.clear()
-        self._log.info("SSH ends with code {code}: {description}", code=reason, description=text)
         for name in list(self._timers):
             self._stop(name)
-        abort = getattr(self.transport, "abortConnection", self.transport.loseConnection)  # type: ignore[union-attr]
+
+    def _end(self) -> None:
+        """
+        Close, when the peer has taken what was sent. It does not have long for that.
+        """
+        self._over()
+        transport: Any = self.transport
+        abort = getattr(transport, "abortConnection", transport.loseConnection)
         self._after("end", self.settings.endTime, abort)
-        self.transport.loseConnection()  # type: ignore[union-attr]
+        transport.unregisterProducer()
+        transport.loseConnection()
+
+    # Whether the connection takes more
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """
+        Have a service told when it should not send.
+        """
+        self._producer = producer
+        if self._isFull:
+            producer.pauseProducing()
+
+    def unregisterProducer(self) -> None:
+        """
+        The service does not want to know any longer.
+        """
+        self._producer = None
+
+    def pauseProducing(self) -> None:
+        """
+        The peer does not read as fast as we send.
+        """
+        self._isFull = True
+        if self._producer is not None:
+            self._producer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """
+        The peer has read it all.
+        """
+        self._isFull = False
+        self._replied = 0
+        if self._producer is not None:
+            self._producer.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """
+        Nobody reads any longer.
+        """
+        self._isFull = True
+        if self._producer is not None:
+            self._producer.stopProducing()
 
     # What we send
 
@@ -148,18 +208,32 @@ class PacketWire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
             self._authenticated()
         self._lookAtAge()
 
+    def _reply(self, messageType: int, payload: bytes) -> None:
+        """
+        Answer what a peer may send without end.
+        """
+        if self._isFull:
+            self._replied += len(payload) + _FRAME
+            if self._replied > self.settings.replies:
+                self._fail(f"more than {self.settings.replies} bytes of answers that nobody reads")
+                return
+        self.sendPacket(messageType, payload)
+
     def _send(self, messageType: int, payload: bytes) -> None:
         sealed = self._outgoing.seal(bytes((messageType,)) + payload)
         self._moved += len(sealed)
         self._sealed += 1
         if self._inTurn:
             self._unsent.append(sealed)
+            self._unsentSize += len(sealed)
+            if self._unsentSize > _TOGETHER:
+                self._flush()
         else:
             self.transport.write(sealed)  # type: ignore[union-attr]
 
     def _flush(self) -> None:
         if self._unsent:
-            unsent, self._unsent = self._unsent, []
+            unsent, self._unsent, self._unsentSize = self._unsent, [], 0
             self.transport.writeSequence(unsent)  # type: ignore[union-attr]
 
     def _lookAtAge(self) -> None:
@@ -259,7 +333,7 @@ class PacketWire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
         Conch's, and OpenSSH's ping.
         """
         if messageNum == PING:
-            self.sendPacket(PONG, NS(strings(payload, 1)[0][0][:1024]))
+            self._reply(PONG, NS(strings(payload, 1)[0][0][:1024]))
         elif messageNum in KEX:
             if self._ignoreNext:
                 self._ignoreNext = False
@@ -273,7 +347,7 @@ class PacketWire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
         """
         Say that the last packet means nothing to us.
         """
-        self.sendPacket(3, pack(">L", (self._incoming.sequence - 1) & 0xFFFFFFFF))
+        self._reply(3, pack(">L", (self._incoming.sequence - 1) & 0xFFFFFFFF))
 
     def ssh_DISCONNECT(self, packet: bytes) -> None:
         """
@@ -281,8 +355,7 @@ class PacketWire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
         """
         found, _rest = strings(packet[4:], 1)
         self.receiveError(unpack(">L", packet[:4])[0], found[0])
-        self._isOver = True
-        self.transport.loseConnection()  # type: ignore[union-attr]
+        self._end()
 
     def ssh_EXT_INFO(self, packet: bytes) -> None:
         """

@@ -14,9 +14,9 @@ from twisted.conch.ssh.transport import (
     MSG_NEWKEYS,
 )
 
+from ugate.protocols.sshbinary import PacketWire
 from ugate.protocols.sshciphers import BadPacket, NoCipher, makeCipher
 from ugate.protocols.sshkexinit import KexInit, choose
-from ugate.protocols.sshbinary import PacketWire
 from ugate.protocols.sshsettings import WEAK_KEYS
 
 STRICT = {True: b"kex-strict-c-v00@openssh.com", False: b"kex-strict-s-v00@openssh.com"}

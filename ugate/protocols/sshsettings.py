@@ -71,6 +71,9 @@ class WireSettings:
     queue: int = 16 << 20
     """Bytes that may wait while keys are exchanged."""
 
+    replies: int = 1 << 20
+    """Bytes of answers, as to pings, to a peer that does not read."""
+
     largest: int = (256 << 10) + 4096
     """The largest packet after the login; 35000 bytes before."""
 

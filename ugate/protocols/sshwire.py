@@ -78,12 +78,11 @@ class ClientWire(Wire, SSHClientTransport):
             self.ecPub = self.ecPriv.public_key()
             self._send(30, NS(self._encodeECPublicKey(self.ecPub)))
 
-    def hostKey(self, blob: bytes) -> keys.Key:
+    def hasSigned(self, blob: bytes, digest: bytes, signature: bytes) -> bool:
         """
-        Read the key of the host. To be replaced by who knows of certificates.
+        Whether it is the host with this key that signed. To be replaced by who knows of certificates.
         """
-        key: keys.Key = keys.Key.fromString(blob)
-        return key
+        return bool(keys.Key.fromString(blob).verify(signature, digest))
 
     def ssh_KEX_DH_GEX_GROUP(self, packet: bytes) -> Deferred[None]:
         """
@@ -99,7 +98,7 @@ class ClientWire(Wire, SSHClientTransport):
         digest.update(secret)
         said = strings(signature, 1)[0][0]
         wanted = self.keyAlg.replace(b"-cert-v01@openssh.com", b"")
-        if said != wanted or not self.hostKey(blob).verify(signature, digest.digest()):
+        if said != wanted or not self.hasSigned(blob, digest.digest(), signature):
             raise BadPacket("the signature of the host is not right")
         self._isWaiting = True
         self.transport.pauseProducing()  # type: ignore[union-attr]

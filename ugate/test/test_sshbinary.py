@@ -106,6 +106,58 @@ class LimitTests(SynchronousTestCase):
         pair.client.sendIgnore(b"")
         self.assertEnds(pair)
 
+    def test_answers(self) -> None:
+        """
+        Who does not read gets so many answers, and no more.
+        """
+        pair = Pair(replies=10000)
+        pair.server.sendPacket(52, b"")
+        pair.pump.flush()
+        self.assertIs(pair.server, pair.server.transport.producer)
+        for _ in range(3):
+            pair.server.pauseProducing()
+            for _ in range(100):
+                pair.client._send(192, NS(b""))
+            pair.pump.flush()
+            pair.server.resumeProducing()
+        self.assertFalse(pair.server._isOver)
+        for number, payload in ((192, NS(b"x" * 1000)), (255, b"")):
+            pair = Pair(replies=10000)
+            pair.server.service.packetReceived = lambda *_, pair=pair: pair.server.sendUnimplemented()
+            pair.server.pauseProducing()
+            for _ in range(160 if number == 255 else 10):
+                pair.client._send(number, payload)
+            self.assertEnds(pair)
+            self.assertIsNone(pair.server.transport.producer)
+
+    def test_together(self) -> None:
+        """
+        What is sent at once is written in parts, so that the connection can say that it is full.
+        """
+        pair = Pair()
+        wrote: list[int] = []
+        write = pair.server.transport.writeSequence
+        pair.server.transport.writeSequence = lambda data: (wrote.append(sum(map(len, data))), write(data))
+        pair.server.service.packetReceived = lambda *_: [
+            pair.server.sendPacket(DATA, b"x" * 10000) for _ in range(20)
+        ]
+        pair.client.sendPacket(DATA, b"")
+        pair.pump.flush()
+        self.assertEqual([3, True], [len(wrote), max(wrote) < 80000])
+
+    def test_goodbye(self) -> None:
+        """
+        Who says that it ends, and does not end it, is cut.
+        """
+        pair = Pair()
+        cut: list[bool] = []
+        pair.server.transport.abortConnection = lambda: cut.append(True)
+        pair.server.transport.loseConnection = lambda: None
+        pair.client._send(1, bytes(4) + NS(b"over") + NS(b""))
+        pair.pump.flush()
+        pair.clock.advance(pair.server.settings.endTime)
+        self.assertEqual([True], cut)
+
     def test_large(self) -> None:
         """
         A packet may be larger after the login, and has a limit then, too.
