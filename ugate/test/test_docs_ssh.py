@@ -59,6 +59,12 @@ class TableTests(HowtoTests):
             "packet": sshchannel.PACKET,
             "unread": sshchannels.UNREAD,
             "unknown": sshtransport.UNKNOWN,
+            "packets": sshtransport.SETTINGS.largest,
+            "talk": sshtransport.SETTINGS.smallTalk,
+            "answers": sshtransport.SETTINGS.replies,
+            "exchange": sshtransport.SETTINGS.exchangeTime,
+            "rekey": sshtransport.SETTINGS.rekeyTime,
+            "rekey bytes": sshtransport.SETTINGS.rekeyBytes,
             "goodbye": sshtransport.GOODBYE,
             "close": sshchannels.PATIENCE,
         }

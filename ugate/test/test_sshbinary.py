@@ -137,7 +137,12 @@ class LimitTests(SynchronousTestCase):
         pair = Pair()
         wrote: list[int] = []
         write = pair.server.transport.writeSequence
-        pair.server.transport.writeSequence = lambda data: (wrote.append(sum(map(len, data))), write(data))
+
+        def writeSequence(data: list[bytes]) -> None:
+            wrote.append(sum(map(len, data)))
+            write(data)
+
+        pair.server.transport.writeSequence = writeSequence
         pair.server.service.packetReceived = lambda *_: [
             pair.server.sendPacket(DATA, b"x" * 10000) for _ in range(20)
         ]
