@@ -12,24 +12,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from twisted.conch.ssh import _kex
 from twisted.conch.ssh.keys import Key
-from twisted.conch.ssh.transport import SSHClientTransport as ClientWire
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from ugate.errors import ProtocolError, Refused
 from ugate.interfaces import ILink
+from ugate.protocols.sshauth import ALGORITHMS
 from ugate.protocols.sshcertificate import SUFFIX, SSHCertificate
 from ugate.protocols.sshclientauth import ClientAuth, Signer
 from ugate.protocols.sshlink import SSHLink
-from ugate.protocols.sshpackets import Reader, string
 from ugate.protocols.sshsignatures import isSigned
-from ugate.protocols.sshtransport import Wired, algorithmsOf, strong
+from ugate.protocols.sshtransport import SETTINGS, Wired, algorithmsOf
+from ugate.protocols.sshwire import ClientWire
 from ugate.stream import Principal, StreamInfo
 
 _BY_APPLICATION: Final = 11
-_NO_HOST: Final = 9
 
 HostCheck = Callable[[bytes], Principal]
 """Who a server is, by its key or certificate, which it has shown to have; raises L{Refused}."""
@@ -60,10 +58,6 @@ class SSHClient(Wired, ClientWire):  # type: ignore[misc]
     @since: ugate NEXT
     """
 
-    supportedCiphers = strong(ClientWire.supportedCiphers)
-    supportedMACs = strong(ClientWire.supportedMACs)
-    supportedKeyExchanges = [each for each in ClientWire.supportedKeyExchanges if _kex.isEllipticCurve(each)]
-
     def __init__(
         self,
         clock: IReactorTime,
@@ -77,72 +71,46 @@ class SSHClient(Wired, ClientWire):  # type: ignore[misc]
         @param info: what is known of the connection.
         @param account: with what we log in.
         @param check: who the server is.
-        @param algorithms: how servers may sign, best first; without any as Conch has it.
+        @param algorithms: how servers may sign, best first; without any as users may.
         """
+        super().__init__(clock, SETTINGS)
         self.begin(info)
-        self._clock = clock
         self._account = account
         self._check = check
         self._hostKey: bytes | None = None
-        self._isSecure = False
-        self.supportedPublicKeys = list(algorithms) or [
-            each for each in ClientWire.supportedPublicKeys if each not in (b"ssh-rsa", b"ssh-dss")
-        ]
+        self.supportedPublicKeys = list(algorithms or ALGORITHMS)
 
-    def _ssh_KEX_ECDH_REPLY(self, packet: bytes) -> None:
+    def hasSigned(self, blob: bytes, digest: bytes, signature: bytes) -> bool:
         """
-        The server has said who it is, and proves it.  As Conch has it, but for certificates of hosts, and
-        that what signs is what was agreed on.
+        Whether the key signed, or that which a certificate is of.
         """
-        reader = Reader(packet)
-        hostKey, public, signature = reader.string(), reader.string(), reader.string()
-        isCertified = self.keyAlg.endswith(SUFFIX)
-        key = SSHCertificate.fromBlob(hostKey).key if isCertified else hostKey
-        secret = self._generateECSharedSecret(self.ecPriv, public)
-        said = (
-            self.ourVersionString,
-            self.otherVersionString,
-            self.ourKexInitPayload,
-            self.otherKexInitPayload,
-            hostKey,
-            self._encodeECPublicKey(self.ecPub),
-            public,
-        )
-        digest = _kex.getHashProcessor(self.kexAlg)(b"".join(map(string, said)) + secret).digest()
-        algorithm = self.keyAlg.removesuffix(SUFFIX)
-        if Reader(signature).string() != algorithm or not isSigned(key, digest, signature):
-            raise ProtocolError("a host key that has not signed")
-        if not self._isKnown(hostKey):
-            self.sendDisconnect(_NO_HOST, b"the host key is not believed")
-            return
-        self._keySetup(secret, digest)
+        key = SSHCertificate.fromBlob(blob).key if self.keyAlg.endswith(SUFFIX) else blob
+        return isSigned(key, digest, signature)
 
-    def _isKnown(self, hostKey: bytes) -> bool:
+    def verifyHostKey(self, hostKey: bytes, fingerprint: bytes) -> Deferred[bool]:
         """
         Whether the server is who it has to be.
         """
-        if self._hostKey is not None:
-            # Keys are exchanged again, with the same server.
-            return hostKey == self._hostKey
-        try:
-            principal = self._check(hostKey)
-        except Refused as refused:
-            self._failed(refused)
-            return False
-        self._hostKey = hostKey
-        self.info = self.info.but(principal=principal)
-        return True
+        if self._hostKey is None:
+            try:
+                principal = self._check(hostKey)
+            except Refused as refused:
+                self._failed(refused)
+                return fail(refused)
+            self._hostKey = hostKey
+            self.info = self.info.but(principal=principal)
+        elif hostKey != self._hostKey:
+            return fail(ProtocolError("another key than before"))
+        return succeed(True)
 
     def connectionSecure(self) -> None:
         """
-        Keys were exchanged: log in, at first.
+        Keys were exchanged for the first time: log in.
         """
-        if not self._isSecure:
-            self._isSecure = True
-            account = self._account
-            self.requestService(
-                ClientAuth(account.user, account.signers, account.password, self._answered)  # type: ignore[arg-type]
-            )
+        account = self._account
+        self.requestService(
+            ClientAuth(account.user, account.signers, account.password, self._answered)  # type: ignore[arg-type]
+        )
 
     def _answered(self, refused: Refused | None) -> None:
         if refused is not None:

@@ -6,7 +6,7 @@
 A link of many streams in SSH (RFC 4254): C{direct-tcpip} both ways round.
 
 What is below it moves packets: C{sendPacket(number, payload)}, C{sendDisconnect(code, text)} and
-C{transport}, as transports of Conch have them; it calls what services of Conch have.
+C{transport}, as transports of Conch have them, and registers producers; it calls what services of Conch have.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class SSHLink(SSHChannels):
         """
         Streams may begin.
         """
-        self.transport.transport.registerProducer(self, True)
+        self.transport.registerProducer(self, True)
 
     def serviceStopped(self) -> None:
         """
@@ -224,7 +224,7 @@ class SSHLink(SSHChannels):
             self._leave(_BY_APPLICATION, "the last stream of a link that was going away has ended")
 
     def _release(self) -> None:
-        self.transport.transport.unregisterProducer()
+        self.transport.unregisterProducer()
 
     def _leave(self, code: int, why: str) -> None:
         """

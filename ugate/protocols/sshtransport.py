@@ -3,7 +3,8 @@
 # See LICENSE for details.
 
 """
-From the bytes of a connection in SSH to a link: what is between Conch and L{ugate.protocols.sshlink}.
+From the bytes of a connection in SSH to a link: what is between L{ugate.protocols.sshwire} and
+L{ugate.protocols.sshlink}.
 """
 
 from __future__ import annotations
@@ -12,14 +13,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from twisted.conch.ssh.keys import Key
-from twisted.conch.ssh.transport import SSHServerTransport as ServerWire
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from ugate.errors import Cause, Phase, ProtocolError, Refused, UgateError
+from ugate.errors import Cause, Phase, Refused, UgateError
 from ugate.interfaces import ILink
 from ugate.protocols.credentials import Login
 from ugate.protocols.sshauth import ALGORITHMS, LoginCheck, ServerAuth
@@ -27,12 +27,8 @@ from ugate.protocols.sshcertificate import SUFFIX
 from ugate.protocols.sshchannels import HOP
 from ugate.protocols.sshlink import SSHLink
 from ugate.protocols.sshpackets import origin, words
+from ugate.protocols.sshwire import ServerWire, WireSettings
 from ugate.stream import StreamInfo
-
-_PROTOCOL_ERROR: Final = 2
-
-EARLY: Final = 1 << 16
-"""Bytes of a packet that may come before somebody is logged in."""
 
 UNKNOWN: Final = 100
 """Messages of one connection that are not known here."""
@@ -40,16 +36,14 @@ UNKNOWN: Final = 100
 GOODBYE: Final = 2.0
 """Seconds to read why the connection ends."""
 
+LOGIN: Final = 3600.0
+"""Seconds until somebody has to be logged in, whatever else is said of that."""
+
+SETTINGS: Final = WireSettings(userKeys=ALGORITHMS, endTime=GOODBYE, loginTime=LOGIN)
+"""How both sides speak."""
+
 HostKeys = Mapping[bytes, tuple[Any, Any]]
 """Public and private keys of Conch, by the names of their formats."""
-
-
-def strong(names: list[bytes]) -> list[bytes]:
-    """
-    Without what is broken or old, and without groups of somebody's own, which want primes.
-    """
-    weak = (b"sha1", b"md5", b"cbc", b"3des", b"blowfish", b"cast", b"arcfour", b"group-exchange")
-    return [name for name in names if not any(word in name for word in weak)]
 
 
 class _Calm(Logger):
@@ -78,11 +72,7 @@ class Wired:
     info: StreamInfo
     why = ""
     transport: Any
-    _clock: IReactorTime
-    _goodbye: IDelayedCall | None = None
     _unknown = 0
-    # Compression before a login is somebody else's memory.
-    supportedCompressions = [b"none"]
 
     def begin(self, info: StreamInfo) -> None:
         """
@@ -107,30 +97,14 @@ class Wired:
         super().sendKexInit()  # type: ignore[misc]
         self._exchanging(True)
 
-    def _newKeys(self) -> None:
-        super()._newKeys()  # type: ignore[misc]
+    def _keySetup(self, sharedSecret: bytes, exchangeHash: bytes) -> None:
+        super()._keySetup(sharedSecret, exchangeHash)  # type: ignore[misc]
         self._exchanging(False)
 
     def _exchanging(self, isSo: bool) -> None:
         wire: Any = self
         if isinstance(wire.service, SSHLink):
             wire.service.exchanging(isSo)
-
-    def dataReceived(self, data: bytes) -> None:
-        """
-        See L{IProtocol.dataReceived}.
-        """
-        wire: Any = self
-        try:
-            super().dataReceived(data)  # type: ignore[misc]
-            if not self.ready.called and len(wire.buf) > EARLY:
-                raise ProtocolError(f"a packet of over {EARLY} bytes before the login")
-        except Exception as error:
-            # Conch takes packets apart without looking whether they are whole.
-            why = f"the peer broke SSH: {type(error).__name__}"
-            self.log.info("{peer} {why}: {error}", peer=str(self.info), why=why, error=str(error)[:200])
-            self.sendDisconnect(_PROTOCOL_ERROR, why.encode())
-            self.transport.abortConnection()
 
     def sendDisconnect(self, reason: int, desc: Any) -> None:
         """
@@ -139,8 +113,6 @@ class Wired:
         text = desc if isinstance(desc, bytes) else str(desc).encode()
         self.why = self.why or words(text)
         super().sendDisconnect(reason, text)  # type: ignore[misc]
-        if self._goodbye is None:
-            self._goodbye = self._clock.callLater(GOODBYE, self.transport.abortConnection)
 
     def sendUnimplemented(self) -> None:
         """
@@ -148,8 +120,13 @@ class Wired:
         """
         self._unknown += 1
         if self._unknown > UNKNOWN:
-            raise ProtocolError(f"more than {UNKNOWN} messages that nobody knows")
-        super().sendUnimplemented()  # type: ignore[misc]
+            self._fail(f"more than {UNKNOWN} messages that nobody knows")
+        else:
+            super().sendUnimplemented()  # type: ignore[misc]
+
+    def _fail(self, why: str, *code: int) -> None:
+        self.log.info("{peer}, SSH: {why}", peer=str(self.info), why=why[:200])
+        super()._fail(why, *code)  # type: ignore[misc]
 
     def receiveError(self, reasonCode: int, description: bytes) -> None:
         """
@@ -163,8 +140,6 @@ class Wired:
         See L{IProtocol.connectionLost}.
         """
         self.why = self.why or str(reason.value)
-        if self._goodbye is not None and self._goodbye.active():
-            self._goodbye.cancel()
         super().connectionLost(reason)  # type: ignore[misc]
         if not self.ready.called:
             self.ready.errback(Refused(Cause.PEER_CLOSED, Phase.NEGOTIATE, HOP, self.why))
@@ -196,10 +171,6 @@ class SSHServer(Wired, ServerWire):  # type: ignore[misc]
     @since: ugate NEXT
     """
 
-    supportedCiphers = strong(ServerWire.supportedCiphers)
-    supportedMACs = strong(ServerWire.supportedMACs)
-    supportedKeyExchanges = strong(ServerWire.supportedKeyExchanges)
-
     def __init__(
         self,
         clock: IReactorTime,
@@ -215,8 +186,8 @@ class SSHServer(Wired, ServerWire):  # type: ignore[misc]
         @param login: who has which credentials; L{None} if everybody may come, as nobody.
         @param prepare: called with each link before it is up, the name that was given, and who that is.
         """
+        super().__init__(clock, SETTINGS)
         self.begin(info)
-        self._clock = clock
         self._prepare = prepare
         address = origin(info)[0] if hasattr(info.peer, "host") else ""
         self.factory: Any = _Server(keys, lambda: ServerAuth(clock, login, self._loggedIn, info, address))
@@ -225,12 +196,6 @@ class SSHServer(Wired, ServerWire):  # type: ignore[misc]
             for name, (public, _) in keys.items()
             for each in ([name] if name.endswith(SUFFIX) else algorithmsOf(public))
         ]
-
-    def sendExtInfo(self, extensions: object) -> None:
-        """
-        Say how users may sign, which is not how hosts do.
-        """
-        super().sendExtInfo([(b"server-sig-algs", b",".join(ALGORITHMS))])  # type: ignore[no-untyped-call]
 
     def _loggedIn(self, user: str, login: Login | None) -> None:
         info = self.info

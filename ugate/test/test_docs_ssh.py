@@ -19,7 +19,7 @@ from ugate.endpoints import muxed, sshstring
 from ugate.endpoints.links import linkTo
 from ugate.endpoints.session import Session
 from ugate.errors import Cause, Refused
-from ugate.protocols import sshauth, sshchannel, sshchannels, sshtransport
+from ugate.protocols import sshauth, sshchannel, sshchannels, sshciphers, sshtransport
 from ugate.protocols.sshclient import Account, clientMaker, signerOf
 from ugate.protocols.sshclientauth import Signer
 from ugate.stream import Principal, StreamInfo, Target
@@ -52,13 +52,19 @@ class TableTests(HowtoTests):
             "requests": sshauth.MOST,
             "delay": sshauth.DELAY,
             "unauthenticated": muxed.HANDSHAKES,
-            "early": sshtransport.EARLY,
+            "early": sshciphers.BEFORE_LOGIN,
             "streams": sshchannels.MOST,
             "window": sshchannels.WINDOW,
             "windows": sshchannels.TOTAL,
             "packet": sshchannel.PACKET,
             "unread": sshchannels.UNREAD,
             "unknown": sshtransport.UNKNOWN,
+            "packets": sshtransport.SETTINGS.largest,
+            "talk": sshtransport.SETTINGS.smallTalk,
+            "answers": sshtransport.SETTINGS.replies,
+            "exchange": sshtransport.SETTINGS.exchangeTime,
+            "rekey": sshtransport.SETTINGS.rekeyTime,
+            "rekey bytes": sshtransport.SETTINGS.rekeyBytes,
             "goodbye": sshtransport.GOODBYE,
             "close": sshchannels.PATIENCE,
         }

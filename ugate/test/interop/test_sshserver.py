@@ -92,6 +92,28 @@ class OpenTests(SSHTestCase):
         self.assertEqual(0, done.returncode, done.stderr)
         self.assertEqual(hashlib.sha256(data).digest(), hashlib.sha256(done.stdout).digest())
 
+    def test_ciphers(self) -> None:
+        """
+        Ciphers that authenticate, and one that does not, with new keys; strict key exchange is in force. What
+        is broken is not offered.
+        """
+        server = StreamServer(self, echo)
+        options = _without(self.options(self.port), "LogLevel=ERROR")
+        data = BLOCK * 4
+        for cipher in ("aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-ctr"):
+            command = [self.ssh, "-v", *options, "-o", "RekeyLimit=1M", "-c", cipher]
+            done = self.finish([*command, "-W", f"{HOST}:{server.port}", f"bob@{HOST}"], data)
+            self.assertEqual(0, done.returncode, done.stderr)
+            self.assertTrue(done.stdout == data, cipher)
+            self.assertIn(f"cipher: {cipher}".encode(), done.stderr)
+            self.assertIn(b"server-sig-algs=<ssh-ed25519,", done.stderr)
+            self.assertGreater(done.stderr.count(b"SSH2_MSG_NEWKEYS received"), 2)
+        done = self.finish([self.ssh, "-vvv", *options, f"bob@{HOST}"])
+        self.assertIn(b"will use strict KEX ordering", done.stderr)
+        for weak in ("aes128-cbc", "3des-cbc"):
+            done = self.finish([self.ssh, *options, "-c", weak, f"bob@{HOST}"])
+            self.assertIn(b"no matching cipher found", done.stderr)
+
     def test_dropbear(self) -> None:
         """
         The client of Dropbear.

@@ -1,0 +1,282 @@
+# -*- test-case-name: ugate.test.test_sshciphers -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+How packets of SSH are sealed and opened: one object for each direction, without a socket.
+The primitives are cryptography's.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from abc import ABC, abstractmethod
+from struct import Struct
+
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.poly1305 import Poly1305
+
+LENGTH = Struct(">L")
+LONG = Struct(">Q")
+ZEROS = bytes(64)
+BEFORE_LOGIN = 35000
+"""The largest packet that RFC 4253, section 6.1, asks everybody to take."""
+
+
+class BadPacket(Exception):
+    """
+    A packet is not what it should be. What it says is for the peer, and for the log.
+
+    @since: ugate NEXT
+    """
+
+
+class PacketCipher(ABC):
+    """
+    The packets of one direction. It counts them, as most ciphers have the number in what they authenticate.
+
+    @since: ugate NEXT
+    """
+
+    block = 16
+    """What the length of a packet is a multiple of."""
+
+    overhead = 0
+    """How many bytes come behind the packet."""
+
+    hidden = 0
+    """How many bytes of the length count for the multiple: 4 if it is encrypted together with the rest."""
+
+    def __init__(self, largest: int = BEFORE_LOGIN) -> None:
+        """
+        @param largest: how long a packet may be that is opened.
+        """
+        self.sequence = 0
+        self.largest = largest
+
+    def seal(self, payload: bytes) -> bytes:
+        """
+        Make a packet.
+        """
+        size = 1 + len(payload)
+        padding = self.block - (self.hidden + size) % self.block
+        if padding < 4:
+            padding += self.block
+        length = LENGTH.pack(size + padding)
+        sealed = self._seal(length, b"".join((bytes((padding,)), payload, os.urandom(padding))))
+        self.sequence = (self.sequence + 1) & 0xFFFFFFFF
+        return sealed
+
+    def open(self, buffer: memoryview) -> tuple[bytes, int] | None:
+        """
+        Take a packet from the beginning of what came.
+
+        @return: its payload, and how many bytes it took; L{None} if it is not whole.
+        @raise BadPacket: nothing that comes after it can be trusted.
+        """
+        length = self._length(buffer)
+        if length is None:
+            return None
+        if not 5 <= length <= self.largest or (self.hidden + length) % self.block:
+            raise BadPacket(f"bad packet length {length}, at most {self.largest}")
+        end = 4 + length + self.overhead
+        if len(buffer) < end:
+            return None
+        packet = self._open(buffer[:4], buffer[4 : 4 + length], buffer[4 + length : end])
+        self.sequence = (self.sequence + 1) & 0xFFFFFFFF
+        padding = packet[0]
+        if not 4 <= padding < length - 1:
+            raise BadPacket("bad padding")
+        return packet[1 : length - padding], end
+
+    def _length(self, buffer: memoryview) -> int | None:
+        return int(LENGTH.unpack_from(buffer)[0]) if len(buffer) >= 4 else None
+
+    @abstractmethod
+    def _seal(self, length: bytes, packet: bytes) -> bytes: ...
+
+    @abstractmethod
+    def _open(self, length: memoryview, packet: memoryview, tag: memoryview) -> bytes: ...
+
+
+class NoCipher(PacketCipher):
+    """
+    What is spoken before there are keys.
+
+    @since: ugate NEXT
+    """
+
+    block = 8
+    hidden = 4
+
+    def _seal(self, length: bytes, packet: bytes) -> bytes:
+        return length + packet
+
+    def _open(self, length: memoryview, packet: memoryview, tag: memoryview) -> bytes:
+        return bytes(packet)
+
+
+class GCM(PacketCipher):
+    """
+    AES-GCM (RFC 5647, as OpenSSH names it): the length is in the clear, and authenticated.
+
+    @since: ugate NEXT
+    """
+
+    overhead = 16
+
+    def __init__(self, key: bytes, iv: bytes, largest: int = BEFORE_LOGIN) -> None:
+        super().__init__(largest)
+        self._aead = AESGCM(key)
+        self._fixed = iv[:4]
+        self._count = LONG.unpack(iv[4:12])[0]
+
+    def _nonce(self) -> bytes:
+        nonce = self._fixed + LONG.pack(self._count)
+        self._count = (self._count + 1) & 0xFFFFFFFFFFFFFFFF
+        return nonce
+
+    def _seal(self, length: bytes, packet: bytes) -> bytes:
+        return length + self._aead.encrypt(self._nonce(), packet, length)
+
+    def _open(self, length: memoryview, packet: memoryview, tag: memoryview) -> bytes:
+        try:
+            return self._aead.decrypt(self._nonce(), b"".join((packet, tag)), bytes(length))
+        except InvalidTag as error:
+            raise BadPacket("bad MAC") from error
+
+
+class ChaCha(PacketCipher):
+    """
+    chacha20-poly1305@openssh.com: the length is encrypted, too, with a key of its own.
+
+    @since: ugate NEXT
+    """
+
+    block = 8
+    overhead = 16
+
+    def __init__(self, key: bytes, largest: int = BEFORE_LOGIN) -> None:
+        super().__init__(largest)
+        self._main, self._lengths = key[:32], key[32:64]
+        self._known: int | None = None
+
+    def _stream(self, key: bytes, data: bytes | memoryview) -> bytes:
+        nonce = bytes(8) + LONG.pack(self.sequence)
+        return Cipher(algorithms.ChaCha20(key, nonce), None).encryptor().update(data)
+
+    def _length(self, buffer: memoryview) -> int | None:
+        if self._known is None and len(buffer) >= 4:
+            self._known = LENGTH.unpack(self._stream(self._lengths, bytes(buffer[:4])))[0]
+        return self._known
+
+    def _seal(self, length: bytes, packet: bytes) -> bytes:
+        # The first block of the stream is the key of Poly1305, the packet begins in the second.
+        stream = self._stream(self._main, ZEROS + packet)
+        sealed = self._stream(self._lengths, length) + stream[64:]
+        key = self._stream(self._main, ZEROS)[:32]
+        return sealed + Poly1305.generate_tag(key, sealed)
+
+    def _open(self, length: memoryview, packet: memoryview, tag: memoryview) -> bytes:
+        self._known = None
+        key = self._stream(self._main, ZEROS)[:32]
+        try:
+            Poly1305.verify_tag(key, bytes(length) + bytes(packet), bytes(tag))
+        except InvalidSignature as error:
+            raise BadPacket("bad MAC") from error
+        return self._stream(self._main, ZEROS + bytes(packet))[64:]
+
+
+class Counted(PacketCipher):
+    """
+    AES-CTR, and a MAC of what was encrypted (EtM): the length is in the clear.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(
+        self, key: bytes, iv: bytes, macKey: bytes, digest: str, seals: bool, largest: int = BEFORE_LOGIN
+    ) -> None:
+        """
+        @param digest: the hash of the MAC, as hashlib names it.
+        @param seals: whether this is the direction that we send in.
+        """
+        super().__init__(largest)
+        cipher = Cipher(algorithms.AES(key), modes.CTR(iv))
+        self._cipher = cipher.encryptor() if seals else cipher.decryptor()
+        self._macKey, self._digest = macKey, digest
+        self.overhead = len(macKey)
+
+    def _mac(self, *parts: bytes | memoryview) -> bytes:
+        return hmac.digest(self._macKey, b"".join((LENGTH.pack(self.sequence), *parts)), self._digest)
+
+    def _seal(self, length: bytes, packet: bytes) -> bytes:
+        sealed = length + self._cipher.update(packet)
+        return sealed + self._mac(sealed)
+
+    def _open(self, length: memoryview, packet: memoryview, tag: memoryview) -> bytes:
+        if not hmac.compare_digest(self._mac(length, packet), bytes(tag)):
+            raise BadPacket("bad MAC")
+        return self._cipher.update(packet)
+
+
+class CountedTogether(Counted):
+    """
+    AES-CTR, and a MAC of what is inside (RFC 4253): the length has to be decrypted before anything is
+    known to be true.
+
+    @since: ugate NEXT
+    """
+
+    hidden = 4
+    _first = b""
+
+    def _length(self, buffer: memoryview) -> int | None:
+        if not self._first and len(buffer) >= 16:
+            self._first = self._cipher.update(bytes(buffer[:16]))
+        return int(LENGTH.unpack_from(self._first)[0]) if self._first else None
+
+    def _seal(self, length: bytes, packet: bytes) -> bytes:
+        plain = length + packet
+        return self._cipher.update(plain) + self._mac(plain)
+
+    def _open(self, length: memoryview, packet: memoryview, tag: memoryview) -> bytes:
+        plain = self._first + self._cipher.update(packet[12:])
+        self._first = b""
+        if not hmac.compare_digest(self._mac(plain), bytes(tag)):
+            raise BadPacket("bad MAC")
+        return plain[4:]
+
+
+CHACHA = b"chacha20-poly1305@openssh.com"
+AEADS = (b"aes128-gcm@openssh.com", b"aes256-gcm@openssh.com", CHACHA)
+CIPHERS = (*AEADS, b"aes128-ctr", b"aes192-ctr", b"aes256-ctr")
+MACS = (
+    b"hmac-sha2-256-etm@openssh.com",
+    b"hmac-sha2-512-etm@openssh.com",
+    b"hmac-sha2-256",
+    b"hmac-sha2-512",
+)
+
+
+def makeCipher(
+    cipher: bytes, mac: bytes, iv: bytes, key: bytes, macKey: bytes, seals: bool, largest: int = BEFORE_LOGIN
+) -> PacketCipher:
+    """
+    Make the cipher of one direction.
+
+    @param cipher: one of L{CIPHERS}.
+    @param mac: one of L{MACS}; it does not matter for L{AEADS}.
+    @param iv: at least as long as is needed, as are C{key} and C{macKey}.
+    """
+    if cipher == CHACHA:
+        return ChaCha(key[:64], largest)
+    size = int(cipher[3:6]) // 8
+    if cipher in AEADS:
+        return GCM(key[:size], iv, largest)
+    digest = "sha512" if b"512" in mac else "sha256"
+    kind = Counted if b"-etm@" in mac else CountedTogether
+    return kind(key[:size], iv[:16], macKey[: int(digest[3:]) // 8], digest, seals, largest)
