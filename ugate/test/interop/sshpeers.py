@@ -83,3 +83,11 @@ class SSHTestCase(InteropTestCase):
         waitUntil(lambda: accepts(local) or child.process.poll() is not None, "the client listens")
         self.assertIsNone(child.process.poll(), child.said())
         return child
+
+
+def without(options: list[str], value: str) -> list[str]:
+    """
+    Options of ssh, but for one.
+    """
+    at = options.index(value)
+    return [*options[: at - 1], *options[at + 1 :]]
