@@ -163,7 +163,8 @@ class FakeIdentity:
         return _Connections(self.context(alpn), name)
 
     def sign(self, data: bytes) -> bytes:
-        raise NotImplementedError
+        signature: bytes = self.key.sign(data, ec.ECDSA(hashes.SHA256()))
+        return signature
 
     def sshKey(self) -> Any:
         return self.key
