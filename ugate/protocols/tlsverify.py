@@ -159,7 +159,7 @@ class PeerCheck:
 
         @raise Refused: it is not.
         """
-        before, self._decided = self.principal, False
+        before, self._decided, self.refused = self.principal, False, None
         if self.finish(connection) != before:
             raise Refused(Cause.AUTHENTICATION, Phase.TLS, self._hop, "it is somebody else by now")
 
