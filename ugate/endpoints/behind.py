@@ -28,10 +28,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ugate.deadlines import Deadlines
+from ugate.endpoints.clients import OURSELVES
 from ugate.endpoints.direct import Direct
 from ugate.endpoints.negotiated import NegotiatedClientEndpoint
 from ugate.endpoints.pauses import pauseBefore
 from ugate.endpoints.refusals import refusedAt
+from ugate.endpoints.reverse import NoAddress
 from ugate.errors import ListenRefused, ProtocolError, Refused, UgateError
 from ugate.interfaces import IIdentity, INegotiation, ITenant
 from ugate.protocols.readywire import ASK, BEGIN, GO, THERE, ReadyNode, frame, unframe
@@ -57,19 +59,6 @@ LONGEST: Final = 30.0
 """Seconds that no pause is longer than."""
 
 _DIAL: Final = 10.0
-
-
-@implementer(IAddress)
-class Behind:
-    """
-    Where it listens, in words.
-    """
-
-    def __init__(self, gate: str) -> None:
-        self._gate = gate
-
-    def __repr__(self) -> str:
-        return f"behind {self._gate}"
 
 
 class Kept(Protocol):
@@ -309,7 +298,7 @@ class BehindPort:
         """
         No address.
         """
-        return Behind(self.gate)
+        return NoAddress(f"behind {self.gate}")
 
     def isUp(self) -> None:
         """
@@ -369,7 +358,7 @@ class BehindServerEndpoint:
         """
         tenant: Any = ITenant(self.reactor)
         reactor = getattr(tenant, "hopReactor", self.reactor)
-        return Direct(reactor, _DIAL).endpointFor(StreamInfo(Behind(""), Behind(""), self.gate))
+        return Direct(reactor, _DIAL).endpointFor(StreamInfo(OURSELVES, OURSELVES, self.gate))
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """

@@ -14,8 +14,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from zope.interface import implementer
-
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.interfaces import (
@@ -33,7 +31,7 @@ from ugate.endpoints.clients import OURSELVES
 from ugate.endpoints.dialing import dialerFromChain
 from ugate.endpoints.links import linkTo
 from ugate.endpoints.mutual import Mutual
-from ugate.endpoints.reverse import ReversePort, ReverseServerEndpoint
+from ugate.endpoints.reverse import NoAddress, ReversePort, ReverseServerEndpoint
 from ugate.endpoints.reverselistener import ALPN
 from ugate.endpoints.session import Session
 from ugate.errors import Cause, ListenRefused, Phase, ProtocolError, Refused, UgateError
@@ -56,19 +54,6 @@ class _Gate(Mutual):
     def _check(self, trust: Any, chain: Any) -> Principal:
         self.principal = super()._check(trust, chain)
         return self.principal
-
-
-@implementer(IAddress)
-class Linked:
-    """
-    Where it listens, in words.
-    """
-
-    def __init__(self, gate: str) -> None:
-        self._gate = gate
-
-    def __repr__(self) -> str:
-        return f"linked to {self._gate}"
 
 
 class LinkedPort(ReversePort):
@@ -105,7 +90,7 @@ class LinkedPort(ReversePort):
         """
         No address.
         """
-        return Linked(str(self._endpoint.hop.target))
+        return NoAddress(f"linked to {self._endpoint.hop.target}")
 
 
 class LinkedServerEndpoint(ReverseServerEndpoint):

@@ -43,7 +43,13 @@ class _ReadyFactory(ServerFactory):
 
     def protocolFor(self, host: Negotiating) -> IProtocol | None:
         keyid, chain = host.negotiation.keyid, host.negotiation.chain
-        return Waiting(readyOf(self._tenant), keyid, partial(self._believe, keyid, chain))
+        return Waiting(readyOf(self._tenant), keyid, partial(self._stillBelieve, keyid, chain))
+
+    def _stillBelieve(self, keyid: str, chain: Any) -> None:
+        if not self.numPorts:
+            detail, step = "what it came to listens no more", "it comes to what does, if there is such"
+            raise Refused(Cause.OVERLOADED, Phase.NEGOTIATE, f"node {keyid}", detail, step)
+        self._believe(keyid, chain)
 
 
 class ReadyServerEndpoint(NegotiatedServerEndpoint):

@@ -41,7 +41,7 @@ MAX_WAITING: Final = 256
 """Streams to one peer that may wait for it to come back."""
 
 GRACE: Final = 10.0
-"""Seconds for which a peer is there still whose last link went away in good order: another is on its way."""
+"""Seconds for which a peer is there still whose last link goes away in good order: another is on its way."""
 
 PATIENCE: Final = 5.0
 """Seconds that a stream waits for that."""
@@ -96,7 +96,7 @@ class _Peer:
 class Registry:
     """
     The sessions of those who dialed in, by the hashes of their keys and the names that they were
-    granted.  It forgets a peer with its last link; if that was to go away, a little later.
+    granted.  It forgets a peer with its last link; a little after that began to go away, if it did.
 
     @since: ugate NEXT
     """
@@ -157,7 +157,8 @@ class Registry:
         if gone is not None:
             peer.gone.add(gone)
         peer.sessions.append(session)
-        self._leaving.stop(peer)
+        session.onClosing = lambda: self._isThere(peer)
+        self._isThere(peer)
         session.whenClosed().addCallback(lambda _: self._leave(peer, session))
         if len(peer.sessions) > MAX_LINKS:
             oldest = peer.sessions.pop(0)
@@ -176,18 +177,25 @@ class Registry:
         peer.names = names
         self._names.update(dict.fromkeys(names, peer))
 
+    def _isThere(self, peer: _Peer) -> None:
+        """
+        See whether a peer takes streams.  For those that it has it keeps no names, however long they are.
+        """
+        if all(each.isClosing for each in peer.sessions):
+            self._leaving.start(peer)
+        else:
+            self._leaving.stop(peer)
+
     def _leave(self, peer: _Peer, session: Session) -> None:
         if session not in peer.sessions:
             return
         peer.sessions.remove(session)
-        if peer.sessions:
-            return
-        if session.link.isDraining:
-            self._leaving.start(peer)
-        else:
+        if not (peer.sessions or session.link.isDraining):
             self._forget(peer)
 
     def _forget(self, peer: _Peer) -> None:
+        self._leaving.stop(peer)
+        peer.sessions.clear()
         self._rename(peer, frozenset())
         del self._peers[peer.keyid.lower()]
         if self._nodes is not None:

@@ -56,11 +56,14 @@ KEEP: Final = SessionLimits(idle=None, age=None)
 @implementer(IAddress)
 class NoAddress:
     """
-    Where who dials out listens.
+    Where who dials out listens, in words.
     """
 
+    def __init__(self, words: str = "reverse") -> None:
+        self._words = words
+
     def __repr__(self) -> str:
-        return "reverse"
+        return self._words
 
 
 class _Keeping:

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from ugate.deadlines import Deadlines
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import ITenant
 from ugate.protocols.mux import MuxStream
+from ugate.protocols.tlsverify import checkAgain
 
 if TYPE_CHECKING:
     from ugate.endpoints.session import Session
@@ -59,6 +61,10 @@ class SessionLimits:
     """Seconds after which a link takes no new streams, so that both sides prove anew who they are; L{None}
     for never."""
 
+    look: float = 15.0
+    """Seconds after which it is looked at whether the peer of a link is still believed; else that takes no
+    new streams."""
+
     ping: float | None = 30.0
     """Seconds after which a link is asked whether it is still there; L{None} for never."""
 
@@ -85,6 +91,8 @@ class Sessions:
     @since: ugate NEXT
     """
 
+    log = Logger()
+
     def __init__(
         self, clock: IReactorTime, limits: SessionLimits = DEFAULT, *, kind: str = "dialed", name: str = ""
     ) -> None:
@@ -105,6 +113,7 @@ class Sessions:
             clock, limits.linger, lambda stream: stream.abortConnection()
         )
         self.ponging: Deadlines[Session] = Deadlines(clock, limits.pong, lambda session: session.silent())
+        self._looking: Deadlines[Session] = Deadlines(clock, limits.look, self._look)
         self._idle: Deadlines[Session] | None = None
         self._aging: Deadlines[Session] | None = None
         self._pinging: Deadlines[Session] | None = None
@@ -137,6 +146,7 @@ class Sessions:
             self._links.opened[self.kind] += 1
         if self._aging is not None:
             self._aging.start(session)
+        self._looking.start(session)
         self.idle(session)
         self.heard(session)
 
@@ -145,7 +155,7 @@ class Sessions:
         One is gone.
         """
         self._sessions.pop(session, None)
-        for deadlines in (self._idle, self._aging, self._pinging, self.ponging):
+        for deadlines in (self._idle, self._aging, self._pinging, self._looking, self.ponging):
             if deadlines is not None:
                 deadlines.stop(session)
         if not self._sessions:
@@ -178,6 +188,17 @@ class Sessions:
     def _ask(self, session: Session) -> None:
         session.check().addErrback(lambda _: None)
 
+    def _look(self, session: Session) -> None:
+        if session.isClosing:
+            return
+        try:
+            checkAgain(getattr(session.link, "transport", None))
+        except Refused as refused:
+            self.log.warn("{hop} has no more streams: {why}", hop=session.hop, why=str(refused))
+            session.close()
+        else:
+            self._looking.start(session)
+
     def _unanswered(self, stream: MuxStream) -> None:
         many = f"no answer in {self.limits.answer:g} s"
         stream.refuse(Refused(Cause.TIMED_OUT, Phase.REMOTE, "peer", many, "see what listens there"))
@@ -202,7 +223,7 @@ class Sessions:
         """
         Nothing is left to wait for.
         """
-        for deadlines in (self.opening, self.answering, self.lingering, self.ponging):
+        for deadlines in (self.opening, self.answering, self.lingering, self._looking, self.ponging):
             deadlines.close()
         for of in (self._idle, self._aging, self._pinging):
             if of is not None:

@@ -115,6 +115,7 @@ class PeerCheck:
         """
         from OpenSSL import SSL
 
+        connection.peerCheck = self
         mode = SSL.VERIFY_PEER
         if not self._optional:
             mode |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
@@ -151,6 +152,16 @@ class PeerCheck:
             _forget(connection)
             raise self.refused
         return self.principal
+
+    def again(self, connection: Any) -> None:
+        """
+        See whether the peer is still whom it was believed to be.
+
+        @raise Refused: it is not.
+        """
+        before, self._decided, self.refused = self.principal, False, None
+        if self.finish(connection) != before:
+            raise Refused(Cause.AUTHENTICATION, Phase.TLS, self._hop, "it is somebody else by now")
 
     def _decide(self, chain: Sequence[Certificate]) -> None:
         self._decided = True
@@ -203,6 +214,20 @@ class PeerCheck:
             f"its certificate: {words}",
             "let it get another certificate",
         )
+
+
+def checkAgain(transport: Any) -> None:
+    """
+    See whether the peer of a connection that is up is still believed.
+
+    @param transport: of any kind; who is there is only known of TLS.
+    @raise Refused: it is not.
+    @since: ugate NEXT
+    """
+    connection = getattr(transport, "_tlsConnection", None)
+    check: PeerCheck | None = getattr(connection, "peerCheck", None)
+    if check is not None:
+        check.again(connection)
 
 
 def _printable(refused: Refused) -> Refused:

@@ -14,11 +14,13 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.endpoints.behind import MOST, BehindServerEndpoint
+from ugate.endpoints.ready import EVERY, PATIENCE
 from ugate.errors import ListenRefused, StringError
 from ugate.protocols import readywire
 from ugate.protocols.clienthello import Alert, alertRecord
 from ugate.stream import Target
 from ugate.tenancy.config.identityschema import Identity
+from ugate.tenancy.config.sections import ROOT
 from ugate.tenancy.identityown import Own
 from ugate.tenancy.keyids import hostOf, keyidOf
 from ugate.test.howtofakes import clientHello
@@ -122,6 +124,25 @@ class BehindTests(SynchronousTestCase):
         served = self.node("eve")
         self.ask("eve")
         self.assertEqual(len(served.accepted), 1)
+
+    def test_otherKeys(self) -> None:
+        """
+        Who came by a listener that is another one by now is cut off soon, and has to be good for the new one.
+        """
+        gate: Any = self.gate()
+        served = self.node("bob")
+        self.ask("bob")
+        text = f"ready:tcp:15007:keys={self.keys['eve']}"
+        gate.store.put(ROOT, "listen", "ready", {"endpoint": text})
+        self.mesh.advance(EVERY)
+        self.assertEqual(0, len(gate.tenant.mesh.ready))
+        self.ask("bob")
+        self.mesh.advance(PATIENCE + 1)
+        self.assertEqual(1, len(served.accepted))
+        gate.store.put(ROOT, "listen", "ready", {"endpoint": "ready:tcp:15007"})
+        self.mesh.advance(60)
+        self.ask("bob")
+        self.assertEqual(2, len(served.accepted))
 
     def test_claim(self) -> None:
         """

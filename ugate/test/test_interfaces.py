@@ -23,14 +23,13 @@ from twisted.trial.unittest import SynchronousTestCase
 import ugate
 from ugate.copying import _LimitedProducer, _Producer
 from ugate.endpoints.addresses import AddressEndpoint
-from ugate.endpoints.behind import Behind, BehindServerEndpoint
+from ugate.endpoints.behind import BehindServerEndpoint
 from ugate.endpoints.connecting import Connecting
 from ugate.endpoints.dialers import Deny, Fallback, Retry
 from ugate.endpoints.direct import Direct, DirectTo
 from ugate.endpoints.forward import Forward
 from ugate.endpoints.h2connect import H2Connect
 from ugate.endpoints.hops import Hop
-from ugate.endpoints.linked import Linked
 from ugate.endpoints.mesh import Mesh
 from ugate.endpoints.meshstring import MeshEndpoint
 from ugate.endpoints.mutual import Mutual
@@ -143,7 +142,6 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.copying._Producer": lambda: _Producer(StringTransport()),
     "ugate.endpoints.addresses.AddressEndpoint": lambda: AddressEndpoint(REACTOR, TARGET),
     "ugate.endpoints.addresses._Opening": BY_CLASS,
-    "ugate.endpoints.behind.Behind": lambda: Behind("gate:15007"),
     "ugate.endpoints.behind.BehindPort": BY_CLASS,
     "ugate.endpoints.behind.BehindServerEndpoint": lambda: BehindServerEndpoint(REACTOR, TARGET),
     "ugate.endpoints.clients.ChainEndpoint": BY_CLASS,
@@ -161,7 +159,6 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.h2connect.H2Connect": lambda: H2Connect(REACTOR, Hop("h2connect", "gw", 1), Deny()),
     "ugate.endpoints.websocket.WebSocketClientEndpoint": BY_CLASS,
     "ugate.endpoints.mutual.Mutual": lambda: Mutual(REACTOR, Hop("mtls", "gw", 1), Deny()),
-    "ugate.endpoints.linked.Linked": lambda: Linked("gate:15009"),
     "ugate.endpoints.muxed.MuxedServerEndpoint": lambda: MuxedServerEndpoint(
         REACTOR, TCP4ServerEndpoint(REACTOR, 0), BY_CLASS
     ),

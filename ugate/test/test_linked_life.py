@@ -7,15 +7,19 @@ How links that nodes keep to a gate come and go, and what their streams notice o
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ugate.endpoints.registry import GRACE
+from ugate.endpoints.sessions import DEFAULT
 from ugate.tenancy.config.identityschema import Identity
 from ugate.tenancy.config.sections import ONLY, ROOT
 from ugate.tenancy.identityown import Own
 from ugate.test.linkedfakes import LinkedCase
 from ugate.test.tlsfakes import Logged
 from ugate.testing import Reset
+
+LOOK = DEFAULT.look
 
 
 class LifeTests(LinkedCase):
@@ -160,6 +164,55 @@ class LifeTests(LinkedCase):
         refused = self.ask()
         self.mesh.advance(5)
         self.assertIsNotNone(refused.failure)
+
+    def revoke(self, host: str, name: str) -> None:
+        """
+        Say in a file that it has read before whom a host believes no more.
+        """
+        Path(self.states[host], "revoked").write_text(f"{self.keys[name]}\n")
+        self.mesh.advance(LOOK + 1)
+
+    def revoking(self, host: str) -> dict[str, str]:
+        """
+        What has a host read such a file.
+        """
+        path = Path(self.states[host], "revoked")
+        path.write_text("# nobody\n")
+        return {"revoked": str(path)}
+
+    def test_revoked(self) -> None:
+        """
+        Whom a list revokes has no new streams soon, though nothing is reloaded, and its names are not its any
+        more; others go on.
+        """
+        pins = [self.keys["bob"], self.keys["eve"]]
+        self.gate(trust={"pins": pins, **self.revoking("gate")})
+        bob, eve = self.node(), self.node("eve")
+        self.mesh.advance(10 * LOOK)
+        self.assertTrue(self.ask().isOpen)
+        with Logged() as logged:
+            self.revoke("gate", "bob")
+        self.assertIn("it is revoked: its KEYID", "\n".join(logged.lines))
+        refused = self.ask()
+        self.assertTrue(self.ask(self.keys["eve"]).isOpen)
+        self.mesh.advance(GRACE)
+        self.assertIsNotNone(refused.failure)
+        self.assertEqual((1, 1), (len(bob.accepted), len(eve.accepted)))
+        self.assertEqual(1, self.links("eve"))
+
+    def test_gateRevoked(self) -> None:
+        """
+        So has a gate that its node believes no more.
+        """
+        self.gate()
+        served = self.node(trust=self.revoking("bob"))
+        self.mesh.advance(10 * LOOK)
+        self.assertTrue(self.ask().isOpen)
+        self.revoke("bob", "gate")
+        refused = self.ask()
+        self.mesh.advance(GRACE)
+        self.assertIsNotNone(refused.failure)
+        self.assertEqual(1, len(served.accepted))
 
     def test_nameTaken(self) -> None:
         """

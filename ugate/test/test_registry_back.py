@@ -14,7 +14,7 @@ from twisted.internet.protocol import Factory
 
 from ugate.endpoints.registry import GRACE, MAX_WAITING, PATIENCE, QUIET
 from ugate.endpoints.session import Session
-from ugate.errors import Cause, Refused
+from ugate.errors import Cause, Denied, Refused
 from ugate.stream import Target
 from ugate.test.muxfakes import INFO
 from ugate.test.test_registry import ONE, TWO, RegistryCase
@@ -98,6 +98,33 @@ class ComingBackTests(RegistryCase):
         self.assertRefused(ONE, Cause.HOST_UNREACHABLE)
         self.assertEqual((ONE, "reverse"), self.nodes.told[-1])
         self.join(TWO, "printer")
+
+    def test_nameIsFree(self) -> None:
+        """
+        Who takes no more streams keeps no name from others by the streams that go on.
+        """
+        old = self.join(ONE, "printer")
+        stream = self.connect(ONE)
+        old.close()
+        self.advance(GRACE - 1)
+        self.assertRaises(Denied, self.join, TWO, "printer")
+        self.advance(1)
+        self.join(TWO, "printer")
+        self.join(ONE)
+        self.assertTrue(stream.isOpen)
+        stream.abort()
+        self.advance(GRACE)
+        self.assertEqual(2, len(self.registry))
+
+    def test_comesGoing(self) -> None:
+        """
+        Who comes with a link that goes away already is not there for long.
+        """
+        session = self.session()
+        session.close()
+        self.registry.join(session, ONE)
+        self.advance(GRACE)
+        self.assertEqual(0, len(self.registry))
 
     def test_back(self) -> None:
         """

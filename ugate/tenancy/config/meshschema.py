@@ -12,7 +12,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from ugate.tenancy.config.texts import ONE_OR_LIST, Keyid
+from ugate.tenancy.config.texts import ONE_OR_LIST, Hosts, Keyid
 
 
 class Peer(Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,17 +58,7 @@ class Peer(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = ()
     hosts: Annotated[
-        tuple[
-            Annotated[
-                str,
-                Meta(
-                    min_length=1,
-                    examples=["wiki.example", "*.bob.example"],
-                    extra={"check": "host", "wanted": "a host or *.suffix, without a port"},
-                ),
-            ],
-            ...,
-        ],
+        tuple[Hosts, ...],
         Meta(
             description="Other names that it may ask for here, if it dials in.",
             extra={"one": True},

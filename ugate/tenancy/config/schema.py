@@ -32,6 +32,7 @@ from ugate.tenancy.config.texts import (
     Endpoint,
     Grace,
     Hops,
+    Hosts,
     Keyid,
     Keys,
     Pattern,
@@ -209,17 +210,7 @@ class Delegation(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     hosts: Annotated[
-        tuple[
-            Annotated[
-                str,
-                Meta(
-                    min_length=1,
-                    examples=["alice.example", "*.alice.example"],
-                    extra={"check": "host", "wanted": "a host or *.suffix, without a port"},
-                ),
-            ],
-            ...,
-        ],
+        tuple[Hosts, ...],
         Meta(description="The names that are its own.", extra={"one": True}, extra_json_schema=ONE_OR_LIST),
     ] = ()
     ranges: Annotated[

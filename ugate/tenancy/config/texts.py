@@ -63,6 +63,14 @@ Pattern = Annotated[
         extra={"check": "match", "wanted": "a host, *.suffix, * or an address range, maybe with :PORT"},
     ),
 ]
+Hosts = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        examples=["alice.example", "*.alice.example"],
+        extra={"check": "host", "wanted": "a host or *.suffix, without a port"},
+    ),
+]
 Way = Annotated[
     str,
     Meta(

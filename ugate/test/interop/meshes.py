@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from ugate.tenancy.config.identityschema import Identity
@@ -22,6 +23,16 @@ from ugate.test.interop.processes import HOST, Gateway, InteropTestCase
 
 _WRITTEN: Final = "XDRMOZGSF7SSL2YQJTSHFHZWGJ5VVKWNXEYRQDDMDSDQ"
 """How KEYIDs end that stand for those of nodes."""
+
+
+def newKey(folder: Path) -> str:
+    """
+    Make the key of a node.
+
+    @return: its KEYID.
+    """
+    folder.mkdir(0o700)
+    return keyidOf(Own(str(folder), Identity()).load().certificate.public_key())
 
 
 class MeshTestCase(InteropTestCase):
@@ -42,9 +53,7 @@ class MeshTestCase(InteropTestCase):
         The KEYID of a node, whose key is made with the first question.
         """
         if name not in self.keys:
-            folder = self.directory / name
-            folder.mkdir(0o700)
-            self.keys[name] = keyidOf(Own(str(folder), Identity()).load().certificate.public_key())
+            self.keys[name] = newKey(self.directory / name)
         return self.keys[name]
 
     def node(self, name: str, config: str, places: Mapping[str, str] | None = None) -> Gateway:

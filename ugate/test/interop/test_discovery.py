@@ -10,10 +10,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ugate.tenancy.config.identityschema import Identity
-from ugate.tenancy.identityown import Own
-from ugate.tenancy.keyids import keyidOf
 from ugate.test.interop import replaying
+from ugate.test.interop.meshes import newKey
 from ugate.test.interop.namespaces import hosts
 from ugate.test.interop.processes import Child, Gateway, InteropTestCase, program
 
@@ -43,17 +41,7 @@ class DiscoveryCase(InteropTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.keyids = {name: self.key(name) for name in (*NAMES, "mallory")}
-
-    def key(self, name: str) -> str:
-        """
-        Make a key.
-
-        @return: its KEYID.
-        """
-        folder = self.directory / name
-        folder.mkdir(0o700)
-        return keyidOf(Own(str(folder), Identity()).load().certificate.public_key())
+        self.keyids = {name: newKey(self.directory / name) for name in (*NAMES, "mallory")}
 
     def connected(self, *names: str, ipv4: bool = True, ipv6: bool = True) -> None:
         """
@@ -219,7 +207,7 @@ class ChangeTests(DiscoveryCase):
         alice, bob = (self.start(name, interval=2) for name in ("alice", "bob"))
         self.meet({"alice": alice, "bob": bob})
         before = self.keyids["bob"]
-        self.keyids["other"] = self.key("other")
+        self.keyids["other"] = newKey(self.directory / "other")
         for name in ("key.pem", "cert.pem"):
             (self.directory / "other" / name).rename(self.directory / "bob" / name)
         alice.waitFor(f"{self.keyids['other']} is at ", PATIENCE)

@@ -11,11 +11,10 @@ import hashlib
 import re
 from concurrent.futures import ThreadPoolExecutor
 
-from ugate.tenancy.config.identityschema import Identity
-from ugate.tenancy.identityown import Own
-from ugate.tenancy.keyids import hostOf, keyidOf
+from ugate.tenancy.keyids import hostOf
 from ugate.test.docpages import listing
 from ugate.test.interop.asking import Answer, connected, curl, socks5
+from ugate.test.interop.meshes import newKey
 from ugate.test.interop.processes import HOST, Gateway, InteropTestCase, accepts, freePort, waitUntil
 from ugate.test.interop.targets import BLOCK, MEGABYTE, StreamServer, digestOf, readAll, webServer
 
@@ -32,18 +31,10 @@ class LinkedCase(InteropTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.keys = {name: self.key(name) for name in ("gate", "bob", "eve", "mallory")}
+        self.keys = {name: newKey(self.directory / name) for name in ("gate", "bob", "eve", "mallory")}
         self.web = webServer(self)
         self.dialed = freePort()
         self.started = self.gate()
-
-    def key(self, name: str) -> str:
-        """
-        Make the key of a node.
-        """
-        folder = self.directory / name
-        folder.mkdir(0o700)
-        return keyidOf(Own(str(folder), Identity()).load().certificate.public_key())
 
     def gate(self, more: str = "", rule: str = "") -> Gateway:
         """

@@ -13,11 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ugate.tenancy.config.identityschema import Identity
-from ugate.tenancy.identityown import Own
-from ugate.tenancy.keyids import hostOf, keyidOf
+from ugate.tenancy.keyids import hostOf
 from ugate.test.docpages import listing
 from ugate.test.interop.asking import Answer, connected, curl, socks5
+from ugate.test.interop.meshes import newKey
 from ugate.test.interop.processes import DEADLINE, HOST, Gateway, InteropTestCase, freePort, waitUntil
 from ugate.test.interop.targets import StreamServer, readAll, readExactly, webServer
 
@@ -36,16 +35,8 @@ class NodesTests(InteropTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.keys = {name: self.key(name) for name in ("alice", "bob", "mallory")}
+        self.keys = {name: newKey(self.directory / name) for name in ("alice", "bob", "mallory")}
         self.web = webServer(self)
-
-    def key(self, name: str) -> str:
-        """
-        Make the key of a node.
-        """
-        folder = self.directory / name
-        folder.mkdir(0o700)
-        return keyidOf(Own(str(folder), Identity()).load().certificate.public_key())
 
     def node(self, name: str, config: str) -> Gateway:
         """
