@@ -257,6 +257,7 @@ class H2Core(H2Sending):
 
     def _settingsCame(self, event: Any) -> None:
         control = self.control
+        control.settled()
         self.packed.clear()
         first = int(control.remote_settings.initial_window_size)
         delta, self.firstOut = first - self.firstOut, first
