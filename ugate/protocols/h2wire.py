@@ -46,6 +46,8 @@ class H2Wire(Protocol, ABC):
     _isClosed = _isLeaving = False
     _theirs = _ours = False
     """Whether the settings of the peer came, and its word on ours."""
+    _unread = 0
+    """Bytes that were sent though the transport has enough."""
     _timer: IDelayedCall | None = None
 
     def __init__(self, clock: IReactorTime, limits: H2Limits) -> None:
@@ -79,6 +81,9 @@ class H2Wire(Protocol, ABC):
             return
         try:
             self.core.receive(data)
+            # While a frame is spliced nothing goes to the transport, and pieces wait in the core.
+            if max(self._unread, len(self.core.out) << 6) > self._limits.unread:
+                raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "it wants answers, and reads none")
         except ConnectionFault as fault:
             self._broke(fault)
 
@@ -101,6 +106,7 @@ class H2Wire(Protocol, ABC):
         """
         The transport takes more.
         """
+        self._unread = 0
         self.core.blocked = False
         self.core.pump()
 
@@ -135,6 +141,8 @@ class H2Wire(Protocol, ABC):
             pieces = rest(pieces, sent)
         if pieces:
             below: Any = self.transport
+            if core.blocked:
+                self._unread += sum(map(len, pieces))
             below.write(b"".join(pieces))
 
     def _late(self) -> None:

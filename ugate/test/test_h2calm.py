@@ -25,13 +25,23 @@ from ugate.protocols.h2frames import (
 from ugate.test.h2corefakes import INITIAL_WINDOW, CoreTestCase
 from ugate.test.h2fakes import CONNECT
 
+OF_GET = [(":scheme", "http"), (":path", "/")]
+
+
+class Busy:
+    """
+    What splices a frame.
+    """
+
+    isBusy = True
+
 
 class FloodTests(CoreTestCase):
     """
     What costs us more than it costs the peer: it has to calm down.
     """
 
-    limits = H2Limits(streams=20, odd=50, resets=30)
+    limits = H2Limits(streams=20, odd=50, resets=30, unread=2000)
 
     def assertCalmed(self, call: Any, atLeast: int, atMost: int = 1000) -> None:
         """
@@ -122,6 +132,39 @@ class FloodTests(CoreTestCase):
             self.up(number)
             self.peer.send(RST_STREAM, 0, number, b"\0\0\0\x08")
         self.assertIsNone(self.peer.goneAway())
+
+    def test_unreadAnswers(self) -> None:
+        """
+        Requests whose answers are not read; with some that the transport has yet to send it may go on.
+        """
+
+        def ask(number: int) -> None:
+            self.peer.headers(2 * number + 1, [(":method", "GET"), (":authority", "a"), *OF_GET])
+
+        for number in range(200):
+            ask(number)
+            if number % 10 == 5:
+                self.peer.link.pauseProducing()
+            elif number % 10 == 9:
+                self.peer.link.resumeProducing()
+        self.assertIsNone(self.peer.goneAway())
+        self.peer.link.pauseProducing()
+        self.assertCalmed(lambda number: ask(200 + number), 10)
+
+    def test_unreadWhileSplicing(self) -> None:
+        """
+        The same, while a long frame is on its way past the transport.
+        """
+        self.peer.link.splicer = splicer = Busy()
+        self.core.blocked = True
+        for _ in range(31):
+            self.peer.send(PING, 0, 0, bytes(8))
+        self.assertFalse(self.peer.link._isLeaving)
+        self.peer.send(PING, 0, 0, bytes(8))
+        self.assertTrue(self.peer.link._isLeaving)
+        splicer.isBusy = False
+        self.peer.link.flush()
+        self.assertGone(Code.ENHANCE_YOUR_CALM)
 
     def test_provokedResets(self) -> None:
         """
