@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.logger import globalLogPublisher
+
 from ugate.protocols.h2calm import H2Limits
 from ugate.protocols.h2frames import (
     CONTINUATION,
     DATA,
     END_HEADERS,
+    GOAWAY,
     HEADERS,
     PADDED,
     PING,
@@ -222,12 +225,23 @@ class FloodTests(CoreTestCase):
         self.peer.send(CONTINUATION, 0, 1, bytes(60000))
         self.assertGone(Code.ENHANCE_YOUR_CALM)
 
+    def test_goodbyes(self) -> None:
+        """
+        Words that it goes away; the log has the first.
+        """
+        events: list[Any] = []
+        observe: Any = events.append
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        self.up()
+        self.assertCalmed(lambda number: self.peer.send(GOAWAY, 0, 0, b"\0\0\0\0\0\0\0\2%d" % number), 45)
+        said = [event["why"] for event in events if "why" in event]
+        self.assertEqual(["the peer went away with INTERNAL_ERROR: 0"], said)
+
     def test_isLogged(self) -> None:
         """
         Who does it is in the log.
         """
-        from twisted.logger import globalLogPublisher
-
         events: list[Any] = []
         observe: Any = events.append
         globalLogPublisher.addObserver(observe)
