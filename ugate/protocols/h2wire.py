@@ -47,7 +47,9 @@ class H2Wire(Protocol, ABC):
     _theirs = _ours = False
     """Whether the settings of the peer came, and its word on ours."""
     _unread = 0
-    """Bytes that were sent though the transport has enough."""
+    """Bytes that were sent to what came, though the transport has enough."""
+    _isHearing = False
+    """Whether something comes now."""
     _timer: IDelayedCall | None = None
 
     def __init__(self, clock: IReactorTime, limits: H2Limits) -> None:
@@ -79,6 +81,7 @@ class H2Wire(Protocol, ABC):
         """
         if self._isLeaving:
             return
+        self._isHearing = True
         try:
             self.core.receive(data)
             # While a frame is spliced nothing goes to the transport, and pieces wait in the core.
@@ -86,6 +89,7 @@ class H2Wire(Protocol, ABC):
                 raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "it wants answers, and reads none")
         except ConnectionFault as fault:
             self._broke(fault)
+        self._isHearing = False
 
     def passed(self, channel: H2Channel, count: int) -> None:
         """
@@ -141,7 +145,7 @@ class H2Wire(Protocol, ABC):
             pieces = rest(pieces, sent)
         if pieces:
             below: Any = self.transport
-            if core.blocked:
+            if core.blocked and self._isHearing:
                 self._unread += sum(map(len, pieces))
             below.write(b"".join(pieces))
 

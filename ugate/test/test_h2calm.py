@@ -25,8 +25,9 @@ from ugate.protocols.h2frames import (
     Code,
     frameHead,
 )
+from ugate.stream import Target
 from ugate.test.h2corefakes import INITIAL_WINDOW, CoreTestCase
-from ugate.test.h2fakes import CONNECT
+from ugate.test.h2fakes import CONNECT, INFO, RawPeer
 
 OF_GET = [(":scheme", "http"), (":path", "/")]
 
@@ -153,6 +154,19 @@ class FloodTests(CoreTestCase):
         self.assertIsNone(self.peer.goneAway())
         self.peer.link.pauseProducing()
         self.assertCalmed(lambda number: ask(200 + number), 10)
+
+    def test_unreadRequests(self) -> None:
+        """
+        What we ask for ourselves is nothing that the peer wants.
+        """
+        peer = RawPeer(client=True, limits=self.limits)
+        peer.link.pauseProducing()
+        for number in range(90):
+            target = Target(f"database{number}.example", number + 1)
+            peer.link.open(INFO.but(target=target)).addErrback(lambda _: None)
+        self.assertGreater(len(peer.wire.value()), 2000)
+        peer.send(PING, 0, 0, bytes(8))
+        self.assertFalse(peer.link._isLeaving)
 
     def test_unreadWhileSplicing(self) -> None:
         """
