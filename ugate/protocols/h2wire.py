@@ -47,7 +47,7 @@ class H2Wire(Protocol, ABC):
     _theirs = _ours = False
     """Whether the settings of the peer came, and its word on ours."""
     _unread = 0
-    """Bytes that were sent to what came, though the transport has enough."""
+    """Bytes that were sent because of the peer, though the transport has enough."""
     _isHearing = False
     """Whether something comes now."""
     _timer: IDelayedCall | None = None
@@ -145,7 +145,8 @@ class H2Wire(Protocol, ABC):
             pieces = rest(pieces, sent)
         if pieces:
             below: Any = self.transport
-            if core.blocked and self._isHearing:
+            if core.blocked and (self._isHearing or not core.client):
+                # A client asks for more besides.
                 self._unread += sum(map(len, pieces))
             below.write(b"".join(pieces))
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from twisted.logger import globalLogPublisher
 
+from ugate.errors import Cause, Phase, Refused
 from ugate.protocols.h2calm import H2Limits
 from ugate.protocols.h2frames import (
     CONTINUATION,
@@ -154,6 +155,18 @@ class FloodTests(CoreTestCase):
         self.assertIsNone(self.peer.goneAway())
         self.peer.link.pauseProducing()
         self.assertCalmed(lambda number: ask(200 + number), 10)
+
+    def test_unreadLater(self) -> None:
+        """
+        The same, if the answers take their time.
+        """
+        self.peer.link.pauseProducing()
+
+        def ask(number: int) -> None:
+            self.peer.headers(2 * number + 1, [*CONNECT, ("x", str(number))])
+            self.peer.streams.pop().refuse(Refused(Cause.DENIED, Phase.POLICY, "here"))
+
+        self.assertCalmed(ask, 5)
 
     def test_unreadRequests(self) -> None:
         """
