@@ -23,6 +23,7 @@ from ugate.buffers import Buffers
 from ugate.errors import Refused
 from ugate.leg import Leg
 from ugate.metering import Meter, Meters
+from ugate.protocols.muxwriting import Cutting, Writing
 from ugate.protocols.negotiate import connectionBelow
 from ugate.protocols.sockets import cut, endWriting, writeNow
 from ugate.shares import Share
@@ -205,7 +206,7 @@ class Copying:
         else:
             if leg is self._legs[1] and isinstance(reason.value, Refused):
                 self.refusal = reason.value
-            self.close(reason.getErrorMessage(), abort=True)
+            self._close(reason.getErrorMessage(), True, getattr(reason.value, "isTruncated", False))
 
     def _producer(self, leg: Leg) -> _AnyProducer:
         return self._producers[0 if leg is self._legs[0] else 1]
@@ -221,6 +222,12 @@ class Copying:
         @param reason: for the log of the stream.
         @param abort: whether to drop what is still buffered and reset.
         """
+        self._close(reason, abort, False)
+
+    def _close(self, reason: str, abort: bool, isTruncated: bool) -> None:
+        """
+        @param isTruncated: whether what a stream of a link still has to send goes first.
+        """
         finished, self._finished = self._finished, None
         if finished is None:
             return
@@ -232,10 +239,12 @@ class Copying:
                 continue
             transport = _transport(leg)
             transport.unregisterProducer()
-            if abort:
-                cut(transport)
-            else:
+            if not abort:
                 transport.loseConnection()
+            elif isTruncated and isinstance(transport, Writing):
+                transport.registerProducer(Cutting(transport), False)
+            else:
+                cut(transport)
         finished(reason)
 
 

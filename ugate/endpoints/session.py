@@ -296,15 +296,15 @@ class Session:
         self._checks.append(checking)
         if len(self._checks) == 1:
             self.sessions.ponging.start(self)
-            self.link.ping().addCallbacks(self._alive, self._dead)
+            self.link.ping().addCallbacks(self._heard, self._dead)
         return checking
 
-    def _heard(self) -> None:
+    def _heard(self, _: None = None) -> None:
+        """
+        It is there: that is an answer, too, to whoever has asked.
+        """
         self.last = self.sessions.seconds()
         self.sessions.heard(self)
-
-    def _alive(self, _: None) -> None:
-        self._heard()
         self._checked(None)
 
     def _dead(self, failure: Failure) -> None:

@@ -53,6 +53,9 @@ class H2Limits:
     resetRate: float = 50.0
     """How many of these a second, after that."""
 
+    unread: int = 1 << 20
+    """Bytes of what is no data, as answers, that may wait for a peer which does not read."""
+
     handshake: float = 10.0
     """Seconds for the preface, the settings of the peer, and its word on ours."""
 

@@ -267,6 +267,8 @@ class H2Channel:
         self.promised = self.core.limits.firstWindow
         self.unread = self.unsent = 0
         self.isUp, self.finished = False, True
+        # The rest of a frame may still come, and be counted as read.
+        self.received = self._nobody
         self.sink = None
         if self.other is not None:
             self.other.other = None

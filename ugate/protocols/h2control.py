@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _MANY: Final = 2**31 - 1
 
+TABLE: Final = 4096
+"""Bytes of the table by which we pack header fields, though a peer lets us have a larger one."""
+
 
 class H2Events(Protocol):
     """
@@ -99,6 +102,21 @@ class Control(H2Connection):
     def open_outbound_streams(self) -> int:
         """None that count."""
         return 0
+
+    def settled(self) -> None:
+        """
+        The settings of the peer came: keep none that nobody knows, no table beyond L{TABLE}, and of its sizes
+        what the next block has to say (RFC 7541, 4.2), which is the smallest and the last.
+        """
+        remote, encoder = self.remote_settings, self.encoder
+        for unknown in [each for each in remote if not isinstance(each, SettingCodes)]:
+            del remote[unknown]
+        sizes = [min(each, TABLE) for each in encoder.table_size_changes]
+        if sizes:
+            encoder.header_table_size = sizes[-1]
+            encoder.table_size_changes = sorted({min(sizes), sizes[-1]})
+            # The library says nothing if it was told the last one twice.
+            encoder.header_table.resized = True
 
     def restore(self, channel: H2Channel) -> None:
         """

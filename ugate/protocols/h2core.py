@@ -171,11 +171,10 @@ class H2Core(H2Sending):
         if kind == RST_STREAM:
             self._resetCame(stream, whole)
             return
+        self._odd.spend()
         if kind == GOAWAY:
             self._goAwayCame(stream, whole)
-            return
-        self._odd.spend()
-        if kind == WINDOW_UPDATE:
+        elif kind == WINDOW_UPDATE:
             self._windowCame(stream, whole)
         elif kind == PRIORITY:
             self._checkPriority(stream, whole)
@@ -257,6 +256,7 @@ class H2Core(H2Sending):
 
     def _settingsCame(self, event: Any) -> None:
         control = self.control
+        control.settled()
         self.packed.clear()
         first = int(control.remote_settings.initial_window_size)
         delta, self.firstOut = first - self.firstOut, first

@@ -44,6 +44,9 @@ MAX_FRAME: Final = 1 << 20
 MAX_CONTROL: Final = 1 << 16
 """The longest of the other frames, and of the header block of several."""
 
+MAX_SETTINGS: Final = 6 * 128
+"""The longest frame of settings: each costs far more than its bytes."""
+
 MAX_CONTINUATIONS: Final = 16
 """How many frames may continue one header block."""
 
@@ -271,7 +274,7 @@ class FrameReader(ABC):
             self._take, self.left = _discard, length
             self.frame(kind, flags, stream, b"")
             return at + HEADER
-        if length > MAX_CONTROL:
+        if length > (MAX_SETTINGS if kind == SETTINGS else MAX_CONTROL):
             raise ConnectionFault(Code.ENHANCE_YOUR_CALM, f"a frame of {length} bytes that is no DATA")
         end: int = at + HEADER + length
         if end > len(data):

@@ -184,7 +184,7 @@ class H2Link(H2Wire):
         """
         The peer looks at no later streams.
         """
-        if code:
+        if code and not self._why:
             said = f"{codeName(code)}: {text}" if text else codeName(code)
             self._why = f"the peer went away with {said}"
             self.log.info("{peer}: {why}", peer=str(self.info), why=self._why)

@@ -46,6 +46,10 @@ class H2Wire(Protocol, ABC):
     _isClosed = _isLeaving = False
     _theirs = _ours = False
     """Whether the settings of the peer came, and its word on ours."""
+    _unread = 0
+    """Bytes that were sent because of the peer, though the transport has enough."""
+    _isHearing = False
+    """Whether something comes now."""
     _timer: IDelayedCall | None = None
 
     def __init__(self, clock: IReactorTime, limits: H2Limits) -> None:
@@ -77,10 +81,15 @@ class H2Wire(Protocol, ABC):
         """
         if self._isLeaving:
             return
+        self._isHearing = True
         try:
             self.core.receive(data)
+            # While a frame is spliced nothing goes to the transport, and pieces wait in the core.
+            if max(self._unread, len(self.core.out) << 6) > self._limits.unread:
+                raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "it wants answers, and reads none")
         except ConnectionFault as fault:
             self._broke(fault)
+        self._isHearing = False
 
     def passed(self, channel: H2Channel, count: int) -> None:
         """
@@ -101,6 +110,7 @@ class H2Wire(Protocol, ABC):
         """
         The transport takes more.
         """
+        self._unread = 0
         self.core.blocked = False
         self.core.pump()
 
@@ -135,6 +145,9 @@ class H2Wire(Protocol, ABC):
             pieces = rest(pieces, sent)
         if pieces:
             below: Any = self.transport
+            if core.blocked and (self._isHearing or not core.client):
+                # A client asks for more besides.
+                self._unread += sum(map(len, pieces))
             below.write(b"".join(pieces))
 
     def _late(self) -> None:

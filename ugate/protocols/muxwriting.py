@@ -12,10 +12,39 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from zope.interface import implementer
+
+from twisted.internet.interfaces import IPullProducer
+
 from ugate.interfaces import IChannel
 
 FULL: Final = 65536
 """Unsent bytes from which on a producer is paused."""
+
+
+@implementer(IPullProducer)
+class Cutting:
+    """
+    Cuts a stream when all that was written is sent.
+
+    @since: ugate NEXT
+    """
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def resumeProducing(self) -> None:
+        """
+        Nothing waits.
+        """
+        self._stream.abortConnection()
+
+    def stopProducing(self) -> None:
+        """
+        It is gone.
+        """
 
 
 class Writing(ABC):

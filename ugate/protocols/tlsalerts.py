@@ -86,8 +86,11 @@ class TLSLost(ConnectionLost):
     """
     A stream in TLS that is lost, and why, in words.
 
+    @ivar isTruncated: whether the connection ended, and TLS did not say that it would.
     @since: ugate NEXT
     """
+
+    isTruncated = False
 
     def __str__(self) -> str:
         return f"TLS: {' '.join(self.args)}"
@@ -104,5 +107,7 @@ def lossFrom(error: BaseException) -> TLSLost:
     words = said(error)
     if error.args == (-1, "Unexpected EOF") or words in _UNSAID:
         # Many a browser ends so: no cause for alarm.
-        words = "it ended without saying so"
+        lost = TLSLost("it ended without saying so")
+        lost.isTruncated = True
+        return lost
     return TLSLost(words)

@@ -11,7 +11,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
-from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.endpoints.pool import PoolLimits, SessionKey, SessionPool
 from ugate.endpoints.session import Session
@@ -20,6 +19,7 @@ from ugate.errors import Cause, Refused
 from ugate.interfaces import IDialer
 from ugate.stream import StreamInfo
 from ugate.test.muxfakes import INFO
+from ugate.test.sessionfakes import Settling
 from ugate.testing import Conversation, Conversations
 from ugate.testing.linkmaker import linkPair
 from ugate.testing.links import MemoryLink
@@ -32,7 +32,7 @@ LIMITS = PoolLimits(
 )
 
 
-class PoolCase(SynchronousTestCase):
+class PoolCase(Settling):
     """
     A pool whose links come up when the test says so.
     """
@@ -81,20 +81,16 @@ class PoolCase(SynchronousTestCase):
         self.settle()
         return ours
 
-    def settle(self) -> None:
+    def upAndCut(self) -> None:
         """
-        Let happen what needs no time.
+        The next link comes up, and is cut before a stream is answered.
         """
-        while self.clock.runDue():
-            pass
-
-    def advance(self, seconds: float) -> None:
-        """
-        Let time pass.
-        """
-        for _ in range(round(seconds * 4)):
-            self.clock.rightNow += 0.25
-            self.settle()
+        ours, theirs = linkPair(self.clock)
+        theirs.incoming = lambda stream: None
+        self.making.pop(0).callback(ours)
+        self.settle()
+        ours.cut()
+        self.settle()
 
     def connect(self, dialer: IDialer | None = None) -> Deferred[Any]:
         """

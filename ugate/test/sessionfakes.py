@@ -26,7 +26,30 @@ LIMITS = SessionLimits(
 )
 
 
-class SessionCase(SynchronousTestCase):
+class Settling(SynchronousTestCase):
+    """
+    What happens by a clock.
+    """
+
+    clock: MeshClock
+
+    def settle(self) -> None:
+        """
+        Let happen what needs no time.
+        """
+        while self.clock.runDue():
+            pass
+
+    def advance(self, seconds: float) -> None:
+        """
+        Let time pass, a quarter of a second at once.
+        """
+        for _ in range(round(seconds * 4)):
+            self.clock.rightNow += 0.25
+            self.settle()
+
+
+class SessionCase(Settling):
     """
     A session on both ends of a link in memory.
     """
@@ -43,21 +66,6 @@ class SessionCase(SynchronousTestCase):
             Session(self.clock, link, sessions=Sessions(self.clock, self.limits)) for link in self.links
         )
         self.server = Conversations()
-
-    def settle(self) -> None:
-        """
-        Let happen what needs no time.
-        """
-        while self.clock.runDue():
-            pass
-
-    def advance(self, seconds: float) -> None:
-        """
-        Let time pass, a quarter of a second at once.
-        """
-        for _ in range(round(seconds * 4)):
-            self.clock.rightNow += 0.25
-            self.settle()
 
     def listen(self, target: Target | None = None, factory: Any = None, accepts: bool = True) -> Any:
         """

@@ -9,10 +9,16 @@ from __future__ import annotations
 
 from itertools import permutations
 
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from OpenSSL import SSL
 
-from ugate.leg import EARLY_LIMIT
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.python.failure import Failure
+
+from ugate.leg import EARLY_LIMIT, Leg
+from ugate.protocols.mux import MuxStream
+from ugate.protocols.tlsalerts import lossFrom
 from ugate.test.copyfakes import CopyingTestCase, Half, Plain
+from ugate.test.muxfakes import INFO, FakeChannel
 
 
 class BytesTests(CopyingTestCase):
@@ -263,6 +269,74 @@ class PlainTests(CopyingTestCase):
         self.start()
         self.b.lose(ConnectionDone())
         self.assertEqual((self.a.calls, self.finished), (["close"], ["done"]))
+
+
+class TruncatedTests(CopyingTestCase):
+    """
+    TLS on one side whose connection ends and does not say so, and on the other a stream of a link.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.channel = FakeChannel()
+        self.stream = MuxStream(self.channel, INFO)
+        self.b.leg = Leg()
+        self.stream.begin(self.b.leg)
+        self.start()
+        self.a.leg.dataReceived(b"first")
+
+    def lose(self) -> None:
+        """
+        As OpenSSL complains of it.
+        """
+        self.a.lose(lossFrom(SSL.SysCallError(-1, "Unexpected EOF")))
+        self.assertEqual(["TLS: it ended without saying so"], self.finished)
+
+    def test_allSent(self) -> None:
+        """
+        With nothing that waits it is cut at once.
+        """
+        self.lose()
+        self.assertEqual([b"first", "reset"], self.channel.calls)
+
+    def test_waits(self) -> None:
+        """
+        What came before goes before the cut; what comes the other way is for nobody.
+        """
+        self.channel.isFull = True
+        self.a.leg.dataReceived(b"rest")
+        self.lose()
+        self.stream.received(b"late")
+        self.assertEqual(([b"first", b"rest"], 4), (self.channel.calls, self.channel.taken))
+        self.channel.drain(self.stream)
+        self.assertEqual([b"first", b"rest", "reset"], self.channel.calls)
+        self.assertIsNotNone(self.b.leg.gone)
+
+    def test_closedMeanwhile(self) -> None:
+        """
+        The peer of the stream may be gone before, or have us cut it.
+        """
+        for isCut in (False, True):
+            self.setUp()
+            self.channel.isFull = True
+            self.a.leg.dataReceived(b"rest")
+            self.lose()
+            if isCut:
+                self.stream.abortConnection()
+            else:
+                self.stream.closed(Failure(ConnectionLost()))
+            self.stream.drained()
+            self.assertEqual(isCut, "reset" in self.channel.calls)
+            self.assertIsNotNone(self.b.leg.gone)
+
+    def test_others(self) -> None:
+        """
+        Another loss cuts at once.
+        """
+        self.channel.isFull = True
+        self.a.leg.dataReceived(b"rest")
+        self.a.lose(ConnectionLost())
+        self.assertEqual([b"first", b"rest", "reset"], self.channel.calls)
 
 
 class OrderTests(CopyingTestCase):

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.logger import globalLogPublisher
+
+from ugate.errors import Cause, Phase, Refused
 from ugate.protocols.h2calm import H2Limits
 from ugate.protocols.h2frames import (
     CONTINUATION,
     DATA,
     END_HEADERS,
+    GOAWAY,
     HEADERS,
     PADDED,
     PING,
@@ -22,8 +26,19 @@ from ugate.protocols.h2frames import (
     Code,
     frameHead,
 )
+from ugate.stream import Target
 from ugate.test.h2corefakes import INITIAL_WINDOW, CoreTestCase
-from ugate.test.h2fakes import CONNECT
+from ugate.test.h2fakes import CONNECT, INFO, RawPeer
+
+OF_GET = [(":scheme", "http"), (":path", "/")]
+
+
+class Busy:
+    """
+    What splices a frame.
+    """
+
+    isBusy = True
 
 
 class FloodTests(CoreTestCase):
@@ -31,7 +46,7 @@ class FloodTests(CoreTestCase):
     What costs us more than it costs the peer: it has to calm down.
     """
 
-    limits = H2Limits(streams=20, odd=50, resets=30)
+    limits = H2Limits(streams=20, odd=50, resets=30, unread=2000)
 
     def assertCalmed(self, call: Any, atLeast: int, atMost: int = 1000) -> None:
         """
@@ -123,6 +138,64 @@ class FloodTests(CoreTestCase):
             self.peer.send(RST_STREAM, 0, number, b"\0\0\0\x08")
         self.assertIsNone(self.peer.goneAway())
 
+    def test_unreadAnswers(self) -> None:
+        """
+        Requests whose answers are not read; with some that the transport has yet to send it may go on.
+        """
+
+        def ask(number: int) -> None:
+            self.peer.headers(2 * number + 1, [(":method", "GET"), (":authority", "a"), *OF_GET])
+
+        for number in range(200):
+            ask(number)
+            if number % 10 == 5:
+                self.peer.link.pauseProducing()
+            elif number % 10 == 9:
+                self.peer.link.resumeProducing()
+        self.assertIsNone(self.peer.goneAway())
+        self.peer.link.pauseProducing()
+        self.assertCalmed(lambda number: ask(200 + number), 10)
+
+    def test_unreadLater(self) -> None:
+        """
+        The same, if the answers take their time.
+        """
+        self.peer.link.pauseProducing()
+
+        def ask(number: int) -> None:
+            self.peer.headers(2 * number + 1, [*CONNECT, ("x", str(number))])
+            self.peer.streams.pop().refuse(Refused(Cause.DENIED, Phase.POLICY, "here"))
+
+        self.assertCalmed(ask, 5)
+
+    def test_unreadRequests(self) -> None:
+        """
+        What we ask for ourselves is nothing that the peer wants.
+        """
+        peer = RawPeer(client=True, limits=self.limits)
+        peer.link.pauseProducing()
+        for number in range(90):
+            target = Target(f"database{number}.example", number + 1)
+            peer.link.open(INFO.but(target=target)).addErrback(lambda _: None)
+        self.assertGreater(len(peer.wire.value()), 2000)
+        peer.send(PING, 0, 0, bytes(8))
+        self.assertFalse(peer.link._isLeaving)
+
+    def test_unreadWhileSplicing(self) -> None:
+        """
+        The same, while a long frame is on its way past the transport.
+        """
+        self.peer.link.splicer = splicer = Busy()
+        self.core.blocked = True
+        for _ in range(31):
+            self.peer.send(PING, 0, 0, bytes(8))
+        self.assertFalse(self.peer.link._isLeaving)
+        self.peer.send(PING, 0, 0, bytes(8))
+        self.assertTrue(self.peer.link._isLeaving)
+        splicer.isBusy = False
+        self.peer.link.flush()
+        self.assertGone(Code.ENHANCE_YOUR_CALM)
+
     def test_provokedResets(self) -> None:
         """
         Streams that we are made to reset.
@@ -179,12 +252,23 @@ class FloodTests(CoreTestCase):
         self.peer.send(CONTINUATION, 0, 1, bytes(60000))
         self.assertGone(Code.ENHANCE_YOUR_CALM)
 
+    def test_goodbyes(self) -> None:
+        """
+        Words that it goes away; the log has the first.
+        """
+        events: list[Any] = []
+        observe: Any = events.append
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        self.up()
+        self.assertCalmed(lambda number: self.peer.send(GOAWAY, 0, 0, b"\0\0\0\0\0\0\0\2%d" % number), 45)
+        said = [event["why"] for event in events if "why" in event]
+        self.assertEqual(["the peer went away with INTERNAL_ERROR: 0"], said)
+
     def test_isLogged(self) -> None:
         """
         Who does it is in the log.
         """
-        from twisted.logger import globalLogPublisher
-
         events: list[Any] = []
         observe: Any = events.append
         globalLogPublisher.addObserver(observe)

@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.interfaces import IChannel
 from ugate.protocols.h2calm import H2Limits
+from ugate.protocols.h2control import TABLE
 from ugate.protocols.h2frames import (
     ACK,
     CONTINUATION,
@@ -277,6 +278,40 @@ class FieldsTests(SynchronousTestCase):
         self.assertEqual({}, self.peer.link.core.packed.known)
         self.assertGreater(self.sent(fields)[0][2], 2)
         self.assertGreater(self.sent(fields)[0][2], 2)
+
+    def test_tables(self) -> None:
+        """
+        The peer is told which sizes its table had to have, whatever it said how often; ours is never large.
+        """
+        fields = [(b":method", b"CONNECT"), (b"x", b"y" * 100)]
+        control = self.peer.link.core.control
+        for sizes in (
+            (100, 100),
+            (0, 200, 200),
+            (4096,),
+            (50, 4096, 4096),
+            (1 << 30,),
+            (60, 1 << 20, 1 << 20),
+        ):
+            for size in sizes:
+                self.peer.settings((1, size))
+                self.assertLessEqual(len(control.encoder.table_size_changes), 2)
+            self.peer.decoder.max_allowed_table_size = sizes[-1]
+            self.peer.frames()
+            self.sent(fields)
+            self.sent(fields)
+            size = min(TABLE, sizes[-1])
+            self.assertEqual(size, control.encoder.header_table_size)
+            self.assertEqual(size, self.peer.decoder.header_table_size)
+
+    def test_unknownSettings(self) -> None:
+        """
+        Settings that nobody knows are not kept.
+        """
+        before = len(self.peer.link.core.control.remote_settings)
+        self.peer.settings(*((number, 1) for number in range(100, 200)))
+        self.assertIsNone(self.peer.goneAway())
+        self.assertEqual(before, len(self.peer.link.core.control.remote_settings))
 
 
 class AnythingTests(SynchronousTestCase):

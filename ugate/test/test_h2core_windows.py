@@ -16,9 +16,11 @@ from ugate.protocols.h2frames import (
     HEADERS,
     PADDED,
     Code,
+    frameHead,
 )
+from ugate.protocols.mux import MuxStream
 from ugate.test.h2corefakes import FIRST, INITIAL_WINDOW, MAX_FRAME_SIZE, CoreTestCase
-from ugate.test.h2fakes import RawPeer, Upper
+from ugate.test.h2fakes import INFO, RawPeer, Upper
 
 
 class ReceivingTests(CoreTestCase):
@@ -133,6 +135,21 @@ class ReceivingTests(CoreTestCase):
                 upper.channel.reset()
             upper.channel.consumed(1000)
             self.assertEqual(H2Limits().connectionWindow, peer.link.core._credit + peer.link.core.freed)
+
+    def test_resetWithinAFrame(self) -> None:
+        """
+        What is left of a long frame whose stream is gone counts for the connection no more than before.
+        """
+        one = self.up()
+        while one.channel.credit < 1 << 20:
+            self.data(1, FIRST // 2)
+        self.peer.raw(frameHead(1 << 20, DATA, 0, 1) + bytes(10))
+        stream = MuxStream(one.channel, INFO)
+        one.channel.attach(stream)
+        stream.abortConnection()
+        for _ in range(15):
+            self.peer.raw(bytes(1 << 16))
+        self.assertEqual(H2Limits().connectionWindow, self.core._credit + self.core.freed + self.core.left)
 
 
 class SendingTests(CoreTestCase):

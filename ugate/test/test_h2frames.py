@@ -22,6 +22,7 @@ from ugate.protocols.h2frames import (
     MAX_CONTINUATIONS,
     MAX_CONTROL,
     MAX_FRAME,
+    MAX_SETTINGS,
     PADDED,
     PING,
     PUSH_PROMISE,
@@ -133,6 +134,8 @@ class FrameReaderTests(SynchronousTestCase):
         """
         self.assertFault(Code.FRAME_SIZE_ERROR, frameHead(MAX_FRAME + 1, DATA, 0, 1))
         self.assertFault(Code.ENHANCE_YOUR_CALM, frameHead(MAX_CONTROL + 1, HEADERS, 0, 1))
+        self.assertFault(Code.ENHANCE_YOUR_CALM, frameHead(MAX_SETTINGS + 6, SETTINGS, 0, 0))
+        self.assertEqual([], self.read(frameHead(MAX_SETTINGS, SETTINGS, 0, 0)))
         self.assertEqual([], self.read(frameHead(MAX_FRAME, DATA, 0, 1)))
 
     def test_unknownIsSkipped(self) -> None:

@@ -65,6 +65,7 @@ from ugate.protocols.h2link import H2Link
 from ugate.protocols.httpconnect import HttpProxy
 from ugate.protocols.httpconnectclient import ConnectClient
 from ugate.protocols.mux import MuxStream
+from ugate.protocols.muxwriting import Cutting
 from ugate.protocols.proxyproto import ProxyHeader
 from ugate.protocols.readywire import ReadyGate, ReadyNode
 from ugate.protocols.servernames import Listed, ServerNames
@@ -232,6 +233,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.protocols.httpforward.HttpForwardFactory": BY_CLASS,
     "ugate.protocols.httpstream.HttpStream": BY_CLASS,
     "ugate.protocols.mux.MuxStream": lambda: MuxStream(BY_CLASS, INFO),
+    "ugate.protocols.muxwriting.Cutting": lambda: Cutting(BY_CLASS),
     "ugate.protocols.negotiate.Negotiating": BY_CLASS,
     "ugate.protocols.negotiate._SocketBelow": BY_CLASS,
     "ugate.protocols.negotiate._TLSBelow": BY_CLASS,

@@ -118,6 +118,7 @@ class EndedTests(SynchronousTestCase):
         self.client.server.connectionLost(Failure(ConnectionDone()))
         (reason,) = stream.lost
         self.assertIsInstance(reason.value, ConnectionLost)
+        self.assertTrue(reason.value.isTruncated)
         self.assertEqual("TLS: it ended without saying so", reason.getErrorMessage())
         self.assertEqual(stream.ended, 0)
 
@@ -129,6 +130,7 @@ class EndedTests(SynchronousTestCase):
         self.client.server.dataReceived(b"\x17\x03\x03\x00\x20" + bytes(32))
         self.client.server.connectionLost(Failure(ConnectionDone()))
         (reason,) = stream.lost
+        self.assertFalse(reason.value.isTruncated)
         # Newer OpenSSL has more to say.
         message = reason.getErrorMessage()
         self.assertTrue(message.startswith("TLS: decryption failed or bad record mac"), message)

@@ -205,12 +205,7 @@ class FailingTests(PoolCase):
         self.settle()
         for _ in range(2):
             self.assertNoResult(connecting)
-            ours, theirs = linkPair(self.clock)
-            theirs.incoming = lambda stream: None
-            self.making.pop(0).callback(ours)
-            self.settle()
-            ours.cut()
-            self.settle()
+            self.upAndCut()
         self.assertRefused(connecting, Cause.PEER_CLOSED)
         self.assertEqual(([], 2), (self.making, self.pool.retried))
 
@@ -234,12 +229,7 @@ class FailingTests(PoolCase):
         for _ in range(3):
             self.assertNoResult(connecting)
             self.room = 3
-            ours, theirs = linkPair(self.clock)
-            theirs.incoming = lambda stream: None
-            self.making.pop(0).callback(ours)
-            self.settle()
-            ours.cut()
-            self.settle()
+            self.upAndCut()
         self.assertRefused(connecting, Cause.PEER_CLOSED)
         self.assertEqual(([], 2), (self.making, self.pool.retried))
 

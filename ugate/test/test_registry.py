@@ -13,7 +13,6 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from twisted.internet.protocol import Factory
-from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.endpoints.registry import MAX_LINKS, MAX_NAMES, Registry
 from ugate.endpoints.session import Session
@@ -21,6 +20,7 @@ from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer, INodes, MeshAddress, MeshNode
 from ugate.stream import Target
 from ugate.test.muxfakes import INFO
+from ugate.test.sessionfakes import Settling
 from ugate.testing import Conversation, Conversations
 from ugate.testing.linkmaker import linkPair
 from ugate.testing.links import MemoryLink
@@ -67,7 +67,7 @@ class Nodes:
         self.told.append((keyid, source))
 
 
-class RegistryCase(SynchronousTestCase):
+class RegistryCase(Settling):
     """
     Peers that are the test.
     """
@@ -81,13 +81,6 @@ class RegistryCase(SynchronousTestCase):
         self.registry = Registry(self.clock, self.nodes, keys=2)
         self.servers: dict[Session, Conversations] = {}
         self.far: dict[Session, MemoryLink] = {}
-
-    def settle(self) -> None:
-        """
-        Let everything happen.
-        """
-        while self.clock.runDue():
-            pass
 
     def session(self, room: int = 10) -> Session:
         """

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from OpenSSL import SSL
+
 from twisted.internet import tcp
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
@@ -20,8 +22,11 @@ from ugate.copying import Copying
 from ugate.joined import Joined
 from ugate.leg import EARLY_LIMIT, Leg
 from ugate.metering import Meter, Meters
+from ugate.protocols.mux import MuxStream
+from ugate.protocols.tlsalerts import lossFrom
 from ugate.relay import Carried, Relay
 from ugate.test.copyfakes import Half, Plain
+from ugate.test.muxfakes import INFO, FakeChannel
 from ugate.test.socketfakes import Peer, SocketTestCase, tcpPair, unixPair
 from ugate.test.splicefakes import noise
 
@@ -346,6 +351,22 @@ class CopyTests(SynchronousTestCase):
         self.assertEqual((self.a.calls[-1], self.b.calls[-1]), ("close", "abort"))
         self.b.lose(ConnectionLost())
         self.assertEqual((self.ends.reasons, self.clock.getDelayedCalls()), (["done"], []))
+
+    def test_unsentBeforeACut(self) -> None:
+        """
+        So is a stream of a link that is to send what came before TLS was cut, and cannot.
+        """
+        channel = FakeChannel()
+        channel.isFull = True
+        stream = MuxStream(channel, INFO)
+        stream.begin(leg := Leg())
+        self.relay.join(self.a.leg, leg, self.ends)
+        self.a.leg.dataReceived(b"waits")
+        self.a.lose(lossFrom(SSL.SysCallError(-1, "Unexpected EOF")))
+        self.clock.pump([IDLE / 100] * 99)
+        self.assertEqual(([b"waits"], 1), (channel.calls, self.relay.closing))
+        self.clock.pump([IDLE / 100] * 2)
+        self.assertEqual(([b"waits", "reset"], 0), (channel.calls, self.relay.closing))
 
     def test_stop(self) -> None:
         """

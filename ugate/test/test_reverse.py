@@ -15,20 +15,20 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.protocol import Factory
-from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.endpoints.reverse import LONGEST, ReversePort, ReverseServerEndpoint
 from ugate.endpoints.session import Session
 from ugate.endpoints.sessions import SessionLimits, Sessions
 from ugate.errors import Cause, Phase, Refused
 from ugate.test.muxfakes import INFO
+from ugate.test.sessionfakes import Settling
 from ugate.testing import Conversation, Conversations
 from ugate.testing.linkmaker import linkPair
 from ugate.testing.links import MemoryLink
 from ugate.testing.turns import MeshClock
 
 
-class ReverseCase(SynchronousTestCase):
+class ReverseCase(Settling):
     """
     Who dials out, to a peer that is the test.
     """
@@ -72,21 +72,6 @@ class ReverseCase(SynchronousTestCase):
         self.dials.pop(0).callback(ours)
         self.settle()
         return ours, session
-
-    def settle(self) -> None:
-        """
-        Let happen what needs no time.
-        """
-        while self.clock.runDue():
-            pass
-
-    def advance(self, seconds: float) -> None:
-        """
-        Let time pass.
-        """
-        for _ in range(round(seconds * 2)):
-            self.clock.rightNow += 0.5
-            self.settle()
 
     def stream(self, session: Session) -> Conversation:
         """

@@ -11,7 +11,6 @@ from typing import Any
 
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory
-from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.endpoints.published import Published
 from ugate.endpoints.registry import Registry
@@ -21,6 +20,7 @@ from ugate.errors import Denied
 from ugate.interfaces import ITenant, MeshNode
 from ugate.protocols.reversewire import PLACE
 from ugate.stream import Principal
+from ugate.test.sessionfakes import Settling
 from ugate.test.tlsfakes import Logged
 from ugate.testing import Conversation, Conversations
 from ugate.testing.linkmaker import linkPair
@@ -53,7 +53,7 @@ class Nobody(Factory):
         """
 
 
-class ArrivalTests(SynchronousTestCase):
+class ArrivalTests(Settling):
     """
     Nodes of all kinds.
     """
@@ -81,13 +81,6 @@ class ArrivalTests(SynchronousTestCase):
         if self.gone:
             raise Denied("node", "there is no tenant shop any more")
         return self.owner
-
-    def settle(self) -> None:
-        """
-        Let happen what needs no time.
-        """
-        while self.clock.runDue():
-            pass
 
     def arrive(self, keyid: str = KEY, served: Any = None) -> tuple[Session, Session, Any]:
         """

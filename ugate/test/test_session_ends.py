@@ -14,6 +14,7 @@ from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import (
     IPushProducer,
 )
+from twisted.internet.protocol import Factory
 
 from ugate.endpoints.session import Session
 from ugate.endpoints.sessions import SessionLimits, Sessions
@@ -21,7 +22,7 @@ from ugate.errors import Cause, Refused
 from ugate.stream import Target
 from ugate.test.muxfakes import INFO
 from ugate.test.sessionfakes import SessionCase
-from ugate.testing import Conversations
+from ugate.testing import Conversation, Conversations
 from ugate.testing.linkmaker import linkPair
 
 
@@ -122,6 +123,22 @@ class TimeTests(SessionCase):
         self.failureResultOf(gone, CancelledError)
         self.assertRefused(late, Cause.TIMED_OUT)
         self.assertRefused(self.ours.check(), Cause.PEER_CLOSED)
+
+    def test_heardWhileAsked(self) -> None:
+        """
+        Who opens a stream meanwhile is there, and is asked again if nothing more comes.
+        """
+        # Their end asks for nothing.
+        self.theirs.sessions.left(self.theirs)
+        self.successResultOf(self.ours.listener().listen(self.server))
+        self.links[0].stall()
+        checking = self.ours.check()
+        self.theirs.open(INFO, Factory.forProtocol(Conversation)).addErrback(lambda _: None)
+        self.settle()
+        self.assertEqual(1, self.ours.streams)
+        self.successResultOf(checking)
+        self.advance(22.25)
+        self.assertTrue(self.ours.isClosed)
 
     def test_cutWhileAsked(self) -> None:
         """

@@ -10,13 +10,12 @@ from __future__ import annotations
 import gc
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from ugate.endpoints.session import Session
 from ugate.endpoints.sessions import KINDS, Sessions
 from ugate.interfaces import ITenant
 from ugate.tenancy.tenantlinks import TenantLinks
 from ugate.test.muxfakes import INFO
+from ugate.test.sessionfakes import Settling
 from ugate.testing import Conversations
 from ugate.testing.linkmaker import linkPair
 from ugate.testing.turns import MeshClock
@@ -33,7 +32,7 @@ class TenantClock(MeshClock):
         return self.tenant if interface is ITenant else None
 
 
-class TenantLinksTests(SynchronousTestCase):
+class TenantLinksTests(Settling):
     """
     Links at several places.
     """
@@ -53,13 +52,6 @@ class TenantLinksTests(SynchronousTestCase):
         Session(self.clock, theirs, sessions=far).listener(accepts=True).listen(self.served)
         self.clock.rightNow += 1
         return Session(self.clock, ours, sessions=place)
-
-    def settle(self) -> None:
-        """
-        Let happen what needs no time.
-        """
-        while self.clock.runDue():
-            pass
 
     def test_all(self) -> None:
         """
