@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_listeners,ugate.test.test_node -*-
+# -*- test-case-name: ugate.test.test_node,ugate.test.test_reload_listeners -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_services -*-
+# -*- test-case-name: ugate.test.test_reload_modules -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -62,6 +62,15 @@ class Options(usage.Options):
         self["listen"] = []
         self["route"] = []
 
+    @property
+    def reactor(self) -> Any:
+        """
+        What the node will run on.
+        """
+        from twisted.internet import reactor  # the one place that starts from nothing
+
+        return reactor
+
     def opt_config(self, path: str) -> None:
         """
         Read a YAML or JSON file, or all such files of a folder. May be repeated; later ones win.
@@ -89,12 +98,10 @@ class Options(usage.Options):
         @raise SystemExit: with 1 after the mistakes were printed; with 0 after
             C{--check} or C{--explain} have said what they were asked.
         """
-        from twisted.internet import reactor  # the one place that starts from nothing
-
         try:
-            configs = self._read(reactor)
+            configs = self._read(self.reactor)
             if self["explain"] is not None:
-                lines = explanation(reactor, configs, self["explain"], self["tenant"])
+                lines = explanation(self.reactor, configs, self["explain"], self["tenant"])
                 print("\n".join(lines))
             if self["check"]:
                 from ugate.tenancy.config.normal import normalForm
@@ -223,8 +230,6 @@ def makeService(options: Options) -> IService:
     """
     The service of a node; twistd calls it.
     """
-    from twisted.internet import reactor  # as above
-
     from ugate.limits import raiseDescriptorLimit
     from ugate.node import Node
     from ugate.welcome import greet
@@ -242,6 +247,7 @@ def makeService(options: Options) -> IService:
         gc.freeze()
         gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
 
+    reactor = options.reactor
     config: Config = options["read"]
     raiseDescriptorLimit(config.node.streams)
     if speaksOnStdio(reactor, config):

@@ -9,7 +9,7 @@ configuration, and the modules.
 
 from twisted.application.service import ServiceMaker
 
-from ugate.endpoints.parsers import BehindParser, HopParser, LinkedParser, MeshParser, ServerParser
+from ugate.endpoints.parsers import GateParser, HopParser, MeshParser, ServerParser
 from ugate.modules.lazy import LazyModule
 from ugate.tenancy.config.lazystore import LazyStore
 
@@ -27,9 +27,9 @@ autoServer = ServerParser("auto")
 sniServer = ServerParser("sni")
 websocketServer = ServerParser("websocket")
 readyServer = ServerParser("ready")
-behindServer = BehindParser()
+behindServer = GateParser("behind")
 reverseServer = ServerParser("reverse")
-linkedServer = LinkedParser()
+linkedServer = GateParser("linked")
 
 socksClient = HopParser("socks")
 socks4Client = HopParser("socks4")

@@ -12,8 +12,9 @@ import re
 from typing import Final
 
 from ugate.errors import StringError
+from ugate.stream import KEYID
 
-_KEYID: Final = re.compile("[A-Z2-7]{51}[AQ]")
+_KEYID: Final = re.compile(KEYID)
 
 
 def readKeys(name: str, text: str) -> frozenset[str]:

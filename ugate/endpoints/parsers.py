@@ -87,14 +87,18 @@ class ServerParser:
 
 
 @implementer(IPlugin, IStreamServerEndpointStringParser)
-class BehindParser:
+class GateParser:
     """
-    The parser of C{behind:HOST:PORT}.
+    The parser of C{behind:HOST:PORT} and C{linked:HOST:PORT}, which listen at a gate.
 
     @since: ugate NEXT
     """
 
-    prefix = "behind"
+    def __init__(self, prefix: str) -> None:
+        """
+        @param prefix: which of them.
+        """
+        self.prefix = prefix
 
     # Positional only: a string may have keywords of these names.
     def parseStreamServer(  # type: ignore[override]
@@ -105,33 +109,14 @@ class BehindParser:
 
         @raise StringError: the string cannot be read.
         """
-        from ugate.endpoints.behindstring import behindFromParts
+        parts = [str(arg) for arg in args]
+        if self.prefix == "behind":
+            from ugate.endpoints.behindstring import behindFromParts
 
-        return behindFromParts(reactor, [str(arg) for arg in args], kwargs)
-
-
-@implementer(IPlugin, IStreamServerEndpointStringParser)
-class LinkedParser:
-    """
-    The parser of C{linked:HOST:PORT}.
-
-    @since: ugate NEXT
-    """
-
-    prefix = "linked"
-
-    # Positional only: a string may have keywords of these names.
-    def parseStreamServer(  # type: ignore[override]
-        self, reactor: Any, /, *args: Any, **kwargs: Any
-    ) -> IStreamServerEndpoint:
-        """
-        The endpoint.
-
-        @raise StringError: the string cannot be read.
-        """
+            return behindFromParts(reactor, parts, kwargs)
         from ugate.endpoints.reversestring import linkedFromParts
 
-        return linkedFromParts(reactor, [str(arg) for arg in args], kwargs)
+        return linkedFromParts(reactor, parts, kwargs)
 
 
 @implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)

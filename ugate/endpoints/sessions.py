@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_session,ugate.test.test_session_ends,ugate.test.test_sessions -*-
+# -*- test-case-name: ugate.test.test_session,ugate.test.test_session_ends -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

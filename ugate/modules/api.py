@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_api -*-
+# -*- test-case-name: ugate.test.test_admin -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_camodule -*-
+# -*- test-case-name: ugate.test.test_caadmin,ugate.test.test_cainturn -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_checking -*-
+# -*- test-case-name: ugate.test.test_cli,ugate.test.test_pages -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_hosts -*-
+# -*- test-case-name: ugate.test.test_guard -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -137,19 +137,6 @@ def number(payload: bytes, at: int = 0) -> int:
     return value
 
 
-def rest(pieces: list[bytes | memoryview], sent: int) -> list[bytes | memoryview]:
-    """
-    What is left of some pieces after so many bytes.
-    """
-    for number, piece in enumerate(pieces):
-        if sent < len(piece):
-            if sent:
-                return [memoryview(piece)[sent:], *pieces[number + 1 :]]
-            return pieces[number:]
-        sent -= len(piece)
-    return []
-
-
 def _discard(piece: bytes) -> None:
     """
     What nobody wants.

@@ -21,13 +21,11 @@ from twisted.internet.protocol import Protocol
 from ugate.protocols.h2calm import H2Limits
 from ugate.protocols.h2channel import H2Channel
 from ugate.protocols.h2core import H2Core
-from ugate.protocols.h2frames import Code, ConnectionFault, rest
+from ugate.protocols.h2frames import Code, ConnectionFault
+from ugate.protocols.sockets import writePieces
 
 RECEIVE: Final = 1 << 18
 """Bytes that are received at once from a socket."""
-
-_IOV: Final = 256
-"""Pieces that are given to the kernel at once."""
 
 
 @implementer(IPushProducer)
@@ -122,33 +120,18 @@ class H2Wire(Protocol, ABC):
 
     def flush(self) -> None:
         """
-        Send what is to go: to the kernel at once if nothing is ahead of it, without putting the pieces
-        together first.
+        Send what is to go.
         """
-        core, transport = self.core, self.bare
+        core = self.core
         if self.splicer is not None and self.splicer.isBusy:
             return
         pieces, core.out = core.out, []
         if not pieces or self._isClosed:
             return
-        if (
-            transport is not None
-            and transport.connected
-            and len(pieces) <= _IOV
-            and not (transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting)
-        ):
-            try:
-                sent = transport.socket.sendmsg(pieces)
-            except OSError:
-                # Full, or broken: the transport finds out which.
-                sent = 0
-            pieces = rest(pieces, sent)
-        if pieces:
-            below: Any = self.transport
-            if core.blocked and (self._isHearing or not core.client):
-                # A client asks for more besides.
-                self._unread += sum(map(len, pieces))
-            below.write(b"".join(pieces))
+        if core.blocked and (self._isHearing or not core.client):
+            # A client asks for more besides.
+            self._unread += sum(map(len, pieces))
+        writePieces(self.transport, self.bare, pieces)
 
     def _late(self) -> None:
         """

@@ -88,42 +88,30 @@ def authorityOf(target: Target, hop: str) -> str:
     )
 
 
-def isWorthReading(answer: h11.Response) -> bool:
+class TunnelClient:
     """
-    Is there a text whose end will come without the end of the connection?
+    The client side of a request in HTTP/1.1 for a stream to a target, by name where it has one, so that the
+    server resolves it.
 
-    @since: ugate NEXT
-    """
-    kind = b"".join(values(answer.headers, b"content-type"))
-    framed = values(answer.headers, b"content-length") + values(answer.headers, b"transfer-encoding")
-    return kind.lower().startswith(b"text/plain") and bool(framed)
-
-
-@implementer(INegotiation)
-class ConnectClient:
-    """
-    The client side of C{CONNECT}: ask an HTTP proxy for a stream to a target, by
-    name where it has one, so that the proxy resolves it.
-
+    @cvar method: that of the request.
+    @cvar step: what to do about a server that does not speak this.
     @since: ugate NEXT
     """
 
-    __slots__ = ("_answer", "_conn", "_fields", "_hop", "_target", "_text")
+    __slots__ = ("_answer", "_conn", "_fields", "_hop", "_target", "_text", "_wanted")
 
-    def __init__(
-        self, target: Target, login: UsernamePassword | None = None, hop: str = "the HTTP proxy"
-    ) -> None:
+    method = "CONNECT"
+    step = ""
+
+    def __init__(self, target: Target, hop: str) -> None:
         """
-        @param target: where the proxy shall connect to.
-        @param login: sent to the proxy, if given; its fields are L{bytes}.
+        @param target: where the server shall connect to.
         @param hop: what L{Refused} names.
-        @raise Refused: the target or the login cannot be said in HTTP.
+        @raise Refused: the target cannot be said in HTTP.
         """
-        self._target = authorityOf(target, hop)
+        self._target = self._wanted = authorityOf(target, hop)
         self._hop = hop
-        self._fields = [("Host", self._target)]
-        if login is not None:
-            self._fields.append(("Proxy-Authorization", basicValue(login, hop).decode("ascii")))
+        self._fields: list[tuple[bytes, bytes]] = []
         self._conn: h11.Connection | None = None
         self._answer: h11.Response | None = None
         self._text = b""
@@ -137,14 +125,14 @@ class ConnectClient:
         from ugate.protocols.httphead import MAX_HEAD
 
         self._conn = h11.Connection(h11.CLIENT, MAX_HEAD)
-        request = h11.Request(method="CONNECT", target=self._target, headers=self._fields)
+        request = h11.Request(method=self.method, target=self._wanted, headers=self._fields)
         return self._conn.send(request) + self._conn.send(h11.EndOfMessage())
 
     def receive(self, data: bytes) -> Step:
         """
-        Take more of what the proxy says.
+        Take more of what the server says.
 
-        @raise Refused: it says no, or it does not speak HTTP/1.1.
+        @raise Refused: it says no, or it does not speak what was asked for.
         """
         import h11
 
@@ -157,27 +145,40 @@ class ConnectClient:
         try:
             while True:
                 event = conn.next_event()
-                if isinstance(event, h11.Response):
-                    if event.status_code < 300:
+                if isinstance(event, h11.InformationalResponse | h11.Response):
+                    if self._isOpen(event):
                         return Step(done=True, rest=conn.trailing_data[0])
+                    if isinstance(event, h11.InformationalResponse):
+                        continue
                     self._answer = event
-                    if not isWorthReading(event):
-                        raise self._refusal(event)
+                    if _isWorthReading(event):
+                        continue
                 elif isinstance(event, h11.Data):
                     self._text += event.data
-                    if self._answer and (len(self._text) >= _MAX_TEXT or b"\n" in self._text.lstrip()):
-                        raise self._refusal(self._answer)
-                elif isinstance(event, h11.EndOfMessage) and self._answer:
-                    raise self._refusal(self._answer)
-                elif not isinstance(event, h11.InformationalResponse):
+                    if len(self._text) < _MAX_TEXT and b"\n" not in self._text.lstrip():
+                        continue
+                elif not isinstance(event, h11.EndOfMessage):
                     return _MORE
+                raise self._refusal()
         except h11.RemoteProtocolError as e:
-            if self._answer:
-                raise self._refusal(self._answer) from e
-            detail = f"its answer to CONNECT is no HTTP/1.1: {whyResponse(e)}"
-            raise Refused(Cause.PEER_MISBEHAVED, Phase.REMOTE, self._hop, detail) from e
+            if self._answer is not None:
+                raise self._refusal() from e
+            raise self._misbehaved(f"its answer is no HTTP/1.1: {whyResponse(e)}") from e
 
-    def _refusal(self, answer: h11.Response) -> Refused:
+    def _isOpen(self, answer: h11.InformationalResponse | h11.Response) -> bool:
+        """
+        Whether an answer is the last before the stream.
+
+        @raise Refused: it is not, and no refusal either.
+        """
+        return 200 <= answer.status_code < 300
+
+    def _misbehaved(self, detail: str) -> Refused:
+        return Refused(Cause.PEER_MISBEHAVED, Phase.REMOTE, self._hop, detail, self.step)
+
+    def _refusal(self) -> Refused:
+        answer = self._answer
+        assert answer is not None
         return refusalOf(
             self._hop, self._target, answer.status_code, answer.reason, answer.headers, self._text
         )
@@ -190,7 +191,7 @@ class ConnectClient:
 
     def accept(self) -> bytes:
         """
-        Nothing: the proxy waits for no answer.
+        Nothing: the server waits for no answer.
         """
         return b""
 
@@ -199,3 +200,37 @@ class ConnectClient:
         Nothing: a client says no by closing.
         """
         return b""
+
+
+@implementer(INegotiation)
+class ConnectClient(TunnelClient):
+    """
+    The client side of C{CONNECT}: ask an HTTP proxy for a stream.
+
+    @since: ugate NEXT
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self, target: Target, login: UsernamePassword | None = None, hop: str = "the HTTP proxy"
+    ) -> None:
+        """
+        @param target: where the proxy shall connect to.
+        @param login: sent to the proxy, if given; its fields are L{bytes}.
+        @param hop: what L{Refused} names.
+        @raise Refused: the target or the login cannot be said in HTTP.
+        """
+        super().__init__(target, hop)
+        self._fields.append((b"Host", self._target.encode("ascii")))
+        if login is not None:
+            self._fields.append((b"Proxy-Authorization", basicValue(login, hop)))
+
+
+def _isWorthReading(answer: h11.Response) -> bool:
+    """
+    Is there a text whose end will come without the end of the connection?
+    """
+    kind = b"".join(values(answer.headers, b"content-type"))
+    framed = values(answer.headers, b"content-length") + values(answer.headers, b"transfer-encoding")
+    return kind.lower().startswith(b"text/plain") and bool(framed)

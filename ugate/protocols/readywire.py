@@ -32,7 +32,7 @@ from zope.interface import implementer
 from ugate.errors import Cause, Phase, ProtocolError, Refused
 from ugate.interfaces import IIdentity, INegotiation, Step
 from ugate.protocols.signed import isSigned
-from ugate.stream import Principal, StreamInfo
+from ugate.stream import KEYID, Principal, StreamInfo
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -92,7 +92,7 @@ def unframe(data: bytes, most: int = MAX_SAID) -> tuple[bytes, bytes, bytes] | N
 
 
 class _Proof(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    keyid: Annotated[str, Meta(min_length=_KEYID, max_length=_KEYID, pattern="^[A-Z2-7]*$")]
+    keyid: Annotated[str, Meta(max_length=_KEYID, pattern=f"^{KEYID}$")]
     chain: Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=MAX_CERTIFICATES)]
     signature: bytes
 

@@ -31,6 +31,9 @@ _TCP_INFO: Final = 11
 _TCP_CLOSE: Final = 7
 """The state of a connection that is none any more."""
 
+_IOV: Final = 256
+"""Pieces that are given to the kernel at once."""
+
 
 class Truncated(OSError):
     """
@@ -151,6 +154,41 @@ def writeNow(transport: Any, data: bytes) -> None:
             return
     if data:
         transport.write(data)
+
+
+def writePieces(transport: Any, bare: tcp.Connection | None, pieces: list[Any]) -> None:
+    """
+    As L{writeNow}, without putting the pieces together first.
+
+    @param bare: the transport, or what is below it and all that was written there goes through, if that is a
+        socket and nothing more.
+    """
+    if (
+        bare is not None
+        and bare.connected
+        and len(pieces) <= _IOV
+        and not (bare.dataBuffer or bare._tempDataBuffer)
+        and not (bare.disconnecting or bare._writeDisconnecting)
+    ):
+        try:
+            sent = bare.socket.sendmsg(pieces)
+        except OSError:
+            # Full, or broken: the transport finds out which.
+            sent = 0
+        pieces = _after(pieces, sent)
+    if pieces:
+        transport.write(b"".join(pieces))
+
+
+def _after(pieces: list[Any], sent: int) -> list[Any]:
+    """
+    What is left of some pieces after so many bytes.
+    """
+    for number, piece in enumerate(pieces):
+        if sent < len(piece):
+            return [memoryview(piece)[sent:], *pieces[number + 1 :]]
+        sent -= len(piece)
+    return []
 
 
 def sendAtOnce(connected: socket) -> None:

@@ -10,39 +10,37 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from zope.interface import implementer
 
 from twisted.cred.credentials import UsernamePassword
 
-from ugate.errors import Cause, Phase, Refused
-from ugate.interfaces import INegotiation, Step
+from ugate.interfaces import INegotiation
 from ugate.protocols.httpauth import basicValue
-from ugate.protocols.httpconnectclient import authorityOf, isWorthReading, refusalOf
+from ugate.protocols.httpconnectclient import TunnelClient
 from ugate.protocols.httpfields import values
 from ugate.protocols.websocketrules import isUpgrade
 from ugate.protocols.websocketserver import acceptOf
-from ugate.stream import Principal, Target
+from ugate.stream import Target
 
 if TYPE_CHECKING:
     import h11
 
-_MORE: Final = Step()
-_MAX_TEXT: Final = 512
-_STEP: Final = "check that a WebSocket tunnel is served there, and at that path"
-
 
 @implementer(INegotiation)
-class WebSocketClient:
+class WebSocketClient(TunnelClient):
     """
     The client side: ask for a tunnel to a target, by name where it has one.
 
     @since: ugate NEXT
     """
 
-    __slots__ = ("_answer", "_conn", "_fields", "_hop", "_key", "_path", "_target", "_text")
+    __slots__ = ("_key",)
+
+    method = "GET"
+    step = "check that a WebSocket tunnel is served there, and at that path"
 
     def __init__(
         self,
@@ -61,11 +59,10 @@ class WebSocketClient:
         @param path: the path there.
         @raise Refused: the target or the login cannot be said in HTTP.
         """
-        self._target = authorityOf(target, hop)
-        self._hop = hop
-        self._path = f"{path}?target={quote(self._target, safe=':[]')}"
+        super().__init__(target, hop)
+        self._wanted = f"{path}?target={quote(self._target, safe=':[]')}"
         self._key = b64encode(os.urandom(16))
-        self._fields: list[tuple[bytes, bytes]] = [
+        self._fields = [
             (b"Host", place.encode("ascii")),
             (b"Upgrade", b"websocket"),
             (b"Connection", b"Upgrade"),
@@ -74,64 +71,13 @@ class WebSocketClient:
         ]
         if login is not None:
             self._fields.append((b"Authorization", basicValue(login, hop)))
-        self._conn: h11.Connection | None = None
-        self._answer: h11.Response | None = None
-        self._text = b""
 
-    def start(self) -> bytes:
-        """
-        The request.
-        """
-        import h11
-
-        from ugate.protocols.httphead import MAX_HEAD
-
-        self._conn = h11.Connection(h11.CLIENT, MAX_HEAD)
-        request = h11.Request(method=b"GET", target=self._path.encode("ascii"), headers=self._fields)
-        return self._conn.send(request) + self._conn.send(h11.EndOfMessage())
-
-    def receive(self, data: bytes) -> Step:
-        """
-        Take more of what the server says.
-
-        @raise Refused: it says no, or it does not speak WebSocket.
-        """
-        import h11
-
-        from ugate.protocols.httphead import whyResponse
-
-        conn = self._conn
-        if conn is None or not data:
-            return _MORE
-        conn.receive_data(data)
-        try:
-            while True:
-                event = conn.next_event()
-                if isinstance(event, h11.InformationalResponse):
-                    if event.status_code == 101:
-                        self._check(event)
-                        return Step(done=True, rest=conn.trailing_data[0])
-                elif isinstance(event, h11.Response):
-                    self._answer = event
-                    if not isWorthReading(event):
-                        raise self._refusal()
-                elif isinstance(event, h11.Data):
-                    self._text += event.data
-                    if len(self._text) >= _MAX_TEXT:
-                        raise self._refusal()
-                elif isinstance(event, h11.EndOfMessage):
-                    raise self._refusal()
-                else:
-                    return _MORE
-        except h11.RemoteProtocolError as e:
-            if self._answer is not None:
-                raise self._refusal() from e
-            raise self._misbehaved(f"its answer is no HTTP/1.1: {whyResponse(e)}") from e
-
-    def _check(self, answer: h11.InformationalResponse) -> None:
+    def _isOpen(self, answer: h11.InformationalResponse | h11.Response) -> bool:
         """
         See that the server speaks WebSocket, and nothing that we did not ask for.
         """
+        if answer.status_code != 101:
+            return False
         fields = list(answer.headers)
         if not isUpgrade(fields):
             raise self._misbehaved("it changes to another protocol")
@@ -139,31 +85,4 @@ class WebSocketClient:
             raise self._misbehaved("its Sec-WebSocket-Accept is not for our key")
         if values(fields, b"sec-websocket-extensions") or values(fields, b"sec-websocket-protocol"):
             raise self._misbehaved("it chose what we did not offer")
-
-    def _misbehaved(self, detail: str) -> Refused:
-        return Refused(Cause.PEER_MISBEHAVED, Phase.REMOTE, self._hop, detail, _STEP)
-
-    def _refusal(self) -> Refused:
-        answer = self._answer
-        assert answer is not None
-        return refusalOf(
-            self._hop, self._target, answer.status_code, answer.reason, answer.headers, self._text
-        )
-
-    def login(self, principal: Principal | None) -> Step:
-        """
-        Nothing to do: a client checks no credentials.
-        """
-        return _MORE
-
-    def accept(self) -> bytes:
-        """
-        Nothing: the server waits for no answer.
-        """
-        return b""
-
-    def refuse(self, reason: Refused) -> bytes:
-        """
-        Nothing: a client says no by closing.
-        """
-        return b""
+        return True

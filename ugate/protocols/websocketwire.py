@@ -21,10 +21,9 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
 from ugate.deadlines import Deadlines
-from ugate.protocols.h2frames import rest
 from ugate.protocols.mux import MuxStream
 from ugate.protocols.negotiate import connectionBelow
-from ugate.protocols.sockets import cut, undelivered
+from ugate.protocols.sockets import cut, undelivered, writePieces
 from ugate.protocols.websocketframes import PING, frame
 
 WINDOW: Final = 1 << 18
@@ -128,25 +127,8 @@ class WebSocketWire(Protocol):
         return self.transport
 
     def _send(self, pieces: list[Any]) -> None:
-        """
-        To the kernel at once if nothing is ahead of it, without putting the pieces together first.
-        """
         self._hasSaid = True
-        bare = self._bare
-        if (
-            bare is not None
-            and bare.connected
-            and not (bare.dataBuffer or bare._tempDataBuffer or bare.disconnecting)
-            and not bare._writeDisconnecting
-        ):
-            try:
-                sent = bare.socket.sendmsg(pieces)
-            except OSError:
-                # Full, or broken: the transport finds out which.
-                sent = 0
-            pieces = rest(pieces, sent)
-        if pieces:
-            self._below.write(b"".join(pieces))
+        writePieces(self.transport, self._bare, pieces)
 
     # The producer of the transport below.
 

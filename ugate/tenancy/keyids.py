@@ -15,6 +15,7 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, Final
 
 from ugate.errors import StringError
+from ugate.stream import KEYID
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
@@ -28,7 +29,7 @@ NAMESPACE: Final = "default"
 ACCOUNT: Final = "default"
 """The service account of who was told none."""
 
-_KEYID: Final = re.compile(r"[A-Z2-7]{51}[AQ]")
+_KEYID: Final = re.compile(KEYID)
 _NETWORK: Final = int(IPv6Address("fd00::"))
 _VIP_BYTES: Final = 8
 _POINT_BYTES: Final = 65

@@ -10,9 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from io import StringIO
-from typing import Any
 
-from twisted.internet import reactor
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.tap import Options
@@ -28,14 +26,16 @@ class TapCase(SynchronousTestCase):
         self.out, self.err = StringIO(), StringIO()
         self.patch(sys, "stdout", self.out)
         self.patch(sys, "stderr", self.err)
-        real: Any = reactor
-        self.before = (set(real.getReaders()), set(real.getWriters()), real.getDelayedCalls())
+        self.reactor = Options().reactor
+        self.before = self._opened()
         self.addCleanup(self._nothingOpened)
 
+    def _opened(self) -> object:
+        real = self.reactor
+        return set(real.getReaders()), set(real.getWriters()), real.getDelayedCalls()
+
     def _nothingOpened(self) -> None:
-        real: Any = reactor
-        after = (set(real.getReaders()), set(real.getWriters()), real.getDelayedCalls())
-        self.assertEqual(after, self.before)
+        self.assertEqual(self._opened(), self.before)
 
     def write(self, text: str, name: str = "ugate.yaml") -> str:
         """

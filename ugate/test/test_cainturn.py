@@ -22,7 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate.modules.ca import CaService
 from ugate.modules.tries import MAX_FAILED
 from ugate.tenancy.ca import record
-from ugate.tenancy.ca.errors import Busy
+from ugate.tenancy.ca.errors import Busy, NotAllowed
 from ugate.tenancy.ca.inturn import DEADLINE, MAX_WAITING, InTurn
 from ugate.tenancy.ca.schema import CaSection
 from ugate.test.adminfakes import Client
@@ -121,6 +121,22 @@ class InTurnTests(SynchronousTestCase):
         self.thread.work()
         self.successResultOf(later)
         self.assertEqual(["begun", "later"], self.done)
+
+    def test_lateFailure(self) -> None:
+        """
+        What fails when nobody waits for it any more is in the log; what somebody may not have is not.
+        """
+        for error in (NotAllowed("no"), ZeroDivisionError("oh")):
+
+            def fails(error: Exception = error) -> None:
+                raise error
+
+            late = self.inTurn.do(fails)
+            self.clock.advance(DEADLINE)
+            self.failureResultOf(late, Busy)
+            self.thread.work()
+        (logged,) = self.flushLoggedErrors()
+        self.assertEqual("oh", logged.getErrorMessage())
 
     def test_shared(self) -> None:
         """

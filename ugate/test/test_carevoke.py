@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from cryptography import x509
 
-from ugate.errors import Refused
+from ugate.errors import Refused, UgateError
 from ugate.tenancy.ca.authority import ADMIN, Authority
 from ugate.tenancy.ca.errors import NoSuch, NotCertified
 from ugate.tenancy.ca.tlscertificates import CRL_LIFE
@@ -71,13 +71,30 @@ class RevokeTests(AuthorityCase):
         self.authority.lists.refresh()
         self.assertEqual(before, path.read_bytes())
         self.at += CRL_LIFE / 4
+        # Whoever asks for one first, it has to be written.
+        asked = self.authority.lists.crl()
         self.authority.lists.refresh()
-        self.assertNotEqual(before, path.read_bytes())
+        self.assertNotEqual(before, asked)
+        self.assertEqual(asked, path.read_bytes())
         numbers = [
             crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
             for crl in (first, self.listed(self.authority))
         ]
         self.assertLess(*numbers)
+
+    def test_notWritten(self) -> None:
+        """
+        What could not be written is written the next time.
+        """
+        krl = self.folder / "krl"
+        self.authority.lists.refresh()
+        self.at += CRL_LIFE / 4
+        krl.unlink()
+        krl.mkdir()
+        self.assertRaises(UgateError, self.authority.lists.refresh)
+        krl.rmdir()
+        self.authority.lists.refresh()
+        self.assertEqual(self.authority.lists.krl(), krl.read_bytes())
 
     def test_ways(self) -> None:
         """

@@ -36,7 +36,7 @@ from ugate.endpoints.mutual import Mutual
 from ugate.endpoints.muxed import MuxedServerEndpoint
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.negotiated import NegotiatedClientEndpoint, NegotiatedServerEndpoint
-from ugate.endpoints.parsers import BehindParser, HopParser, LinkedParser, MeshParser, ServerParser
+from ugate.endpoints.parsers import GateParser, HopParser, MeshParser, ServerParser
 from ugate.endpoints.pool import SessionPool
 from ugate.endpoints.readydialer import ReadyDialer
 from ugate.endpoints.registry import Registry
@@ -172,8 +172,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
         REACTOR, TCP4ServerEndpoint(REACTOR, 0), Socks5
     ),
     "ugate.endpoints.parsers.HopParser": lambda: HopParser("socks"),
-    "ugate.endpoints.parsers.BehindParser": BehindParser,
-    "ugate.endpoints.parsers.LinkedParser": LinkedParser,
+    "ugate.endpoints.parsers.GateParser": lambda: GateParser("behind"),
     "ugate.endpoints.parsers.MeshParser": MeshParser,
     "ugate.endpoints.parsers.ServerParser": lambda: ServerParser("socks"),
     "ugate.endpoints.pooldialer.PoolDialer": lambda: SessionPool(REACTOR).dialer(BY_CLASS, BY_CLASS),

@@ -15,6 +15,7 @@ from typing import Any
 
 from zope.interface import implementer
 
+from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IOpenSSLContextFactory
 from twisted.internet.protocol import Factory
@@ -217,11 +218,19 @@ class RealTests(SynchronousTestCase):
     """
 
     def setUp(self) -> None:
-        from twisted.internet import reactor
-
+        self.real = EPollReactor()
+        self.addCleanup(self.real.waker.connectionLost, None)
+        self.addCleanup(lambda: self.assertEqual([], self.real.removeAll()))
         self.sockets = Sockets(OwnListeners())
-        self.around = Around(reactor, sockets=self.sockets)
-        self.reactor: Any = Tenant(reactor, around=self.around).reactor
+        self.around = Around(self.real, sockets=self.sockets)
+        self.reactor: Any = Tenant(self.real, around=self.around).reactor
+
+    def turn(self) -> None:
+        """
+        Let what is ready be served.
+        """
+        for _ in range(3):
+            self.real.iterate(0)
 
     def port(self, reactor: Any, factory: Any, interface: str, port: int = 0) -> Any:
         """
@@ -260,11 +269,7 @@ class RealTests(SynchronousTestCase):
         for place in (one.place, all_.place):
             self.assertEqual(place.port.socket.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT), 0)
         all_.stopListening()
-        from twisted.internet import reactor
-
-        real: Any = reactor
-        for _ in range(3):
-            real.iterate(0)
+        self.turn()
 
     def test_emptied(self) -> None:
         """
@@ -280,11 +285,7 @@ class RealTests(SynchronousTestCase):
         held = self.port(self.reactor, Made(), "127.0.0.1")
         clients = [socket.create_connection(("127.0.0.1", held.getHost().port), 5) for _ in range(3)]
         held.stopListening()
-        from twisted.internet import reactor
-
-        real: Any = reactor
-        for _ in range(3):
-            real.iterate(0)
+        self.turn()
         self.assertEqual(len(made), 3)
         for client in clients:
             client.close()
@@ -305,9 +306,5 @@ class RealTests(SynchronousTestCase):
         self.sockets.commit()
         self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
         two.stopListening()
-        from twisted.internet import reactor
-
-        real: Any = reactor
-        for _ in range(3):
-            real.iterate(0)
+        self.turn()
         self.assertFalse(os.path.exists(path))

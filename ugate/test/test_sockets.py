@@ -20,7 +20,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 
 from ugate.interfaces import IDetachable
-from ugate.protocols.sockets import detachable, writeNow
+from ugate.protocols.sockets import detachable, writeNow, writePieces
 from ugate.test.dialfakes import Recorder, Recorders
 from ugate.test.socketfakes import Peer, SocketTestCase, tcpPair, unixPair
 
@@ -181,11 +181,17 @@ class WriteNowTests(ConnectionTestCase):
     Small writes that do not wait for a turn of the reactor.
     """
 
+    def write(self, transport: Any, data: bytes) -> None:
+        """
+        Write it.
+        """
+        writeNow(transport, data)
+
     def test_atOnce(self) -> None:
         """
         It is in the kernel, and the reactor has nothing to do.
         """
-        writeNow(self.connected, b"hello")
+        self.write(self.connected, b"hello")
         self.assertEqual(self.reactor.getWriters(), [])
         self.assertEqual(self.peer.socket.recv(100), b"hello")
 
@@ -194,12 +200,12 @@ class WriteNowTests(ConnectionTestCase):
         What was written before goes first, buffered or in the middle of it.
         """
         self.connected.write(b"first ")
-        writeNow(self.connected, b"second ")
+        self.write(self.connected, b"second ")
         self.connected.doWrite()
         data = bytes(1 << 20)
         self.connected.write(data)
         self.connected.doWrite()
-        writeNow(self.connected, b"last")
+        self.write(self.connected, b"last")
         wanted = b"first second " + data + b"last"
         self.until(lambda: len(self.peer.got) >= len(wanted), "everything")
         self.assertEqual(self.peer.got, wanted)
@@ -209,8 +215,8 @@ class WriteNowTests(ConnectionTestCase):
         What the kernel does not take now is written as usual.
         """
         data = bytes(range(256)) * 4096
-        writeNow(self.connected, data)
-        writeNow(self.connected, b"more")
+        self.write(self.connected, data)
+        self.write(self.connected, b"more")
         self.assertEqual(self.reactor.getWriters(), [self.connected])
         self.until(lambda: len(self.peer.got) >= len(data) + 4, "everything")
         self.assertEqual(self.peer.got, data + b"more")
@@ -225,7 +231,7 @@ class WriteNowTests(ConnectionTestCase):
                 filler += self.near.send(bytes(65536))
         except BlockingIOError:
             pass
-        writeNow(self.connected, b"more")
+        self.write(self.connected, b"more")
         self.until(lambda: len(self.peer.got) >= filler + 4, "everything")
         self.assertEqual(self.peer.got[filler:], b"more")
 
@@ -235,8 +241,8 @@ class WriteNowTests(ConnectionTestCase):
         middle of its own call.
         """
         self.peer.reset()
-        writeNow(self.connected, b"one")
-        writeNow(self.connected, b"two")
+        self.write(self.connected, b"one")
+        self.write(self.connected, b"two")
         self.assertEqual(self.recorder.lost, [])
         self.assertIs(self.connected.doWrite(), CONNECTION_LOST)
 
@@ -245,7 +251,7 @@ class WriteNowTests(ConnectionTestCase):
         A connection told to close or to half-close decides itself what it still sends.
         """
         self.connected.loseConnection()
-        writeNow(self.connected, b"late")
+        self.write(self.connected, b"late")
         self.assertRaises(BlockingIOError, self.peer.socket.recv, 100)
 
     def test_others(self) -> None:
@@ -253,6 +259,28 @@ class WriteNowTests(ConnectionTestCase):
         Other transports are written to; to write nothing is nothing.
         """
         transport = StringTransport()
-        writeNow(transport, b"data")
-        writeNow(transport, b"")
+        self.write(transport, b"data")
+        self.write(transport, b"")
         self.assertEqual(transport.value(), b"data")
+
+
+class WritePiecesTests(WriteNowTests):
+    """
+    The same for several pieces.
+    """
+
+    def write(self, transport: Any, data: bytes) -> None:
+        """
+        Write it in three, one of them empty.
+        """
+        bare = transport if isinstance(transport, tcp.Connection) else None
+        writePieces(transport, bare, [data[:1], b"", memoryview(data)[1:]])
+
+    def test_many(self) -> None:
+        """
+        More than the kernel takes at once are put together.
+        """
+        pieces = [bytes((at & 255,)) for at in range(2000)]
+        writePieces(self.connected, self.connected, pieces)
+        self.until(lambda: len(self.peer.got) >= 2000, "everything")
+        self.assertEqual(self.peer.got, b"".join(pieces))

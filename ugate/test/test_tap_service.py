@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import IService
-from twisted.internet import reactor
 from twisted.logger import capturedLogs, formatEvent
 
 from ugate import limits, tap, welcome
@@ -65,7 +64,7 @@ class ServiceTests(TapCase):
         greeted: list[Node] = []
         called: list[tuple[Any, ...]] = []
         self.patch(welcome, "greet", greeted.append)
-        self.patch(reactor, "callWhenRunning", lambda *call: called.append(call))
+        self.patch(self.reactor, "callWhenRunning", lambda *call: called.append(call))
         self.patch(gc, "freeze", lambda: called.append(("frozen",)))
         self.addCleanup(gc.set_threshold, *gc.get_threshold())
         node = self.make()
@@ -189,12 +188,12 @@ class ServiceTests(TapCase):
         The bytes of the month are kept where the configuration says, or systemd; else nowhere.
         """
         self.patch(os, "environ", {})
-        self.assertIs(type(usageOf(reactor, Config())), Usage)
+        self.assertIs(type(usageOf(self.reactor, Config())), Usage)
         self.patch(os, "environ", {"STATE_DIRECTORY": "/var/lib/ugate:/other"})
-        usage = usageOf(reactor, Config())
+        usage = usageOf(self.reactor, Config())
         assert isinstance(usage, UsageFile)
         self.assertEqual(usage.path, "/var/lib/ugate/usage.json")
-        usage = usageOf(reactor, Config(node=Settings(state="/srv")))
+        usage = usageOf(self.reactor, Config(node=Settings(state="/srv")))
         assert isinstance(usage, UsageFile)
         self.assertEqual(usage.path, "/srv/usage.json")
 
@@ -224,4 +223,4 @@ class ServiceTests(TapCase):
             """
 
         node._draining(cut)
-        self.assertEqual(told, [(reactor, cut)])
+        self.assertEqual(told, [(self.reactor, cut)])

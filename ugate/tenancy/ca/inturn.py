@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ugate.tenancy.ca.errors import Busy
+from ugate.tenancy.ca.errors import Busy, NotCertified
 
 MAX_WAITING: Final = 100
 """How many things may wait."""
@@ -109,6 +109,8 @@ class InTurn:
             self._busy(result.value)
         else:
             self._isBusy = False
+            if isinstance(result, Failure) and not (work.answers or result.check(NotCertified)):
+                self.log.failure("ca: nobody waits any more for what failed", result)
         while work.answers:
             # Fails if that is a failure.
             work.answers.pop(0).callback(result)

@@ -62,6 +62,7 @@ class Lists:
         self._record = record
         self._now = now
         self._made: _Made | None = None
+        self._written: _Made | None = None
 
     def crl(self) -> bytes:
         """
@@ -83,15 +84,15 @@ class Lists:
 
     def refresh(self) -> None:
         """
-        Write both into the folder, if they are others than before.
+        Write both into the folder, if others are there.
 
         @raise UgateError: that cannot be.
         """
-        before = self._made
         made = self._current()
-        if made is not before:
+        if made is not self._written:
             self._write(files.CRL, made.crl)
             self._write(files.KRL, made.krl)
+            self._written = made
 
     def _write(self, name: str, data: bytes) -> None:
         path = os.path.join(self._folder, name)

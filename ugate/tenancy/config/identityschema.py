@@ -14,11 +14,12 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from ugate.tenancy.config.texts import (
+    ANY_KEYID,
     DOMAIN_NAME,
     ONE_OR_LIST,
     SECONDS,
-    WANTED_KEYID,
     DomainName,
+    Keyid,
     Label,
 )
 from ugate.tenancy.keyids import ACCOUNT, DOMAIN, NAMESPACE
@@ -111,7 +112,7 @@ class Identity(Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[
             str,
             Meta(
-                pattern="^([A-Z2-7]{51}[AQ]|[a-z2-7]{51}[aq]|sha256:[0-9A-Fa-f]{64})$",
+                pattern=f"^({ANY_KEYID}|sha256:[0-9A-Fa-f]{{64}})$",
                 description="The CA, by the KEYID or the fingerprint of its certificate, or of its server.",
                 extra={"wanted": "a KEYID, or sha256: and 64 hexadecimal digits, as ucli ca show prints"},
             ),
@@ -187,17 +188,7 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = ("*",)
     pins: Annotated[
-        tuple[
-            Annotated[
-                str,
-                Meta(
-                    pattern="^([A-Z2-7]{51}[AQ]|[a-z2-7]{51}[aq])$",
-                    description="A KEYID of a peer.",
-                    extra={"wanted": WANTED_KEYID},
-                ),
-            ],
-            ...,
-        ],
+        tuple[Keyid, ...],
         Meta(
             description="Whose keys are believed whoever certifies them: KEYIDs.",
             extra={"one": True},

@@ -12,6 +12,8 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
+from ugate.stream import KEYID
+
 _LONGEST: Final = 30 * 86400
 SECONDS: Final = {"unit": "seconds"}
 MOST: Final = 10**18
@@ -19,9 +21,7 @@ MOST: Final = 10**18
 ONE_OR_LIST: Final = {"x-type": ["array", "string"]}
 SIZE: Final = {"x-type": ["integer", "string"], "pattern": "^[0-9]+(\\.[0-9]+)?([KkMGTP]i?)?B?$"}
 
-WANTED_KEYID: Final = (
-    "a KEYID: 52 letters, all capital or all small, and digits from 2 to 7, as ucli identity shows it"
-)
+ANY_KEYID: Final = f"{KEYID}|{KEYID.lower()}"
 DOMAIN_NAME: Final = r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?"
 
 Name = Annotated[
@@ -146,9 +146,12 @@ ProtocolName = Annotated[
 Keyid = Annotated[
     str,
     Meta(
-        pattern="^([A-Z2-7]{51}[AQ]|[a-z2-7]{51}[aq])$",
+        pattern=f"^({ANY_KEYID})$",
         description="A KEYID: the hash of a public key.",
-        extra={"wanted": WANTED_KEYID},
+        extra={
+            "wanted": "a KEYID: 52 letters, all capital or all small, and digits from 2 to 7, "
+            "as ucli identity shows it"
+        },
     ),
 ]
 DomainName = Annotated[
