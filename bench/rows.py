@@ -20,9 +20,11 @@ US = "ugate"
 """Whose goals they are."""
 FRAMED_US = "ugate-h2"
 """Those of HTTP/2."""
+SECURE, SECURE_US = "envoy-h2s", "ugate-h2s"
+"""The same in TLS."""
 RELAYED, RELAYED_US = "ugate-plain", "ugate-ready"
 """Two instances that forward, and a gate with a node that goes to it."""
-OURS = (US, FRAMED_US, RELAYED_US)
+OURS = (US, FRAMED_US, SECURE_US, RELAYED_US)
 """All who have goals."""
 
 
@@ -98,6 +100,7 @@ _THROUGH = (Goal(1.0, HAPROXY),)
 _RELAYED = (Goal(0.95, RELAYED, RELAYED_US),)
 _FRAMED = (Goal(1.0, FRAMED, FRAMED_US),)
 _FRAMED_BULK = (Goal(1.5, FRAMED, FRAMED_US),)
+_BULK_2 = (*_FRAMED_BULK, Goal(1.0, SECURE, SECURE_US))
 
 ROWS = (
     Row(
@@ -138,8 +141,8 @@ ROWS = (
         "bulk-2",
         "bulk",
         (
-            Metric("bulk-2-up", "two gateways: one bulk stream, up", _GBIT, _FRAMED_BULK, digits=1),
-            Metric("bulk-2-down", "two gateways: one bulk stream, down", _GBIT, _FRAMED_BULK, digits=1),
+            Metric("bulk-2-up", "two gateways: one bulk stream, up", _GBIT, _BULK_2, digits=1),
+            Metric("bulk-2-down", "two gateways: one bulk stream, down", _GBIT, _BULK_2, digits=1),
         ),
         hops=2,
     ),

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from bench import contestants
 from bench.chart import chart
 from bench.contestants import SNI, TLS, Direct, Hop
-from bench.framed import FramedEnvoy, FramedUgate
+from bench.framed import FramedEnvoy, FramedUgate, SecureEnvoy, SecureUgate
 from bench.options import plan
 from bench.ours import StandIn, Ugate
 from bench.peers import Envoy, HAProxy, Microsocks, SingBox
@@ -288,6 +288,28 @@ class FramedTests(SynchronousTestCase):
         rows = {row.key: row for row in ROWS}
         self.assertTrue(takesPart(FramedEnvoy(), rows["bulk-3"]))
         self.assertFalse(takesPart(HAProxy(), rows["bulk-3"]))
+
+    def test_secure(self) -> None:
+        """Two of them have TLS between them, with certificates on both sides."""
+        place = Path(self.mktemp())
+        written = []
+        for number, isFirst in enumerate((False, True)):
+            directory = place / "round" / f"hop{number}"
+            directory.mkdir(parents=True)
+            for name in ("cert.pem", "key.pem"):
+                (place / name).touch()
+            hop = Hop(directory, {"socks": 1}, {"socks": 2 if isFirst else 0}, "", isFirst)
+            argv = " ".join(SecureUgate().command(hop).argv)
+            self.assertIn("name=localhost" if isFirst else "main=h2connect:mtls:tcp:1:", argv)
+            self.assertIn(f"trust: {{roots: {place / 'cert.pem'}}}", (directory / "ugate.yaml").read_text())
+            SecureEnvoy().command(Hop(directory, {"echo": 1}, {"echo": 2}, "", isFirst))
+            written.append(json.loads((directory / "envoy.json").read_text())["static_resources"])
+        last, first = written
+        (chain,) = last["listeners"][0]["filter_chains"]
+        self.assertTrue(chain["transport_socket"]["typed_config"]["require_client_certificate"])
+        self.assertNotIn("transport_socket", last["clusters"][0])
+        self.assertEqual("localhost", first["clusters"][0]["transport_socket"]["typed_config"]["sni"])
+        self.assertNotIn("transport_socket", first["listeners"][0]["filter_chains"][0])
 
 
 class RelayedTests(SynchronousTestCase):
