@@ -130,7 +130,7 @@ class FirewallTests(MeshTestCase):
         gateway, client = self.download()
         waitUntil(lambda: self.size() > MEGABYTE, "a beginning")
         self.filter(self.hosts["bob"], _RULES + _NOTHING_OUT)
-        self.bob.process.kill()
+        self.bob.kill()
         self.assertNotEqual(0, client.wait(75), client.said())
         self.assertLess(self.size(), SIZE * MEGABYTE)
         (line,) = [each for each in gateway.said().splitlines() if " -> " in each]
