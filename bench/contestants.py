@@ -35,6 +35,9 @@ TLS = "tls"
 SNI = "sni"
 """A front: a port for each target whose TLS passes through unopened, by the name that it asks for."""
 
+RELAY = "relay"
+"""A front: the same, led on by a gate to a node without an address, which leads it to the target."""
+
 _LOWEST, _HIGHEST = 10240, 32767
 _TRIES = 200
 
@@ -55,7 +58,7 @@ class Hop:
     """Where it sends streams: the next one's C{socks} port, or nothing, or a port for each target."""
 
     front: str = ""
-    """L{PLAIN}, L{TLS} or L{SNI}; or nothing, for what the contestant speaks."""
+    """L{PLAIN}, L{TLS}, L{SNI} or L{RELAY}; or nothing, for what the contestant speaks."""
 
     isFirst: bool = True
     """Whether clients talk to it, and not another instance."""
@@ -88,6 +91,9 @@ class Command:
     env: Mapping[str, str] = field(default_factory=dict)
     """Variables to add to the environment."""
 
+    accepts: bool = True
+    """Whether it listens on its ports; or it goes to the next instance, which does."""
+
 
 class Contestant(ABC):
     """
@@ -96,7 +102,7 @@ class Contestant(ABC):
     @cvar name: its name in tables and options.
     @cvar speaks: L{SOCKS5}, L{FORWARD} or L{NONE}.
     @cvar hops: how many instances can be chained.
-    @cvar fronts: what else it can be reached by: L{PLAIN}, L{TLS}, L{SNI}.
+    @cvar fronts: what else it can be reached by: L{PLAIN}, L{TLS}, L{SNI}, L{RELAY}.
     @cvar leastHops: how many have to be.
     """
 

@@ -19,7 +19,6 @@ import sys
 from dataclasses import asdict, dataclass
 
 from bench import secure
-from bench.contestants import SNI
 from bench.dial import DialFailed, Way, exactly
 from bench.loop import CHUNK, Loop, bulkFile, countForever, sendForever
 from bench.meter import Meter
@@ -98,14 +97,13 @@ def bulk(load: Load, counts: memoryview) -> None:
     @param counts: the shared counters.
     """
     loop, file = Loop(), bulkFile()
-    hello = secure.greeting() if load.front == SNI else b""
     for _ in range(load.down):
         sock = load.open("source")
-        sock.sendall(hello)
+        sock.sendall(secure.greeting(load.front, "source"))
         countForever(loop, sock, counts, load.slot, _ended)
     for _ in range(load.up):
         sock = load.open("sink")
-        sock.sendall(hello)
+        sock.sendall(secure.greeting(load.front, "sink"))
         sendForever(loop, sock, file, _ended)
     _ready()
     loop.run()

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.contestants import Contestant, Direct
-from bench.framed import FramedEnvoy, FramedUgate
+from bench.framed import FramedEnvoy, FramedUgate, SecureEnvoy, SecureUgate
 from bench.measure import Pace
 from bench.ours import StandIn, Ugate
 from bench.peers import Envoy, HAProxy, Microsocks, SingBox
+from bench.relayed import PlainUgate, RelayedUgate
 from bench.rows import ROWS, Row
 
 _RESULTS = Path(__file__).parent / "results"
@@ -121,7 +122,7 @@ def plan(arguments: Sequence[str] | None = None) -> Plan:
     try:
         ours = StandIn(given.ugate) if given.ugate else Ugate(given.ugate_listen)
         known: list[Contestant] = [Direct(), ours, SingBox(), Envoy(), HAProxy(), Microsocks()]
-        known += [FramedUgate(), FramedEnvoy()]
+        known += [FramedUgate(), FramedEnvoy(), SecureUgate(), SecureEnvoy(), RelayedUgate(), PlainUgate()]
         contestants = {contestant.name: contestant for contestant in known}
         rows = {row.key: row for row in ROWS}
         seconds = given.seconds or (_QUICK_SECONDS if given.quick else _SECONDS)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from bench.child import CHECKOUT
@@ -29,7 +30,7 @@ class Ugate(Contestant):
 
     name = "ugate"
     speaks = SOCKS5
-    fronts = (PLAIN, TLS, SNI)
+    fronts: Collection[str] = (PLAIN, TLS, SNI)
 
     def __init__(self, listen: str = "socks") -> None:
         """

@@ -17,7 +17,7 @@ from bench.chart import chart
 from bench.contestants import FORWARD, Contestant
 from bench.options import Plan
 from bench.report import Result, goals, medians, ratios
-from bench.rows import FRAMED_US, SING_BOX, US, Metric
+from bench.rows import OURS, SING_BOX, Metric
 
 _NOTE = (
     "* no SOCKS listener: it forwards a port to the target, so its clients are spared the SOCKS5 handshake."
@@ -69,7 +69,7 @@ def tables(record: Record) -> str:
     parts = [medians(result, metrics, columns)]
     if SING_BOX in columns and len(columns) > 1:
         parts.append(ratios(result, metrics, columns))
-    if US in columns or FRAMED_US in columns:
+    if not columns.keys().isdisjoint(OURS):
         parts.append(goals(result, metrics))
     if any(contestant.speaks == FORWARD for contestant in record.present):
         parts.append([_NOTE])

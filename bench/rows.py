@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.contestants import PLAIN, SNI, TLS
+from bench.contestants import PLAIN, RELAY, SNI, TLS
 
 SING_BOX = "sing-box"
 HAPROXY = "haproxy"
@@ -20,6 +20,12 @@ US = "ugate"
 """Whose goals they are."""
 FRAMED_US = "ugate-h2"
 """Those of HTTP/2."""
+SECURE, SECURE_US = "envoy-h2s", "ugate-h2s"
+"""The same in TLS."""
+RELAYED, RELAYED_US = "ugate-plain", "ugate-ready"
+"""Two instances that forward, and a gate with a node that goes to it."""
+OURS = (US, FRAMED_US, SECURE_US, RELAYED_US)
+"""All who have goals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +97,10 @@ _BULK = (Goal(1.0), Goal(2.0, HAPROXY))
 _TLS_BULK = (Goal(1.0, HAPROXY),)
 _SHAKES = (Goal(0.8, HAPROXY),)
 _THROUGH = (Goal(1.0, HAPROXY),)
+_RELAYED = (Goal(0.95, RELAYED, RELAYED_US),)
 _FRAMED = (Goal(1.0, FRAMED, FRAMED_US),)
 _FRAMED_BULK = (Goal(1.5, FRAMED, FRAMED_US),)
+_BULK_2 = (*_FRAMED_BULK, Goal(1.0, SECURE, SECURE_US))
 
 ROWS = (
     Row(
@@ -133,8 +141,8 @@ ROWS = (
         "bulk-2",
         "bulk",
         (
-            Metric("bulk-2-up", "two gateways: one bulk stream, up", _GBIT, _FRAMED_BULK, digits=1),
-            Metric("bulk-2-down", "two gateways: one bulk stream, down", _GBIT, _FRAMED_BULK, digits=1),
+            Metric("bulk-2-up", "two gateways: one bulk stream, up", _GBIT, _BULK_2, digits=1),
+            Metric("bulk-2-down", "two gateways: one bulk stream, down", _GBIT, _BULK_2, digits=1),
         ),
         hops=2,
     ),
@@ -184,6 +192,16 @@ ROWS = (
             Metric("plain-down", "a plain forward: one bulk stream, down", _GBIT, digits=1),
         ),
         front=PLAIN,
+    ),
+    Row(
+        "relay-bulk",
+        "bulk",
+        (
+            Metric("relay-up", "TLS relayed to a node: one bulk stream, up", _GBIT, _RELAYED, digits=1),
+            Metric("relay-down", "TLS relayed to a node: one bulk stream, down", _GBIT, _RELAYED, digits=1),
+        ),
+        hops=2,
+        front=RELAY,
     ),
 )
 """Every row, in the order of the table."""

@@ -16,6 +16,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.contestants import RELAY, SNI, TLS
 from bench.dial import HOST, DialFailed, Way, exactly
 
 NAME = "localhost"
@@ -53,12 +54,26 @@ def believing() -> ssl.SSLContext:
     return context
 
 
-def greeting() -> bytes:
+def nameOf(front: str, target: str) -> str:
     """
-    @return: a ClientHello that asks for L{NAME}: all that is read of TLS that passes through.
+    @param front: what stands before a target: see L{bench.contestants}.
+    @param target: the target's name.
+    @return: the name that clients ask for.
     """
+    return f"{target}.bench.example" if front == RELAY else NAME
+
+
+def greeting(front: str = SNI, target: str = "") -> bytes:
+    """
+    @param front: what stands before a target.
+    @param target: the target's name.
+    @return: a ClientHello that asks for it: all that is read of TLS that passes through; for other fronts,
+        nothing.
+    """
+    if front not in (SNI, RELAY):
+        return b""
     out = ssl.MemoryBIO()
-    shaking = believing().wrap_bio(ssl.MemoryBIO(), out, server_hostname=NAME)
+    shaking = believing().wrap_bio(ssl.MemoryBIO(), out, server_hostname=nameOf(front, target))
     try:
         shaking.do_handshake()
     except ssl.SSLWantReadError:
@@ -105,8 +120,8 @@ def echoed(front: str, way: Way, message: bytes) -> bytes:
     @raise OSError: it does not accept.
     @raise DialFailed: it refuses, or ends too early.
     """
-    before = greeting() if front == "sni" else b""
-    with opener(believing(), way)(None) if front == "tls" else way.open() as stream:
+    before = greeting(front, "echo")
+    with opener(believing(), way)(None) if front == TLS else way.open() as stream:
         stream.sendall(before + message)
         back = exactly(stream, len(before + message))
     if not back.startswith(before):

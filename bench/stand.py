@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.child import Child, SampleFailed, pythonArguments
-from bench.contestants import FORWARD, NONE, SOCKS5, Contestant, Hop, freePort
+from bench.contestants import FORWARD, NONE, RELAY, SOCKS5, Contestant, Hop, freePort
 from bench.dial import HOST, DialFailed, Way
 from bench.meter import Meter
 from bench.secure import echoed
 
 _PATIENCE = 20.0
 _POLL = 0.002
+_STEP = 0.2
 _TIMEOUT = 5.0
 _PROBE = b"is anybody there"
 
@@ -153,7 +154,7 @@ def _instance(
     except OSError as e:
         raise SampleFailed(f"{contestant.name} cannot be started: {e}") from e
     children.append(child)
-    for port in hop.listen.values():
+    for port in hop.listen.values() if command.accepts else ():
         _accepts(child, port)
     return dict(hop.listen), child, time.monotonic() - child.started
 
@@ -185,11 +186,20 @@ def _probe(stand: Stand) -> None:
     @param stand: what was started.
     @raise SampleFailed: if it does not.
     """
+    # A node that goes to its gate is there only a little after that.
+    deadline = time.monotonic() + (_PATIENCE if stand.front == RELAY else 0)
     socket.setdefaulttimeout(_TIMEOUT)
     try:
-        back = echoed(stand.front, Way(stand.ports["echo"], stand.socks), _PROBE)
-    except (OSError, DialFailed) as e:
-        raise SampleFailed(f"no stream through {stand.contestant.name}: {e}{stand.blame()}") from e
+        while True:
+            try:
+                back = echoed(stand.front, Way(stand.ports["echo"], stand.socks), _PROBE)
+                break
+            except (OSError, DialFailed) as e:
+                if time.monotonic() > deadline:
+                    raise SampleFailed(
+                        f"no stream through {stand.contestant.name}: {e}{stand.blame()}"
+                    ) from e
+                time.sleep(_STEP)
     finally:
         socket.setdefaulttimeout(None)
     if back != _PROBE:

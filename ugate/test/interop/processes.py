@@ -197,6 +197,13 @@ class Child:
         except subprocess.TimeoutExpired as late:
             raise Late(f"it did not end within {seconds:g} s; it said:\n{self.said()}") from late
 
+    def kill(self) -> None:
+        """
+        End it at once: it cannot say a word to anybody.
+        """
+        self.process.kill()
+        self.process.wait()
+
     def end(self) -> None:
         """
         End it, the hard way if need be.
@@ -206,8 +213,7 @@ class Child:
             try:
                 self.process.wait(_GRACE)
             except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+                self.kill()
 
 
 @dataclass

@@ -278,7 +278,7 @@ class EnrolmentTests(AuthorityTestCase):
 
     def test_mutual(self) -> None:
         """
-        Two nodes that were certified believe each other, until one is revoked, whom the other refuses then.
+        Two nodes that were certified believe each other, and no token is in a log.
         """
         authority, _, side = self.two(86400.0)
         self.echoed(self.through(side), b"hello")

@@ -180,7 +180,7 @@ class ChangeTests(DiscoveryCase):
         nodes = {name: self.start(name, interval=2) for name in NAMES}
         self.meet(nodes)
         alice = nodes["alice"]
-        nodes["carol"].process.kill()
+        nodes["carol"].kill()
         alice.waitFor(f"{self.keyids['carol']} is gone: it was not heard any more", PATIENCE)
         nodes["bob"].process.terminate()
         alice.waitFor(f"{self.keyids['bob']} is gone: it said goodbye")

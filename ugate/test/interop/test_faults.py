@@ -93,7 +93,7 @@ class FaultTests(MeshTestCase):
         writes.sendall(b"count")
         writes.sendall(BLOCK * 10)
         readExactly(reads, 10 * MEGABYTE)
-        self.bob.end()
+        self.bob.kill()
         self.lost(reads)
         with self.assertRaises((ConnectionResetError, BrokenPipeError)):
             for _ in range(SIZE):

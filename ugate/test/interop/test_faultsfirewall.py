@@ -2,7 +2,7 @@
 # See LICENSE for details.
 
 """
-What goes wrong between nodes: a firewall cuts them for a while.
+What goes wrong between nodes: a firewall cuts them, for a while or for good.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ SIZE = 50
 """Megabytes."""
 
 _RULES = "add table inet cut; add chain inet cut in { type filter hook input priority 0; policy drop; }"
+_NOTHING_OUT = "; add chain inet cut out { type filter hook output priority 0; policy drop; }"
 
 
 class FirewallTests(MeshTestCase):
@@ -49,23 +50,35 @@ class FirewallTests(MeshTestCase):
         """
         Alice's node, and a client on her host that gets 50 MB from a server on that of bob, not too fast.
         """
-        alice, bob = self.hosts["alice"], self.hosts["bob"]
+        bob = self.hosts["bob"]
         web = (sys.executable, "-u", "-m", "http.server", "8080", "--bind", HOST, "-d", str(self.directory))
         self.spawn(bob.inside(*web)).waitFor("Serving HTTP")
-        self.start(
-            "bob",
-            f"listen: {{mesh: 'h2connect:mtls:tcp:15008'}}\ntrust: {{pins: {self.keys['alice']}}}\n"
-            f"serve: {{web: {{port: 80, to: '{HOST}:8080'}}}}\n"
-            f"policy: {{rules: [{{action: allow, who: 'certificate:{self.keys['alice']}'}}]}}\n",
-        )
+        self.startBob()
         gateway = self.start(
             "alice",
             f"listen: {{main: 'socks:tcp:1080:{LOOPBACK}'}}\n"
             f"routes: [{{match: '*', via: 'h2connect:{bob.ipv4}:15008:name={self.keys['bob']}'}}]\n",
         )
+        return gateway, self.client()
+
+    def startBob(self) -> None:
+        """
+        Start bob, or another process of his.
+        """
+        self.bob = self.start(
+            "bob",
+            f"listen: {{mesh: 'h2connect:mtls:tcp:15008'}}\ntrust: {{pins: {self.keys['alice']}}}\n"
+            f"serve: {{web: {{port: 80, to: '{HOST}:8080'}}}}\n"
+            f"policy: {{rules: [{{action: allow, who: 'certificate:{self.keys['alice']}'}}]}}\n",
+        )
+
+    def client(self) -> Child:
+        """
+        Get it.
+        """
         url = f"http://{hostOf(self.keys['bob'])}/body"
         options = ("-sS", "-x", f"socks5h://{HOST}:1080", "--limit-rate", "20M", "-o", str(self.got), url)
-        return gateway, self.spawn(alice.inside(program("curl"), *options))
+        return self.spawn(self.hosts["alice"].inside(program("curl"), *options))
 
     @property
     def got(self) -> Path:
@@ -107,3 +120,23 @@ class FirewallTests(MeshTestCase):
         waitUntil(lambda: ", done" in gateway.said(), "a line of the log")
         lines = [line for line in gateway.said().splitlines() if " -> " in line]
         self.assertEqual(1, len(lines), lines)
+
+    def test_halfOpen(self) -> None:
+        """
+        It drops all packets from now on, and bob's process ends meanwhile: nobody tells alice.  Within the
+        time for a ping and its answer her client is cut, and the log says why; when bob is back, a new link
+        is made.
+        """
+        gateway, client = self.download()
+        waitUntil(lambda: self.size() > MEGABYTE, "a beginning")
+        self.filter(self.hosts["bob"], _RULES + _NOTHING_OUT)
+        self.bob.kill()
+        self.assertNotEqual(0, client.wait(75), client.said())
+        self.assertLess(self.size(), SIZE * MEGABYTE)
+        (line,) = [each for each in gateway.said().splitlines() if " -> " in each]
+        self.assertIn("no answer to a ping in 10 s", line)
+        self.filter(self.hosts["bob"], "delete table inet cut")
+        self.startBob()
+        again = self.client()
+        self.assertEqual(0, again.wait(60), again.said() + gateway.said())
+        self.assertEqual(digestOf(SIZE * MEGABYTE), hashlib.sha256(self.got.read_bytes()).hexdigest())

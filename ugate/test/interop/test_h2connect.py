@@ -8,9 +8,7 @@ C{h2connect:} with Envoy, nghttp and itself on the other side.
 from __future__ import annotations
 
 import hashlib
-import os
 import random
-import signal
 import socket
 import threading
 from pathlib import Path
@@ -170,7 +168,7 @@ class EnvoyTests(TunnelTestCase):
         connection = self.connect(gateway.port)
         connection.sendall(b"hello")
         self.assertEqual(b"hello", readExactly(connection, 5))
-        os.kill(envoy.pid, signal.SIGKILL)
+        envoy.kill()
         with self.assertRaises((ConnectionError, EOFError)):
             readExactly(connection, 1)
         self.assertIn(f"h2connect:{HOST}:{port}", self.refusedBy(gateway))
@@ -339,7 +337,7 @@ class OwnTests(TunnelTestCase):
         connection = self.connect(gateway.port)
         connection.sendall(b"one")
         self.assertEqual(b"one", readExactly(connection, 3))
-        first.end()
+        first.kill()
         with self.assertRaises((ConnectionError, EOFError)):
             readExactly(connection, 1)
         self.ugate(listen=f"h2connect:tcp:{port}:{LOOPBACK}")

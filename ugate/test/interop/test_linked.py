@@ -131,7 +131,7 @@ class LinkedTests(LinkedCase):
         bob = self.node()
         bob.waitFor(THERE)
         self.assertEqual(self.get().status, 200)
-        self.started.end()
+        self.started.kill()
         bob.waitFor("no link: ")
         self.started = self.gate()
         self.started.waitFor("has dialed in", 60)
@@ -145,7 +145,7 @@ class LinkedTests(LinkedCase):
         bob = self.node()
         bob.waitFor(THERE)
         self.assertEqual(self.get().status, 200)
-        bob.end()
+        bob.kill()
         for host in ("bob.corp.example", hostOf(self.keys["bob"])):
             with connected(self.started.port) as client:
                 self.assertEqual(4, socks5(client, host, 80), self.started.said())
