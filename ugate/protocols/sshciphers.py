@@ -50,12 +50,11 @@ class PacketCipher(ABC):
     hidden = 0
     """How many bytes of the length count for the multiple: 4 if it is encrypted together with the rest."""
 
-    def __init__(self, largest: int = BEFORE_LOGIN) -> None:
-        """
-        @param largest: how long a packet may be that is opened.
-        """
-        self.sequence = 0
-        self.largest = largest
+    largest = BEFORE_LOGIN
+    """How long a packet may be that is opened."""
+
+    sequence = 0
+    """The number of the next packet."""
 
     def seal(self, payload: bytes) -> bytes:
         """
@@ -128,8 +127,7 @@ class GCM(PacketCipher):
 
     overhead = 16
 
-    def __init__(self, key: bytes, iv: bytes, largest: int = BEFORE_LOGIN) -> None:
-        super().__init__(largest)
+    def __init__(self, key: bytes, iv: bytes) -> None:
         self._aead = AESGCM(key)
         self._fixed = iv[:4]
         self._count = LONG.unpack(iv[4:12])[0]
@@ -159,8 +157,7 @@ class ChaCha(PacketCipher):
     block = 8
     overhead = 16
 
-    def __init__(self, key: bytes, largest: int = BEFORE_LOGIN) -> None:
-        super().__init__(largest)
+    def __init__(self, key: bytes) -> None:
         self._main, self._lengths = key[:32], key[32:64]
         self._known: int | None = None
 
@@ -197,14 +194,11 @@ class Counted(PacketCipher):
     @since: ugate NEXT
     """
 
-    def __init__(
-        self, key: bytes, iv: bytes, macKey: bytes, digest: str, seals: bool, largest: int = BEFORE_LOGIN
-    ) -> None:
+    def __init__(self, key: bytes, iv: bytes, macKey: bytes, digest: str, seals: bool) -> None:
         """
         @param digest: the hash of the MAC, as hashlib names it.
         @param seals: whether this is the direction that we send in.
         """
-        super().__init__(largest)
         cipher = Cipher(algorithms.AES(key), modes.CTR(iv))
         self._cipher = cipher.encryptor() if seals else cipher.decryptor()
         self._macKey, self._digest = macKey, digest
@@ -262,9 +256,7 @@ MACS = (
 )
 
 
-def makeCipher(
-    cipher: bytes, mac: bytes, iv: bytes, key: bytes, macKey: bytes, seals: bool, largest: int = BEFORE_LOGIN
-) -> PacketCipher:
+def makeCipher(cipher: bytes, mac: bytes, iv: bytes, key: bytes, macKey: bytes, seals: bool) -> PacketCipher:
     """
     Make the cipher of one direction.
 
@@ -273,10 +265,10 @@ def makeCipher(
     @param iv: at least as long as is needed, as are C{key} and C{macKey}.
     """
     if cipher == CHACHA:
-        return ChaCha(key[:64], largest)
+        return ChaCha(key[:64])
     size = int(cipher[3:6]) // 8
     if cipher in AEADS:
-        return GCM(key[:size], iv, largest)
+        return GCM(key[:size], iv)
     digest = "sha512" if b"512" in mac else "sha256"
     kind = Counted if b"-etm@" in mac else CountedTogether
-    return kind(key[:size], iv[:16], macKey[: int(digest[3:]) // 8], digest, seals, largest)
+    return kind(key[:size], iv[:16], macKey[: int(digest[3:]) // 8], digest, seals)

@@ -93,12 +93,12 @@ class Wire(PacketWire):
         ivUp, ivDown, keyUp, keyDown, macUp, macDown = (
             self._getKey(bytes((letter,)), sharedSecret, exchangeHash) for letter in b"ABCDEF"
         )
-        chosen, largest = self._chosen, self._incoming.largest
+        chosen = self._chosen
         up = (chosen.cipherUp, chosen.macUp, ivUp, keyUp, macUp)
         down = (chosen.cipherDown, chosen.macDown, ivDown, keyDown, macDown)
         ours, theirs = (up, down) if self.isClient else (down, up)
         outgoing = makeCipher(*ours, True)
-        self._nextIncoming = makeCipher(*theirs, False, largest)
+        self._nextIncoming = makeCipher(*theirs, False)
         self._send(MSG_NEWKEYS, b"")
         outgoing.sequence = 0 if self.isStrict else self._outgoing.sequence
         self._outgoing = outgoing
@@ -120,6 +120,7 @@ class Wire(PacketWire):
             raise BadPacket("NEWKEYS at the wrong time")
         new, self._nextIncoming = self._nextIncoming, None
         new.sequence = 0 if self.isStrict else self._incoming.sequence
+        new.largest = self._incoming.largest
         isFirst = isinstance(self._incoming, NoCipher)
         self._incoming = new
         self._peerExchanges = False

@@ -104,6 +104,18 @@ class PairTests(SynchronousTestCase):
         self.assertIsNot(before, pair.server._incoming)
         self.assertEqual(60, len(pair.received()))
 
+    def test_loginWithinExchange(self) -> None:
+        """
+        Who is let in while keys are exchanged may send large packets, too.
+        """
+        pair = Pair()
+        pair.server.rekey()
+        pair.server.sendPacket(52, b"")
+        pair.pump.flush()
+        pair.client.sendPacket(DATA, b"x" * 100_000)
+        pair.pump.flush()
+        self.assertEqual(100_000, len(pair.received()))
+
     def test_waitsForHostKey(self) -> None:
         """
         Nothing goes on until the host key is known to be good.
