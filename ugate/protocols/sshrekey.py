@@ -33,7 +33,8 @@ class Wire(PacketWire):
         """
         Exchange keys anew, unless that is going on.
         """
-        if not self._weExchange and self.sessionID is not None and not self._isOver:
+        isExchanging = self._weExchange or self._peerExchanges
+        if not (isExchanging or self.sessionID is None or self._isOver):
             self.sendKexInit()
 
     def _lookAtAge(self) -> None:

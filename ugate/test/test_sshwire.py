@@ -116,6 +116,20 @@ class PairTests(SynchronousTestCase):
         pair.pump.flush()
         self.assertEqual(100_000, len(pair.received()))
 
+    def test_rekeyTooEarly(self) -> None:
+        """
+        Keys are not exchanged anew before the peer has begun with the last ones: it has to do that in time.
+        """
+        pair = Pair()
+        pair.server.sendPacket(52, b"")
+        pair.client.answer = Deferred()
+        pair.client.rekey()
+        pair.pump.flush()
+        pair.server.rekey()
+        self.assertFalse(pair.server._weExchange)
+        pair.clock.advance(pair.server.settings.exchangeTime)
+        self.assertTrue(pair.server._isOver)
+
     def test_waitsForHostKey(self) -> None:
         """
         Nothing goes on until the host key is known to be good.
