@@ -263,7 +263,7 @@ class PacketWire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
     def _takeVersion(self) -> bool:
         while not self.gotVersion:
             line, end, rest = self.buf.partition(b"\n")
-            self._bannerSize += len(line) if end else 0
+            self._bannerSize += len(line) + 1 if end else 0
             if len(line) > 1024 or self._bannerSize > self.settings.banner:
                 raise BadPacket("the line of the version is too long, or comes too late")
             if not end:

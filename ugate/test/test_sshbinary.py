@@ -215,6 +215,7 @@ class LimitTests(SynchronousTestCase):
             (True, b"SSH-2.0-" + b"x" * 300 + b"\r\n"),
             (True, b"x" * 2000),
             (False, lines),
+            (False, b"\n" * 20000),
         ):
             side = self.alone(isServer)
             side.dataReceived(text)
