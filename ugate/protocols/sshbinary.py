@@ -290,7 +290,8 @@ class PacketWire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
             at += size
             self._moved += size
             self._receive(payload[0], payload[1:])
-        self.buf = bytes(whole[at:])
+        if at:
+            self.buf = bytes(whole[at:])
         self._lookAtAge()
 
     def _receive(self, number: int, payload: bytes) -> None:
