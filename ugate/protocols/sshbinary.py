@@ -350,6 +350,11 @@ class PacketWire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
         """
         self._reply(3, pack(">L", (self._incoming.sequence - 1) & 0xFFFFFFFF))
 
+    def receiveUnimplemented(self, seqnum: int) -> None:
+        """
+        The peer does not know a message of ours: it may say so without end, and the log need not.
+        """
+
     def ssh_DISCONNECT(self, packet: bytes) -> None:
         """
         The peer ends it.
