@@ -32,6 +32,9 @@ PING, PONG = 192, 193
 USERAUTH_SUCCESS = 52
 SMALL_TALK = frozenset((2, 3, 4, PING, PONG))
 KEX = range(30, 50)
+KEX_INIT, KEX_REPLY = 30, 31
+"""The only messages of key exchanges here; those that Conch knows beside them are of groups."""
+
 SHORT = (StructError, IndexError, KeyError, ValueError, TypeError)
 """What Conch raises where a message ends too early, or names what there is not."""
 
@@ -339,6 +342,8 @@ class PacketWire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
             if self._ignoreNext:
                 self._ignoreNext = False
                 return
+            if messageNum != (KEX_REPLY if self.isClient else KEX_INIT):
+                raise BadPacket(f"message {messageNum} is of no key exchange here")
             self._mayExchange = False
             super().dispatchMessage(messageNum, payload)  # type: ignore[no-untyped-call]
         elif messageNum != PONG:

@@ -28,6 +28,7 @@ from twisted.conch.ssh.transport import (
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
+from ugate.protocols.sshbinary import KEX_INIT
 from ugate.protocols.sshciphers import BadPacket
 from ugate.protocols.sshkexinit import strings
 from ugate.protocols.sshrekey import Wire
@@ -76,7 +77,7 @@ class ClientWire(Wire, SSHClientTransport):
         if not self._isOver:
             self.ecPriv = self._generateECPrivateKey()
             self.ecPub = self.ecPriv.public_key()
-            self._send(30, NS(self._encodeECPublicKey(self.ecPub)))
+            self._send(KEX_INIT, NS(self._encodeECPublicKey(self.ecPub)))
 
     def hasSigned(self, blob: bytes, digest: bytes, signature: bytes) -> bool:
         """

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs
 from twisted.test.iosim import FakeTransport
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -84,6 +85,29 @@ class LimitTests(SynchronousTestCase):
             pair.client.rekey()
             pair.client._send(number, payload or pair.client.ourKexInitPayload[1:])
             self.assertEnds(pair)
+
+    def test_otherExchange(self) -> None:
+        """
+        A reply of another kind of exchange ends it, before anybody is asked about its key.
+        """
+        pair = Pair()
+        asked: list[bytes] = []
+        pair.client.verifyHostKey = lambda key, _: asked.append(key)
+        pair.server.rekey()
+        pair.server._send(33, NS(b"key") + NS(b"\5") + NS(b"signature"))
+        self.assertEnds(pair)
+        self.assertEqual([], asked)
+
+    def test_unimplemented(self) -> None:
+        """
+        Who says again and again that it does not know something fills no log.
+        """
+        pair = Pair()
+        with capturedLogs() as events:
+            pair.client._send(3, bytes(4))
+            pair.pump.flush()
+        self.assertEqual([], [each for each in events if each["log_level"] >= LogLevel.warn])
+        self.assertFalse(pair.server._isOver)
 
     def test_short(self) -> None:
         """
