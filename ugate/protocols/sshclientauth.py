@@ -140,10 +140,11 @@ class ClientAuth:
         Try the next thing that the server may take.
         """
         if self._signers and b"publickey" in methods:
-            signer = self._signer = self._signers.popleft()
+            signer = self._signers.popleft()
             self._tried.append(signer.name)
             if self._signers:
                 # It costs the server less to say no than us to sign.
+                self._signer = signer
                 self._send(b"publickey", b"\0" + string(signer.algorithm) + string(signer.blob))
             else:
                 self._sign(signer)
@@ -164,7 +165,7 @@ class ClientAuth:
         self.transport.sendPacket(_REQUEST, head + more)
 
     def _wanted(self, reader: Reader) -> None:
-        signer = self._signer
+        signer, self._signer = self._signer, None
         if signer is None or (reader.string(), reader.string()) != (signer.algorithm, signer.blob):
             raise ProtocolError("it wants a signature of a key that was not offered")
         self._sign(signer)
@@ -185,7 +186,6 @@ class ClientAuth:
         self._signing = None
         if not self._isOver:
             self.log.info("{key} does not sign: {error}", key=signer.name, error=failure.getErrorMessage())
-            self._signer = None
             self._next((b"publickey", b"password"))
 
     def _fail(self, cause: Cause, detail: str) -> None:
