@@ -19,19 +19,13 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
+from ugate.errors import ProtocolError
+
 LENGTH = Struct(">L")
 LONG = Struct(">Q")
 ZEROS = bytes(64)
 BEFORE_LOGIN = 35000
 """The largest packet that RFC 4253, section 6.1, asks everybody to take."""
-
-
-class BadPacket(Exception):
-    """
-    A packet is not what it should be. What it says is for the peer, and for the log.
-
-    @since: ugate NEXT
-    """
 
 
 class PacketCipher(ABC):
@@ -74,13 +68,13 @@ class PacketCipher(ABC):
         Take a packet from the beginning of what came.
 
         @return: its payload, and how many bytes it took; L{None} if it is not whole.
-        @raise BadPacket: nothing that comes after it can be trusted.
+        @raise ProtocolError: nothing that comes after it can be trusted.
         """
         length = self._length(buffer)
         if length is None:
             return None
         if not 5 <= length <= self.largest or (self.hidden + length) % self.block:
-            raise BadPacket(f"bad packet length {length}, at most {self.largest}")
+            raise ProtocolError(f"bad packet length {length}, at most {self.largest}")
         end = 4 + length + self.overhead
         if len(buffer) < end:
             return None
@@ -88,7 +82,7 @@ class PacketCipher(ABC):
         self.sequence = (self.sequence + 1) & 0xFFFFFFFF
         padding = packet[0]
         if not 4 <= padding < length - 1:
-            raise BadPacket("bad padding")
+            raise ProtocolError("bad padding")
         return packet[1 : length - padding], end
 
     def _length(self, buffer: memoryview) -> int | None:
@@ -144,7 +138,7 @@ class GCM(PacketCipher):
         try:
             return self._aead.decrypt(self._nonce(), b"".join((packet, tag)), bytes(length))
         except InvalidTag as error:
-            raise BadPacket("bad MAC") from error
+            raise ProtocolError("bad MAC") from error
 
 
 class ChaCha(PacketCipher):
@@ -183,7 +177,7 @@ class ChaCha(PacketCipher):
         try:
             Poly1305.verify_tag(key, bytes(length) + bytes(packet), bytes(tag))
         except InvalidSignature as error:
-            raise BadPacket("bad MAC") from error
+            raise ProtocolError("bad MAC") from error
         return self._stream(self._main, ZEROS + bytes(packet))[64:]
 
 
@@ -213,7 +207,7 @@ class Counted(PacketCipher):
 
     def _open(self, length: memoryview, packet: memoryview, tag: memoryview) -> bytes:
         if not hmac.compare_digest(self._mac(length, packet), bytes(tag)):
-            raise BadPacket("bad MAC")
+            raise ProtocolError("bad MAC")
         return self._cipher.update(packet)
 
 
@@ -241,7 +235,7 @@ class CountedTogether(Counted):
         plain = self._first + self._cipher.update(packet[12:])
         self._first = b""
         if not hmac.compare_digest(self._mac(plain), bytes(tag)):
-            raise BadPacket("bad MAC")
+            raise ProtocolError("bad MAC")
         return plain[4:]
 
 

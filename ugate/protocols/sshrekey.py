@@ -14,8 +14,9 @@ from twisted.conch.ssh.transport import (
     MSG_NEWKEYS,
 )
 
+from ugate.errors import ProtocolError
 from ugate.protocols.sshbinary import PacketWire
-from ugate.protocols.sshciphers import BadPacket, NoCipher, makeCipher
+from ugate.protocols.sshciphers import NoCipher, makeCipher
 from ugate.protocols.sshkexinit import KexInit, choose
 from ugate.protocols.sshsettings import WEAK_KEYS
 
@@ -72,7 +73,7 @@ class Wire(PacketWire):
                 self._EXT_INFO_S if self.isClient else self._EXT_INFO_C
             ) in theirs.kex
             if self.isStrict and self._incoming.sequence != 1:
-                raise BadPacket("something came before KEXINIT")
+                raise ProtocolError("something came before KEXINIT")
         self.otherKexInitPayload = bytes((MSG_KEXINIT,)) + packet
         self._peerExchanges = self._mayExchange = True
         if not self._weExchange:
@@ -80,7 +81,7 @@ class Wire(PacketWire):
         client, server = (self._ours, theirs) if self.isClient else (theirs, self._ours)
         try:
             self._chosen = choose(client, server)
-        except BadPacket as error:
+        except ProtocolError as error:
             self._fail(str(error), DISCONNECT_KEY_EXCHANGE_FAILED)
             return
         self.kexAlg, self.keyAlg = self._chosen.kex, self._chosen.hostKey
@@ -118,7 +119,7 @@ class Wire(PacketWire):
         What the peer sends from now on has the new keys.
         """
         if packet or self._nextIncoming is None:
-            raise BadPacket("NEWKEYS at the wrong time")
+            raise ProtocolError("NEWKEYS at the wrong time")
         new, self._nextIncoming = self._nextIncoming, None
         new.sequence = 0 if self.isStrict else self._incoming.sequence
         new.largest = self._incoming.largest
