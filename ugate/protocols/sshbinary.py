@@ -26,11 +26,10 @@ from twisted.python.failure import Failure
 
 from ugate.errors import ProtocolError
 from ugate.protocols.sshciphers import NoCipher, PacketCipher
-from ugate.protocols.sshpackets import Reader
+from ugate.protocols.sshpackets import AUTH_SUCCESS, Reader
 from ugate.protocols.sshsettings import WireSettings
 
 PING, PONG = 192, 193
-USERAUTH_SUCCESS = 52
 SMALL_TALK = frozenset((2, 3, 4, PING, PONG))
 KEX = range(30, 50)
 KEX_INIT, KEX_REPLY = 30, 31
@@ -208,7 +207,7 @@ class PacketWire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
                 self._fail(f"more than {self.settings.queue} bytes wait for new keys")
             return
         self._send(messageType, payload)
-        if messageType == USERAUTH_SUCCESS and not self.isClient:
+        if messageType == AUTH_SUCCESS and not self.isClient:
             self._authenticated()
         self._lookAtAge()
 
@@ -300,7 +299,7 @@ class PacketWire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
 
     def _receive(self, number: int, payload: bytes) -> None:
         if number >= 50 and not self._peerExchanges and self.service is not None and number not in SMALL_TALK:
-            if number == USERAUTH_SUCCESS and self.isClient:
+            if number == AUTH_SUCCESS and self.isClient:
                 self._authenticated()
             try:
                 self.service.packetReceived(number, payload)

@@ -15,6 +15,16 @@ from typing import Any, Final
 
 from ugate.errors import StringError
 
+ALGORITHMS: Final = (
+    b"ssh-ed25519",
+    b"ecdsa-sha2-nistp256",
+    b"ecdsa-sha2-nistp384",
+    b"ecdsa-sha2-nistp521",
+    b"rsa-sha2-512",
+    b"rsa-sha2-256",
+)
+"""How users and hosts may sign, best first: not with SHA-1."""
+
 _MIN_RSA: Final = 2048
 _RSA: Final = {b"rsa-sha2-256": "SHA256", b"rsa-sha2-512": "SHA512"}
 _CURVES: Final = {
