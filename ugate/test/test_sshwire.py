@@ -7,6 +7,7 @@ Tests for L{ugate.protocols.sshwire} and L{ugate.protocols.sshrekey}: a client a
 
 from __future__ import annotations
 
+from typing import Any
 from unittest import SkipTest
 
 from twisted.internet.defer import Deferred
@@ -129,6 +130,40 @@ class PairTests(SynchronousTestCase):
         self.assertFalse(pair.server._weExchange)
         pair.clock.advance(pair.server.settings.exchangeTime)
         self.assertTrue(pair.server._isOver)
+
+    def test_guess(self) -> None:
+        """
+        What a client sends for an exchange that it had guessed is ignored where another was chosen, and there
+        alone.
+        """
+        for isWrong in (True, False):
+            pair = Pair(kex=(b"curve25519-sha256", b"ecdh-sha2-nistp256"))
+            pair.client.supportedPublicKeys = pair.server.supportedPublicKeys
+            if isWrong:
+                pair.server.supportedKeyExchanges.reverse()
+            before = pair.server._incoming
+            self.guess(pair.client, isWrong)
+            pair.pump.flush()
+            self.assertIsNot(before, pair.server._incoming)
+            self.assertFalse(pair.server._isOver)
+
+    def guess(self, client: Any, isWrong: bool) -> None:
+        """
+        Exchange keys anew, and say that the first packet of the exchange follows.
+        """
+        send = client._send
+
+        def follow(number: int, payload: bytes) -> None:
+            client._send = send
+            # The flag stands in front of four bytes that mean nothing yet.
+            payload = payload[:-5] + b"\1" + payload[-4:]
+            client.ourKexInitPayload = bytes((number,)) + payload
+            send(number, payload)
+            if isWrong:
+                send(30, NS(b"a guess"))
+
+        client._send = follow
+        client.rekey()
 
     def test_waitsForHostKey(self) -> None:
         """
