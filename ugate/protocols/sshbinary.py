@@ -30,7 +30,7 @@ from ugate.protocols.sshpackets import AUTH_SUCCESS, Reader
 from ugate.protocols.sshsettings import WireSettings
 
 PING, PONG = 192, 193
-SMALL_TALK = frozenset((2, 3, 4, PING, PONG))
+SMALL_TALK = frozenset((2, 3, 4, MSG_KEXINIT, PING, PONG))
 KEX = range(30, 50)
 KEX_INIT, KEX_REPLY = 30, 31
 """The only messages of key exchanges here; those that Conch knows beside them are of groups."""

@@ -75,4 +75,4 @@ class WireSettings:
     """Bytes that a server may say before its version."""
 
     smallTalk: int = 64
-    """Messages without a meaning, as IGNORE and DEBUG, before the login is over."""
+    """Messages without a meaning, as IGNORE and DEBUG, and exchanges of keys, before the login is over."""

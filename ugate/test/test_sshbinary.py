@@ -123,12 +123,26 @@ class LimitTests(SynchronousTestCase):
         Before the login only so much may come that means nothing.
         """
         pair = Pair(smallTalk=5)
-        for _ in range(5):
+        # The first exchange of keys counts, too.
+        for _ in range(4):
             pair.client.sendIgnore(b"")
         pair.pump.flush()
         self.assertFalse(pair.server._isOver)
         pair.client.sendIgnore(b"")
         self.assertEnds(pair)
+
+    def test_exchanges(self) -> None:
+        """
+        Before the login keys are exchanged so often, as each time costs a signature; then as one likes.
+        """
+        for isIn in (False, True):
+            pair = Pair(smallTalk=5)
+            if isIn:
+                pair.server.sendPacket(52, b"")
+            for _ in range(10):
+                pair.client.rekey()
+                pair.pump.flush()
+            self.assertIs(not isIn, pair.server._isOver)
 
     def test_answers(self) -> None:
         """
