@@ -51,7 +51,7 @@ class ServerWire(Wire, SSHServerTransport):
         """
         name = Reader(packet).string()
         if self.service is not None or name != b"ssh-userauth":
-            self._fail(f"no service {name!r} now", DISCONNECT_SERVICE_NOT_AVAILABLE)
+            self._fail(f"no service {name[:40]!r} now", DISCONNECT_SERVICE_NOT_AVAILABLE)
             return
         service = self.factory.getService(self, name)
         self.sendPacket(MSG_SERVICE_ACCEPT, NS(name))

@@ -76,6 +76,17 @@ class LimitTests(SynchronousTestCase):
             pair.client._send(number, payload)
             self.assertEnds(pair)
 
+    def test_longService(self) -> None:
+        """
+        What is said of a service that there is not is short, whatever it was called.
+        """
+        pair = Pair()
+        said: list[bytes] = []
+        pair.client.receiveError = lambda _, text: said.append(text)
+        pair.client._send(5, NS(bytes(30000)))
+        self.assertEnds(pair)
+        self.assertEqual([True], [len(text) < 200 for text in said])
+
     def test_secondKexInit(self) -> None:
         """
         A KEXINIT within an exchange, and data within it, are refused.
