@@ -8,6 +8,7 @@ With what we log in at a hop of SSH, and how we know it: the files and the agent
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -46,7 +47,10 @@ def _refused(hop: Hop, detail: str, step: str) -> Refused:
 
 def _read(path: str) -> bytes:
     with open(os.path.expanduser(path), "rb") as file:
-        return file.read(_MAX)
+        data = file.read(_MAX + 1)
+    if len(data) > _MAX:
+        raise OSError(errno.EFBIG, "over 1 MiB")
+    return data
 
 
 class HostFiles:
@@ -69,7 +73,8 @@ class HostFiles:
             try:
                 lines += KnownHosts.fromText(_read(path).decode("utf-8", "replace")).lines
             except OSError as error:
-                if hop.known:
+                # What is left out of a file that is too large may be what revokes.
+                if hop.known or error.errno == errno.EFBIG:
                     step = "let it have a line for that host, as in known_hosts of OpenSSH"
                     raise _refused(hop, f"known={path}: {error.strerror}", step) from error
         self._known = KnownHosts(lines)

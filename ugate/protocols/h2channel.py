@@ -16,6 +16,7 @@ from zope.interface import implementer
 from ugate.errors import Refused
 from ugate.interfaces import IChannel
 from ugate.protocols.h2frames import DATA, Code, frameHead, windowUpdate
+from ugate.protocols.muxwriting import takePieces
 
 if TYPE_CHECKING:
     from ugate.protocols.h2sending import H2Sending
@@ -202,22 +203,9 @@ class H2Channel:
             size = min(allowed, core.maxFrame)
             allowed -= size
             core.out.append(frameHead(size, DATA, 0, self.id))
-            core.out += self._pieces(size)
+            core.out += takePieces(self._queue, size)
             # A window of some bytes, and again one of some bytes, is not use but abuse.
             core.sent(size if whole or size > 1024 else 0)
-
-    def _pieces(self, size: int) -> list[bytes | memoryview]:
-        pieces: list[bytes | memoryview] = []
-        queue = self._queue
-        while size:
-            piece = queue.popleft()
-            if len(piece) > size:
-                view = memoryview(piece)
-                queue.appendleft(view[size:])
-                piece = view[:size]
-            size -= len(piece)
-            pieces.append(piece)
-        return pieces
 
     @property
     def isClear(self) -> bool:

@@ -9,6 +9,7 @@ The half of a stream that is written to: bytes, and who produces them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -197,3 +198,21 @@ class Writing(ABC):
         producer, self._producer = self._producer, None
         if producer is not None:
             self._calling(producer.stopProducing)
+
+
+def takePieces(queue: deque[bytes | memoryview], size: int) -> list[bytes | memoryview]:
+    """
+    The first bytes of what waits, not joined.
+
+    @param size: how many, no more than there are.
+    """
+    pieces: list[bytes | memoryview] = []
+    while size:
+        piece = queue.popleft()
+        if len(piece) > size:
+            view = memoryview(piece)
+            queue.appendleft(view[size:])
+            piece = view[:size]
+        size -= len(piece)
+        pieces.append(piece)
+    return pieces

@@ -16,6 +16,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from ugate.errors import ProtocolError
+from ugate.protocols.sshcertificate import SUFFIX
 from ugate.protocols.sshclientauth import Signer
 from ugate.protocols.sshpackets import U32, Reader, string, words
 
@@ -32,11 +33,7 @@ _MOST: Final = 32
 _LONGEST: Final = 1 << 18
 """Bytes of an answer."""
 
-_RSA: Final = (b"ssh-rsa", b"ssh-rsa-cert-v01@openssh.com")
-_RSA_NAMES: Final = {
-    b"ssh-rsa": b"rsa-sha2-512",
-    b"ssh-rsa-cert-v01@openssh.com": b"rsa-sha2-512-cert-v01@openssh.com",
-}
+_RSA_NAMES: Final = {b"ssh-rsa" + each: b"rsa-sha2-512" + each for each in (b"", SUFFIX)}
 
 
 class Agent(Protocol):
@@ -112,7 +109,7 @@ class Agent(Protocol):
         return found
 
     def _signing(self, blob: bytes, kind: bytes) -> Any:
-        flags = _SHA512 if kind in _RSA else 0
+        flags = _SHA512 if kind in _RSA_NAMES else 0
 
         def sign(data: bytes) -> Deferred[bytes]:
             asked: Deferred[Any] = self._ask(_SIGN_REQUEST, string(blob) + string(data) + U32.pack(flags))

@@ -22,12 +22,16 @@ from twisted.python.failure import Failure
 from ugate.errors import ProtocolError, Refused
 from ugate.protocols.credentials import CertifiedKey, Login
 from ugate.protocols.sshcertificate import SUFFIX
-from ugate.protocols.sshpackets import Reader, string, words
-
-REQUEST: Final = 50
-FAILURE: Final = 51
-SUCCESS: Final = 52
-PK_OK: Final = 60
+from ugate.protocols.sshpackets import (
+    AUTH_FAILURE,
+    AUTH_PK_OK,
+    AUTH_REQUEST,
+    AUTH_SUCCESS,
+    Reader,
+    string,
+    words,
+)
+from ugate.protocols.sshsignatures import ALGORITHMS
 
 TRIES: Final = 6
 """Passwords and signatures that may be wrong."""
@@ -47,16 +51,6 @@ _NO_MORE: Final = 14
 _PROTOCOL: Final = 2
 _LONGEST: Final = 512
 """Bytes of a name or a password."""
-
-ALGORITHMS: Final = (
-    b"ssh-ed25519",
-    b"ecdsa-sha2-nistp256",
-    b"ecdsa-sha2-nistp384",
-    b"ecdsa-sha2-nistp521",
-    b"rsa-sha2-512",
-    b"rsa-sha2-256",
-)
-"""How a user may sign: not with SHA-1."""
 
 _CERTIFIED: Final = {algorithm + SUFFIX: algorithm for algorithm in ALGORITHMS}
 """By which algorithm the key of a certificate signs."""
@@ -132,7 +126,7 @@ class ServerAuth:
         """
         if self._isOver:
             return
-        if number != REQUEST:
+        if number != AUTH_REQUEST:
             self.transport.sendUnimplemented()
             return
         if len(self._requests) >= WAITING:
@@ -187,7 +181,7 @@ class ServerAuth:
             return
         signed = (
             string(self.transport.sessionID)
-            + bytes([REQUEST])
+            + bytes([AUTH_REQUEST])
             + string(user)
             + string(service)
             + string(b"publickey")
@@ -234,7 +228,7 @@ class ServerAuth:
             self._succeed(user, login)
 
     def _wouldDo(self, asked: bytes) -> None:
-        self.transport.sendPacket(PK_OK, asked)
+        self.transport.sendPacket(AUTH_PK_OK, asked)
         self._next()
 
     def _bad(self, failure: Failure, user: bytes, method: str, asked: bytes) -> None:
@@ -290,11 +284,11 @@ class ServerAuth:
             self._refuse()
 
     def _refuse(self) -> None:
-        self.transport.sendPacket(FAILURE, string(_METHODS) + b"\0")
+        self.transport.sendPacket(AUTH_FAILURE, string(_METHODS) + b"\0")
 
     def _succeed(self, user: bytes, login: Login | None) -> None:
         self._isOver = True
-        self.transport.sendPacket(SUCCESS, b"")
+        self.transport.sendPacket(AUTH_SUCCESS, b"")
         self._done(words(user), login)
 
     def _leave(self, code: int, why: str) -> None:

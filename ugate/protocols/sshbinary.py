@@ -9,7 +9,7 @@ The packets of a transport of SSH: they are sent and taken apart here, under all
 from __future__ import annotations
 
 from struct import error as StructError
-from struct import pack, unpack
+from struct import pack
 from typing import Any
 
 from twisted.conch.ssh import _kex
@@ -24,14 +24,17 @@ from twisted.conch.ssh.transport import (
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from ugate.protocols.sshciphers import BadPacket, NoCipher, PacketCipher
-from ugate.protocols.sshkexinit import strings
+from ugate.errors import ProtocolError
+from ugate.protocols.sshciphers import NoCipher, PacketCipher
+from ugate.protocols.sshpackets import AUTH_SUCCESS, Reader
 from ugate.protocols.sshsettings import WireSettings
 
 PING, PONG = 192, 193
-USERAUTH_SUCCESS = 52
-SMALL_TALK = frozenset((2, 3, 4, PING, PONG))
+SMALL_TALK = frozenset((2, 3, 4, MSG_KEXINIT, PING, PONG))
 KEX = range(30, 50)
+KEX_INIT, KEX_REPLY = 30, 31
+"""The only messages of key exchanges here; those that Conch knows beside them are of groups."""
+
 SHORT = (StructError, IndexError, KeyError, ValueError, TypeError)
 """What Conch raises where a message ends too early, or names what there is not."""
 
@@ -204,7 +207,7 @@ class PacketWire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
                 self._fail(f"more than {self.settings.queue} bytes wait for new keys")
             return
         self._send(messageType, payload)
-        if messageType == USERAUTH_SUCCESS and not self.isClient:
+        if messageType == AUTH_SUCCESS and not self.isClient:
             self._authenticated()
         self._lookAtAge()
 
@@ -254,7 +257,7 @@ class PacketWire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
         try:
             if self.gotVersion or self._takeVersion():
                 self._takePackets()
-        except BadPacket as error:
+        except ProtocolError as error:
             self._fail(str(error))
         finally:
             self._inTurn = False
@@ -263,20 +266,20 @@ class PacketWire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
     def _takeVersion(self) -> bool:
         while not self.gotVersion:
             line, end, rest = self.buf.partition(b"\n")
-            self._bannerSize += len(line) if end else 0
+            self._bannerSize += len(line) + 1 if end else 0
             if len(line) > 1024 or self._bannerSize > self.settings.banner:
-                raise BadPacket("the line of the version is too long, or comes too late")
+                raise ProtocolError("the line of the version is too long, or comes too late")
             if not end:
                 return False
             self.buf = rest
             if line.startswith(b"SSH-"):
                 line = line.rstrip(b"\r")
                 if len(line) > 253 or not line.startswith((b"SSH-2.0-", b"SSH-1.99-")):
-                    raise BadPacket("this is no version 2.0 of SSH")
+                    raise ProtocolError("this is no version 2.0 of SSH")
                 self.otherVersionString = line
                 self.gotVersion = True
             elif not self.isClient:
-                raise BadPacket("this is not SSH")
+                raise ProtocolError("this is not SSH")
         return True
 
     def _takePackets(self) -> None:
@@ -290,54 +293,57 @@ class PacketWire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
             at += size
             self._moved += size
             self._receive(payload[0], payload[1:])
-        self.buf = bytes(whole[at:])
+        if at:
+            self.buf = bytes(whole[at:])
         self._lookAtAge()
 
     def _receive(self, number: int, payload: bytes) -> None:
         if number >= 50 and not self._peerExchanges and self.service is not None and number not in SMALL_TALK:
-            if number == USERAUTH_SUCCESS and self.isClient:
+            if number == AUTH_SUCCESS and self.isClient:
                 self._authenticated()
             try:
                 self.service.packetReceived(number, payload)
             except SHORT as error:
                 self._log.debug("message {number}: {error!r}", number=number, error=error)
-                raise BadPacket(f"message {number} makes no sense") from error
+                raise ProtocolError(f"message {number} makes no sense") from error
             return
         self._mayCome(number)
         try:
             self.dispatchMessage(number, payload)
-        except BadPacket:
+        except ProtocolError:
             raise
         except Exception as error:
             # Conch makes the key exchange: what it and cryptography raise there is of many kinds.
             self._log.debug("message {number}: {error!r}", number=number, error=error)
-            raise BadPacket(f"message {number} makes no sense") from error
+            raise ProtocolError(f"message {number} makes no sense") from error
 
     def _mayCome(self, number: int) -> None:
         name = NAMES.get(number, str(number))
         if number in SMALL_TALK and not self.isAuthenticated:
             self._talk += 1
             if self._talk > self.settings.smallTalk or (self.isStrict and self.sessionID is None):
-                raise BadPacket(f"message {name} is too much before the login")
+                raise ProtocolError(f"message {name} is too much before the login")
         if self._peerExchanges:
             isAllowed = 1 <= number <= 4 or number == MSG_NEWKEYS or (number in KEX and self._mayExchange)
             if not isAllowed or (self.isStrict and not self.isEncrypted("in") and 2 <= number <= 4):
-                raise BadPacket(f"message {name} within a key exchange")
+                raise ProtocolError(f"message {name} within a key exchange")
         elif number in KEX or number == MSG_NEWKEYS:
-            raise BadPacket(f"message {name} without a key exchange")
+            raise ProtocolError(f"message {name} without a key exchange")
         elif not self.isEncrypted("in") and not (1 <= number <= 4 or number == MSG_KEXINIT):
-            raise BadPacket(f"message {name} before there are keys")
+            raise ProtocolError(f"message {name} before there are keys")
 
     def dispatchMessage(self, messageNum: int, payload: bytes) -> None:
         """
         Conch's, and OpenSSH's ping.
         """
         if messageNum == PING:
-            self._reply(PONG, NS(strings(payload, 1)[0][0][:1024]))
+            self._reply(PONG, NS(Reader(payload).string()[:1024]))
         elif messageNum in KEX:
             if self._ignoreNext:
                 self._ignoreNext = False
                 return
+            if messageNum != (KEX_REPLY if self.isClient else KEX_INIT):
+                raise ProtocolError(f"message {messageNum} is of no key exchange here")
             self._mayExchange = False
             super().dispatchMessage(messageNum, payload)  # type: ignore[no-untyped-call]
         elif messageNum != PONG:
@@ -349,20 +355,25 @@ class PacketWire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
         """
         self._reply(3, pack(">L", (self._incoming.sequence - 1) & 0xFFFFFFFF))
 
+    def receiveUnimplemented(self, seqnum: int) -> None:
+        """
+        The peer does not know a message of ours: it may say so without end, and the log need not.
+        """
+
     def ssh_DISCONNECT(self, packet: bytes) -> None:
         """
         The peer ends it.
         """
-        found, _rest = strings(packet[4:], 1)
-        self.receiveError(unpack(">L", packet[:4])[0], found[0])
+        reader = Reader(packet)
+        self.receiveError(reader.number(), reader.string())
         self._end()
 
     def ssh_EXT_INFO(self, packet: bytes) -> None:
         """
         What the peer can do besides.
         """
-        count = unpack(">L", packet[:4])[0]
+        reader = Reader(packet)
+        count = reader.number()
         if count > 64:
-            raise BadPacket("too many extensions")
-        found, _rest = strings(packet[4:], 2 * count)
-        self.peerExtensions = dict(zip(found[::2], found[1::2], strict=True))
+            raise ProtocolError("too many extensions")
+        self.peerExtensions = {reader.string(): reader.string() for _ in range(count)}

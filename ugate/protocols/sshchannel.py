@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from ugate.errors import Cause, Phase, ProtocolError, Refused
 from ugate.interfaces import IChannel
+from ugate.protocols.muxwriting import takePieces
 from ugate.protocols.sshpackets import (
     CLOSE,
     DATA,
@@ -173,7 +174,7 @@ class SSHChannel:
             self.unsent -= size
             left -= size
             pieces: list[bytes | memoryview] = [U32x2.pack(self.remote, size)]
-            pieces += self._pieces(size)
+            pieces += takePieces(self._queue, size)
             link.send(DATA, b"".join(pieces))
         if self.unsent or self.isClosing:
             return
@@ -181,19 +182,6 @@ class SSHChannel:
             self._end()
         if self.stream is not None:
             self.stream.drained()
-
-    def _pieces(self, size: int) -> list[bytes | memoryview]:
-        pieces: list[bytes | memoryview] = []
-        queue = self._queue
-        while size:
-            piece = queue.popleft()
-            if len(piece) > size:
-                view = memoryview(piece)
-                queue.appendleft(view[size:])
-                piece = view[:size]
-            size -= len(piece)
-            pieces.append(piece)
-        return pieces
 
     def finish(self) -> None:
         """

@@ -210,8 +210,15 @@ class SSHChannels(ABC):
     def _channel(self, reader: Reader) -> SSHChannel:
         number = reader.number()
         channel = self.channels.get(number)
-        if channel is None or not (channel.isUp or channel in self._openings):
+        if channel is None or not channel.isUp:
             raise ProtocolError(f"channel {number} is not open")
+        return channel
+
+    def _opening(self, reader: Reader) -> SSHChannel:
+        number = reader.number()
+        channel = self.channels.get(number)
+        if channel not in self._openings:
+            raise ProtocolError(f"channel {number} is not waited for")
         return channel
 
     def _asked(self, reader: Reader) -> None:
@@ -289,12 +296,9 @@ class SSHChannels(ABC):
         self.send(OPEN_FAILURE, U32x2.pack(remote, code) + string(text.encode()) + string(b"en"))
 
     def _confirmed(self, reader: Reader) -> None:
-        channel = self._channel(reader)
-        opening = self._openings.pop(channel, None)
-        if opening is None:
-            raise ProtocolError(f"channel {channel.id} is confirmed twice")
+        channel = self._opening(reader)
         channel.up(reader.number(), reader.number(), reader.number())
-        info, done = opening
+        info, done = self._openings.pop(channel)
         if done.called:
             # Nobody waits for it any more; only now can the peer be told.
             channel.isUp = True
@@ -305,14 +309,12 @@ class SSHChannels(ABC):
         done.callback(stream)
 
     def _failed(self, reader: Reader) -> None:
-        channel = self._channel(reader)
-        opening = self._openings.pop(channel, None)
-        if opening is None:
-            raise ProtocolError(f"channel {channel.id} is open, and refused")
+        channel = self._opening(reader)
+        code, text = reader.number(), words(reader.string())
         self._forget(channel)
-        info, done = opening
+        info, done = self._openings.pop(channel)
         if not done.called:
-            done.errback(refused(HOP, info.target, reader.number(), words(reader.string())))
+            done.errback(refused(HOP, info.target, code, text))
         self._closeIfDone()
 
     def _adjusted(self, reader: Reader) -> None:

@@ -19,19 +19,13 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
+from ugate.errors import ProtocolError
+
 LENGTH = Struct(">L")
 LONG = Struct(">Q")
 ZEROS = bytes(64)
 BEFORE_LOGIN = 35000
 """The largest packet that RFC 4253, section 6.1, asks everybody to take."""
-
-
-class BadPacket(Exception):
-    """
-    A packet is not what it should be. What it says is for the peer, and for the log.
-
-    @since: ugate NEXT
-    """
 
 
 class PacketCipher(ABC):
@@ -50,12 +44,11 @@ class PacketCipher(ABC):
     hidden = 0
     """How many bytes of the length count for the multiple: 4 if it is encrypted together with the rest."""
 
-    def __init__(self, largest: int = BEFORE_LOGIN) -> None:
-        """
-        @param largest: how long a packet may be that is opened.
-        """
-        self.sequence = 0
-        self.largest = largest
+    largest = BEFORE_LOGIN
+    """How long a packet may be that is opened."""
+
+    sequence = 0
+    """The number of the next packet."""
 
     def seal(self, payload: bytes) -> bytes:
         """
@@ -75,13 +68,13 @@ class PacketCipher(ABC):
         Take a packet from the beginning of what came.
 
         @return: its payload, and how many bytes it took; L{None} if it is not whole.
-        @raise BadPacket: nothing that comes after it can be trusted.
+        @raise ProtocolError: nothing that comes after it can be trusted.
         """
         length = self._length(buffer)
         if length is None:
             return None
         if not 5 <= length <= self.largest or (self.hidden + length) % self.block:
-            raise BadPacket(f"bad packet length {length}, at most {self.largest}")
+            raise ProtocolError(f"bad packet length {length}, at most {self.largest}")
         end = 4 + length + self.overhead
         if len(buffer) < end:
             return None
@@ -89,7 +82,7 @@ class PacketCipher(ABC):
         self.sequence = (self.sequence + 1) & 0xFFFFFFFF
         padding = packet[0]
         if not 4 <= padding < length - 1:
-            raise BadPacket("bad padding")
+            raise ProtocolError("bad padding")
         return packet[1 : length - padding], end
 
     def _length(self, buffer: memoryview) -> int | None:
@@ -128,8 +121,7 @@ class GCM(PacketCipher):
 
     overhead = 16
 
-    def __init__(self, key: bytes, iv: bytes, largest: int = BEFORE_LOGIN) -> None:
-        super().__init__(largest)
+    def __init__(self, key: bytes, iv: bytes) -> None:
         self._aead = AESGCM(key)
         self._fixed = iv[:4]
         self._count = LONG.unpack(iv[4:12])[0]
@@ -146,7 +138,7 @@ class GCM(PacketCipher):
         try:
             return self._aead.decrypt(self._nonce(), b"".join((packet, tag)), bytes(length))
         except InvalidTag as error:
-            raise BadPacket("bad MAC") from error
+            raise ProtocolError("bad MAC") from error
 
 
 class ChaCha(PacketCipher):
@@ -159,8 +151,7 @@ class ChaCha(PacketCipher):
     block = 8
     overhead = 16
 
-    def __init__(self, key: bytes, largest: int = BEFORE_LOGIN) -> None:
-        super().__init__(largest)
+    def __init__(self, key: bytes) -> None:
         self._main, self._lengths = key[:32], key[32:64]
         self._known: int | None = None
 
@@ -186,7 +177,7 @@ class ChaCha(PacketCipher):
         try:
             Poly1305.verify_tag(key, bytes(length) + bytes(packet), bytes(tag))
         except InvalidSignature as error:
-            raise BadPacket("bad MAC") from error
+            raise ProtocolError("bad MAC") from error
         return self._stream(self._main, ZEROS + bytes(packet))[64:]
 
 
@@ -197,14 +188,11 @@ class Counted(PacketCipher):
     @since: ugate NEXT
     """
 
-    def __init__(
-        self, key: bytes, iv: bytes, macKey: bytes, digest: str, seals: bool, largest: int = BEFORE_LOGIN
-    ) -> None:
+    def __init__(self, key: bytes, iv: bytes, macKey: bytes, digest: str, seals: bool) -> None:
         """
         @param digest: the hash of the MAC, as hashlib names it.
         @param seals: whether this is the direction that we send in.
         """
-        super().__init__(largest)
         cipher = Cipher(algorithms.AES(key), modes.CTR(iv))
         self._cipher = cipher.encryptor() if seals else cipher.decryptor()
         self._macKey, self._digest = macKey, digest
@@ -219,7 +207,7 @@ class Counted(PacketCipher):
 
     def _open(self, length: memoryview, packet: memoryview, tag: memoryview) -> bytes:
         if not hmac.compare_digest(self._mac(length, packet), bytes(tag)):
-            raise BadPacket("bad MAC")
+            raise ProtocolError("bad MAC")
         return self._cipher.update(packet)
 
 
@@ -247,7 +235,7 @@ class CountedTogether(Counted):
         plain = self._first + self._cipher.update(packet[12:])
         self._first = b""
         if not hmac.compare_digest(self._mac(plain), bytes(tag)):
-            raise BadPacket("bad MAC")
+            raise ProtocolError("bad MAC")
         return plain[4:]
 
 
@@ -262,9 +250,7 @@ MACS = (
 )
 
 
-def makeCipher(
-    cipher: bytes, mac: bytes, iv: bytes, key: bytes, macKey: bytes, seals: bool, largest: int = BEFORE_LOGIN
-) -> PacketCipher:
+def makeCipher(cipher: bytes, mac: bytes, iv: bytes, key: bytes, macKey: bytes, seals: bool) -> PacketCipher:
     """
     Make the cipher of one direction.
 
@@ -273,10 +259,10 @@ def makeCipher(
     @param iv: at least as long as is needed, as are C{key} and C{macKey}.
     """
     if cipher == CHACHA:
-        return ChaCha(key[:64], largest)
+        return ChaCha(key[:64])
     size = int(cipher[3:6]) // 8
     if cipher in AEADS:
-        return GCM(key[:size], iv, largest)
+        return GCM(key[:size], iv)
     digest = "sha512" if b"512" in mac else "sha256"
     kind = Counted if b"-etm@" in mac else CountedTogether
-    return kind(key[:size], iv[:16], macKey[: int(digest[3:]) // 8], digest, seals, largest)
+    return kind(key[:size], iv[:16], macKey[: int(digest[3:]) // 8], digest, seals)

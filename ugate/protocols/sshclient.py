@@ -18,11 +18,10 @@ from twisted.internet.interfaces import IReactorTime
 
 from ugate.errors import ProtocolError, Refused
 from ugate.interfaces import ILink
-from ugate.protocols.sshauth import ALGORITHMS
 from ugate.protocols.sshcertificate import SUFFIX, SSHCertificate
 from ugate.protocols.sshclientauth import ClientAuth, Signer
 from ugate.protocols.sshlink import SSHLink
-from ugate.protocols.sshsignatures import isSigned
+from ugate.protocols.sshsignatures import ALGORITHMS, isSigned
 from ugate.protocols.sshtransport import SETTINGS, Wired, algorithmsOf
 from ugate.protocols.sshwire import ClientWire
 from ugate.stream import Principal, StreamInfo

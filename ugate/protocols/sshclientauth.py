@@ -18,13 +18,17 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ugate.errors import Cause, Phase, ProtocolError, Refused
-from ugate.protocols.sshpackets import Reader, string, words
+from ugate.protocols.sshpackets import (
+    AUTH_BANNER,
+    AUTH_FAILURE,
+    AUTH_PK_OK,
+    AUTH_REQUEST,
+    AUTH_SUCCESS,
+    Reader,
+    string,
+    words,
+)
 
-_REQUEST: Final = 50
-_FAILURE: Final = 51
-_SUCCESS: Final = 52
-_BANNER: Final = 53
-_PK_OK: Final = 60
 _SERVICE: Final = b"ssh-connection"
 _BANNERS: Final = 10
 """Banners that are listened to."""
@@ -115,15 +119,15 @@ class ClientAuth:
         if self._isOver:
             return
         try:
-            if number == _SUCCESS:
+            if number == AUTH_SUCCESS:
                 self._isOver = True
                 self._done(None)
-            elif number == _FAILURE:
+            elif number == AUTH_FAILURE:
                 self._signer = None
                 self._next(Reader(packet).string().split(b","))
-            elif number == _PK_OK:
+            elif number == AUTH_PK_OK:
                 self._wanted(Reader(packet))
-            elif number == _BANNER:
+            elif number == AUTH_BANNER:
                 self._said(words(Reader(packet).string()))
             else:
                 self.transport.sendUnimplemented()
@@ -140,10 +144,11 @@ class ClientAuth:
         Try the next thing that the server may take.
         """
         if self._signers and b"publickey" in methods:
-            signer = self._signer = self._signers.popleft()
+            signer = self._signers.popleft()
             self._tried.append(signer.name)
             if self._signers:
                 # It costs the server less to say no than us to sign.
+                self._signer = signer
                 self._send(b"publickey", b"\0" + string(signer.algorithm) + string(signer.blob))
             else:
                 self._sign(signer)
@@ -161,10 +166,10 @@ class ClientAuth:
 
     def _send(self, method: bytes, more: bytes) -> None:
         head = string(self._user) + string(_SERVICE) + string(method)
-        self.transport.sendPacket(_REQUEST, head + more)
+        self.transport.sendPacket(AUTH_REQUEST, head + more)
 
     def _wanted(self, reader: Reader) -> None:
-        signer = self._signer
+        signer, self._signer = self._signer, None
         if signer is None or (reader.string(), reader.string()) != (signer.algorithm, signer.blob):
             raise ProtocolError("it wants a signature of a key that was not offered")
         self._sign(signer)
@@ -172,7 +177,7 @@ class ClientAuth:
     def _sign(self, signer: Signer) -> None:
         names = string(self._user) + string(_SERVICE) + string(b"publickey")
         head = b"\1" + string(signer.algorithm) + string(signer.blob)
-        signed = string(self.transport.sessionID) + bytes([_REQUEST]) + names + head
+        signed = string(self.transport.sessionID) + bytes([AUTH_REQUEST]) + names + head
         signing = self._signing = maybeDeferred(signer.sign, signed)
         signing.addCallbacks(self._signed, self._unsigned, callbackArgs=(head,), errbackArgs=(signer,))
 
@@ -185,7 +190,6 @@ class ClientAuth:
         self._signing = None
         if not self._isOver:
             self.log.info("{key} does not sign: {error}", key=signer.name, error=failure.getErrorMessage())
-            self._signer = None
             self._next((b"publickey", b"password"))
 
     def _fail(self, cause: Cause, detail: str) -> None:

@@ -11,36 +11,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from struct import error as StructError
-from struct import unpack_from
+from typing import Any
 
-from twisted.conch.ssh.common import NS
-
-from ugate.protocols.sshciphers import AEADS, BadPacket
+from ugate.errors import ProtocolError
+from ugate.protocols.sshciphers import AEADS
+from ugate.protocols.sshpackets import Reader, string
 
 MARKERS = frozenset(
     {b"ext-info-c", b"ext-info-s", b"kex-strict-c-v00@openssh.com", b"kex-strict-s-v00@openssh.com"}
 )
 """Names in the list of key exchanges that are none."""
-
-
-def strings(packet: bytes, count: int) -> tuple[list[bytes], bytes]:
-    """
-    Read strings, and what is behind them.
-
-    @raise BadPacket: it ends within one of them.
-    """
-    found, at = [], 0
-    for _ in range(count):
-        try:
-            end = at + 4 + unpack_from(">L", packet, at)[0]
-        except StructError as error:
-            raise BadPacket("a message is too short") from error
-        if end > len(packet):
-            raise BadPacket("a message is too short")
-        found.append(packet[at + 4 : end])
-        at = end
-    return found, packet[at:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +64,19 @@ class KexInit:
         """
         lists = [self.kex, self.hostKeys, self.ciphersUp, self.ciphersDown, self.macsUp, self.macsDown]
         lists += [self.compressionsUp, self.compressionsDown, (), ()]
-        names = b"".join(NS(b",".join(each)) for each in lists)
+        names = b"".join(string(b",".join(each)) for each in lists)
         return os.urandom(16) + names + bytes((self.follows,)) + bytes(4)
 
     @classmethod
     def fromBytes(cls, payload: bytes) -> KexInit:
         """
-        @raise BadPacket: it is too short.
+        @raise ProtocolError: it is too short.
         """
-        found, rest = strings(payload[16:], 10)
-        if len(rest) < 5:
-            raise BadPacket("a message is too short")
-        kex, keys, *others = (tuple(each.split(b",")) for each in found[:8])
-        return replace(cls(kex, keys, *others), follows=bool(rest[0]))  # type: ignore[arg-type]
+        reader = Reader(payload[16:])
+        lists: list[Any] = [tuple(reader.string().split(b",")) for _ in range(10)]
+        read = replace(cls(*lists[:8]), follows=reader.truth())
+        reader.number()
+        return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +113,17 @@ def first(what: str, client: Iterable[bytes], server: Iterable[bytes]) -> bytes:
     """
     What the client likes most of all that both have.
 
-    @raise BadPacket: there is nothing.
+    @raise ProtocolError: there is nothing.
     """
     for each in client:
         if each in server and each not in MARKERS:
             return each
-    raise BadPacket(f"no {what} in common")
+    raise ProtocolError(f"no {what} in common")
 
 
 def choose(client: KexInit, server: KexInit) -> Chosen:
     """
-    @raise BadPacket: they cannot speak with each other. It says for lack of what.
+    @raise ProtocolError: they cannot speak with each other. It says for lack of what.
     """
     up = first("cipher", client.ciphersUp, server.ciphersUp)
     down = first("cipher", client.ciphersDown, server.ciphersDown)

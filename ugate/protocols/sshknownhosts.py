@@ -21,6 +21,7 @@ from typing import Final
 from ugate.errors import ProtocolError, StringError
 from ugate.protocols.sshcertificate import HOST, SUFFIX, SSHCertificate
 from ugate.protocols.sshpackets import Reader
+from ugate.protocols.sshsignatures import ALGORITHMS
 
 AUTHORITY: Final = "@cert-authority"
 REVOKED: Final = "@revoked"
@@ -28,14 +29,6 @@ REVOKED: Final = "@revoked"
 _HASHED: Final = "|1|"
 _DEFAULT_PORT: Final = 22
 _SIGNS: Final = {b"ssh-rsa": (b"rsa-sha2-512", b"rsa-sha2-256")}
-_ALL: Final = (
-    b"ssh-ed25519",
-    b"ecdsa-sha2-nistp256",
-    b"ecdsa-sha2-nistp384",
-    b"ecdsa-sha2-nistp521",
-    b"rsa-sha2-512",
-    b"rsa-sha2-256",
-)
 
 
 def fingerprint(blob: bytes) -> str:
@@ -153,10 +146,10 @@ class KnownHosts:
         lines = self._of(host, port)
         kinds = [Reader(line.key).string() for line in lines if not line.marker]
         known = [each for kind in dict.fromkeys(kinds) for each in _SIGNS.get(kind, (kind,))]
-        certified = tuple(each + SUFFIX for each in _ALL)
+        certified = tuple(each + SUFFIX for each in ALGORITHMS)
         first = certified if any(line.marker == AUTHORITY for line in lines) else ()
-        rest = known + [each for each in _ALL if each not in known]
-        return (*first, *(each for each in rest if each in _ALL))
+        rest = known + [each for each in ALGORITHMS if each not in known]
+        return (*first, *(each for each in rest if each in ALGORITHMS))
 
     def check(self, host: str, port: int, blob: bytes, now: float) -> None:
         """

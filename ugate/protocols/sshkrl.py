@@ -15,7 +15,7 @@ from typing import Final
 
 from ugate.errors import ProtocolError
 from ugate.protocols.sshcertificate import SSHCertificate
-from ugate.protocols.sshpackets import Reader
+from ugate.protocols.sshpackets import Reader, words
 
 MAGIC: Final = b"SSHKRL\n\0"
 
@@ -39,7 +39,7 @@ class _Authority:
     serials: set[int] = field(default_factory=set)
     ranges: list[tuple[int, int]] = field(default_factory=list)
     bitmaps: list[tuple[int, int]] = field(default_factory=list)
-    titles: set[bytes] = field(default_factory=set)
+    titles: set[str] = field(default_factory=set)
 
     def has(self, certificate: SSHCertificate) -> bool:
         """
@@ -48,7 +48,7 @@ class _Authority:
         serial = certificate.serial
         return (
             serial in self.serials
-            or certificate.title.encode() in self.titles
+            or certificate.title in self.titles
             or any(low <= serial <= high for low, high in self.ranges)
             or any(serial >= offset and bits >> (serial - offset) & 1 for offset, bits in self.bitmaps)
         )
@@ -133,6 +133,6 @@ def _part(authority: _Authority, kind: int, reader: Reader) -> None:
         authority.bitmaps.append((reader.long(), int.from_bytes(reader.string(), "big")))
     elif kind == _TITLES:
         while not reader.isOver:
-            authority.titles.add(reader.string())
+            authority.titles.add(words(reader.string()))
     else:
         raise ProtocolError(f"a KRL with certificates of type {kind}, which is not known here")

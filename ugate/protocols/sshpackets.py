@@ -20,6 +20,11 @@ FORWARDED: Final = b"forwarded-tcpip"
 SESSION: Final = b"session"
 
 DISCONNECT: Final = 1
+AUTH_REQUEST: Final = 50
+AUTH_FAILURE: Final = 51
+AUTH_SUCCESS: Final = 52
+AUTH_BANNER: Final = 53
+AUTH_PK_OK: Final = 60
 GLOBAL_REQUEST: Final = 80
 REQUEST_SUCCESS: Final = 81
 REQUEST_FAILURE: Final = 82

@@ -14,8 +14,9 @@ from twisted.conch.ssh.transport import (
     MSG_NEWKEYS,
 )
 
+from ugate.errors import ProtocolError
 from ugate.protocols.sshbinary import PacketWire
-from ugate.protocols.sshciphers import BadPacket, NoCipher, makeCipher
+from ugate.protocols.sshciphers import NoCipher, makeCipher
 from ugate.protocols.sshkexinit import KexInit, choose
 from ugate.protocols.sshsettings import WEAK_KEYS
 
@@ -33,7 +34,8 @@ class Wire(PacketWire):
         """
         Exchange keys anew, unless that is going on.
         """
-        if not self._weExchange and self.sessionID is not None and not self._isOver:
+        isExchanging = self._weExchange or self._peerExchanges
+        if not (isExchanging or self.sessionID is None or self._isOver):
             self.sendKexInit()
 
     def _lookAtAge(self) -> None:
@@ -71,7 +73,7 @@ class Wire(PacketWire):
                 self._EXT_INFO_S if self.isClient else self._EXT_INFO_C
             ) in theirs.kex
             if self.isStrict and self._incoming.sequence != 1:
-                raise BadPacket("something came before KEXINIT")
+                raise ProtocolError("something came before KEXINIT")
         self.otherKexInitPayload = bytes((MSG_KEXINIT,)) + packet
         self._peerExchanges = self._mayExchange = True
         if not self._weExchange:
@@ -79,7 +81,7 @@ class Wire(PacketWire):
         client, server = (self._ours, theirs) if self.isClient else (theirs, self._ours)
         try:
             self._chosen = choose(client, server)
-        except BadPacket as error:
+        except ProtocolError as error:
             self._fail(str(error), DISCONNECT_KEY_EXCHANGE_FAILED)
             return
         self.kexAlg, self.keyAlg = self._chosen.kex, self._chosen.hostKey
@@ -93,12 +95,12 @@ class Wire(PacketWire):
         ivUp, ivDown, keyUp, keyDown, macUp, macDown = (
             self._getKey(bytes((letter,)), sharedSecret, exchangeHash) for letter in b"ABCDEF"
         )
-        chosen, largest = self._chosen, self._incoming.largest
+        chosen = self._chosen
         up = (chosen.cipherUp, chosen.macUp, ivUp, keyUp, macUp)
         down = (chosen.cipherDown, chosen.macDown, ivDown, keyDown, macDown)
         ours, theirs = (up, down) if self.isClient else (down, up)
         outgoing = makeCipher(*ours, True)
-        self._nextIncoming = makeCipher(*theirs, False, largest)
+        self._nextIncoming = makeCipher(*theirs, False)
         self._send(MSG_NEWKEYS, b"")
         outgoing.sequence = 0 if self.isStrict else self._outgoing.sequence
         self._outgoing = outgoing
@@ -117,9 +119,10 @@ class Wire(PacketWire):
         What the peer sends from now on has the new keys.
         """
         if packet or self._nextIncoming is None:
-            raise BadPacket("NEWKEYS at the wrong time")
+            raise ProtocolError("NEWKEYS at the wrong time")
         new, self._nextIncoming = self._nextIncoming, None
         new.sequence = 0 if self.isStrict else self._incoming.sequence
+        new.largest = self._incoming.largest
         isFirst = isinstance(self._incoming, NoCipher)
         self._incoming = new
         self._peerExchanges = False

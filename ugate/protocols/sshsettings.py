@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ugate.protocols.sshciphers import CIPHERS, MACS
+from ugate.protocols.sshsignatures import ALGORITHMS
 
 WEAK_KEYS = frozenset((b"ssh-rsa", b"ssh-dss"))
 """Algorithms with SHA-1, which are never offered."""
@@ -40,14 +41,7 @@ class WireSettings:
     )
     """Key exchanges. Those that a side cannot make are not offered."""
 
-    userKeys: tuple[bytes, ...] = (
-        b"ssh-ed25519",
-        b"ecdsa-sha2-nistp256",
-        b"ecdsa-sha2-nistp384",
-        b"ecdsa-sha2-nistp521",
-        b"rsa-sha2-512",
-        b"rsa-sha2-256",
-    )
+    userKeys: tuple[bytes, ...] = ALGORITHMS
     """Signatures of clients that a server takes, as it tells them."""
 
     rekeyBytes: int = 1 << 30
@@ -81,4 +75,4 @@ class WireSettings:
     """Bytes that a server may say before its version."""
 
     smallTalk: int = 64
-    """Messages without a meaning, as IGNORE and DEBUG, before the login is over."""
+    """Messages without a meaning, as IGNORE and DEBUG, and exchanges of keys, before the login is over."""

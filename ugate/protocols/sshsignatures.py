@@ -13,7 +13,18 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import Any, Final
 
-from ugate.errors import StringError
+from ugate.errors import ProtocolError, StringError
+from ugate.protocols.sshpackets import Reader
+
+ALGORITHMS: Final = (
+    b"ssh-ed25519",
+    b"ecdsa-sha2-nistp256",
+    b"ecdsa-sha2-nistp384",
+    b"ecdsa-sha2-nistp521",
+    b"rsa-sha2-512",
+    b"rsa-sha2-256",
+)
+"""How users and hosts may sign, best first: not with SHA-1."""
 
 _MIN_RSA: Final = 2048
 _RSA: Final = {b"rsa-sha2-256": "SHA256", b"rsa-sha2-512": "SHA512"}
@@ -22,18 +33,6 @@ _CURVES: Final = {
     b"ecdsa-sha2-nistp384": "SHA384",
     b"ecdsa-sha2-nistp521": "SHA512",
 }
-
-
-def _string(data: bytes) -> tuple[bytes, bytes]:
-    """
-    A string of SSH, and what is behind it.
-
-    @raise ValueError: there is none.
-    """
-    end = 4 + int.from_bytes(data[:4], "big")
-    if len(data) < max(4, end):
-        raise ValueError("cut off")
-    return data[4:end], data[end:]
 
 
 def keyFromBlob(kind: bytes, blob: bytes) -> Any:
@@ -46,10 +45,10 @@ def keyFromBlob(kind: bytes, blob: bytes) -> Any:
     from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
     try:
-        if _string(blob)[0] != kind:
+        if Reader(blob).string() != kind:
             raise ValueError("another kind")
         key: Any = load_ssh_public_key(kind + b" " + b64encode(blob))
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, ProtocolError) as error:
         raise StringError(f"the key is broken, or not of the type {kind.decode()}") from error
     if kind == b"ssh-rsa" and key.key_size < _MIN_RSA:
         raise StringError(f"an RSA key of {key.key_size} bits; wanted {_MIN_RSA}, or an ed25519 key")
@@ -66,13 +65,12 @@ def isSigned(blob: bytes, signed: bytes, signature: bytes) -> bool:
     from cryptography.exceptions import InvalidSignature
 
     try:
-        kind = _string(blob)[0]
-        algorithm, rest = _string(signature)
-        raw, rest = _string(rest)
-        if rest:
+        kind, reader = Reader(blob).string(), Reader(signature)
+        algorithm, raw = reader.string(), reader.string()
+        if not reader.isOver:
             return False
         _verify(keyFromBlob(kind, blob), kind, algorithm, raw, signed)
-    except (ValueError, InvalidSignature):
+    except (ValueError, InvalidSignature, ProtocolError):
         return False
     return True
 
@@ -81,6 +79,7 @@ def _verify(key: Any, kind: bytes, algorithm: bytes, raw: bytes, signed: bytes) 
     """
     @raise InvalidSignature: it did not sign that.
     @raise ValueError: that is no signature of such a key.
+    @raise ProtocolError: it is cut off.
     """
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec, padding
@@ -91,11 +90,10 @@ def _verify(key: Any, kind: bytes, algorithm: bytes, raw: bytes, signed: bytes) 
     elif algorithm != kind:
         raise ValueError("another algorithm")
     elif kind in _CURVES:
-        r, rest = _string(raw)
-        s, rest = _string(rest)
-        if rest:
+        reader = Reader(raw)
+        numbers = [int.from_bytes(reader.string(), "big", signed=True) for _ in range(2)]
+        if not reader.isOver:
             raise ValueError("more than two numbers")
-        numbers = (int.from_bytes(each, "big", signed=True) for each in (r, s))
         key.verify(encode_dss_signature(*numbers), signed, ec.ECDSA(getattr(hashes, _CURVES[kind])()))
     elif kind == b"ssh-ed25519":
         key.verify(raw, signed)

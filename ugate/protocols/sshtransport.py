@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from ugate.errors import Cause, Phase, Refused, UgateError
 from ugate.interfaces import ILink
 from ugate.protocols.credentials import Login
-from ugate.protocols.sshauth import ALGORITHMS, LoginCheck, ServerAuth
+from ugate.protocols.sshauth import LoginCheck, ServerAuth
 from ugate.protocols.sshcertificate import SUFFIX
 from ugate.protocols.sshchannels import HOP
 from ugate.protocols.sshlink import SSHLink
@@ -39,7 +39,7 @@ GOODBYE: Final = 2.0
 LOGIN: Final = 3600.0
 """Seconds until somebody has to be logged in, whatever else is said of that."""
 
-SETTINGS: Final = WireSettings(userKeys=ALGORITHMS, endTime=GOODBYE, loginTime=LOGIN)
+SETTINGS: Final = WireSettings(endTime=GOODBYE, loginTime=LOGIN)
 """How both sides speak."""
 
 HostKeys = Mapping[bytes, tuple[Any, Any]]

@@ -28,8 +28,10 @@ from twisted.conch.ssh.transport import (
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
-from ugate.protocols.sshciphers import BadPacket
-from ugate.protocols.sshkexinit import strings
+from ugate.errors import ProtocolError
+from ugate.protocols.sshbinary import KEX_INIT
+from ugate.protocols.sshcertificate import SUFFIX
+from ugate.protocols.sshpackets import Reader
 from ugate.protocols.sshrekey import Wire
 from ugate.protocols.sshsettings import WireSettings
 
@@ -47,9 +49,9 @@ class ServerWire(Wire, SSHServerTransport):
         """
         The login may be asked for, once.
         """
-        name = strings(packet, 1)[0][0]
+        name = Reader(packet).string()
         if self.service is not None or name != b"ssh-userauth":
-            self._fail(f"no service {name!r} now", DISCONNECT_SERVICE_NOT_AVAILABLE)
+            self._fail(f"no service {name[:40]!r} now", DISCONNECT_SERVICE_NOT_AVAILABLE)
             return
         service = self.factory.getService(self, name)
         self.sendPacket(MSG_SERVICE_ACCEPT, NS(name))
@@ -76,7 +78,7 @@ class ClientWire(Wire, SSHClientTransport):
         if not self._isOver:
             self.ecPriv = self._generateECPrivateKey()
             self.ecPub = self.ecPriv.public_key()
-            self._send(30, NS(self._encodeECPublicKey(self.ecPub)))
+            self._send(KEX_INIT, NS(self._encodeECPublicKey(self.ecPub)))
 
     def hasSigned(self, blob: bytes, digest: bytes, signature: bytes) -> bool:
         """
@@ -88,7 +90,8 @@ class ClientWire(Wire, SSHClientTransport):
         """
         The server's part of the exchange. Until somebody has said that its key is good, nothing else is read.
         """
-        (blob, public, signature), _rest = strings(packet, 3)
+        reader = Reader(packet)
+        blob, public, signature = reader.string(), reader.string(), reader.string()
         secret = self._generateECSharedSecret(self.ecPriv, public)
         digest = _kex.getHashProcessor(self.kexAlg)()
         for part in (self.ourVersionString, self.otherVersionString, self.ourKexInitPayload):
@@ -96,10 +99,9 @@ class ClientWire(Wire, SSHClientTransport):
         for part in (self.otherKexInitPayload, blob, self._encodeECPublicKey(self.ecPub), public):
             digest.update(NS(part))
         digest.update(secret)
-        said = strings(signature, 1)[0][0]
-        wanted = self.keyAlg.replace(b"-cert-v01@openssh.com", b"")
-        if said != wanted or not self.hasSigned(blob, digest.digest(), signature):
-            raise BadPacket("the signature of the host is not right")
+        isWanted = Reader(signature).string() == self.keyAlg.removesuffix(SUFFIX)
+        if not isWanted or not self.hasSigned(blob, digest.digest(), signature):
+            raise ProtocolError("the signature of the host is not right")
         self._isWaiting = True
         self.transport.pauseProducing()  # type: ignore[union-attr]
         fingerprint = md5(blob, usedforsecurity=False).hexdigest()
@@ -124,6 +126,6 @@ class ClientWire(Wire, SSHClientTransport):
         The service that we asked for begins, once.
         """
         instance, self.instance = self.instance, None
-        if instance is None or strings(packet, 1)[0][0] != instance.name:
-            raise BadPacket("a service that nobody asked for")
+        if instance is None or Reader(packet).string() != instance.name:
+            raise ProtocolError("a service that nobody asked for")
         self.setService(instance)

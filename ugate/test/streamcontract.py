@@ -7,8 +7,6 @@ What the streams of every link have to do: tests to inherit, by L{ugate.test.lin
 
 from __future__ import annotations
 
-from twisted.python.failure import Failure
-
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import IPending
 from ugate.protocols.mux import MuxStream
@@ -69,26 +67,31 @@ class StreamContract(LinkCase):
         self.assertRefused(self.opening(), *Cause)
         self.assertEqual((0, 0), (self.client.streams, self.server.streams))
 
-    def test_cancel(self) -> None:
+    def givenUp(self) -> tuple[MuxStream, Conversation]:
         """
-        Who gives a stream up before the answer takes it away at the other end.
+        A stream at the other end that was given up before the answer.
         """
         streams: list[MuxStream] = []
         self.server.incoming = streams.append
         opened = self.client.open(self.info())
-        failures: list[Failure] = []
-        opened.addErrback(failures.append)
         self.settle()
         theirs = Conversation()
         streams[0].begin(theirs)
         opened.cancel()
         self.settle()
-        self.assertEqual(1, len(failures))
+        self.failureResultOf(opened)
+        return streams[0], theirs
+
+    def test_cancel(self) -> None:
+        """
+        Who gives a stream up before the answer takes it away at the other end.
+        """
+        stream, theirs = self.givenUp()
         self.assertIsNotNone(theirs.lost)
         self.assertFalse(theirs.isClean)
         self.assertEqual((0, 0), (self.client.streams, self.server.streams))
         # An answer that comes too late is nobody's.
-        streams[0].accept()
+        stream.accept()
         self.settle()
 
     def test_answerOnItsWay(self) -> None:

@@ -21,10 +21,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import Cause, Phase, Refused
-from ugate.protocols import sshauth
 from ugate.protocols.credentials import Login
 from ugate.protocols.sshauth import DELAY, MOST, TRIES, WAITING, ServerAuth
-from ugate.protocols.sshpackets import string
+from ugate.protocols.sshpackets import AUTH_REQUEST, string
 from ugate.protocols.sshsignatures import isSigned
 from ugate.stream import Principal
 
@@ -319,8 +318,8 @@ class LoginTests(AuthCase):
         """
         self.setUp()
         for packet in packets:
-            self.auth.packetReceived(sshauth.REQUEST, packet)
+            self.auth.packetReceived(AUTH_REQUEST, packet)
             self.auth.packetReceived(
-                sshauth.REQUEST, string(b"bob") + string(b"ssh-connection") + string(b"publickey") + packet
+                AUTH_REQUEST, string(b"bob") + string(b"ssh-connection") + string(b"publickey") + packet
             )
         self.assertEqual([], self.done)

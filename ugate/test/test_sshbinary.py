@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs
 from twisted.test.iosim import FakeTransport
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -75,6 +76,17 @@ class LimitTests(SynchronousTestCase):
             pair.client._send(number, payload)
             self.assertEnds(pair)
 
+    def test_longService(self) -> None:
+        """
+        What is said of a service that there is not is short, whatever it was called.
+        """
+        pair = Pair()
+        said: list[bytes] = []
+        pair.client.receiveError = lambda _, text: said.append(text)
+        pair.client._send(5, NS(bytes(30000)))
+        self.assertEnds(pair)
+        self.assertEqual([True], [len(text) < 200 for text in said])
+
     def test_secondKexInit(self) -> None:
         """
         A KEXINIT within an exchange, and data within it, are refused.
@@ -84,6 +96,29 @@ class LimitTests(SynchronousTestCase):
             pair.client.rekey()
             pair.client._send(number, payload or pair.client.ourKexInitPayload[1:])
             self.assertEnds(pair)
+
+    def test_otherExchange(self) -> None:
+        """
+        A reply of another kind of exchange ends it, before anybody is asked about its key.
+        """
+        pair = Pair()
+        asked: list[bytes] = []
+        pair.client.verifyHostKey = lambda key, _: asked.append(key)
+        pair.server.rekey()
+        pair.server._send(33, NS(b"key") + NS(b"\5") + NS(b"signature"))
+        self.assertEnds(pair)
+        self.assertEqual([], asked)
+
+    def test_unimplemented(self) -> None:
+        """
+        Who says again and again that it does not know something fills no log.
+        """
+        pair = Pair()
+        with capturedLogs() as events:
+            pair.client._send(3, bytes(4))
+            pair.pump.flush()
+        self.assertEqual([], [each for each in events if each["log_level"] >= LogLevel.warn])
+        self.assertFalse(pair.server._isOver)
 
     def test_short(self) -> None:
         """
@@ -99,12 +134,26 @@ class LimitTests(SynchronousTestCase):
         Before the login only so much may come that means nothing.
         """
         pair = Pair(smallTalk=5)
-        for _ in range(5):
+        # The first exchange of keys counts, too.
+        for _ in range(4):
             pair.client.sendIgnore(b"")
         pair.pump.flush()
         self.assertFalse(pair.server._isOver)
         pair.client.sendIgnore(b"")
         self.assertEnds(pair)
+
+    def test_exchanges(self) -> None:
+        """
+        Before the login keys are exchanged so often, as each time costs a signature; then as one likes.
+        """
+        for isIn in (False, True):
+            pair = Pair(smallTalk=5)
+            if isIn:
+                pair.server.sendPacket(52, b"")
+            for _ in range(10):
+                pair.client.rekey()
+                pair.pump.flush()
+            self.assertIs(not isIn, pair.server._isOver)
 
     def test_answers(self) -> None:
         """
@@ -215,6 +264,7 @@ class LimitTests(SynchronousTestCase):
             (True, b"SSH-2.0-" + b"x" * 300 + b"\r\n"),
             (True, b"x" * 2000),
             (False, lines),
+            (False, b"\n" * 20000),
         ):
             side = self.alone(isServer)
             side.dataReceived(text)

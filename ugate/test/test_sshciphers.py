@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from ugate.protocols.sshciphers import AEADS, CIPHERS, MACS, BadPacket, NoCipher, PacketCipher, makeCipher
+from ugate.errors import ProtocolError
+from ugate.protocols.sshciphers import AEADS, CIPHERS, MACS, NoCipher, PacketCipher, makeCipher
 
 KEY = bytes(range(128))
 ALL = [(cipher, mac) for cipher in CIPHERS for mac in (MACS[:1] if cipher in AEADS else MACS)]
@@ -55,7 +56,7 @@ class CipherTests(SynchronousTestCase):
                 try:
                     self.assertIsNone(opens.open(memoryview(bytes(wrong))), (cipher, mac, at))
                     self.assertLess(at, 4)
-                except BadPacket:
+                except ProtocolError:
                     pass
 
     def test_order(self) -> None:
@@ -65,9 +66,9 @@ class CipherTests(SynchronousTestCase):
         for cipher, mac in ALL:
             seals, opens = pair(cipher, mac)
             one, two = seals.seal(b"one"), seals.seal(b"two")
-            self.assertRaises(BadPacket, pair(cipher, mac)[1].open, memoryview(two + bytes(40000)))
+            self.assertRaises(ProtocolError, pair(cipher, mac)[1].open, memoryview(two + bytes(40000)))
             opens.open(memoryview(one))
-            self.assertRaises(BadPacket, opens.open, memoryview(one + bytes(40000)))
+            self.assertRaises(ProtocolError, opens.open, memoryview(one + bytes(40000)))
 
     def test_tooLong(self) -> None:
         """
@@ -76,7 +77,7 @@ class CipherTests(SynchronousTestCase):
         for cipher, mac in ALL:
             seals, opens = pair(cipher, mac)
             sealed = seals.seal(b"x" * 35001)
-            self.assertRaises(BadPacket, opens.open, memoryview(sealed[:16]))
+            self.assertRaises(ProtocolError, opens.open, memoryview(sealed[:16]))
 
     def test_gcmVector(self) -> None:
         """
@@ -100,9 +101,9 @@ class CipherTests(SynchronousTestCase):
         for cipher, mac in ALL:
             try:
                 self.assertIsNone(pair(cipher, mac)[1].open(memoryview(data)))
-            except BadPacket:
+            except ProtocolError:
                 pass
         try:
             NoCipher().open(memoryview(data))
-        except BadPacket:
+        except ProtocolError:
             pass

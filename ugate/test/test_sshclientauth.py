@@ -55,6 +55,21 @@ class ClientAuthTests(SynchronousTestCase):
         self.auth.packetReceived(52, b"")
         self.assertEqual(1, len(self.done))
 
+    def test_signsOnce(self) -> None:
+        """
+        A key signs once, however often the server wants it; one that was not asked about is not to be wanted.
+        """
+        eve, bob = signerOf("", EVE), signerOf("", BOB)
+        wanted = string(eve.algorithm) + string(eve.blob)
+        self.auth.packetReceived(60, wanted)
+        self.assertEqual(2, len(self.sent))
+        self.auth.packetReceived(60, wanted)
+        self.assertEqual((2, 1), (len(self.sent), len(self.done)))
+        self.setUp()
+        self.auth.packetReceived(51, string(b"publickey") + b"\0")
+        self.auth.packetReceived(60, string(bob.algorithm) + string(bob.blob))
+        self.assertEqual((2, 1), (len(self.sent), len(self.done)))
+
     def test_methods(self) -> None:
         """
         What the server does not take is not sent.

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from ugate.endpoints import sshaccount
 from ugate.endpoints.clients import clientFromChain
 from ugate.endpoints.hops import Hop
 from ugate.endpoints.sshaccount import HostFiles, signersFrom, userOf
@@ -91,6 +92,16 @@ class FileTests(SynchronousTestCase):
         """
         hop = Hop.fromText("ssh:bob@gate:22:known=/nowhere")
         self.assertIn("known=/nowhere", str(self.assertRaises(Refused, HostFiles, hop)))
+
+    def test_largeFile(self) -> None:
+        """
+        A file that is too large to be read whole is not read in part, wherever it is.
+        """
+        path = write(self.mktemp(), "#" * (1 << 20) + f"\n@revoked * {publicLine(BOB)}\n")
+        self.patch(sshaccount, "USUAL", (path,))
+        for more in (f":known={path}", ""):
+            hop = Hop.fromText(f"ssh:bob@gate:22{more}")
+            self.assertIn("over 1 MiB", str(self.assertRaises(Refused, HostFiles, hop)))
 
 
 class HopCase(SynchronousTestCase):

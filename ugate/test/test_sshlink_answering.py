@@ -130,7 +130,7 @@ class BrokenTests(PeerCase):
         """
         for number, payload, text in (
             (say.DATA, U32.pack(9) + string(b"x"), "channel 9 is not open"),
-            (say.OPEN_CONFIRMATION, U32x4.pack(0, 0, 1, 1), "channel 0 is not open"),
+            (say.OPEN_CONFIRMATION, U32x4.pack(0, 0, 1, 1), "channel 0 is not waited for"),
             (say.REQUEST_SUCCESS, b"", "nobody has asked for"),
             (say.OPEN, string(b"direct-tcpip"), "cut off"),
             (say.OPEN, U32.pack(1 << 30), "cut off"),
@@ -160,7 +160,7 @@ class BrokenTests(PeerCase):
         self.link.packetReceived(say.OPEN_CONFIRMATION, U32x4.pack(0, 3, 10, 10))
         self.successResultOf(opened)
         self.link.packetReceived(say.OPEN_CONFIRMATION, U32x4.pack(0, 3, 10, 10))
-        self.assertBroken("confirmed twice")
+        self.assertBroken("channel 0 is not waited for")
 
     def test_unknown(self) -> None:
         """
@@ -252,6 +252,23 @@ class OpeningTests(PeerCase):
         want = string(b"db.example") + U32.pack(5432) + string(b"192.0.2.1") + U32.pack(4000)
         self.assertEqual(say.OPEN, number)
         self.assertEqual(string(b"direct-tcpip") + U32x3.pack(0, WINDOW, PACKET) + want, payload)
+
+    def test_brokenAnswer(self) -> None:
+        """
+        Who waits for a stream learns it when the peer breaks SSH instead, or closes what is not open.
+        """
+        for number, payload in (
+            (say.OPEN_CONFIRMATION, U32x4.pack(0, 3, 10, 0)),
+            (say.OPEN_CONFIRMATION, U32x2.pack(0, 3)),
+            (say.OPEN_FAILURE, U32x2.pack(0, 2)),
+            (say.CLOSE, U32.pack(0)),
+            (say.EOF, U32.pack(0)),
+        ):
+            self.setUp()
+            opened = self.link.open(INFO.but(target=Target("db", 1)))
+            self.link.packetReceived(number, payload)
+            self.failureResultOf(opened, Refused)
+            self.assertIsNotNone(self.wire.disconnected)
 
     def test_noTarget(self) -> None:
         """

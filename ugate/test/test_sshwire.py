@@ -7,6 +7,7 @@ Tests for L{ugate.protocols.sshwire} and L{ugate.protocols.sshrekey}: a client a
 
 from __future__ import annotations
 
+from typing import Any
 from unittest import SkipTest
 
 from twisted.internet.defer import Deferred
@@ -103,6 +104,66 @@ class PairTests(SynchronousTestCase):
         pair.pump.flush()
         self.assertIsNot(before, pair.server._incoming)
         self.assertEqual(60, len(pair.received()))
+
+    def test_loginWithinExchange(self) -> None:
+        """
+        Who is let in while keys are exchanged may send large packets, too.
+        """
+        pair = Pair()
+        pair.server.rekey()
+        pair.server.sendPacket(52, b"")
+        pair.pump.flush()
+        pair.client.sendPacket(DATA, b"x" * 100_000)
+        pair.pump.flush()
+        self.assertEqual(100_000, len(pair.received()))
+
+    def test_rekeyTooEarly(self) -> None:
+        """
+        Keys are not exchanged anew before the peer has begun with the last ones: it has to do that in time.
+        """
+        pair = Pair()
+        pair.server.sendPacket(52, b"")
+        pair.client.answer = Deferred()
+        pair.client.rekey()
+        pair.pump.flush()
+        pair.server.rekey()
+        self.assertFalse(pair.server._weExchange)
+        pair.clock.advance(pair.server.settings.exchangeTime)
+        self.assertTrue(pair.server._isOver)
+
+    def test_guess(self) -> None:
+        """
+        What a client sends for an exchange that it had guessed is ignored where another was chosen, and there
+        alone.
+        """
+        for isWrong in (True, False):
+            pair = Pair(kex=(b"curve25519-sha256", b"ecdh-sha2-nistp256"))
+            pair.client.supportedPublicKeys = pair.server.supportedPublicKeys
+            if isWrong:
+                pair.server.supportedKeyExchanges.reverse()
+            before = pair.server._incoming
+            self.guess(pair.client, isWrong)
+            pair.pump.flush()
+            self.assertIsNot(before, pair.server._incoming)
+            self.assertFalse(pair.server._isOver)
+
+    def guess(self, client: Any, isWrong: bool) -> None:
+        """
+        Exchange keys anew, and say that the first packet of the exchange follows.
+        """
+        send = client._send
+
+        def follow(number: int, payload: bytes) -> None:
+            client._send = send
+            # The flag stands in front of four bytes that mean nothing yet.
+            payload = payload[:-5] + b"\1" + payload[-4:]
+            client.ourKexInitPayload = bytes((number,)) + payload
+            send(number, payload)
+            if isWrong:
+                send(30, NS(b"a guess"))
+
+        client._send = follow
+        client.rekey()
 
     def test_waitsForHostKey(self) -> None:
         """

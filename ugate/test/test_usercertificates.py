@@ -60,7 +60,7 @@ def certify(key: Any = BOB, ca: Any = CA, **more: Any) -> bytes:
         builder.public_key(key.public_key())
         .serial(more.get("serial", 7))
         .type(more.get("kind", SSHCertificateType.USER))
-        .key_id(b"bob's laptop")
+        .key_id(more.get("title", b"bob's laptop"))
         .valid_after(int(more.get("begins", NOW - 10)))
         .valid_before(int(more.get("ends", NOW + 10)))
     )
@@ -211,6 +211,15 @@ class RevokedTests(SynchronousTestCase):
                 self.assertTrue(revoked.has(certificate))
                 self.assertTrue(revoked.hasKey(key))
                 self.assertFalse(revoked.hasKey(blobOf(OTHER)))
+
+    def test_titles(self) -> None:
+        """
+        What a certificate is called is as long, and of such characters, as its CA wants.
+        """
+        for title in (b"x" * 300, b"bob\x07", b"\xff"):
+            part = section(1, string(b"") + string(b"") + section(0x23, string(title)))
+            certificate = SSHCertificate.fromBlob(certify(title=title))
+            self.assertTrue(Revoked.fromBytes(HEAD + part).has(certificate), title)
 
     def test_unknown(self) -> None:
         """

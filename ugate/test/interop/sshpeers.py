@@ -8,6 +8,7 @@ OpenSSH as the peer of a gateway: its client with keys of its own, and its certi
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,29 @@ from ugate.test.interop.processes import (
     Gateway,
     InteropTestCase,
     accepts,
+    freePort,
     program,
     waitUntil,
 )
 
 KINDS = ("ed25519", "ecdsa", "rsa")
+_SEPARATED = Path("/run/sshd")
+
+
+def serveSSH(case: InteropTestCase, host: Path, config: str) -> tuple[int, Child]:
+    """
+    An sshd of the test's own.
+
+    @return: its port, and it.
+    """
+    sshd = program("sshd", "openssh-server")
+    if os.geteuid() == 0 and not _SEPARATED.exists():
+        # What its service makes when it starts.
+        _SEPARATED.mkdir(mode=0o755)
+        case.addCleanup(_SEPARATED.rmdir)
+    port = freePort()
+    head = f"ListenAddress {HOST}:{port}\nHostKey {host}\nPidFile none\nUsePAM no\n"
+    return port, case.serve([sshd, "-D", "-e", "-f", case.write("sshd.conf", head + config)], port)
 
 
 class SSHTestCase(InteropTestCase):

@@ -9,41 +9,26 @@ from __future__ import annotations
 
 import getpass
 import hashlib
-import os
 import shlex
-from pathlib import Path
 
-from ugate.test.interop.processes import HOST, Gateway, InteropTestCase, freePort, program
+from ugate.test.interop.processes import HOST, Gateway, freePort, program
+from ugate.test.interop.sshpeers import SSHTestCase, serveSSH
 from ugate.test.interop.targets import BLOCK
 
-_SEPARATED = Path("/run/sshd")
 
-
-class SshTests(InteropTestCase):
+class SshTests(SSHTestCase):
     """
     An sshd of the test's own, and the stock client.
     """
 
     def setUp(self) -> None:
         super().setUp()
-        self.ssh = program("ssh", "openssh-client")
-        sshd = program("sshd", "openssh-server")
-        keygen = program("ssh-keygen", "openssh-client")
-        for name in ("host", "user"):
-            done = self.finish([keygen, "-q", "-t", "ed25519", "-N", "", "-f", self.directory / name])
-            self.assertEqual(done.returncode, 0, done.stderr)
-        if os.geteuid() == 0 and not _SEPARATED.exists():
-            # What its service makes when it starts.
-            _SEPARATED.mkdir(mode=0o755)
-            self.addCleanup(_SEPARATED.rmdir)
-        self.port = freePort()
-        config = self.write(
-            "sshd.conf",
-            f"ListenAddress {HOST}:{self.port}\nHostKey {self.directory}/host\nPidFile none\n"
-            f"AuthorizedKeysFile {self.directory}/user.pub\nStrictModes no\nUsePAM no\n"
+        self.port, _ = serveSSH(
+            self,
+            self.key("host"),
+            f"AuthorizedKeysFile {self.key('user')}.pub\nStrictModes no\n"
             "PermitRootLogin yes\nPasswordAuthentication no\nPrintMotd no\n",
         )
-        self.serve([sshd, "-D", "-e", "-f", config], self.port)
 
     def _options(self, proxy: str) -> list[str]:
         return [

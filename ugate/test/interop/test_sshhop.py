@@ -16,11 +16,9 @@ import time
 from pathlib import Path
 
 from ugate.test.interop.processes import DEADLINE, HOST, LOOPBACK, Gateway, freePort, program, waitUntil
-from ugate.test.interop.sshpeers import SSHTestCase
+from ugate.test.interop.sshpeers import SSHTestCase, serveSSH
 from ugate.test.interop.targets import BLOCK, MEGABYTE, StreamServer, digestOf, echo, readAll, readExactly
 from ugate.test.interop.test_sshserver import BULK, poured, summed
-
-_SEPARATED = Path("/run/sshd")
 
 
 class SshdTests(SSHTestCase):
@@ -30,21 +28,14 @@ class SshdTests(SSHTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        sshd = program("sshd", "openssh-server")
         self.host, self.user = self.key("host"), self.key("user")
-        if os.geteuid() == 0 and not _SEPARATED.exists():
-            # What its service makes when it starts.
-            _SEPARATED.mkdir(mode=0o755)
-            self.addCleanup(_SEPARATED.rmdir)
-        self.port = freePort()
-        config = self.write(
-            "sshd.conf",
-            f"ListenAddress {HOST}:{self.port}\nHostKey {self.host}\nPidFile none\n"
-            f"AuthorizedKeysFile {self.user}.pub\nTrustedUserCAKeys {self.directory}/ca.pub\n"
-            "StrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\nPrintMotd no\n",
-        )
         self.authority = self.key("ca")
-        self.sshd = self.serve([sshd, "-D", "-e", "-f", config], self.port)
+        self.port, self.sshd = serveSSH(
+            self,
+            self.host,
+            f"AuthorizedKeysFile {self.user}.pub\nTrustedUserCAKeys {self.authority}.pub\n"
+            "StrictModes no\nPermitRootLogin yes\nPasswordAuthentication no\nPrintMotd no\n",
+        )
         self.known = self.write("known", f"[{HOST}]:{self.port} {self._public(self.host)}")
 
     def _public(self, key: Path) -> str:

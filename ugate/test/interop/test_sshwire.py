@@ -7,42 +7,29 @@ The transport of SSH with OpenSSH and Dropbear.
 
 from __future__ import annotations
 
-import os
 import sys
-from pathlib import Path
 
 from ugate.protocols.sshciphers import AEADS, CIPHERS, MACS
-from ugate.test.interop.processes import HOST, InteropTestCase, freePort, program
+from ugate.test.interop.processes import HOST, freePort, program
+from ugate.test.interop.sshpeers import SSHTestCase, serveSSH
 from ugate.test.interop.targets import BLOCK
 
 _PEERS = (sys.executable, "-m", "ugate.test.interop.sshtransports")
-_SEPARATED = Path("/run/sshd")
 _PAIRS = [
     (cipher.decode(), mac.decode()) for cipher in CIPHERS for mac in (MACS[:1] if cipher in AEADS else MACS)
 ]
 
 
-class _Case(InteropTestCase):
-    def keys(self, *names: str) -> None:
-        """
-        Make keys in files.
-        """
-        keygen = program("ssh-keygen", "openssh-client")
-        for name in names:
-            done = self.finish([keygen, "-q", "-t", "ed25519", "-N", "", "-f", self.directory / name])
-            self.assertEqual(done.returncode, 0, done.stderr)
-
-
-class ServerTests(_Case):
+class ServerTests(SSHTestCase):
     """
     Our server.
     """
 
     def setUp(self) -> None:
         super().setUp()
-        self.keys("host", "user")
+        host, _ = self.key("host"), self.key("user")
         self.port = freePort()
-        self.serve([*_PEERS, "server", str(self.port), f"{self.directory}/host", "3000000"], self.port)
+        self.serve([*_PEERS, "server", str(self.port), str(host), "3000000"], self.port)
 
     def _ssh(self, cipher: str, mac: str, data: bytes) -> bytes:
         done = self.finish(
@@ -90,7 +77,7 @@ class ServerTests(_Case):
         self.assertTrue(done.stdout == BLOCK)
 
 
-class ClientTests(_Case):
+class ClientTests(SSHTestCase):
     """
     Our client.
     """
@@ -99,19 +86,12 @@ class ClientTests(_Case):
         """
         OpenSSH's server accepts our packets with each cipher and MAC, with the first keys and with new ones.
         """
-        self.keys("host")
-        sshd = program("sshd", "openssh-server")
-        if os.geteuid() == 0 and not _SEPARATED.exists():
-            _SEPARATED.mkdir(mode=0o755)
-            self.addCleanup(_SEPARATED.rmdir)
-        port = freePort()
-        config = self.write(
-            "sshd.conf",
-            f"ListenAddress {HOST}:{port}\nHostKey {self.directory}/host\nPidFile none\nUsePAM no\n"
+        port, _ = serveSSH(
+            self,
+            self.key("host"),
             f"Ciphers {','.join(each.decode() for each in CIPHERS)}\n"
             f"MACs {','.join(each.decode() for each in MACS)}\n",
         )
-        self.serve([sshd, "-D", "-e", "-f", config], port)
         for cipher, mac in _PAIRS:
             client = self.spawn([*_PEERS, "client", str(port), cipher, mac])
             client.waitFor("accepted")
