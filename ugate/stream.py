@@ -24,9 +24,6 @@ from ugate.interfaces import IStreamInfo
 ROOT: Final = "root"
 """The path of the tenant that is the node itself."""
 
-KEYID: Final = "[A-Z2-7]{51}[AQ]"
-"""The pattern of a KEYID: 32 bytes in base32, without what fills it up."""
-
 NO_HINTS: Final[Mapping[str, str]] = MappingProxyType({})
 _MAX_PORT: Final = 65535
 _MAX_HOST: Final = 255

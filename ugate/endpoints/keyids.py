@@ -12,7 +12,7 @@ import re
 from typing import Final
 
 from ugate.errors import StringError
-from ugate.stream import KEYID
+from ugate.keyid import KEYID
 
 _KEYID: Final = re.compile(KEYID)
 

@@ -31,8 +31,9 @@ from zope.interface import implementer
 
 from ugate.errors import Cause, Phase, ProtocolError, Refused
 from ugate.interfaces import IIdentity, INegotiation, Step
+from ugate.keyid import KEYID
 from ugate.protocols.signed import isSigned
-from ugate.stream import KEYID, Principal, StreamInfo
+from ugate.stream import Principal, StreamInfo
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate

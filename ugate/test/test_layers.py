@@ -45,7 +45,9 @@ class Layer:
 
 
 LAYERS = (
-    Layer("values", ("ugate._version", "ugate.interfaces", "ugate.errors", "ugate.stream"), ()),
+    Layer(
+        "values", ("ugate._version", "ugate.interfaces", "ugate.errors", "ugate.keyid", "ugate.stream"), ()
+    ),
     Layer("time", ("ugate.deadlines",), ("values",)),
     Layer("protocols", ("ugate.protocols",), ("values", "time")),
     Layer(

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from ugate.stream import KEYID
+from ugate.keyid import KEYID
 
 _LONGEST: Final = 30 * 86400
 SECONDS: Final = {"unit": "seconds"}
