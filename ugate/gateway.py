@@ -22,6 +22,7 @@ from ugate.flows import AGAIN, STOPPING, Flows
 from ugate.interfaces import ILimits, IPending, ITenant
 from ugate.leg import Leg
 from ugate.metering import Meters
+from ugate.naming import named
 from ugate.relay import Carried
 from ugate.stream import Principal, StreamInfo, Target
 
@@ -104,6 +105,8 @@ class _Gone:
     In place of the tenant of a listener that there is no more.
     """
 
+    names = None
+
     def __init__(self, name: str) -> None:
         self.name = name
 
@@ -146,15 +149,13 @@ class Inbound(Leg):
         try:
             if len(flows) >= flows.limit:
                 raise flows.full(info)
+            if tenant.names is not None:
+                self.info = info = named(info, tenant.names)
             self.owner = tenant = tenant.tenantFor(info)
             tenant.policy.check(info)
             limits = tenant.limits
             if limits is not None:
-                limits.admit()
-                self._limits = limits
-                self._meters = meters = limits.meters
-                if meters is not None and meters.buffers is not None:
-                    self.count(meters.buffers)
+                self._admit(limits)
             dialer = tenant.dialer
             routed = getattr(dialer, "ruleFor", None)
             if routed is not None:
@@ -178,6 +179,13 @@ class Inbound(Leg):
             if self._dial is not None:
                 # It takes its time.
                 flows.dialing.start(self)
+
+    def _admit(self, limits: ILimits) -> None:
+        limits.admit()
+        self._limits = limits
+        self._meters = meters = limits.meters
+        if meters is not None and meters.buffers is not None:
+            self.count(meters.buffers)
 
     @property
     def tenant(self) -> str:

@@ -36,6 +36,7 @@ class ITenant(Interface):
     )
     trust = Attribute("L{ITrust}: the same.")
     nodes = Attribute("L{INodes}: the nodes of the mesh that it knows; none of its parent's.")
+    names = Attribute("L{INames}: which names addresses stand for; or L{None} where nobody resolves names.")
 
     def tenantFor(info: StreamInfo) -> ITenant:
         """

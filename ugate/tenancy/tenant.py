@@ -22,6 +22,7 @@ from ugate.errors import Denied
 from ugate.interfaces import IDialer, IIdentity, ILimits, INode, IPolicy, ITenant, ITrust
 from ugate.poll import Poll
 from ugate.stream import Principal, StreamInfo
+from ugate.tenancy.addressnames import AddressNames
 from ugate.tenancy.config.sections import ROOT, childPath
 from ugate.tenancy.egress import Egress, OwnListeners
 from ugate.tenancy.listening import Sockets
@@ -71,8 +72,11 @@ class Tenant:
 
     @ivar name: its path.
     @ivar hosts: the names that were delegated to it: hosts, and suffixes with C{*.}.
+    @ivar names: see L{ITenant}; whoever resolves names for it makes one.
     @since: ugate NEXT
     """
+
+    names: AddressNames | None = None
 
     def __init__(
         self,

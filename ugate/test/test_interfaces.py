@@ -83,6 +83,7 @@ from ugate.protocols.websocketrules import Rules
 from ugate.protocols.websocketserver import WebSocketServer
 from ugate.relay import Relay
 from ugate.stream import Principal, StreamInfo, Target
+from ugate.tenancy.addressnames import AddressNames
 from ugate.tenancy.config.commandline import CommandLineStore
 from ugate.tenancy.config.environment import EnvironmentStore
 from ugate.tenancy.config.files import FileStore
@@ -270,6 +271,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.tenancy.egress.Egress": lambda: Egress(OwnListeners(), private=True),
     "ugate.tenancy.passwords.PasswordFile": BY_CLASS,
     "ugate.tenancy.passwords._Principals": BY_CLASS,
+    "ugate.tenancy.addressnames.AddressNames": lambda: AddressNames(REACTOR),
     "ugate.tenancy.nodes.Nodes": lambda: Nodes(REACTOR),
     "ugate.tenancy.ownnames.OneNamePolicy": BY_CLASS,
     "ugate.tenancy.policy.KnownPrincipals": KnownPrincipals,

@@ -81,7 +81,11 @@ LAYERS = (
     # These two meet only in the interfaces.
     Layer("endpoints", ("ugate.endpoints",), ("values", "time", "protocols", "relay")),
     Layer("tenancy", ("ugate.tenancy",), ("values", "time", "protocols", "relay")),
-    Layer("gateway", ("ugate.gateway", "ugate.flows", "ugate.streams"), ("values", "time", "relay")),
+    Layer(
+        "gateway",
+        ("ugate.gateway", "ugate.flows", "ugate.naming", "ugate.streams"),
+        ("values", "time", "relay"),
+    ),
     Layer(
         "assembly",
         (
