@@ -31,6 +31,7 @@ _TTL: Final = Struct("!I")
 _ADDRESSES: Final = (int(dns.rdatatype.A), int(dns.rdatatype.AAAA))
 _GOOD: Final = (dns.rcode.NOERROR, dns.rcode.NXDOMAIN)
 _LARGEST: Final = 65535
+_POINTER: Final = 0xC0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +138,33 @@ def _ttls(records: bytes) -> Iterator[int]:
     """
     at = 0
     while at < len(records):
-        while records[at]:
-            if records[at] >= 0xC0:
-                at += 1
-                break
-            at += 1 + records[at]
-        at += 1
+        at = _behindName(records, at)
         *_, size = _RECORD.unpack_from(records, at)
         yield at + 4
         at += _RECORD.size + size
+
+
+def _behindName(data: bytes, at: int) -> int:
+    while data[at]:
+        if data[at] >= _POINTER:
+            return at + 2
+        at += 1 + data[at]
+    return at + 1
+
+
+def leastTtl(message: bytes) -> int:
+    """
+    For how many seconds all records of a message of ours are good.
+    """
+    if not HEADER.unpack_from(message)[2]:
+        return 0
+    records = message[_behindName(message, HEADER.size) + 4 :]
+    ttls = [
+        _TTL.unpack_from(records, at)[0]
+        for at in _ttls(records)
+        if _RECORD.unpack_from(records, at - 4)[0] != dns.rdatatype.OPT
+    ]
+    return min(ttls, default=0)
 
 
 def addressAnswer(question: bytes, name: str, kind: int, numbers: Iterable[bytes], ttl: int) -> Answer:
@@ -236,7 +255,8 @@ def _lifetime(message: dns.message.Message, times: Times) -> int:
         return max(times.least, min(*ttls, times.most))
     for rrset in message.authority:
         if rrset.rdtype == dns.rdatatype.SOA:
-            minimum = int(rrset[0].minimum)
-            return max(times.least, min(*ttls, rrset.ttl, minimum, times.negative, times.most))
+            # Whoever we tell keeps it no longer either.
+            rrset.ttl = min(rrset.ttl, int(rrset[0].minimum), times.negative)
+            return max(times.least, min([*ttls, rrset.ttl, times.most]))
     # Nobody says for how long there is none.
     return 0

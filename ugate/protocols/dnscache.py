@@ -9,7 +9,7 @@ Answers that were got before, for as long as they are good; and a while longer, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ugate.protocols.dnsanswers import Answer
@@ -33,6 +33,9 @@ class Kept:
 
     until: float
     """When it is too old."""
+
+    calm: float = 0.0
+    """Until when nobody is asked for a newer one, although it is too old."""
 
 
 class Cache:
@@ -86,6 +89,14 @@ class Cache:
         while self.size > self._most or len(self._kept) > self._entries:
             first = next(iter(self._kept))
             self.size -= _cost(first, self._kept.pop(first).answer)
+
+    def calm(self, asked: Asked, until: float) -> None:
+        """
+        Let nobody be asked for a newer answer for a while.
+        """
+        kept = self._kept.get(asked)
+        if kept is not None:
+            self._kept[asked] = replace(kept, calm=until)
 
     def clear(self) -> None:
         """

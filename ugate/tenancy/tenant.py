@@ -73,10 +73,12 @@ class Tenant:
     @ivar name: its path.
     @ivar hosts: the names that were delegated to it: hosts, and suffixes with C{*.}.
     @ivar names: see L{ITenant}; whoever resolves names for it makes one.
+    @ivar resolver: what looks up the targets of its streams, if not the system's.
     @since: ugate NEXT
     """
 
     names: AddressNames | None = None
+    resolver: Any = None
 
     def __init__(
         self,
@@ -244,7 +246,7 @@ class Tenant:
         """
         For what its clients ask for: all egress rules hold.
         """
-        return self._reactor(self.egress)
+        return self._reactor(self.egress, lambda: self.resolver)
 
     @cached_property
     def hopReactor(self) -> Any:
@@ -260,9 +262,16 @@ class Tenant:
         """
         return self._reactor(self.learnedEgress)
 
-    def _reactor(self, egress: Egress) -> TenantReactor:
+    @property
+    def systemResolver(self) -> Any:
+        """
+        What looks up names that no resolver of ours does.
+        """
+        return self._around.reactor.nameResolver
+
+    def _reactor(self, egress: Egress, resolver: Callable[[], Any] = lambda: None) -> TenantReactor:
         around = self._around
-        return TenantReactor(around.reactor, self, egress, around.poll, around.sockets)
+        return TenantReactor(around.reactor, self, egress, around.poll, around.sockets, resolver)
 
     def bound(self, private: bool, ranges: Sequence[IPv4Network | IPv6Network]) -> None:
         """

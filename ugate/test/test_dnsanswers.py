@@ -87,7 +87,7 @@ class ReadTests(AnswerCase):
             ({"code": 3}, 0),
             ({}, 0),
         ):
-            self.assertEqual(ttl, self.read(message, **more).ttl, more)  # type: ignore[arg-type]
+            self.assertEqual(ttl, self.read(message, **more).ttl, more)
         only = self.read(message, "no.example. 30 CNAME x.example.", authority=SOA)
         self.assertEqual(30, only.ttl)
 
