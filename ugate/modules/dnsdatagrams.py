@@ -11,11 +11,16 @@ server's place has to guess both (RFC 5452).
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
 from secrets import randbelow
 from typing import Any, Final
 
+from zope.interface import implementer
+
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.python.failure import Failure
 
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import IEgress
@@ -28,66 +33,117 @@ MAX_PORTS: Final = 512
 
 _IDS: Final = 1 << 16
 _TRUNCATED: Final = 0x02
-_LARGEST: Final = 65535
+_LARGEST: Final = 4096
+_AT_ONCE: Final = 64
+"""Datagrams that are read before others have a turn."""
 
 
-class _Port(DatagramProtocol):
+def openTo(target: Target) -> socket.socket:
+    """
+    A socket for datagrams with that place alone.
+
+    @raise OSError: there is none.
+    """
+    made = socket.socket(socket.AF_INET6 if ":" in target.host else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        made.setblocking(False)
+        made.connect((target.host, target.port))
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+@implementer(IReadDescriptor)
+class _Port:
     """
     The port of one question.
     """
 
-    noisy = False
-
-    def __init__(self, server: DatagramServer, asked: Asked) -> None:
+    def __init__(self, server: DatagramServer, asked: Asked, opened: socket.socket) -> None:
         self._server = server
         self._asked = asked
+        self._socket = opened
         self._number = randbelow(_IDS)
-        self.answered: Deferred[bytes] = Deferred(lambda _: self.close())
+        self._isOpen = True
+        self._onStream: Deferred[bytes] | None = None
+        self.answered: Deferred[bytes] = Deferred(lambda _: self._cancel())
 
-    def startProtocol(self) -> None:
+    def ask(self) -> None:
         """
-        It is open: ask.
-        """
-        target = self._server.target
-        transport: Any = self.transport
-        # Only what comes from there is heard.
-        transport.connect(target.host, target.port)
-        transport.write(self._asked.wire(self._number))
+        Send the question.
 
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        @raise OSError: there is no way there.
+        """
+        self._socket.send(self._asked.wire(self._number))
+
+    def fileno(self) -> int:
+        """
+        See L{IReadDescriptor}.
+        """
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        """
+        See L{IReadDescriptor}.
+        """
+        return "dns"
+
+    def doRead(self) -> None:
         """
         Somebody answers.
         """
-        if self.answered.called:
-            return
-        isOurs = datagram[:2] == self._number.to_bytes(2, "big")
-        if not isOurs or not self._asked.isAnsweredBy(datagram):
-            # A guess, or an answer to an older question: the right one may still come.
-            return
-        self.close()
-        if datagram[2] & _TRUNCATED:
-            asking = self._server.onStream.ask(self._asked)
-            asking.chainDeferred(self.answered)
-        else:
-            self.answered.callback(datagram)
+        for _ in range(_AT_ONCE):
+            try:
+                data = self._socket.recv(_LARGEST)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                # As when nobody listens there.
+                self._fail(Cause.CONNECTION_REFUSED, str(error))
+                return
+            if self._isAnswer(data):
+                self._answer(data)
+                return
 
-    def connectionRefused(self) -> None:
+    def _isAnswer(self, data: bytes) -> bool:
         """
-        Nobody listens there.
+        Whether it is no guess, and no answer to an older question: then the right one may still come.
         """
-        if not self.answered.called:
-            self.close()
-            self.answered.errback(self._server.refused(Cause.CONNECTION_REFUSED, ""))
+        return data[:2] == self._number.to_bytes(2, "big") and self._asked.isAnsweredBy(data)
+
+    def _answer(self, data: bytes) -> None:
+        self.close()
+        if not data[2] & _TRUNCATED:
+            self.answered.callback(data)
+            return
+        self._onStream = self._server.onStream.ask(self._asked)
+        self._onStream.chainDeferred(self.answered)
+
+    def _cancel(self) -> None:
+        self.close()
+        if self._onStream is not None:
+            self._onStream.cancel()
+
+    def _fail(self, cause: Cause, detail: str) -> None:
+        self.close()
+        self.answered.errback(self._server.refused(cause, detail))
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        See L{IReadDescriptor}.
+        """
+        if self._isOpen:
+            self._fail(Cause.GENERAL, reason.getErrorMessage())
 
     def close(self) -> None:
         """
         Hear no more.
         """
-        transport: Any = self.transport
-        if self in self._server.ports:
-            self._server.ports.discard(self)
-            if transport is not None:
-                transport.stopListening()
+        if self._isOpen:
+            self._isOpen = False
+            self._server.closed(self)
+            self._socket.close()
 
 
 class DatagramServer:
@@ -99,11 +155,19 @@ class DatagramServer:
     @since: ugate NEXT
     """
 
-    def __init__(self, reactor: Any, target: Target, onStream: Server) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        target: Target,
+        onStream: Server,
+        opened: Callable[[Target], socket.socket] = openTo,
+    ) -> None:
         """
-        @param reactor: has ports; what it says by L{IEgress} is asked before each question.
+        @param reactor: waits for answers; what it says by L{IEgress} is asked before each question.
         @param onStream: the same server, for answers that are too large.
+        @param opened: opens a socket for datagrams with that place alone.
         """
+        self._opened = opened
         self.title = f"udp:{target}"
         self.target = target
         self.onStream = onStream
@@ -122,20 +186,31 @@ class DatagramServer:
         """
         if len(self.ports) >= MAX_PORTS:
             return fail(self.refused(Cause.OVERLOADED, f"{MAX_PORTS} questions wait for answers"))
-        port = _Port(self, asked)
-        self.ports.add(port)
         try:
             egress = IEgress(self._reactor, None)
             if egress is not None:
                 egress.check(self.target.host, self.target.port)
-            interface = "::" if ":" in self.target.host else ""
-            self._reactor.listenUDP(0, port, interface, _LARGEST)
-        except Exception as error:
-            # A rule forbids it, no port is left, or there is no way there.
-            self.ports.discard(port)
-            known = isinstance(error, Refused)
-            return fail(error if known else self.refused(Cause.NETWORK_UNREACHABLE, str(error)))
+            port = _Port(self, asked, self._opened(self.target))
+            self.ports.add(port)
+            self._reactor.addReader(port)
+            try:
+                port.ask()
+            except OSError:
+                port.close()
+                raise
+        except Refused:
+            return fail()
+        except OSError as error:
+            # No port is left, or there is no way there.
+            return fail(self.refused(Cause.NETWORK_UNREACHABLE, str(error)))
         return port.answered
+
+    def closed(self, port: _Port) -> None:
+        """
+        A port is about to be closed.
+        """
+        self._reactor.removeReader(port)
+        self.ports.discard(port)
 
     def stop(self) -> None:
         """

@@ -109,6 +109,8 @@ def _send(answer: bytes, request: Any, gone: list[Failure]) -> None:
 
 
 def _refuse(failure: Failure, request: Any, gone: list[Failure]) -> None:
-    failure.trap(Trouble)
-    if not gone:
-        sendTrouble(request, failure.value)
+    trouble = failure.value
+    if not isinstance(trouble, Trouble):
+        failure.raiseException()
+    elif not gone:
+        sendTrouble(request, trouble)

@@ -118,7 +118,7 @@ class DnsSection(Struct, frozen=True, forbid_unknown_fields=True):
         tuple[_Range, ...],
         Meta(
             max_length=2,
-            description="Ranges of which names get addresses that stand for them alone: one of IPv4, of IPv6.",
+            description="The ranges of addresses that stand for names alone: of IPv4, IPv6 or both.",
             examples=["198.18.0.0/15", "fd00:fa6e::/64"],
             extra={"one": True},
             extra_json_schema=ONE_OR_LIST,
