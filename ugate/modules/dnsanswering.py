@@ -61,7 +61,7 @@ class _Quick:
         """
         The message behind its id.
         """
-        age = int(now - self._at)
+        age = max(0, int(now - self._at))
         if age != self._age:
             self._age = age
             self._tail = self._answer.reply(self._query, self._limit, age)[_ID:]

@@ -159,9 +159,12 @@ class HttpsServer:
         reason = failure.value
         if isinstance(reason, UgateError):
             raise reason
-        inner = getattr(reason, "reasons", None)
-        if inner and isinstance(inner[0].value, UgateError):
-            raise inner[0].value
+        inner: Any = getattr(reason, "reasons", None)
+        if inner:
+            # What a request failed of is within.
+            reason = inner[0].value
+            if isinstance(reason, UgateError):
+                raise reason
         raise self._refused(str(reason) or type(reason).__name__) from reason
 
     def _refused(self, detail: str, cause: Cause = Cause.PEER_MISBEHAVED) -> Refused:

@@ -48,7 +48,13 @@ class StreamCase(DnsCase):
     def setUp(self) -> None:
         super().setUp()
         self.dials: list[tuple[Any, Deferred[Any]]] = []
-        self.server = StreamServer(self.clock, "tcp:x", lambda: self)
+        self.server = StreamServer(self.clock, "tcp:x", self.endpoint)
+
+    def endpoint(self) -> Any:
+        """
+        What connects there.
+        """
+        return self
 
     def connect(self, factory: Any) -> Deferred[Any]:
         """

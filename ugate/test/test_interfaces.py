@@ -52,6 +52,7 @@ from ugate.modules.admin import AdminModule
 from ugate.modules.agent import ModuleAgent
 from ugate.modules.ca import CaModule
 from ugate.modules.discovery import DiscoveryModule
+from ugate.modules.dns import DnsModule
 from ugate.modules.http import HttpModule
 from ugate.modules.lazy import LazyModule
 from ugate.modules.loopback import LoopbackEndpoint
@@ -199,6 +200,13 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.leg.Leg": Leg,
     "ugate.poll.Poll": BY_CLASS,
     "ugate.modules.admin.AdminModule": AdminModule,
+    "ugate.modules.dns.DnsModule": DnsModule,
+    "ugate.modules.dnsdatagrams._Port": BY_CLASS,
+    "ugate.modules.dnshttps._Endpoints": BY_CLASS,
+    "ugate.modules.dnslookups.Lookups": BY_CLASS,
+    "ugate.modules.dnslookups._Looking": BY_CLASS,
+    "ugate.modules.dnsresolver.Resolver": BY_CLASS,
+    "ugate.modules.dnsserving.Stream": BY_CLASS,
     "ugate.modules.agent.ModuleAgent": lambda: ModuleAgent(tenant()),
     "ugate.modules.agent._Here": BY_CLASS,
     "ugate.modules.ca.CaModule": CaModule,
