@@ -3,177 +3,231 @@
 # See LICENSE for details.
 
 """
-Servers of the DNS that are asked by HTTPS (RFC 8484).
+Servers of the DNS that are asked by HTTPS (RFC 8484): all questions on one connection of HTTP/2.
 """
 
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from zope.interface import implementer
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import h2.exceptions
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
-from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory
 
-from ugate.errors import Cause, Phase, Refused, UgateError
+from ugate.errors import Cause, Refused
+from ugate.modules.dnsforwarding import Server
+from ugate.modules.dnsstreams import Connection, StreamServer
 from ugate.protocols.dnswire import Asked
 
 KIND: Final = b"application/dns-message"
-MAX_UNANSWERED: Final = 64
-"""Questions that wait for answers, each on a connection."""
+ALPN: Final = (b"h2", b"http/1.1")
 
-MAX_CONNECTIONS: Final = 4
-"""Connections that are kept for the next requests."""
-
-_IDLE: Final = 10
 _LARGEST: Final = 65535
+_STATUS: Final = b":status"
+_TYPE: Final = b"content-type"
 
 
-@implementer(IAgentEndpointFactory)
-class _Endpoints:
+@dataclass(slots=True)
+class _Exchange:
     """
-    The way to one server, whatever the URI.
+    One request.
     """
 
-    def __init__(self, endpoint: Callable[[], IStreamClientEndpoint]) -> None:
-        self._endpoint = endpoint
+    asked: Asked
+    """What is asked."""
 
-    def endpointForURI(self, uri: Any) -> IStreamClientEndpoint:
+    answered: Deferred[bytes]
+    """Where the answer goes."""
+
+    trouble: str = "it answers nothing"
+    """What is wrong with it; empty if nothing is."""
+
+    body: bytearray = field(default_factory=bytearray)
+    """What has come of the answer."""
+
+
+class H2Connection(Connection):
+    """
+    One connection of HTTP/2.
+    """
+
+    def __init__(self, server: StreamServer, url: str) -> None:
         """
-        See L{IAgentEndpointFactory}.
+        @param url: what is asked for.
         """
-        return self._endpoint()
+        super().__init__(server)
+        parts = urlsplit(url)
+        self._authority = parts.netloc.encode()
+        self._path = (parts.path or "/").encode() + b"?" + (f"{parts.query}&" if parts.query else "").encode()
+        config = h2.config.H2Configuration(client_side=True, header_encoding=None)
+        self._h2 = h2.connection.H2Connection(config)
+        self._exchanges: dict[int, _Exchange] = {}
+        self.isSpoken = False
 
-
-class _Body(Protocol):
-    """
-    Takes the body of an answer.
-    """
-
-    def __init__(self, refused: Callable[[str], Refused]) -> None:
-        self._refused = refused
-        self._data = bytearray()
-        self.done: Deferred[bytes] = Deferred(lambda _: self._abort())
-
-    def _abort(self) -> None:
+    def connectionMade(self) -> None:
+        """
+        It is up, in TLS.
+        """
         transport: Any = self.transport
-        if transport is not None:
-            transport.loseConnection()
+        if transport.negotiatedProtocol != ALPN[0]:
+            self.abort()
+            return
+        self.isSpoken = True
+        self._h2.initiate_connection()
+        self._flush()
+
+    def ask(self, asked: Asked, answered: Deferred[bytes]) -> None:
+        """
+        Send a question.
+        """
+        if not self.isSpoken:
+            answered.errback(self.server.refused(Cause.UNSUPPORTED, "no HTTP/2"))
+            return
+        # Always the same number, so that caches on the way can be of use.
+        question = urlsafe_b64encode(asked.wire(0, padded=True)).rstrip(b"=")
+        headers = [
+            (b":method", b"GET"),
+            (b":scheme", b"https"),
+            (b":authority", self._authority),
+            (b":path", self._path + b"dns=" + question),
+            (b"accept", KIND),
+        ]
+        try:
+            number = self._h2.get_next_available_stream_id()
+            self._h2.send_headers(number, headers, end_stream=True)
+        except h2.exceptions.ProtocolError as error:
+            # It takes no more at once, or is going away.
+            self.server.leave(self)
+            answered.errback(self.server.refused(Cause.OVERLOADED, str(error)))
+            return
+        self.waiting[number] = asked, answered
+        self._exchanges[number] = _Exchange(asked, answered)
+        self._flush()
 
     def dataReceived(self, data: bytes) -> None:
         """
-        More comes.
+        Answers come.
         """
-        if self.done.called:
+        try:
+            events = self._h2.receive_data(data)
+        except h2.exceptions.ProtocolError:
+            self._flush()
+            self.abort()
             return
-        self._data += data
-        if len(self._data) > _LARGEST:
-            self._data.clear()
-            self.done.errback(self._refused(f"an answer of more than {_LARGEST} bytes"))
-            self._abort()
+        for event in events:
+            self._happened(event)
+        self._flush()
 
-    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        """
-        It is over.
-        """
-        if self.done.called:
+    def _happened(self, event: h2.events.Event) -> None:
+        if isinstance(event, h2.events.ResponseReceived):
+            self._responded(event)
+        elif isinstance(event, h2.events.DataReceived):
+            self._came(event)
+        elif isinstance(event, h2.events.StreamEnded):
+            self._ended(event.stream_id)
+        elif isinstance(event, h2.events.StreamReset):
+            self._ended(event.stream_id, "it breaks off")
+        elif isinstance(event, h2.events.ConnectionTerminated):
+            # It may answer what it has begun with, and takes nothing new.
+            self.server.leave(self)
+
+    def _responded(self, event: h2.events.ResponseReceived) -> None:
+        exchange = self._exchanges.get(event.stream_id)
+        if exchange is None:
             return
-        if reason.check(ResponseDone):
-            self.done.callback(bytes(self._data))
-        else:
-            self.done.errback(self._refused("it ended in the middle of its answer"))
+        fields: dict[Any, Any] = dict(event.headers or ())
+        status, kind = fields.get(_STATUS, b""), fields.get(_TYPE, b"")
+        exchange.trouble = ""
+        if status != b"200":
+            exchange.trouble = f"it answers {status.decode('latin-1')}"
+        elif kind.partition(b";")[0].strip().lower() != KIND:
+            exchange.trouble = f"it answers with {kind[:80].decode('latin-1')!a}, and no message of the DNS"
+
+    def _came(self, event: h2.events.DataReceived) -> None:
+        self._h2.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id)
+        exchange = self._exchanges.get(event.stream_id)
+        if exchange is None:
+            return
+        exchange.body += event.data or b""
+        if len(exchange.body) > _LARGEST:
+            self._h2.reset_stream(event.stream_id, h2.errors.ErrorCodes.CANCEL)
+            self._ended(event.stream_id, f"an answer of more than {_LARGEST} bytes")
+
+    def _ended(self, number: int, trouble: str = "") -> None:
+        exchange = self._exchanges.pop(number, None)
+        if exchange is None:
+            return
+        del self.waiting[number]
+        trouble = trouble or exchange.trouble
+        data = bytes(exchange.body)
+        if not trouble and not exchange.asked.isAnsweredBy(data):
+            trouble = "it answers what was not asked"
+        result = self.server.refused(Cause.PEER_MISBEHAVED, trouble) if trouble else data
+        self.answered(exchange.answered, result)
+
+    def _flush(self) -> None:
+        transport: Any = self.transport
+        data = self._h2.data_to_send()
+        if data and transport is not None:
+            transport.write(data)
 
 
 class HttpsServer:
     """
-    A server that is asked by HTTPS.
+    A server that is asked by HTTPS, in HTTP/2 if it knows that.
 
     @ivar title: what it is called.
     @since: ugate NEXT
     """
 
     def __init__(
-        self, clock: Any, url: str, endpoint: Callable[[], IStreamClientEndpoint], title: str = ""
+        self,
+        clock: Any,
+        url: str,
+        endpoint: Callable[[], IStreamClientEndpoint],
+        older: Callable[[], Server],
+        title: str = "",
     ) -> None:
         """
-        @param endpoint: makes what connects to it, in TLS.
+        @param endpoint: makes what connects to it, in TLS that offers L{ALPN}.
+        @param older: makes what asks it if it knows no HTTP/2.
         @param title: what it is called, if not by its URL.
         """
         self.title = title or url
-        self._url = url.replace("%", "%%").encode("ascii") + (b"&" if "?" in url else b"?") + b"dns=%b"
-        self._pool = HTTPConnectionPool(clock)
-        self._pool.maxPersistentPerHost = MAX_CONNECTIONS
-        self._pool.cachedConnectionTimeout = _IDLE
-        self._agent = Agent.usingEndpointFactory(clock, _Endpoints(endpoint), self._pool)
-        self._asking: set[Deferred[Any]] = set()
+        self._server: Server = StreamServer(
+            clock, self.title, endpoint, makes=lambda server: H2Connection(server, url)
+        )
+        self._older: Callable[[], Server] | None = older
 
     def ask(self, asked: Asked) -> Deferred[bytes]:
         """
         See L{ugate.modules.dnsforwarding.Server.ask}.
         """
-        if len(self._asking) >= MAX_UNANSWERED:
-            return fail(self._refused(f"{MAX_UNANSWERED} questions wait for answers", Cause.OVERLOADED))
-        # Always the same number, so that caches on the way can be of use.
-        question = urlsafe_b64encode(asked.wire(0, padded=True)).rstrip(b"=")
-        headers = Headers({b"Accept": [KIND]})
-        request: Deferred[Any] = self._agent.request(b"GET", self._url % question, headers)
-        self._asking.add(request)
-        request.addCallback(self._responded)
-        request.addBoth(self._ended, request)
-        request.addCallback(self._checked, asked)
-        request.addErrback(self._failed)
-        return request
+        asking = self._server.ask(asked)
+        if self._older is not None:
+            asking.addErrback(self._failed, asked)
+        return asking
 
-    def _responded(self, response: Any) -> Deferred[bytes]:
-        kinds = response.headers.getRawHeaders(b"Content-Type", [b""])
-        trouble = ""
-        if response.code != 200:
-            trouble = f"it answers {response.code}"
-        elif kinds[0].partition(b";")[0].strip().lower() != KIND:
-            trouble = f"it answers with {kinds[0][:80].decode('latin-1')!a}, and no message of the DNS"
-        body = _Body(self._refused)
-        response.deliverBody(body)
-        if not trouble:
-            return body.done
-        # To be read to its end, so that the connection is good for the next one.
-        body.done.addErrback(lambda _: None)
-        return fail(self._refused(trouble))
-
-    def _ended(self, result: Any, request: Deferred[Any]) -> Any:
-        self._asking.discard(request)
-        return result
-
-    def _checked(self, data: bytes, asked: Asked) -> bytes:
-        if not asked.isAnsweredBy(data):
-            raise self._refused("it answers what was not asked")
-        return data
-
-    def _failed(self, failure: Failure) -> bytes:
-        reason = failure.value
-        if isinstance(reason, UgateError):
-            raise reason
-        inner: Any = getattr(reason, "reasons", None)
-        if inner:
-            # What a request failed of is within.
-            reason = inner[0].value
-            if isinstance(reason, UgateError):
-                raise reason
-        raise self._refused(str(reason) or type(reason).__name__) from reason
-
-    def _refused(self, detail: str, cause: Cause = Cause.PEER_MISBEHAVED) -> Refused:
-        return Refused(cause, Phase.REMOTE, self.title, detail)
+    def _failed(self, failure: Failure, asked: Asked) -> Any:
+        error = failure.value
+        if not isinstance(error, Refused) or error.cause is not Cause.UNSUPPORTED:
+            return failure
+        if self._older is not None:
+            self._server, self._older = self._older(), None
+        return self._server.ask(asked)
 
     def stop(self) -> None:
         """
-        Close it.
+        See L{ugate.modules.dnsforwarding.Server.stop}.
         """
-        for request in [*self._asking]:
-            request.cancel()
-        self._pool.closeCachedConnections()
+        self._server.stop()

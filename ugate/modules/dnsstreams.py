@@ -33,13 +33,16 @@ MAX_WAITING: Final = 256
 _IDS: Final = 1 << 16
 
 
-class _Connection(Protocol):
+class Connection(Protocol):
     """
     One connection: many questions, whose answers come in any order.
+
+    @ivar waiting: what was asked and not answered, by its number.
+    @ivar hasAnswered: whether it was of use already.
     """
 
     def __init__(self, server: StreamServer) -> None:
-        self._server = server
+        self.server = server
         self._frames = Frames()
         self.waiting: dict[int, tuple[Asked, Deferred[bytes]]] = {}
         self.hasAnswered = False
@@ -53,7 +56,7 @@ class _Connection(Protocol):
             number = randbelow(_IDS)
         self.waiting[number] = asked, answered
         transport: Any = self.transport
-        transport.write(framed(asked.wire(number, self._server.isPadded)))
+        transport.write(framed(asked.wire(number, self.server.isPadded)))
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -72,10 +75,21 @@ class _Connection(Protocol):
             # Nobody has asked that.
             return
         del self.waiting[number]
+        self.answered(answered, message)
+
+    def answered(self, answered: Deferred[bytes], result: bytes | Refused) -> None:
+        """
+        There is an answer, or it is known that there is none.
+        """
         self.hasAnswered = True
-        self._server.touched()
-        if not answered.called:
-            answered.callback(message)
+        self.server.touched()
+        self.server.settled(self)
+        if answered.called:
+            return
+        if isinstance(result, Refused):
+            answered.errback(result)
+        else:
+            answered.callback(result)
 
     def abort(self) -> None:
         """
@@ -88,7 +102,7 @@ class _Connection(Protocol):
         """
         It is over.
         """
-        self._server.lost(self)
+        self.server.lost(self)
 
 
 class _Connections(Factory):
@@ -97,8 +111,8 @@ class _Connections(Factory):
     def __init__(self, server: StreamServer) -> None:
         self._server = server
 
-    def buildProtocol(self, addr: IAddress | None) -> _Connection:
-        return _Connection(self._server)
+    def buildProtocol(self, addr: IAddress | None) -> Connection:
+        return self._server.makes(self._server)
 
 
 class StreamServer:
@@ -111,17 +125,25 @@ class StreamServer:
     """
 
     def __init__(
-        self, clock: Any, title: str, endpoint: Callable[[], IStreamClientEndpoint], *, isPadded: bool = False
+        self,
+        clock: Any,
+        title: str,
+        endpoint: Callable[[], IStreamClientEndpoint],
+        *,
+        isPadded: bool = False,
+        makes: Callable[[StreamServer], Connection] = Connection,
     ) -> None:
         """
         @param endpoint: makes what connects to it.
+        @param makes: makes what speaks on a connection.
         """
+        self.makes = makes
         self.title = title
         self.isPadded = isPadded
         self._clock = clock
         self._endpoint = endpoint
         self._dial: Deferred[Any] | None = None
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
         self._queue: list[tuple[Asked, Deferred[bytes]]] = []
         self._idle: IDelayedCall | None = None
 
@@ -132,7 +154,7 @@ class StreamServer:
         connection = self._connection
         full = MAX_WAITING if connection is None else MAX_UNANSWERED
         if len(self._queue if connection is None else connection.waiting) >= full:
-            return fail(self._refused(Cause.OVERLOADED, f"{full} questions wait for answers"))
+            return fail(self.refused(Cause.OVERLOADED, f"{full} questions wait for answers"))
         # What is cancelled still has its number: the answer may come, and must not be taken for another one.
         answered: Deferred[bytes] = Deferred()
         if connection is not None:
@@ -154,7 +176,7 @@ class StreamServer:
             return
         dial.addCallbacks(self._connected, self._failed)
 
-    def _connected(self, connection: _Connection) -> None:
+    def _connected(self, connection: Connection) -> None:
         self._dial = None
         self._connection = connection
         queue, self._queue = self._queue, []
@@ -184,7 +206,7 @@ class StreamServer:
             # Whatever still waits there has waited too long.
             self._connection.abort()
 
-    def lost(self, connection: _Connection) -> None:
+    def lost(self, connection: Connection) -> None:
         """
         A connection is over.
         """
@@ -200,10 +222,28 @@ class StreamServer:
             return
         for _, answered in waiting:
             if not answered.called:
-                answered.errback(self._refused(Cause.PEER_CLOSED, "before it answered"))
+                answered.errback(self.refused(Cause.PEER_CLOSED, "before it answered"))
 
-    def _refused(self, cause: Cause, detail: str) -> Refused:
+    def refused(self, cause: Cause, detail: str) -> Refused:
+        """
+        What to fail with.
+        """
         return Refused(cause, Phase.REMOTE, self.title, detail)
+
+    def leave(self, connection: Connection) -> None:
+        """
+        Ask on another connection from now on; what waits on this one may still be answered.
+        """
+        if self._connection is connection:
+            self._connection = None
+        self.settled(connection)
+
+    def settled(self, connection: Connection) -> None:
+        """
+        Close a connection on which nothing waits and nothing more is asked.
+        """
+        if self._connection is not connection and not connection.waiting:
+            connection.abort()
 
     def stop(self) -> None:
         """

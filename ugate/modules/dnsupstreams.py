@@ -11,7 +11,7 @@ beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -164,20 +164,29 @@ def serverFrom(section: DnsUpstream, ways: Ways) -> Server:
         # A way through others has no datagrams.
         isDatagrams = place.kind == "udp" and section.via == DIRECT
         return DatagramServer(clock, target, onStream) if isDatagrams else onStream
-    inTLS = _inTLS(clock, place, plain)
     if place.kind == "tls":
+        inTLS = _inTLS(clock, place, plain)
         return StreamServer(clock, f"{section.to}{through}", inTLS, isPadded=True)
-    from ugate.modules.dnshttps import HttpsServer
+    return _https(clock, place, plain, f"{place.url}{through}")
 
-    return HttpsServer(clock, place.url, inTLS, f"{place.url}{through}")
+
+def _https(clock: Any, place: Place, plain: Callable[[], IStreamClientEndpoint], title: str) -> Server:
+    from ugate.modules.dnshttps import ALPN, HttpsServer
+
+    def older() -> Server:
+        from ugate.modules.dnshttp1 import Http1Server
+
+        return Http1Server(clock, place.url, _inTLS(clock, place, plain), title)
+
+    return HttpsServer(clock, place.url, _inTLS(clock, place, plain, ALPN), older, title)
 
 
 def _inTLS(
-    clock: Any, place: Place, plain: Callable[[], IStreamClientEndpoint]
+    clock: Any, place: Place, plain: Callable[[], IStreamClientEndpoint], protocols: Sequence[bytes] = ()
 ) -> Callable[[], IStreamClientEndpoint]:
     from ugate.endpoints.tlsclient import TLSClientEndpoint, clientOptions
 
-    options = clientOptions(place.name, str(place.target))
+    options = clientOptions(place.name, str(place.target), protocols)
     return lambda: TLSClientEndpoint(clock, plain(), options, hop=str(place.target), deadline=CONNECT)
 
 

@@ -202,7 +202,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.modules.admin.AdminModule": AdminModule,
     "ugate.modules.dns.DnsModule": DnsModule,
     "ugate.modules.dnsdatagrams._Port": BY_CLASS,
-    "ugate.modules.dnshttps._Endpoints": BY_CLASS,
+    "ugate.modules.dnshttp1._Endpoints": BY_CLASS,
     "ugate.modules.dnslookups.Lookups": BY_CLASS,
     "ugate.modules.dnslookups._Looking": BY_CLASS,
     "ugate.modules.dnsresolver.Resolver": BY_CLASS,
