@@ -128,7 +128,8 @@ class Resolver(Service):
             self._stopListening()
             raise
         if self.section.resolve:
-            self._lookups = Lookups(local, self._forwarder, lambda: tenant.systemResolver)
+            before = tenant.resolver
+            self._lookups = Lookups(local, self._forwarder, lambda: tenant.systemResolver, before)
             tenant.resolver = self._lookups
 
     def _inUse(self) -> Collection[str]:
@@ -167,7 +168,10 @@ class Resolver(Service):
         Listen no more.
         """
         super().stopService()  # type: ignore[no-untyped-call]
-        if self._lookups is not None and self.tenant.resolver is self._lookups:
-            self.tenant.resolver = None
+        if self._lookups is not None:
+            before = self._lookups.stop()
+            if self.tenant.resolver is self._lookups:
+                # A change that did not come about: what was there goes on.
+                self.tenant.resolver = before
         self._forwarder.stop()
         return self._stopListening()

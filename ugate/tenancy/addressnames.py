@@ -54,11 +54,13 @@ class AddressNames:
 
     def learn(self, name: str, number: bytes, ttl: float) -> None:
         """
-        A client was told that a name has that address.
+        A client was told that a name has that address.  Of those that are made up it is known anyway.
 
         @param number: the address, packed.
         @param ttl: seconds for which that is good.
         """
+        if any(made.has(number) for made in self._ranges.values()):
+            return
         names = self._names
         names.pop(number, None)
         names[number] = name, self._clock.seconds() + ttl + GRACE

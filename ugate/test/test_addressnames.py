@@ -85,6 +85,8 @@ class AddressNamesTests(SynchronousTestCase):
         self.assertEqual(number("198.18.0.1"), address)
         self.assertEqual("db.example", self.names.nameFor("198.18.0.1"))
         self.assertIsNone(self.names.nameFor("198.18.0.2"))
+        self.names.learn("other.example", number("198.18.0.1"), 60)
+        self.assertEqual(("db.example", 0), (self.names.nameFor("198.18.0.1"), len(self.names)))
         for inside in ("198.18.0.0", "198.18.0.2", "198.19.255.255", "::ffff:198.18.0.1"):
             self.assertTrue(self.names.isFake(inside), inside)
         for outside in ("198.17.255.255", "198.20.0.0", "db.example", "::1"):
