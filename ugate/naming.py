@@ -8,9 +8,11 @@ Streams that ask for an address which only stands for a name.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import INames
-from ugate.stream import StreamInfo, Target
+from ugate.stream import StreamInfo
 
 
 def named(info: StreamInfo, names: INames) -> StreamInfo:
@@ -27,4 +29,4 @@ def named(info: StreamInfo, names: INames) -> StreamInfo:
     if name is None:
         detail = "this address was made up for a name, which is forgotten"
         raise Refused(Cause.NAME_UNKNOWN, Phase.RESOLVE, str(target), detail, "look the name up again")
-    return info.but(target=Target(name, target.port))
+    return info.but(target=replace(target, host=name))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from msgspec import inspect
+from msgspec import NODEFAULT, inspect
 
 from ugate.modules import (
     dnsanswering,
@@ -42,7 +42,7 @@ def rows(prefix: str, struct: Any) -> Iterator[list[str]]:
         default = ", ".join(default) if isinstance(default, tuple) else default
         if field.required:
             default = "required"
-        elif field.default is inspect.NODEFAULT or default == "":
+        elif field.default is NODEFAULT or default == "":
             default = "none"
         yield [f"{prefix}.{field.encode_name}", str(default)]
         if field.encode_name == "upstreams":
