@@ -20,7 +20,10 @@ IPV4: Final = b"\0\0\0\1"
 IPV4_END: Final = 10
 """Where such a one ends."""
 
-_NAME: Final = b"\0\0\0\3"
+NAME: Final = 3
+"""The kind of address that is a name."""
+
+_NAME: Final = b"\0\0\0%c" % NAME
 _IPV6: Final = b"\0\0\0\4"
 _IPV6_END: Final = 22
 
