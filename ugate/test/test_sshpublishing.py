@@ -1,0 +1,375 @@
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Tests for L{ugate.endpoints.sshpublishing}: C{ssh -R} at a gate, in a network in memory.
+"""
+
+from __future__ import annotations
+
+from ugate.endpoints import forwards
+from ugate.endpoints.forwards import FIRST_PORT, KEPT
+from ugate.errors import Cause, Phase, Refused
+from ugate.protocols.sshforwards import MOST
+from ugate.stream import Target
+from ugate.test.howtofakes import clientHello
+from ugate.test.sshpublishingfakes import PublishingCase
+from ugate.test.tlsfakes import Logged
+
+KEYID = "A" * 52
+
+
+class JumpTests(PublishingCase):
+    """
+    Users who are jump targets, which everybody may be who has logged in.
+    """
+
+    def test_any(self) -> None:
+        """
+        C{-R 0}: the answer has a port, no port is opened, and the user is reached by its name and 22, or that
+        port; the client hears the words that it has asked with.
+        """
+        self.gate()
+        eve = self.login("eve")
+        self.assertEqual(Target("localhost", FIRST_PORT), self.publish(eve))
+        for port in (22, FIRST_PORT):
+            stream = self.ask("eve", port, b"hello")
+            self.assertEqual(Target("localhost", FIRST_PORT), eve.infos[-1].target)
+            self.assertEqual(b"hello", eve.last.received)
+            eve.last.write(b"welcome")
+            self.mesh.flush()
+            self.assertEqual(b"welcome", stream.received)
+        self.assertIs(Cause.CONNECTION_REFUSED, self.cause(self.ask("eve", 80)))
+        refused = self.mesh.client("alice").connect(f"tcp:gate:{FIRST_PORT}")
+        self.mesh.flush()
+        self.assertIsNotNone(refused.failure)
+
+    def test_several(self) -> None:
+        """
+        With several, 22 is the first; each has its own port. A second connection of the user comes before the
+        first, as long as it is there.
+        """
+        self.gate()
+        eve = self.login("eve")
+        for port in (15022, 18080, 0):
+            self.assertIsNotNone(self.publish(eve, port=port))
+        for port, wanted in ((22, 15022), (15022, 15022), (18080, 18080), (FIRST_PORT, FIRST_PORT)):
+            self.ask("EVE.", port)
+            self.assertEqual(wanted, eve.infos[-1].target.port)
+        other = self.login("eve", host="train")
+        self.assertEqual(Target("*", FIRST_PORT + 1), self.publish(other, host="*"))
+        self.ask("eve", 22)
+        self.assertEqual(1, len(other.infos))
+        self.cut(other)
+        self.ask("eve", 22)
+        self.assertEqual(15022, eve.infos[-1].target.port)
+
+    def test_ends(self) -> None:
+        """
+        Each direction ends by itself, and a cut is one.
+        """
+        self.gate()
+        eve = self.login("eve")
+        self.publish(eve)
+        stream = self.ask("eve", 22, b"question")
+        stream.halfClose()
+        self.mesh.flush()
+        self.assertEqual((b"question", True), (eve.last.received, eve.last.isEnded))
+        eve.last.write(b"answer")
+        eve.last.close()
+        self.mesh.flush()
+        self.assertEqual((b"answer", True), (stream.received, stream.isClean))
+        stream = self.ask("eve", 22)
+        eve.last.abort()
+        self.mesh.flush()
+        self.assertFalse(stream.isClean)
+
+    def test_refused(self) -> None:
+        """
+        What the client refuses is refused, with its cause.
+        """
+        self.gate()
+        eve = self.login("eve")
+        self.publish(eve)
+        eve.refuses = Refused(Cause.CONNECTION_REFUSED, Phase.REMOTE, "localhost:22")
+        self.assertIs(Cause.CONNECTION_REFUSED, self.cause(self.ask("eve", 22)))
+
+    def test_noName(self) -> None:
+        """
+        Whose user name is no name of a host is reached by nothing, and a name with a dot is only given.
+        """
+        self.gate()
+        with Logged() as logged:
+            self.assertIsNone(self.publish(self.login("Carol Smith")))
+        self.assertIn("Carol Smith has no name to be reached by", "\n".join(logged.lines))
+
+    def test_policy(self) -> None:
+        """
+        Whoever comes is asked about by the name.
+        """
+        self.gate(rules=[{"action": "allow", "target": "eve:2222"}])
+        eve = self.login("eve")
+        self.publish(eve)
+        self.publish(eve, port=2222)
+        self.assertTrue(self.ask("eve", 2222).isOpen)
+        self.assertIs(Cause.DENIED, self.cause(self.ask("eve", 22)))
+
+
+class NameTests(PublishingCase):
+    """
+    Host names, for who may have them.
+    """
+
+    def test_everywhere(self) -> None:
+        """
+        By TLS that names it, by a proxy, and by whatever else the gate takes in; each with its port.
+        """
+        self.gate()
+        bob = self.login()
+        for name, port in (("Wiki.bob.example", 80), ("wiki.bob.example", 443), ("shop.example", 80)):
+            self.assertEqual(Target(name, port), self.publish(bob, name, port))
+        self.come(443, clientHello("wiki.bob.example"))
+        self.assertIn(b"wiki.bob.example", bob.last.received)
+        self.assertEqual(Target("wiki.bob.example", 443), bob.infos[-1].target)
+        self.come(3128, b"GET http://wiki.bob.example/page HTTP/1.1\r\nHost: wiki.bob.example\r\n\r\n")
+        self.assertIn(b"GET /page", bob.last.received)
+        self.assertEqual(Target("Wiki.bob.example", 80), bob.infos[-1].target)
+        self.ask("SHOP.example", 80)
+        self.assertEqual(Target("shop.example", 80), bob.infos[-1].target)
+        self.assertIs(Cause.CONNECTION_REFUSED, self.cause(self.ask("shop.example", 22)))
+        self.assertEqual(b"\x15", self.come(443, clientHello("other.bob.example")).received[:1])
+
+    def test_notGiven(self) -> None:
+        """
+        A name that is not given to the user is refused, be it an address or one of nobody's, and the log says why and what to do;
+        the connection goes on.
+        """
+        self.gate()
+        for name in ("bob", "eve"):
+            came = self.login(name)
+            for host in ("bob.example", "wikibob.example", "192.0.2.7", "a b", "eve.example", "\xff", KEYID):
+                with Logged() as logged:
+                    self.assertIsNone(self.publish(came, host, 80), host)
+                self.assertIn(f"{name} may not publish", "\n".join(logged.lines))
+            self.assertIn(f'with who: "key:{name}" have it', "\n".join(logged.lines))
+            self.assertIsNotNone(self.publish(came))
+
+    def test_twoUsers(self) -> None:
+        """
+        Of two who may have a name, the first has it, and keeps it while away for a week; the same user takes it
+        over, also while its old connection still seems to be there.
+        """
+        self.gate(nodes={"all": {"who": "key:*", "hosts": "*.shared.example"}})
+        bob, eve = self.login(), self.login("eve")
+        self.assertIsNotNone(self.publish(bob, "a.shared.example", 80))
+        with Logged() as logged:
+            self.assertIsNone(self.publish(eve, "a.shared.example", 80))
+        self.assertIn("the name a.shared.example is that of", "\n".join(logged.lines))
+        again = self.login(host="train")
+        self.assertIsNotNone(self.publish(again, "a.shared.example", 80))
+        self.ask("a.shared.example", 80)
+        self.assertEqual((0, 1), (len(bob.infos), len(again.infos)))
+        for each in (bob, again):
+            self.cut(each)
+        self.assertIs(Cause.HOST_UNREACHABLE, self.cause(self.ask("a.shared.example", 80)))
+        self.assertIsNone(self.publish(eve, "a.shared.example", 80))
+        bob = self.login()
+        self.assertIsNotNone(self.publish(bob, "a.shared.example", 80))
+        self.assertTrue(self.ask("a.shared.example", 80).isOpen)
+        self.cut(bob)
+        self.cut(eve)
+        self.mesh.advance(KEPT + 1)
+        eve = self.login("eve")
+        self.assertIsNotNone(self.publish(eve, "a.shared.example", 80))
+
+    def test_cancel(self) -> None:
+        """
+        Who withdraws a name gives it up; to withdraw what is not there is refused.
+        """
+        self.gate(nodes={"all": {"who": "key:*", "hosts": "*.shared.example"}})
+        bob, eve = self.login(), self.login("eve")
+        at = self.publish(bob, "a.shared.example", 80)
+        also = self.publish(bob, "a.shared.example", 81)
+        assert at is not None and also is not None
+        stream = self.ask("a.shared.example", 80)
+        self.withdraw(bob, at)
+        self.assertTrue(stream.isOpen)
+        self.assertIs(Cause.CONNECTION_REFUSED, self.cause(self.ask("a.shared.example", 80)))
+        self.assertIsNone(self.publish(eve, "a.shared.example", 80))
+        self.withdraw(bob, also)
+        self.assertIsNotNone(self.publish(eve, "a.shared.example", 80))
+        self.withdraw(bob, at)
+        self.assertTrue(self.ask("a.shared.example", 80).isOpen)
+        self.assertEqual(1, len(eve.infos))
+
+    def test_reload(self) -> None:
+        """
+        What a reload does not give any more is gone at once, also of who is away; the rest stays.
+        """
+        gate = self.gate()
+        bob = self.login()
+        for name in ("wiki.bob.example", "shop.example", "localhost"):
+            self.assertIsNotNone(self.publish(bob, name, 80))
+        stream = self.ask("shop.example", 80)
+        gate.store.put("root", "nodes", "bob", {"who": ["key:bob"], "hosts": ["*.bob.example"]})
+        self.mesh.advance(2)
+        self.assertTrue(stream.isOpen)
+        self.assertFalse(self.tenant.nodes.leads("shop.example"))
+        for name in ("wiki.bob.example", "bob"):
+            self.assertTrue(self.ask(name, 80).isOpen)
+        self.cut(bob)
+        self.assertTrue(self.tenant.nodes.leads("wiki.bob.example"))
+        gate.store.delete("root", "nodes", "bob")
+        self.mesh.advance(2)
+        self.assertFalse(self.tenant.nodes.leads("wiki.bob.example"))
+        self.assertTrue(self.tenant.nodes.leads("bob"))
+
+    def test_names(self) -> None:
+        """
+        A user has so many names; of those that lead nowhere the oldest makes place.
+        """
+        self.patch(forwards, "MAX_NAMES", 2)
+        self.gate()
+        bob = self.login()
+        first = self.publish(bob, "a.bob.example", 80)
+        self.assertIsNotNone(first)
+        self.assertIsNotNone(self.publish(bob, "b.bob.example", 80))
+        self.assertIsNone(self.publish(bob, "c.bob.example", 80))
+        self.cut(bob)
+        again = self.login()
+        self.assertIsNotNone(self.publish(again, "c.bob.example", 80))
+        self.assertFalse(self.tenant.nodes.leads("a.bob.example"))
+
+    def test_namedLater(self) -> None:
+        """
+        A name that the config gives to a node is no user's, whatever it may have.
+        """
+        self.gate(nodes={**self.nodes(), "node": {"keyid": KEYID, "names": ["x.bob.example"]}})
+        self.assertIsNone(self.publish(self.login(), "x.bob.example", 80))
+
+
+class PortTests(PublishingCase):
+    """
+    Ports of the gate.
+    """
+
+    def test_port(self) -> None:
+        """
+        Who may have a port has it opened; streams are those of anybody, for the user's name.
+        """
+        gate = self.gate()
+        bob = self.login()
+        at = self.publish(bob, port=8022)
+        assert at is not None
+        stream = self.come(8022, b"hello")
+        self.assertEqual(b"hello", bob.last.received)
+        (live,) = gate.flows.streams()
+        self.assertEqual((Target("bob", 8022), "anyone"), (live.info.target, live.info.principal.name))
+        self.assertTrue(stream.isOpen)
+        self.withdraw(bob, at)
+        self.assertIsNotNone(self.come(8022).failure)
+
+    def test_gone(self) -> None:
+        """
+        It is there as long as a connection of the user wants it.
+        """
+        self.gate()
+        one, two = self.login(), self.login(host="train")
+        self.assertIsNotNone(self.publish(one, port=8022))
+        self.assertIsNotNone(self.publish(two, port=8022))
+        self.cut(two)
+        self.assertTrue(self.come(8022).isOpen)
+        self.cut(one)
+        self.assertIsNotNone(self.come(8022).failure)
+
+    def test_taken(self) -> None:
+        """
+        What something else listens on cannot be had, and leaves nothing behind.
+        """
+        self.gate(nodes={"bob": {"who": "bob", "ports": [1080]}})
+        bob = self.login()
+        with Logged() as logged:
+            self.assertIsNone(self.publish(bob, port=1080))
+        self.assertIn("port 1080 cannot be listened on", "\n".join(logged.lines))
+        self.assertEqual(0, len(self.tenant.mesh.forwards))
+        self.assertFalse(self.tenant.nodes.leads("bob"))
+
+    def test_reload(self) -> None:
+        """
+        Nor has it what a reload takes away.
+        """
+        gate = self.gate()
+        self.publish(self.login(), port=8022)
+        gate.store.put("root", "nodes", "bob", {"who": "key:bob"})
+        self.mesh.advance(2)
+        self.assertIsNotNone(self.come(8022).failure)
+
+
+class LimitTests(PublishingCase):
+    """
+    How much there may be.
+    """
+
+    def test_most(self) -> None:
+        """
+        Forwards of a connection, and of all.
+        """
+        self.gate()
+        eve = self.login("eve")
+        for _ in range(MOST):
+            self.assertIsNotNone(self.publish(eve))
+        self.assertIsNone(self.publish(eve))
+        self.patch(forwards, "MAX_FORWARDS", MOST + 1)
+        bob = self.login()
+        self.assertIsNotNone(self.publish(bob))
+        self.assertIsNone(self.publish(bob))
+        self.cut(eve)
+        self.assertIsNotNone(self.publish(bob))
+
+    def test_users(self) -> None:
+        """
+        Who has been away for longest makes place for others, and nobody who is there.
+        """
+        self.patch(forwards, "MAX_USERS", 1)
+        self.gate()
+        bob, eve = self.login(), self.login("eve")
+        self.assertIsNotNone(self.publish(bob))
+        self.assertIsNone(self.publish(eve))
+        self.cut(bob)
+        self.assertIsNotNone(self.publish(eve))
+        self.assertFalse(self.tenant.nodes.leads("bob"))
+
+    def test_twice(self) -> None:
+        """
+        The same is forwarded once, by whichever word for the gate.
+        """
+        self.gate()
+        eve = self.login("eve")
+        for host, isGood in (("localhost", True), ("localhost", False), ("*", False), ("eve", False)):
+            self.assertIs(isGood, self.publish(eve, host, 2222) is not None)
+        self.assertIsNone(self.publish(eve, port=1 << 16))
+
+
+class KeyTests(PublishingCase):
+    """
+    What a key is good for.
+    """
+
+    options = {"bob": 'permitlisten="wiki.bob.example:80",permitlisten="8022"', "eve": "restrict"}
+
+    def test_options(self) -> None:
+        """
+        C{permitlisten} and C{restrict} hold, whatever the section says.
+        """
+        self.gate()
+        bob, eve = self.login(), self.login("eve")
+        for came, host, port, isGood in (
+            (bob, "wiki.bob.example", 80, True),
+            (bob, "wiki.bob.example", 81, False),
+            (bob, "shop.example", 80, False),
+            (bob, "localhost", 8022, True),
+            (bob, "localhost", 0, False),
+            (eve, "localhost", 0, False),
+        ):
+            self.assertIs(isGood, self.publish(came, host, port) is not None, (host, port))
+
