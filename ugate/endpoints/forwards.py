@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_forwards -*-
+# -*- test-case-name: ugate.test.test_sshpublishing -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -26,6 +26,7 @@ from ugate.endpoints.registry import QUIET, Table, addressOf
 from ugate.endpoints.session import Session
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer, MeshAddress, MeshNode
+from ugate.protocols.servernames import ENDED
 from ugate.stream import Principal, StreamInfo, Target
 
 SOURCE: Final = "ssh"
@@ -48,6 +49,9 @@ FIRST_PORT: Final = 49_152
 
 JUMP: Final = 22
 """Where a user is looked for who is a jump target, whatever the number of the forward."""
+
+CLEAR: Final = 80
+"""Where it goes on in clear if its TLS has ended here."""
 
 _AGAIN: Final = (Cause.PEER_CLOSED, Cause.TIMED_OUT)
 
@@ -287,15 +291,16 @@ class Forwards:
         name = host.lower().removesuffix(".")
         return self._names.get(name) or self._users.get(name.partition(".")[0])
 
-    def _fitting(self, user: _User, target: Target) -> Iterator[Forward]:
+    def _fitting(self, user: _User, info: StreamInfo, target: Target) -> Iterator[Forward]:
         """
-        What a stream may be for, the best first.
+        What a stream may be for, the best first.  One whose TLS has ended here is for what is in clear.
         """
         host = target.host.lower().removesuffix(".")
         if host not in self._names:
             host = next(iter(self._nodes.user(user.forwards[0].principal).names), user.keyid.lower())
         here = [each for each in user.forwards if each.at.host == host]
-        yield from (each for each in reversed(here) if each.at.port == target.port)
+        for port in (CLEAR, target.port) if info.layers[-1:] == (ENDED,) else (target.port,):
+            yield from (each for each in reversed(here) if each.at.port == port)
         if target.port == JUMP:
             jumps = [each for each in here if each.isJump]
             sessions = dict.fromkeys(each.session for each in reversed(jumps))
@@ -316,7 +321,7 @@ class Forwards:
                 "have it connect again, with ssh -R",
             )
         full = False
-        for forward in self._fitting(user, target):
+        for forward in self._fitting(user, info, target):
             if forward.session.room > 0:
                 return forward
             full = True

@@ -65,9 +65,7 @@ class Published:
         """
         return sorted(port for port, (owner, _) in self._held.items() if owner == keyid)
 
-    async def take(
-        self, keyid: str, ports: Iterable[int], factory: IProtocolFactory, host: str = ""
-    ) -> None:
+    async def take(self, keyid: str, ports: Iterable[int], factory: IProtocolFactory, host: str = "") -> None:
         """
         Let these ports, and no others, lead to a node; whoever calls has seen that it may have them.
 

@@ -82,7 +82,9 @@ class Publishing:
         """
         if isinstance(failure.value, Refused):
             why, what = str(failure.value), f"{host or _GATE}:{port}"
-            self.log.info("{who} may not publish {what}: {why}", who=str(self._info.principal), what=what, why=why)
+            self.log.info(
+                "{who} may not publish {what}: {why}", who=str(self._info.principal), what=what, why=why
+            )
             if self.session is not None:
                 self.session.link.tell(f"{what} is not published: {why}")
         return failure
@@ -154,9 +156,7 @@ class Publishing:
         try:
             if owner is not self._tenant:
                 step = f"come to a listener of the tenant {owner.name}"
-                raise Denied(
-                    str(forward.at), "ports are for users of the tenant whose listener it is", step
-                )
+                raise Denied(str(forward.at), "ports are for users of the tenant whose listener it is", step)
             ports = {*published.ports(node.keyid), port}
             await published.take(node.keyid, ports, self._factory, forward.at.host)
         except Refused:

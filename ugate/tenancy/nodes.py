@@ -146,9 +146,7 @@ class Nodes:
         self._given = {node.keyid: node for node in given}
         self._names = {name: node.keyid for node in self._given.values() for name in node.names}
 
-    def change(
-        self, given: Iterable[MeshNode], publishers: Iterable[Publisher] = ()
-    ) -> Callable[[], None]:
+    def change(self, given: Iterable[MeshNode], publishers: Iterable[Publisher] = ()) -> Callable[[], None]:
         """
         Let the config have given others; what the network says stays.
 

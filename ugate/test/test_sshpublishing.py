@@ -8,7 +8,7 @@ Tests for L{ugate.endpoints.sshpublishing}: C{ssh -R} at a gate, in a network in
 from __future__ import annotations
 
 from ugate.endpoints import forwards
-from ugate.endpoints.forwards import FIRST_PORT, KEPT
+from ugate.endpoints.forwards import FIRST_PORT
 from ugate.errors import Cause, Phase, Refused
 from ugate.protocols.sshforwards import MOST
 from ugate.stream import Target
@@ -159,6 +159,7 @@ class NameTests(PublishingCase):
         Of two who may have a name, the first has it, and keeps it while away for a week; the same user takes it
         over, also while its old connection still seems to be there.
         """
+        self.patch(forwards, "KEPT", 3600.0)
         self.gate(nodes={"all": {"who": "key:*", "hosts": "*.shared.example"}})
         bob, eve = self.login(), self.login("eve")
         self.assertIsNotNone(self.publish(bob, "a.shared.example", 80))
@@ -178,7 +179,9 @@ class NameTests(PublishingCase):
         self.assertTrue(self.ask("a.shared.example", 80).isOpen)
         self.cut(bob)
         self.cut(eve)
-        self.mesh.advance(KEPT + 1)
+        self.mesh.advance(3500)
+        self.assertIsNone(self.publish(self.login("eve"), "a.shared.example", 80))
+        self.mesh.advance(101)
         eve = self.login("eve")
         self.assertIsNotNone(self.publish(eve, "a.shared.example", 80))
 
@@ -372,4 +375,3 @@ class KeyTests(PublishingCase):
             (eve, "localhost", 0, False),
         ):
             self.assertIs(isGood, self.publish(came, host, port) is not None, (host, port))
-
