@@ -81,10 +81,8 @@ class Publishing:
         Requests are refused without words, so that the client says why only if it is asked to say all.
         """
         if isinstance(failure.value, Refused):
-            why, what = str(failure.value), f"{host or _GATE}:{port}"
-            self.log.info(
-                "{who} may not publish {what}: {why}", who=str(self._info.principal), what=what, why=why
-            )
+            who, why, what = str(self._info.principal), str(failure.value), f"{host or _GATE}:{port}"
+            self.log.info("{who} may not publish {what}: {why}", who=who, what=what, why=why)
             if self.session is not None:
                 self.session.link.tell(f"{what} is not published: {why}")
         return failure
@@ -181,7 +179,8 @@ class Publishing:
         if there:
             yield f"You publish {', '.join(there)}."
         if node.names:
-            yield f"With ssh -R 0:localhost:22 you are reached as {node.names[0]}: ssh -J GATE {node.names[0]}."
+            own = node.names[0]
+            yield f"With ssh -R 0:localhost:22 you are reached as {own}: ssh -J GATE {own}."
         if node.hosts or node.ports:
             may = [*node.hosts, *(f"port {port}" for port in node.ports)]
             yield f"You may publish {', '.join(may)}."

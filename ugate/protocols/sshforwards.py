@@ -3,7 +3,7 @@
 # See LICENSE for details.
 
 """
-What a client of SSH wants to be listened for at the server, C{ssh -R} (RFC 4254, 7.1), and the answers to that.
+What a client of SSH wants to be listened for at the server, C{ssh -R} (RFC 4254, 7.1), and the answers.
 """
 
 from __future__ import annotations
@@ -156,6 +156,7 @@ class SSHReplies:
         @raise ProtocolError: too many wait.
         """
         if len(self._waiting) >= WAITING:
+            answer.addErrback(lambda _: None)
             raise ProtocolError(f"{WAITING} requests at once")
         reply = _Reply(wants)
         self._waiting.append(reply)

@@ -220,7 +220,12 @@ class SSHLink(SSHChannels):
     def _listens(self, payload: bytes | None, host: str, port: int) -> Target:
         if payload is None:
             raise Refused(Cause.DENIED, Phase.REMOTE, HOP, f"it does not listen at {host}:{port} for us")
-        at = Target(host, port or Reader(payload).number())
+        try:
+            at = Target(host, port or Reader(payload).number())
+        except ProtocolError as error:
+            raise Refused(
+                Cause.PEER_MISBEHAVED, Phase.REMOTE, HOP, f"where does it listen? {error}"
+            ) from error
         self.listening.add(at)
         return at
 

@@ -141,8 +141,8 @@ class NameTests(PublishingCase):
 
     def test_notGiven(self) -> None:
         """
-        A name that is not given to the user is refused, be it an address or one of nobody's, and the log says why and what to do;
-        the connection goes on.
+        A name that is not given to the user is refused, be it an address or none at all, and the log says why
+        and what to do; the connection goes on.
         """
         self.gate()
         for name in ("bob", "eve"):
@@ -156,8 +156,8 @@ class NameTests(PublishingCase):
 
     def test_twoUsers(self) -> None:
         """
-        Of two who may have a name, the first has it, and keeps it while away for a week; the same user takes it
-        over, also while its old connection still seems to be there.
+        Of two who may have a name, the first has it, and keeps it while away, for a time; the same user takes
+        it over, also while its old connection still seems to be there.
         """
         self.patch(forwards, "KEPT", 3600.0)
         self.gate(nodes={"all": {"who": "key:*", "hosts": "*.shared.example"}})

@@ -43,7 +43,8 @@ class PublishingCase(SSHTestCase):
         servers.mkdir()
         self.write("servers/ended.pem", self.root.identity(ENDED).pem().decode())
         config = (
-            f"listen:\n  main: 'ssh:tcp:0:{LOOPBACK}'\n  web: {{endpoint: 'auto:tcp:0:{LOOPBACK}', open: true}}\n"
+            f"listen:\n  main: 'ssh:tcp:0:{LOOPBACK}'\n"
+            f"  web: {{endpoint: 'auto:tcp:0:{LOOPBACK}', open: true}}\n"
             f"  tls: 'sni:tcp:{self.tls}:{LOOPBACK}:names={WIKI}:ends={ENDED}:port={self.tls}'\n"
             f"identity: {{servers: {servers}}}\n"
             f"policy: {{keys: {self.write('keys', lines)}, rules: [{{action: allow}}]}}\n"
