@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 
 from zope.interface import implementer
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
 
@@ -351,7 +352,8 @@ class Forwards:
                 if self._clock.seconds() - session.last >= QUIET:
                     await session.check()
                 asked: Any = session.endpointFor(info.but(target=forward.at))
-                return await asked.connect(factory)
+                connected: Deferred[IProtocol] = asked.connect(factory)
+                return await connected
             except Refused as refused:
                 # It was not answered: if its connection is gone, there may be another.
                 if refused.cause not in _AGAIN or not session.isClosing:

@@ -23,6 +23,7 @@ from ugate.endpoints.session import Session
 from ugate.errors import Cause, Denied, Phase, Refused, StringError
 from ugate.interfaces import ITenant, MeshNode
 from ugate.protocols.credentials import Permits
+from ugate.protocols.sshlink import SSHLink
 from ugate.stream import Principal, StreamInfo, Target
 
 _HERE: Final = ("", "*", "localhost", "0.0.0.0", "127.0.0.1", "::", "::1")
@@ -46,6 +47,7 @@ class Publishing:
     def __init__(
         self,
         tenant: ITenant,
+        link: SSHLink,
         info: StreamInfo,
         permits: Permits,
         published: Published,
@@ -53,12 +55,14 @@ class Publishing:
     ) -> None:
         """
         @param tenant: that of the listener.
+        @param link: its connection, before that is up.
         @param info: what is known of the client; it has a principal.
         @param permits: what its credentials are good for.
         @param published: the ports that users have at the listener.
         @param factory: what the streams that come by these are for.
         """
         self._tenant = tenant
+        self._link = link
         self._info = info
         self._permits = permits
         self._published = published
@@ -83,8 +87,7 @@ class Publishing:
         if isinstance(failure.value, Refused):
             who, why, what = str(self._info.principal), str(failure.value), f"{host or _GATE}:{port}"
             self.log.info("{who} may not publish {what}: {why}", who=who, what=what, why=why)
-            if self.session is not None:
-                self.session.link.tell(f"{what} is not published: {why}")
+            self._link.tell(f"{what} is not published: {why}")
         return failure
 
     def _owner(self) -> tuple[Any, MeshNode, Principal]:
@@ -142,7 +145,7 @@ class Publishing:
             raise Denied(f"{name}:{port}", str(error)) from error
         isJump = not isPort and (isBare or not port)
         listener = self._published if isPort else None
-        return Forward(session, at, principal, isJump, listener, session.link.forwards.gone)
+        return Forward(session, at, principal, isJump, listener, self._gone)
 
     async def _open(self, owner: Any, node: MeshNode, forward: Forward, forwards: Forwards) -> None:
         """
@@ -160,6 +163,10 @@ class Publishing:
         except Refused:
             forwards.withdraw(forward.session, forward.at)
             raise
+
+    def _gone(self, at: Target) -> None:
+        if self._link.forwards is not None:
+            self._link.forwards.gone(at)
 
     def withdraw(self, at: Target) -> None:
         """

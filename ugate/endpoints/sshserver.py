@@ -93,7 +93,7 @@ class SSHServerEndpoint(MuxedServerEndpoint):
             info = info.but(principal=_OPERATOR if onlyLocal(self.inner) else _ANYONE)
         else:
             permits = login.permits
-        publishing = Publishing(tenant, info, permits, self._published, served)
+        publishing = Publishing(tenant, link, info, permits, self._published, served)
         commands = Commands(tenant, info, permits, publishing.lines)
 
         def mayOpen(target: Target) -> None:
@@ -107,7 +107,8 @@ class SSHServerEndpoint(MuxedServerEndpoint):
 
 
 def _joined(session: Session) -> None:
-    session.link.forwards.publisher.begin(session)
+    link: Any = session.link
+    link.forwards.publisher.begin(session)
 
 
 def _keysOf(identity: IIdentity) -> Any:

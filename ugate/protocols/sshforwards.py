@@ -89,7 +89,7 @@ class SSHForwards:
             # Of those with any port there may be several.
             self._asked[asked] = None
         done = self.publisher.publish(words(host), port)
-        return done.addCallbacks(self._published, self._refused, (host, port), None, (asked,))
+        return done.addCallbacks(self._published, self._refused, (host, port), errbackArgs=(asked,))
 
     def _published(self, at: Target, host: bytes, port: int) -> bytes:
         asked = host, at.port

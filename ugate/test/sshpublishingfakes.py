@@ -177,4 +177,5 @@ class PublishingCase(SynchronousTestCase):
         """
         failure: Any = stream.failure
         self.assertIsNotNone(failure)
-        return failure.value.cause
+        cause: Cause = failure.value.cause
+        return cause

@@ -203,16 +203,18 @@ class ClientTests(PeerCase):
     The other side: a server that is asked to listen for us.
     """
 
-    def ask(self, kind: bytes = b"forwarded-tcpip", more: bytes = b"", **changes: int) -> None:
-        host, port = b"localhost", changes.get("port", 15022)
-        wanted = string(host) + U32.pack(port) + string(b"192.0.2.9") + U32.pack(77)
-        super().ask(kind, more or wanted)
+    def comes(self, port: int = 15022) -> None:
+        """
+        The server opens a stream that came there.
+        """
+        wanted = string(b"localhost") + U32.pack(port) + string(b"192.0.2.9") + U32.pack(77)
+        self.ask(b"forwarded-tcpip", wanted)
 
     def test_listen(self) -> None:
         """
         Streams come from where we have asked for them, and from nowhere else.
         """
-        self.ask()
+        self.comes()
         self.assertRefuses(3, "unknown channel type")
         asked = self.link.listen("localhost", 0)
         wanted = string(b"tcpip-forward") + b"\1" + string(b"localhost") + U32.pack(0)
@@ -220,17 +222,17 @@ class ClientTests(PeerCase):
         self.link.packetReceived(say.REQUEST_SUCCESS, U32.pack(15022))
         at = self.successResultOf(asked)
         self.assertEqual(Target("localhost", 15022), at)
-        self.ask()
+        self.comes()
         (stream,) = self.streams
         self.assertEqual((at, "forwarded-tcpip"), (stream.info.target, stream.info.protocol))
         self.assertEqual("192.0.2.9:77", stream.info.hints["originator"])
-        self.ask(port=15023)
+        self.comes(port=15023)
         self.assertRefuses(1, "denied by policy")
         gone = self.link.unlisten(at)
         self.link.packetReceived(say.REQUEST_SUCCESS, b"")
         self.successResultOf(gone)
         self.said()
-        self.ask()
+        self.comes()
         self.assertRefuses(3, "unknown channel type")
 
     def test_refused(self) -> None:

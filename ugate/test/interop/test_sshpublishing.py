@@ -233,7 +233,10 @@ class NameTests(PublishingCase):
         self.client(*shared, "-M")
 
         def ask(*options: str) -> subprocess.CompletedProcess[bytes]:
-            return self.asks(self.port, *shared, *options, key=self.keys["bob"])
+            done: subprocess.CompletedProcess[bytes] = self.asks(
+                self.port, *shared, *options, key=self.keys["bob"]
+            )
+            return done
 
         waitUntil(lambda: ask("-O", "check").returncode == 0, "the master is up")
         for number in range(3):
