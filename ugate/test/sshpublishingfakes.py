@@ -79,12 +79,17 @@ class PublishingCase(SynchronousTestCase):
         Issuer("root").write(self.folder, "gate")
         self.states = self.mktemp()
 
+    def keysFile(self) -> str:
+        """
+        The file of keys.
+        """
+        lines = [f"{self.options.get(name, '')} {publicLine(key)} {name}" for name, key in KEYS.items()]
+        return write(self.mktemp(), "\n".join([*map(str.strip, lines), ""]), mode=0o644)
+
     def gate(self, rules: Any = ({"action": "allow"},), **more: Any) -> Any:
         """
         The gate.
         """
-        lines = [f"{self.options.get(name, '')} {publicLine(key)} {name}" for name, key in KEYS.items()]
-        keys = write(self.mktemp(), "\n".join([*map(str.strip, lines), ""]), mode=0o644)
         sections = {
             "listen": {
                 "main": "ssh:tcp:2222",
@@ -93,7 +98,7 @@ class PublishingCase(SynchronousTestCase):
                 "web": {"endpoint": "connect:tcp:3128", "open": True},
                 "tls": "sni:tcp:443:names=*.bob.example",
             },
-            "policy": {"keys": keys, "rules": list(rules)},
+            "policy": {"keys": self.keysFile(), "rules": list(rules)},
             "nodes": self.nodes(),
             "identity": {"dir": str(self.folder)},
             "node": {"state": self.states, "drain": 1},

@@ -108,7 +108,7 @@ class MeshSectionTests(SynchronousTestCase):
         self.assertEqual(config, self.read_(normalForm(config)))
         both = "1:14: nodes.bob: wanted either keyid, for a node, or who, for users"
         self.wrong(f"nodes: {{bob: {{who: bob, keyid: {BOB}}}}}", both)
-        self.wrong("nodes: {bob: {who: []}}", "nodes.bob.who")
+        self.wrong("nodes: {bob: {who: []}}", "wanted either keyid")
         self.wrong("nodes: {bob: {who: 'nokind:bob'}}", "'nokind' proves nobody")
         self.wrong(
             "nodes: {bob: {who: bob, names: x}}", "1:14: nodes.bob: users have neither addresses nor names"

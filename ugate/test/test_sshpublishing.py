@@ -10,9 +10,11 @@ from __future__ import annotations
 from ugate.endpoints import forwards
 from ugate.endpoints.forwards import FIRST_PORT
 from ugate.errors import Cause, Phase, Refused
+from ugate.modules.meshstates import nodesOf
 from ugate.protocols.sshforwards import MOST
-from ugate.stream import Target
+from ugate.stream import Principal, StreamInfo, Target
 from ugate.test.howtofakes import clientHello
+from ugate.test.sshfakes import HOST, PEER
 from ugate.test.sshpublishingfakes import PublishingCase
 from ugate.test.tlsfakes import Logged
 
@@ -93,6 +95,27 @@ class JumpTests(PublishingCase):
         self.publish(eve)
         eve.refuses = Refused(Cause.CONNECTION_REFUSED, Phase.REMOTE, "localhost:22")
         self.assertIs(Cause.CONNECTION_REFUSED, self.cause(self.ask("eve", 22)))
+
+    def test_proxy(self) -> None:
+        """
+        A client that is a proxy, as C{ssh -R PORT} alone makes it, is a hop; C{ucli explain} names it.
+        """
+        self.gate(routes=[{"match": "far.example", "via": "mesh -> socks:bob:1080"}])
+        bob = self.login()
+        self.assertIsNotNone(self.publish(bob, port=1080))
+        self.ask("far.example", 80)
+        self.assertEqual(b"\5\1\0", bob.last.received)
+        info = StreamInfo(HOST, PEER, Target("bob", 1080), Principal("eve", "key"))
+        said = "\n".join(self.tenant.dialer.explain(info))
+        self.assertIn("known by ssh", said)
+        self.assertIn("open a stream on the connection of bob (key) from 10.", said)
+        (state,) = [each for each in nodesOf(self.tenant) if each.source == "ssh"]
+        self.assertEqual(("bob",), state.names)
+        self.assertIsNone(state.expires)
+        self.cut(bob)
+        (state,) = [each for each in nodesOf(self.tenant) if each.source == "ssh"]
+        self.assertEqual(forwards.KEPT, state.expires)
+        self.assertIn("bob is away", "\n".join(self.tenant.dialer.explain(info)))
 
     def test_noName(self) -> None:
         """

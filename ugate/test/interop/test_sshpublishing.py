@@ -42,12 +42,15 @@ class PublishingCase(SSHTestCase):
         servers = self.directory / "servers"
         servers.mkdir()
         self.write("servers/ended.pem", self.root.identity(ENDED).pem().decode())
+        self.far = StreamServer(self, echo)
+        self.egress = freePort()
         config = (
             f"listen:\n  main: 'ssh:tcp:0:{LOOPBACK}'\n"
             f"  web: {{endpoint: 'auto:tcp:0:{LOOPBACK}', open: true}}\n"
             f"  tls: 'sni:tcp:{self.tls}:{LOOPBACK}:names={WIKI}:ends={ENDED}:port={self.tls}'\n"
             f"identity: {{servers: {servers}}}\n"
             f"policy: {{keys: {self.write('keys', lines)}, rules: [{{action: allow}}]}}\n"
+            f"routes: [{{match: '{HOST}:{self.far.port}', via: 'mesh -> socks:bob:{self.egress}'}}]\n"
             f"nodes:\n  bob: {{who: 'key:bob', hosts: '*.bob.example', ports: {self.open}}}\n"
             f"  all: {{who: 'key:*', hosts: shared.example}}\n"
         )
@@ -115,6 +118,16 @@ class JumpTests(PublishingCase):
             self.assertEqual(data.read_bytes(), (self.directory / "copy").read_bytes())
             child.end()
             self.gateway.waitFor("publishes bob:")
+
+    def test_proxy(self) -> None:
+        """
+        C{-R PORT} alone: the client is a proxy, by which the gate goes where a route says.
+        """
+        target = f"{HOST}:{self.far.port}"
+        self.publish(str(self.egress))
+        with self.through(target) as connection:
+            connection.sendall(b"hello")
+            self.assertEqual(b"hello", connection.recv(5))
 
     def test_bulk(self) -> None:
         """
