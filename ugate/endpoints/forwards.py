@@ -39,6 +39,9 @@ MAX_USERS: Final = 4096
 MAX_FORWARDS: Final = 10_000
 """Forwards of all users at once."""
 
+MAX_OF_USER: Final = 256
+"""The same of one user, on all connections."""
+
 MAX_NAMES: Final = 16
 """Names of one user."""
 
@@ -162,6 +165,8 @@ class Forwards:
             raise Denied(str(forward.at), "it is forwarded already")
         if self._count >= MAX_FORWARDS:
             raise _full(forward, f"{MAX_FORWARDS} forwards are there")
+        if len(user.forwards) >= MAX_OF_USER:
+            raise _full(forward, f"{forward.principal} has {MAX_OF_USER} forwards")
         if keyid not in self._users and len(self._users) >= MAX_USERS:
             if not len(self._away):
                 raise _full(forward, f"{MAX_USERS} users are there")

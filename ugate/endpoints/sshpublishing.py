@@ -160,6 +160,8 @@ class Publishing:
                 raise Denied(str(forward.at), "ports are for users of the tenant whose listener it is", step)
             ports = {*published.ports(node.keyid), port}
             await published.take(node.keyid, ports, self._factory, forward.at.host)
+            if forward not in forwards.ofUser(node.keyid):
+                published.release(node.keyid, port)
         except Refused:
             forwards.withdraw(forward.session, forward.at)
             raise

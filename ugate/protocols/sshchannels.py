@@ -83,7 +83,7 @@ class SSHChannels(ABC):
     @ivar transport: what is below, once that has begun.
     @ivar isHeld: whether nothing may be sent for now.
     @ivar mayOpen: asked for each target that the peer wants, before anybody else is; raises L{Refused}.
-    @ivar listening: where the server listens for us.
+    @ivar listening: where the server listens for us, and where streams want to go that come there.
     @ivar sessions: makes what is above a C{session} of the peer, from its channel; L{None} for no such.
     @since: ugate NEXT
     """
@@ -104,7 +104,7 @@ class SSHChannels(ABC):
         """
         self.info = info
         self.channels: dict[int, SSHChannel] = {}
-        self.listening: set[Target] = set()
+        self.listening: dict[Target, Target] = {}
         self._next = 0
         self._large = self._unread = 0
         self._openings: dict[SSHChannel, tuple[StreamInfo, Deferred[Any]]] = {}
@@ -256,15 +256,16 @@ class SSHChannels(ABC):
     def _stream(
         self, remote: int, window: int, packet: int, wanted: tuple[Target, str], protocol: str
     ) -> None:
-        target, claim = wanted
+        asked, claim = wanted
+        target = self.listening.get(asked, asked) if protocol == BACKWARD else asked
         base = self.info
         hints = {**base.hints, "originator": claim} if claim else base.hints
         info = base.but(target=target, protocol=protocol, hints=hints, layers=(*base.layers, "ssh"))
         channel = self._make(remote, window, packet)
         stream = channel.stream = MuxStream(channel, info, True)
         try:
-            if protocol == BACKWARD and target not in self.listening:
-                raise Denied(HOP, f"nothing was asked for at {target}")
+            if protocol == BACKWARD and asked not in self.listening:
+                raise Denied(HOP, f"nothing was asked for at {asked}")
             if self.mayOpen is not None:
                 self.mayOpen(target)
             if self.incoming is None:

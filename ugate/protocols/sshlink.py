@@ -207,17 +207,18 @@ class SSHLink(SSHChannels):
         self.send(GLOBAL_REQUEST, string(name) + b"\1" + payload)
         return waiting
 
-    def listen(self, host: str, port: int) -> Deferred[Target]:
+    def listen(self, host: str, port: int, to: Target | None = None) -> Deferred[Target]:
         """
         Let the server listen for us (RFC 4254, 7.1): what comes there is opened here.
 
         @param port: 0 for any.
+        @param to: where such streams want to go; unless given, where it listens.
         @return: where it listens; fails with L{Refused}.
         """
         at = string(host.encode()) + U32.pack(port)
-        return self._request(FORWARD, at).addCallback(self._listens, host, port)
+        return self._request(FORWARD, at).addCallback(self._listens, host, port, to)
 
-    def _listens(self, payload: bytes | None, host: str, port: int) -> Target:
+    def _listens(self, payload: bytes | None, host: str, port: int, to: Target | None) -> Target:
         if payload is None:
             raise Refused(Cause.DENIED, Phase.REMOTE, HOP, f"it does not listen at {host}:{port} for us")
         try:
@@ -226,14 +227,14 @@ class SSHLink(SSHChannels):
             raise Refused(
                 Cause.PEER_MISBEHAVED, Phase.REMOTE, HOP, f"where does it listen? {error}"
             ) from error
-        self.listening.add(at)
+        self.listening[at] = to or at
         return at
 
     def unlisten(self, at: Target) -> Deferred[None]:
         """
         Let it listen there no more.
         """
-        self.listening.discard(at)
+        self.listening.pop(at, None)
         return self._request(CANCEL, string(at.host.encode()) + U32.pack(at.port)).addCallback(lambda _: None)
 
     def tell(self, text: str) -> None:

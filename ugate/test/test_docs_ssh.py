@@ -68,6 +68,7 @@ class TableTests(HowtoTests):
             "goodbye": sshtransport.GOODBYE,
             "forwards": sshforwards.MOST,
             "all forwards": forwards.MAX_FORWARDS,
+            "user's forwards": forwards.MAX_OF_USER,
             "publishers": forwards.MAX_USERS,
             "names": forwards.MAX_NAMES,
             "kept": forwards.KEPT,

@@ -352,6 +352,16 @@ class LimitTests(PublishingCase):
         self.cut(eve)
         self.assertIsNotNone(self.publish(bob))
 
+    def test_ofUser(self) -> None:
+        """
+        Forwards of one user, on all of its connections.
+        """
+        self.patch(forwards, "MAX_OF_USER", 2)
+        self.gate()
+        for isGood in (True, True, False):
+            self.assertIs(isGood, self.publish(self.login("eve")) is not None)
+        self.assertIsNotNone(self.publish(self.login()))
+
     def test_users(self) -> None:
         """
         Who has been away for longest makes place for others, and nobody who is there.
