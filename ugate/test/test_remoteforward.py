@@ -24,7 +24,7 @@ from ugate.errors import Cause, ListenRefused, StringError
 from ugate.test.dialfakes import Net
 from ugate.test.sshpublishingfakes import KEYS, PublishingCase
 from ugate.test.tlsfakes import Logged
-from ugate.testing import Conversations, Drop, Reset
+from ugate.testing import Conversations, Reset, Stall
 
 
 class StringTests(SynchronousTestCase):
@@ -123,7 +123,7 @@ class ListeningTests(PublishingCase):
             self.mesh.flush()
             self.assertEqual(b"welcome", stream.received)
         laptop: Any = self.mesh.gateways["laptop"]
-        live = laptop.flows.streams()[0]
+        live = next(iter(laptop.flows.streams()))
         self.assertEqual(("gate", "key", "forwarded-tcpip"), _who(live))
         self.assertEqual((laptop.tenant.identity.keyid.lower(), 22), _where(live))
         self.assertTrue(live.info.hints["originator"].startswith("10."))
@@ -149,7 +149,7 @@ class ListeningTests(PublishingCase):
         """
         self.gate()
         self.node(r"wiki.bob.example\:80")
-        fault = self.mesh.apply(Drop(), "laptop", "gate")
+        fault = self.mesh.apply(Stall(), "laptop", "gate")
         self.mesh.advance(90)
         self.assertIs(Cause.HOST_UNREACHABLE, self.cause(self.ask("wiki.bob.example", 80)))
         fault.lift()

@@ -139,7 +139,7 @@ class JumpTests(PublishingCase):
         began = time.monotonic()
         got: list[str] = []
         with self.through("down.bob.example:1") as pulled:
-            pulling = threading.Thread(target=lambda: got.append(_digest(pulled)))
+            pulling = threading.Thread(target=lambda: got.append(digest(pulled)))
             pulling.start()
             with self.through("up.bob.example:1") as pushed:
                 for _ in range(BULK):
@@ -287,7 +287,10 @@ class NameTests(PublishingCase):
         waitUntil(isGone, "the port is closed")
 
 
-def _digest(connection: socket.socket) -> str:
+def digest(connection: socket.socket) -> str:
+    """
+    The SHA-256 of all that comes.
+    """
     seen = hashlib.sha256()
     while data := connection.recv(1 << 18):
         seen.update(data)
