@@ -107,7 +107,7 @@ class RemoteForwardEndpoint(ReverseServerEndpoint):
                 asked: Deferred[Target] = link.listen(host, port, Target(name, port or JUMP))
                 at = await asked.addTimeout(ANSWER, reactor, self._silent)
                 self.log.info("{place} listens at {at} for us", place=self.place, at=str(at))
-        except BaseException:
+        except Exception:
             link.abort("it does not listen for us")
             raise
         return link

@@ -12,6 +12,7 @@ from typing import Any
 from unittest import SkipTest
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -31,6 +32,14 @@ from ugate.testing import Conversation, MemoryMesh
 
 KEYS = {name: Ed25519PrivateKey.generate() for name in ("bob", "eve", "Carol Smith")}
 """Of users."""
+
+
+def privateFile(path: str, name: str) -> str:
+    """
+    A file with the key of a user.
+    """
+    data = KEYS[name].private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    return write(path, data)
 
 
 class Came:

@@ -10,14 +10,16 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ugate.errors import Cause
 from ugate.stream import StreamInfo, Target
+from ugate.test.credentialfakes import write
 from ugate.test.docpages import listing
 from ugate.test.howtofakes import clientHello
 from ugate.test.sshfakes import HOST, PEER
-from ugate.test.sshpublishingfakes import Came, PublishingCase
-from ugate.testing import Conversation
+from ugate.test.sshpublishingfakes import Came, PublishingCase, privateFile
+from ugate.testing import Conversation, Conversations
 
 
 class PublishRecipeTests(PublishingCase):
@@ -74,3 +76,22 @@ class PublishRecipeTests(PublishingCase):
         self.assertIsNotNone(self.publish(self.bob, port=8022))
         self.assertTrue(self.come(8022).isOpen)
         self.assertIsNone(self.publish(self.bob, "bob", 8022))
+
+    def test_node(self) -> None:
+        """
+        Bob by ugate.
+        """
+        served = Conversations()
+        for port in (22, 8080):
+            self.mesh.serve("laptop", port, served, "127.0.0.1")
+        key = self.tenant.identity.sshKey().public_key()
+        line = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        known = write(self.mktemp(), f"[gate]:2222 {line}\n", mode=0o644)
+        text = listing("publish-node.yaml").replace("gate.corp.example", "gate")
+        text = text.replace("/etc/ugate/known_hosts", f"{known}:key={privateFile(self.mktemp(), 'bob')}")
+        self.mesh.gateway("laptop", **yaml.safe_load(text), node={"state": self.mktemp()})
+        self.mesh.flush()
+        self.assertTrue(self.jump(self.login("eve"), "bob", 22).isOpen)
+        self.come(3128, b"GET http://wiki.bob.example/ HTTP/1.1\r\nHost: wiki.bob.example\r\n\r\n")
+        self.assertIn(b"GET / HTTP/1.1", served.last.received)
+        self.assertEqual(2, len(served.accepted))

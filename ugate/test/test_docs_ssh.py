@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from twisted.internet.defer import Deferred
 
-from ugate.endpoints import forwards, muxed, sshstring
+from ugate.endpoints import forwards, muxed, remoteforward, sshstring
 from ugate.endpoints.links import linkTo
 from ugate.endpoints.session import Session
 from ugate.errors import Cause, Refused
@@ -72,6 +72,8 @@ class TableTests(HowtoTests):
             "publishers": forwards.MAX_USERS,
             "names": forwards.MAX_NAMES,
             "kept": forwards.KEPT,
+            "places": sshstring.MAX_PLACES,
+            "listens": remoteforward.ANSWER,
             "at once": sshforwards.WAITING,
             "close": sshchannels.PATIENCE,
         }

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory
@@ -22,7 +22,7 @@ from ugate.endpoints.remoteforward import ANSWER, RemoteForwardEndpoint
 from ugate.endpoints.sshstring import MAX_PLACES
 from ugate.errors import Cause, ListenRefused, StringError
 from ugate.test.dialfakes import Net
-from ugate.test.sshpublishingfakes import KEYS, PublishingCase
+from ugate.test.sshpublishingfakes import PublishingCase, privateFile
 from ugate.test.tlsfakes import Logged
 from ugate.testing import Conversations, Reset, Stall
 
@@ -82,15 +82,13 @@ class ListeningTests(PublishingCase):
         path.write_text(f"[gate]:2222 {line}\n")
         return str(path)
 
-    def node(self, at: str = "0", known: str = "", name: str = "bob") -> Conversations:
+    def node(self, at: str = "0", known: str = "") -> Conversations:
         """
         The node: what it serves is whatever comes.
         """
         served = Conversations()
         self.mesh.serve("laptop", 8080, served, "127.0.0.1")
-        key = Path(self.mktemp())
-        key.touch(0o600)
-        key.write_bytes(KEYS[name].private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+        key = privateFile(self.mktemp(), "bob")
         where = f"known={known or self.known()}:key={key}"
         self.mesh.gateway(
             "laptop",
