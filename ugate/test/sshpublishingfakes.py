@@ -123,13 +123,13 @@ class PublishingCase(SynchronousTestCase):
         """
         return {"bob": {"who": "key:bob", "hosts": ["*.bob.example", "shop.example"], "ports": [8022]}}
 
-    def login(self, name: str = "bob", port: int = 2222, host: str = "") -> Came:
+    def login(self, name: str = "bob", port: int = 2222, host: str = "", user: str = "me") -> Came:
         """
         Somebody connects.
         """
         client = self.mesh.client(host or name.partition(" ")[0].lower())
         reactor: Any = client.host.reactor
-        account = Account("me", (signerOf("", KEYS[name]),))
+        account = Account(user, (signerOf("", KEYS[name]),))
         maker = clientMaker(reactor, lambda: account, lambda key: Principal("gate", "key"))
         at = "127.0.0.1" if host == "gate" else "gate"
         linked = linkTo(reactor, client.endpoint(f"tcp:{at}:{port}"), maker, hop="gate", deadline=60)

@@ -11,12 +11,14 @@ from ugate.endpoints import forwards
 from ugate.endpoints.forwards import FIRST_PORT
 from ugate.errors import Cause, Phase, Refused
 from ugate.modules.meshstates import nodesOf
+from ugate.protocols import sshlink
 from ugate.protocols.sshforwards import MOST
 from ugate.stream import Principal, StreamInfo, Target
 from ugate.test.howtofakes import clientHello
 from ugate.test.sshfakes import HOST, PEER
 from ugate.test.sshpublishingfakes import PublishingCase
 from ugate.test.tlsfakes import Logged
+from ugate.testing import Stall
 
 KEYID = "A" * 52
 
@@ -65,6 +67,61 @@ class JumpTests(PublishingCase):
         self.cut(other)
         self.ask("eve", 22)
         self.assertEqual(15022, eve.infos[-1].target.port)
+
+    def test_dead(self) -> None:
+        """
+        A connection that was quiet is asked before it is used; if it is dead, the one before has the streams,
+        and if there is none, the user is away.
+        """
+        self.gate()
+        eve, other = self.login("eve"), self.login("eve", host="train")
+        for each in (eve, other):
+            self.publish(each)
+        self.mesh.advance(20)
+        self.mesh.apply(Stall(), "train", "gate")
+        stream = self.mesh.client("alice").connect(r"socks:gate:1080:to=eve\:22:timeout=30")
+        self.mesh.flush()
+        self.assertFalse(stream.isOpen)
+        self.mesh.advance(11)
+        self.assertEqual((True, 1, 0), (stream.isOpen, len(eve.infos), len(other.infos)))
+        self.mesh.apply(Stall(), "eve", "gate")
+        self.mesh.advance(16)
+        self.ask("eve", 22)
+        self.mesh.advance(11)
+        self.assertIs(Cause.HOST_UNREACHABLE, self.cause(self.ask("eve", 22)))
+
+    def test_full(self) -> None:
+        """
+        A client whose connection is full, or going away, is refused as that.
+        """
+        self.patch(sshlink, "MOST", 2)
+        self.gate()
+        eve = self.login("eve")
+        self.publish(eve)
+        for _ in range(2):
+            self.assertTrue(self.ask("eve", 22).isOpen)
+        with Logged() as logged:
+            self.assertIsNotNone(self.ask("eve", 22).failure)
+        self.assertIn("all its connections are full or going away", "\n".join(logged.lines))
+
+    def test_window(self) -> None:
+        """
+        Who does not read holds up its own stream alone, and little is kept for it.
+        """
+        self.gate()
+        eve = self.login("eve")
+        self.publish(eve)
+        stuck, other = self.ask("eve", 22), self.ask("eve", 22)
+        eve.conversations[0].pause()
+        stuck.pour(b"x" * (16 << 20))
+        self.mesh.flush()
+        self.assertGreater(len(stuck.unpoured), 8 << 20)
+        other.write(b"hello")
+        self.mesh.flush()
+        self.assertEqual(b"hello", eve.last.received)
+        eve.conversations[0].resume()
+        self.mesh.flush()
+        self.assertEqual(16 << 20, len(eve.conversations[0].received))
 
     def test_ends(self) -> None:
         """
@@ -272,6 +329,51 @@ class NameTests(PublishingCase):
         """
         self.gate(nodes={**self.nodes(), "node": {"keyid": KEYID, "names": ["x.bob.example"]}})
         self.assertIsNone(self.publish(self.login(), "x.bob.example", 80))
+
+
+class TenantTests(PublishingCase):
+    """
+    Users of tenants, and those who have no credentials.
+    """
+
+    def test_below(self) -> None:
+        """
+        What a user of another tenant publishes is there, by the section of that one, and nowhere else; ports
+        are for users of the listener's.
+        """
+        below = {
+            "policy": {"keys": self.keysFile(), "rules": [{"action": "allow"}]},
+            "nodes": {"bob": {"who": "key:bob", "hosts": "*.bob.example", "ports": 8023}},
+        }
+        self.gate(tenants={"alice": below})
+        bob = self.login(user="bob@alice")
+        self.assertIsNotNone(self.publish(bob))
+        self.assertIsNone(self.publish(bob, "shop.example", 80))
+        self.assertIsNotNone(self.publish(bob, "wiki.bob.example", 80))
+        self.assertFalse(self.tenant.nodes.leads("wiki.bob.example"))
+        self.assertTrue(self.tenant.children["alice"].nodes.leads("wiki.bob.example"))
+        with Logged() as logged:
+            self.assertIsNone(self.publish(bob, port=8023))
+        self.assertIn("ports are for users of the tenant whose listener it is", "\n".join(logged.lines))
+        self.assertIsNotNone(self.come(8023).failure)
+        ours = self.login()
+        self.assertIsNotNone(self.publish(ours, "wiki.bob.example", 80))
+        self.assertTrue(self.ask("wiki.bob.example", 80).isOpen)
+        self.assertEqual((0, 1), (len(bob.infos), len(ours.infos)))
+
+    def test_operator(self) -> None:
+        """
+        Without credentials, on this machine, it is the operator, and a section may mean it.
+        """
+        listen = {"main": "ssh:tcp:2222:interface=127.0.0.1"}
+        nodes = {"us": {"who": "local:operator", "hosts": "*.test"}}
+        self.gate(listen=listen, nodes=nodes, policy={})
+        came = self.login(host="gate")
+        self.assertIsNotNone(self.publish(came))
+        self.assertIsNotNone(self.publish(came, "wiki.test", 80))
+        self.assertIsNone(self.publish(came, "wiki.example", 80))
+        names = [name for node in self.tenant.nodes.all() for name in node.names]
+        self.assertEqual(["operator", "wiki.test"], names)
 
 
 class PortTests(PublishingCase):

@@ -125,7 +125,7 @@ class JumpTests(PublishingCase):
         """
         target = f"{HOST}:{self.far.port}"
         self.publish(str(self.egress))
-        with self.through(target) as connection:
+        with connected(self, self.gateway.ports["web"], target) as connection:
             connection.sendall(b"hello")
             self.assertEqual(b"hello", connection.recv(5))
 
@@ -138,10 +138,10 @@ class JumpTests(PublishingCase):
         self.gateway.waitFor("publishes down.bob.example:1")
         began = time.monotonic()
         got: list[str] = []
-        with self.through("down.bob.example:1") as pulled:
+        with connected(self, self.gateway.ports["web"], "down.bob.example:1") as pulled:
             pulling = threading.Thread(target=lambda: got.append(digest(pulled)))
             pulling.start()
-            with self.through("up.bob.example:1") as pushed:
+            with connected(self, self.gateway.ports["web"], "up.bob.example:1") as pushed:
                 for _ in range(BULK):
                     pushed.sendall(BLOCK)
                 pushed.shutdown(socket.SHUT_WR)
@@ -153,18 +153,32 @@ class JumpTests(PublishingCase):
         self.assertEqual([wanted], got)
         print(f"200 MB each way at once in {took:.2f} s")
 
-    def through(self, target: str) -> socket.socket:
+
+class OtherClientTests(SSHTestCase):
+    """
+    Clients that are not OpenSSH's.
+    """
+
+    def test_dropbear(self) -> None:
         """
-        A stream by CONNECT.
+        That of Dropbear, on a gate that is open on this machine.
         """
-        connection = socket.create_connection((HOST, self.gateway.ports["web"]), DEADLINE)
-        self.addCleanup(connection.close)
-        connection.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            head += connection.recv(1)
-        self.assertIn(b" 200 ", head)
-        return connection
+        client = program("dbclient", "dropbear-bin")
+        server = StreamServer(self, echo)
+        gateway = self.ugate(
+            *("--state", str(self.directory / "state")),
+            config=f"listen: {{main: 'ssh:tcp:0:{LOOPBACK}', web: 'connect:tcp:0:{LOOPBACK}'}}",
+        )
+        place = f"15022:{HOST}:{server.port}"
+        self.spawn(
+            [client, "-y", "-y", "-N", "-p", str(gateway.port), "-R", place, f"bob@{HOST}"],
+            env={"HOME": str(self.directory)},
+        )
+        gateway.waitFor("operator publishes operator:15022")
+        with connected(self, gateway.ports["web"], "operator:22") as connection:
+            connection.sendall(b"hello")
+            connection.shutdown(socket.SHUT_WR)
+            self.assertEqual(b"hello", readAll(connection))
 
 
 class NameTests(PublishingCase):
@@ -183,6 +197,10 @@ class NameTests(PublishingCase):
             done = self.curl(f"http://{WIKI}/who", *options)
             self.assertEqual(0, done.returncode, done.stderr)
             self.assertIn(b"plain", done.stdout)
+        self.publish(f"{WIKI}:81:{HOST}:{freePort()}")
+        done = self.curl(f"http://{WIKI}:81/who", "-w", "%{http_code}", "-o", "/dev/null")
+        self.assertEqual(b"502", done.stdout)
+        self.gateway.waitFor("connection refused")
 
     def test_tls(self) -> None:
         """
@@ -285,6 +303,20 @@ class NameTests(PublishingCase):
             return False
 
         waitUntil(isGone, "the port is closed")
+
+
+def connected(test: SSHTestCase, port: int, target: str) -> socket.socket:
+    """
+    A stream by CONNECT.
+    """
+    connection = socket.create_connection((HOST, port), DEADLINE)
+    test.addCleanup(connection.close)
+    connection.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += connection.recv(1)
+    test.assertIn(b" 200 ", head)
+    return connection
 
 
 def digest(connection: socket.socket) -> str:
