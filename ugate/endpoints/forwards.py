@@ -9,9 +9,9 @@ What users publish on their connections, by C{ssh -R}: under which names, and wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from itertools import count
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from zope.interface import implementer
 
@@ -21,9 +21,10 @@ from twisted.logger import Logger
 
 from ugate.deadlines import Deadlines
 from ugate.endpoints.dialers import Way
-from ugate.endpoints.published import Published, isGiven
+from ugate.endpoints.forwarded import Forward, Users, wrongWith
+from ugate.endpoints.published import isGiven
 from ugate.endpoints.refusals import noTarget
-from ugate.endpoints.registry import QUIET, Table, addressOf
+from ugate.endpoints.registry import QUIET, addressOf
 from ugate.endpoints.session import Session
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer, MeshAddress, MeshNode
@@ -58,44 +59,6 @@ CLEAR: Final = 80
 """Where it goes on in clear if its TLS has ended here."""
 
 _AGAIN: Final = (Cause.PEER_CLOSED, Cause.TIMED_OUT)
-
-
-class Users(Table, Protocol):
-    """
-    What is wanted of a table of nodes.
-    """
-
-    def user(self, principal: Principal) -> MeshNode:
-        """
-        What the config alone says of a user.
-        """
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Forward:
-    """
-    Something that a user publishes on one connection.
-
-    @since: ugate NEXT
-    """
-
-    session: Session
-    """The connection."""
-
-    at: Target
-    """Where streams ask for it."""
-
-    principal: Principal
-    """Who the user has proven to be."""
-
-    isJump: bool = False
-    """Whether it is reached by L{JUMP} too."""
-
-    listener: Published | None = None
-    """Who has a port of ours for it, if there is one."""
-
-    gone: Callable[[Target], object] = lambda at: None
-    """Called when it is no more."""
 
 
 class _User:
@@ -209,28 +172,28 @@ class Forwards:
         user.names = names
         self._names.update(dict.fromkeys(names, user))
 
-    def withdraw(self, session: Session, at: Target) -> None:
+    def withdraw(self, keyid: str, session: Session, at: Target) -> None:
         """
         A user gives something up, and its name with the last thing there.
         """
-        for user in tuple(self._users.values()):
-            for forward in tuple(user.forwards):
-                if forward.session is session and forward.at == at:
-                    self._drop(user, forward)
-                    if at.host in user.names and not user.holds(at.host):
-                        self._rename(user, {each: None for each in user.names if each != at.host})
-                    self._look(user)
+        user = self._users.get(keyid.lower())
+        mine = [each for each in self.ofUser(keyid) if each.session is session and each.at == at]
+        if user is None or not mine:
+            return
+        self._drop(user, mine[0])
+        self._keep(user, lambda name: name != at.host or user.holds(name))
 
-    def leave(self, session: Session) -> None:
+    def leave(self, keyid: str, session: Session) -> None:
         """
         A connection is gone; the names stay those of its user for a while.
         """
-        for user in tuple(self._users.values()):
-            mine = [each for each in user.forwards if each.session is session]
-            for forward in mine:
-                self._drop(user, forward)
-            if mine:
-                self._look(user)
+        user = self._users.get(keyid.lower())
+        mine = [each for each in self.ofUser(keyid) if each.session is session]
+        if user is None or not mine:
+            return
+        for forward in mine:
+            self._drop(user, forward)
+        self._keep(user, lambda name: True)
 
     def _drop(self, user: _User, forward: Forward) -> None:
         user.forwards.remove(forward)
@@ -242,10 +205,11 @@ class Forwards:
             listener.release(user.keyid, at.port)
         forward.gone(at)
 
-    def _look(self, user: _User) -> None:
+    def _keep(self, user: _User, keeps: Callable[[str], bool]) -> None:
         """
-        See whether a user is there.
+        Let a user have fewer names, and see whether it is there.
         """
+        self._rename(user, {name: None for name in user.names if keeps(name)})
         if user.forwards:
             self._learn(user, user.names, user.forwards[-1].session)
         elif user.names:
@@ -269,14 +233,23 @@ class Forwards:
         for user in tuple(self._users.values()):
             for forward in tuple(user.forwards):
                 node = self._nodes.user(forward.principal)
-                if wrongWith(node, forward.at, forward.listener is not None):
+                wrong = wrongWith(node, forward.at, forward.listener is not None)
+                if wrong or not self._isFree(user, forward.at.host):
                     who, at = str(user.principal), str(forward.at)
                     self._log.info("{who} may not publish {at} any more", who=who, at=at)
                     self._drop(user, forward)
-            node = self._nodes.user(user.principal)
-            names = {name: None for name in user.names if user.holds(name) or isGiven(node, name)}
-            self._rename(user, names)
-            self._look(user)
+            self._keep(user, partial(self._mayKeep, user))
+
+    def _mayKeep(self, user: _User, name: str) -> bool:
+        isGood = user.holds(name) or isGiven(self._nodes.user(user.principal), name)
+        return isGood and self._isFree(user, name)
+
+    def _isFree(self, user: _User, name: str) -> bool:
+        """
+        Whether the config gives a name to no node.
+        """
+        found = self._nodes.find(name)
+        return found is None or found.keyid == user.keyid
 
     def stop(self) -> None:
         """
@@ -374,15 +347,6 @@ class Forwards:
             return [f"refuse: {refused}"]
         who = f"{forward.principal} ({forward.principal.method})"
         return [f"open a stream on the connection of {who} from {forward.session.link.info.but(target=None)}"]
-
-
-def wrongWith(node: MeshNode, at: Target, isPort: bool) -> str:
-    """
-    What a user may not have of something; empty if all is well.
-    """
-    if isPort:
-        return "" if at.port in node.ports else f"port {at.port}"
-    return "" if isGiven(node, at.host) else f"the name {at.host}"
 
 
 def _full(forward: Forward, detail: str) -> Refused:

@@ -21,7 +21,8 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClie
 
 from ugate.endpoints.addresses import isLiteral
 from ugate.endpoints.dialers import Way, together, within
-from ugate.endpoints.forwards import Forwards, Users
+from ugate.endpoints.forwarded import Users
+from ugate.endpoints.forwards import Forwards
 from ugate.endpoints.meshlinks import MeshLinks
 from ugate.endpoints.meshtransports import PATIENCE, TRANSPORTS
 from ugate.endpoints.pool import LinkState
@@ -52,11 +53,6 @@ class KnownNodes(Users, Protocol):
     """
     What is wanted of a table of nodes.
     """
-
-    def find(self, name: str) -> MeshNode | None:
-        """
-        See L{ugate.interfaces.INodes}.
-        """
 
     def given(self, keyid: str) -> MeshNode | None:
         """

@@ -16,7 +16,8 @@ from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ugate.endpoints.forwards import Forward, Forwards, wrongWith
+from ugate.endpoints.forwarded import Forward, wrongWith
+from ugate.endpoints.forwards import Forwards
 from ugate.endpoints.meshtransports import forwardsOf
 from ugate.endpoints.published import Published
 from ugate.endpoints.session import Session
@@ -43,6 +44,7 @@ class Publishing:
 
     log = Logger()
     session: Session | None = None
+    _isWatched = False
 
     def __init__(
         self,
@@ -113,10 +115,10 @@ class Publishing:
         wrong = wrongWith(node, forward.at, forward.listener is not None)
         if wrong:
             raise Denied(str(forward.at), f"{wrong} is not given to {principal}", _step(principal))
-        isFirst = not any(each.session is session for each in forwards.ofUser(node.keyid))
         forwards.publish(node, forward)
-        if isFirst:
-            session.whenClosed().addCallback(lambda _: forwards.leave(session))
+        if not self._isWatched:
+            self._isWatched = True
+            session.whenClosed().addCallback(lambda _: forwards.leave(node.keyid, session))
         if forward.listener is not None:
             await self._open(owner, node, forward, forwards)
         self.log.info("{who} publishes {at}", who=str(principal), at=str(forward.at))
@@ -163,7 +165,7 @@ class Publishing:
             if forward not in forwards.ofUser(node.keyid):
                 published.release(node.keyid, port)
         except Refused:
-            forwards.withdraw(forward.session, forward.at)
+            forwards.withdraw(node.keyid, forward.session, forward.at)
             raise
 
     def _gone(self, at: Target) -> None:
@@ -175,8 +177,8 @@ class Publishing:
         See L{ugate.protocols.sshforwards.Publisher.withdraw}.
         """
         assert self.session is not None
-        owner, _, principal = self._owner()
-        forwardsOf(owner).withdraw(self.session, at)
+        owner, node, principal = self._owner()
+        forwardsOf(owner).withdraw(node.keyid, self.session, at)
         self.log.info("{who} publishes {at} no more", who=str(principal), at=str(at))
 
     def lines(self) -> Iterator[str]:

@@ -323,12 +323,27 @@ class NameTests(PublishingCase):
         self.assertIsNotNone(self.publish(again, "c.bob.example", 80))
         self.assertFalse(self.tenant.nodes.leads("a.bob.example"))
 
-    def test_namedLater(self) -> None:
+    def test_ofNode(self) -> None:
         """
-        A name that the config gives to a node is no user's, whatever it may have.
+        A name that the config gives to a node is no user's, whatever it may have; also if it has it already,
+        or is away.
         """
-        self.gate(nodes={**self.nodes(), "node": {"keyid": KEYID, "names": ["x.bob.example"]}})
-        self.assertIsNone(self.publish(self.login(), "x.bob.example", 80))
+        gate = self.gate(nodes={**self.nodes(), "node": {"keyid": KEYID, "names": ["x.bob.example"]}})
+        bob = self.login()
+        self.assertIsNone(self.publish(bob, "x.bob.example", 80))
+        for number in range(2):
+            self.assertIsNotNone(self.publish(bob, "y.bob.example", 80 + number))
+            self.assertIsNotNone(self.publish(bob, port=80 + number))
+        self.assertIsNotNone(self.publish(self.login("eve")))
+        for name, isThere in (("y.bob.example", True), ("bob", True), ("eve", False)):
+            if not isThere:
+                self.cut(bob)
+            gate.store.put("root", "nodes", "node", {"keyid": KEYID, "names": [name]})
+            self.mesh.advance(2)
+            found = self.tenant.nodes.find(name)
+            self.assertEqual(KEYID, found.keyid)
+        self.assertIs(Cause.HOST_UNREACHABLE, self.cause(self.ask("y.bob.example", 80)))
+        self.assertEqual(0, len(self.tenant.mesh.forwards))
 
 
 class TenantTests(PublishingCase):
