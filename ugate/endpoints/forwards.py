@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_sshpublishing -*-
+# -*- test-case-name: ugate.test.test_forwards,ugate.test.test_sshpublishing -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
