@@ -113,6 +113,9 @@ class Publishing:
         forwards = forwardsOf(owner)
         forward = self._forward(session, node, principal, host, port, forwards)
         wrong = wrongWith(node, forward.at, forward.listener is not None)
+        if not wrong and forward.at.host in _ownNames(owner) and forward.at.host not in node.hosts:
+            # A suffix, or a user who is called like us, does not mean ourselves.
+            wrong = f"{forward.at.host}, which is a name of our own,"
         if wrong:
             raise Denied(str(forward.at), f"{wrong} is not given to {principal}", _step(principal))
         forwards.publish(node, forward)
@@ -195,6 +198,10 @@ class Publishing:
         if node.hosts or node.ports:
             may = [*node.hosts, *(f"port {port}" for port in node.ports)]
             yield f"You may publish {', '.join(may)}."
+
+
+def _ownNames(owner: Any) -> set[str]:
+    return {name.lower() for name in owner.identity.names}
 
 
 def _step(principal: Principal) -> str:

@@ -7,6 +7,8 @@ Tests for L{ugate.endpoints.sshpublishing}: C{ssh -R} at a gate, in a network in
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ugate.endpoints import forwards
 from ugate.endpoints.forwards import FIRST_PORT
 from ugate.errors import Cause, Phase, Refused
@@ -17,7 +19,7 @@ from ugate.stream import Principal, StreamInfo, Target
 from ugate.test.howtofakes import clientHello
 from ugate.test.sshfakes import HOST, PEER
 from ugate.test.sshpublishingfakes import PublishingCase
-from ugate.test.tlsfakes import Logged
+from ugate.test.tlsfakes import Issuer, Logged
 from ugate.testing import Stall
 
 KEYID = "A" * 52
@@ -233,6 +235,19 @@ class NameTests(PublishingCase):
                 self.assertIn(f"{name} may not publish", "\n".join(logged.lines))
             self.assertIn(f'with who: "key:{name}" have it', "\n".join(logged.lines))
             self.assertIsNotNone(self.publish(came))
+
+    def test_ours(self) -> None:
+        """
+        Our own name is no user's who is called so, nor by a suffix; the config may give it.
+        """
+        self.folder = Path(self.mktemp())
+        Issuer("root").write(self.folder, "gate", "eve", "wiki.bob.example", "shop.example")
+        self.gate()
+        with Logged() as logged:
+            self.assertIsNone(self.publish(self.login("eve")))
+            self.assertIsNone(self.publish(self.login(), "wiki.bob.example", 80))
+        self.assertIn("eve, which is a name of our own, is not given to eve", "\n".join(logged.lines))
+        self.assertIsNotNone(self.publish(self.login(), "shop.example", 80))
 
     def test_twoUsers(self) -> None:
         """
