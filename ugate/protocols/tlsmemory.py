@@ -31,7 +31,8 @@ def canLeave(connection: Any) -> bool:
 
     @param connection: an C{OpenSSL.SSL.Connection}.
     """
-    return _isKnown(type(connection))
+    kind: Any = type(connection)
+    return _isKnown(kind)
 
 
 @cache
