@@ -31,6 +31,7 @@ behindServer = GateParser("behind")
 reverseServer = ServerParser("reverse")
 linkedServer = GateParser("linked")
 udpServer = DatagramParser()
+remoteForwardServer = GateParser("remoteforward")
 
 socksClient = HopParser("socks")
 socks4Client = HopParser("socks4")
