@@ -183,8 +183,8 @@ def envoyDatagrams(test: InteropTestCase, gate: int, host: str, port: int) -> in
         "explicit_http_config": {"http2_protocol_options": {"allow_connect": True}},
     }
     cluster = _cluster("gate", gate, typed_extension_protocol_options={_OPTIONS: explicit})
-    resources = {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
-    resources["admin"] = {"address": _address(admin)}
+    static = {"listeners": [listener], "clusters": [cluster]}
+    resources = {"static_resources": static, "admin": {"address": _address(admin)}}
     config = test.write(f"envoy-{here}.json", json.dumps(resources))
     quiet = ["--concurrency", "1", "--log-level", "warning", "--disable-hot-restart"]
     # Nobody can see that datagrams are taken; but the port for its admin is up then.

@@ -95,7 +95,7 @@ class StraightTests(DatagramTestCase):
             box.end()
             gateway.waitFor(f"-> udp:{host}:{echo.port} socks5 operator")
         try:
-            import socks
+            import socks  # type: ignore[import-untyped]
         except ImportError as e:
             raise SkipTest("no PySocks here: pip install PySocks") from e
         asking: Any = socks.socksocket(socket.AF_INET, socket.SOCK_DGRAM)
