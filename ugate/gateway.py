@@ -23,8 +23,9 @@ from ugate.interfaces import ILimits, IPending, ITenant
 from ugate.leg import Leg
 from ugate.metering import Meters
 from ugate.naming import named
+from ugate.posting import checkCarries, checkDatagrams
 from ugate.relay import Carried
-from ugate.stream import Principal, StreamInfo, Target
+from ugate.stream import TCP, Principal, StreamInfo, Target
 
 _LATE: Final = "no answer from any hop in time"
 
@@ -162,6 +163,7 @@ class Inbound(Leg):
                 rule = routed(info)
                 self.via = rule.via
                 dialer = rule.dialer
+            checkCarries(dialer, info)
             endpoint = dialer.endpointFor(info)
             self.id = flows.begin(self)
             self._dial = dial = endpoint.connect(_OUTWARD)
@@ -271,7 +273,12 @@ class Inbound(Leg):
             transport: Any = self.transport
             if IPending.providedBy(transport):
                 transport.accept()
-            self._up = flows.relay.join(self, outward, self._carried, self._meters)
+            target = self.info.target
+            if target is None or target.network == TCP:
+                self._up = flows.relay.join(self, outward, self._carried, self._meters)
+            else:
+                checkDatagrams((self, outward), target)
+                self._up = flows.relay.join(self, outward, self._carried, self._meters, target)
         except Exception:
             # The Deferred of a dialer is not where anybody would look for it.
             self._broken(outward, Failure())

@@ -18,6 +18,7 @@ from ugate.interfaces.names import INames
 from ugate.interfaces.negotiation import Auth, INegotiation, ISilence, Step
 from ugate.interfaces.streams import (
     Detached,
+    IDatagrams,
     IDetachable,
     IDetachableTLS,
     IHalfCloseableTransport,
@@ -33,6 +34,7 @@ __all__ = [
     "IAsker",
     "IChannel",
     "IConfigStore",
+    "IDatagrams",
     "IDetachable",
     "IDetachableTLS",
     "IDialer",
