@@ -51,32 +51,13 @@ class Lookups:
     @since: ugate NEXT
     """
 
-    def __init__(
-        self,
-        local: LocalNames,
-        forwarder: Forwarder,
-        system: Callable[[], Any],
-        before: Lookups | None = None,
-    ) -> None:
+    def __init__(self, local: LocalNames, forwarder: Forwarder, system: Callable[[], Any]) -> None:
         """
         @param system: what is asked about names for which the section names nobody.
-        @param before: what was asked before it.
         """
-        self.isOn = True
-        self.before = before
         self._local = local
         self._forwarder = forwarder
         self._system = system
-
-    def stop(self) -> Lookups | None:
-        """
-        It shall be asked no more.
-
-        @return: what is asked in its place, if it was the last one.
-        """
-        self.isOn = False
-        before, self.before = self.before, None
-        return before if before is not None and before.isOn else None
 
     def resolveHostName(
         self,

@@ -25,6 +25,7 @@ from ugate.endpoints.reach import isLoopback
 from ugate.errors import ListenRefused
 from ugate.interfaces import INode, IServesHTTP
 from ugate.modules.dnsanswering import Answering
+from ugate.modules.dnsflows import Asked
 from ugate.modules.dnsforwarding import Forwarder
 from ugate.modules.dnslocal import LocalNames
 from ugate.modules.dnslookups import Lookups
@@ -46,6 +47,8 @@ class Resolver(Service):
     The resolver of one section.
 
     @ivar answering: what answers its clients.
+    @ivar lookups: what looks names up for streams, if it shall.
+    @ivar asked: what leads streams to it.
     @since: ugate NEXT
     """
 
@@ -88,7 +91,8 @@ class Resolver(Service):
         )
         self.answering: Answering | None = None
         self._pages: DnsPages | None = None
-        self._lookups: Lookups | None = None
+        self.lookups: Lookups | None = None
+        self.asked: Asked | None = None
         self._ports: list[Any] = []
 
     def privilegedStartService(self) -> None:
@@ -128,9 +132,10 @@ class Resolver(Service):
             self._stopListening()
             raise
         if self.section.resolve:
-            before = tenant.resolver
-            self._lookups = Lookups(local, self._forwarder, lambda: tenant.systemResolver, before)
-            tenant.resolver = self._lookups
+            self.lookups = Lookups(local, self._forwarder, lambda: tenant.systemResolver)
+        streams = Streams(tenant.reactor, self.answering.answer, self._clients)
+        self.asked = Asked(tenant.reactor, self.answering.answer, streams, self.title)
+        tenant.resolvers.append(self)
 
     def _inUse(self) -> Collection[str]:
         """
@@ -168,10 +173,9 @@ class Resolver(Service):
         Listen no more.
         """
         super().stopService()  # type: ignore[no-untyped-call]
-        if self._lookups is not None:
-            before = self._lookups.stop()
-            if self.tenant.resolver is self._lookups:
-                # A change that did not come about: what was there goes on.
-                self.tenant.resolver = before
+        if self in self.tenant.resolvers:
+            self.tenant.resolvers.remove(self)
+        if self.asked is not None:
+            self.asked.stop()
         self._forwarder.stop()
         return self._stopListening()

@@ -149,6 +149,7 @@ class Stream(Protocol):
         self._waiting = 0
         self._isFull = False
         self._isPaused = False
+        self._isOver = False
         self._idle: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
@@ -202,7 +203,7 @@ class Stream(Protocol):
         """
         transport: Any = self.transport
         isTooMuch = self._isFull or self._waiting >= MAX_UNANSWERED
-        if self._idle is None or transport is None or isTooMuch == self._isPaused:
+        if self._isOver or self._idle is None or isTooMuch == self._isPaused:
             return
         self._isPaused = isTooMuch
         if isTooMuch:
@@ -234,7 +235,9 @@ class Stream(Protocol):
         It is over for us.
         """
         transport: Any = self.transport
-        if transport is not None:
+        if transport is not None and not self._isOver:
+            self._isOver = True
+            transport.unregisterProducer()
             transport.abortConnection()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]

@@ -29,7 +29,7 @@ from ugate.modules.dnsforwarding import Server
 from ugate.modules.dnssection import DnsUpstream
 from ugate.modules.dnsstreams import StreamServer
 from ugate.stream import StreamInfo, Target
-from ugate.tenancy.config.whole import DIRECT
+from ugate.tenancy.config.whole import DIRECT, DNS
 
 CONNECT: Final = 10.0
 """Seconds for a connection, and again for the handshake."""
@@ -71,6 +71,8 @@ def placeFrom(section: DnsUpstream) -> Place:
         if not isLiteral(section.address):
             raise StringError(f"address: {section.address[:80]!r} is no address")
         place = replace(place, target=Target(section.address, place.target.port))
+    if section.via == DNS:
+        raise StringError(f"via: {DNS} leads back here; wanted another way")
     if section.via == DIRECT and not isLiteral(place.target.host):
         raise StringError(
             f"{text}: who would look up {place.target.host}? Say where it is, as address: 192.0.2.53"

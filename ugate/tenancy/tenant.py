@@ -73,12 +73,11 @@ class Tenant:
     @ivar name: its path.
     @ivar hosts: the names that were delegated to it: hosts, and suffixes with C{*.}.
     @ivar names: see L{ITenant}; whoever resolves names for it makes one.
-    @ivar resolver: what looks up the targets of its streams, if not the system's.
+    @ivar resolvers: those that run for it, the last of which is asked.
     @since: ugate NEXT
     """
 
     names: AddressNames | None = None
-    resolver: Any = None
 
     def __init__(
         self,
@@ -111,6 +110,7 @@ class Tenant:
         self.children: dict[str, Tenant] = {}
         self.handshake = handshake
         self.hosts: tuple[str, ...] = ()
+        self.resolvers: list[Any] = []
         if around is None:
             around = Around(reactor, OwnListeners() if own is None else own)
         self._around = around
@@ -261,6 +261,13 @@ class Tenant:
         For nodes where the network says that they are.
         """
         return self._reactor(self.learnedEgress)
+
+    @property
+    def resolver(self) -> Any:
+        """
+        What looks up the targets of its streams, if not the system.
+        """
+        return next((each.lookups for each in reversed(self.resolvers) if each.lookups is not None), None)
 
     @property
     def systemResolver(self) -> Any:

@@ -129,17 +129,6 @@ class LookupsTests(DnsCase):
         self.server.fail(1)
         self.assertFalse(receiver.isComplete)
 
-    def test_stop(self) -> None:
-        """
-        What was asked before is asked again, if that is still there.
-        """
-        local: Any = FakeLocal()
-        forwarder = Forwarder(self.clock, {}, Cache(1, 1), Times())
-        second = Lookups(local, forwarder, lambda: self.system, self.lookups)
-        self.assertIs(self.lookups, second.stop())
-        self.assertIsNone(self.lookups.stop())
-        self.assertIsNone(second.stop())
-
     def test_system(self) -> None:
         """
         Where the section names nobody, the system is asked.

@@ -87,6 +87,7 @@ class PlaceTests(SynchronousTestCase):
         error = self.assertRaises(StringError, self.place, "tls:dns.example", via="direct")
         self.assertIn("who would look up dns.example? Say where it is, as address:", str(error))
         self.assertRaises(StringError, self.place, "tls:dns.example", address="other.example")
+        self.assertRaises(StringError, self.place, "192.0.2.53", via="dns")
 
 
 class Tenant:

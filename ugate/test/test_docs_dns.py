@@ -16,6 +16,7 @@ from msgspec import NODEFAULT, inspect
 from ugate.modules import (
     dnsanswering,
     dnsdatagrams,
+    dnsflows,
     dnsforwarding,
     dnshttp1,
     dnslocal,
@@ -77,6 +78,7 @@ class DnsTests(Pages):
             str(dnsdatagrams.MAX_PORTS),
             str(dnsstreams.MAX_UNANSWERED),
             str(dnsstreams.MAX_WAITING),
+            str(dnsflows.MAX_WAITING),
             str(dnshttp1.MAX_UNANSWERED),
             f"{dnsstreams.IDLE:g} s",
             str(dnsanswering.MAX_QUICK),

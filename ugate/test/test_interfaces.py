@@ -87,6 +87,7 @@ from ugate.protocols.websocketclient import WebSocketClient
 from ugate.protocols.websocketrules import Rules
 from ugate.protocols.websocketserver import WebSocketServer
 from ugate.relay import Relay
+from ugate.resolverway import ResolverWay
 from ugate.stream import Principal, StreamInfo, Target
 from ugate.tenancy.addressnames import AddressNames
 from ugate.tenancy.config.commandline import CommandLineStore
@@ -213,9 +214,12 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.upstream._Through": BY_CLASS,
     "ugate.leg.Leg": Leg,
     "ugate.poll.Poll": BY_CLASS,
+    "ugate.resolverway.ResolverWay": lambda: ResolverWay(tenant()),
     "ugate.modules.admin.AdminModule": AdminModule,
     "ugate.modules.dns.DnsModule": DnsModule,
     "ugate.modules.dnsdatagrams._Port": BY_CLASS,
+    "ugate.modules.dnsflows.Asked": BY_CLASS,
+    "ugate.modules.dnsflows._Asking": BY_CLASS,
     "ugate.modules.dnshttp1._Endpoints": BY_CLASS,
     "ugate.modules.dnslookups.Lookups": BY_CLASS,
     "ugate.modules.dnslookups._Looking": BY_CLASS,

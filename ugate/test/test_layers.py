@@ -96,6 +96,7 @@ LAYERS = (
             "ugate.tenants",
             "ugate.tenantparts",
             "ugate.meshroutes",
+            "ugate.resolverway",
             "ugate.explaining",
             "ugate.storewatch",
             "ugate.listenerstrings",

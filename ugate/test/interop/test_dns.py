@@ -20,7 +20,10 @@ from ugate.test.interop.targets import Certificate, webServer
 
 KEYID = "BOB4CVZ5XDRMOZGSF7SSL2YQJTSHFHZWGJ5VVKWNXEYRQDDMDSDQ"
 CONFIG = """\
-listen: {{main: "socks:tcp:0:interface=127.0.0.1"}}
+listen:
+  main: "socks:tcp:0:interface=127.0.0.1"
+  questions: 'udp:{flows}:interface=127.0.0.1:to=203.0.113.53\\:53'
+routes: [{{match: "*:53", via: dns}}]
 policy: {{rules: [{{action: allow}}]}}
 nodes: {{bob: {{keyid: {keyid}, names: ["fd00::1234"]}}}}
 dns:
@@ -43,8 +46,8 @@ class DnsTestCase(InteropTestCase):
         @param more: what is in its section beside.
         @param before: what is in its configuration beside.
         """
-        self.port = freePort()
-        self.text = before + CONFIG.format(keyid=KEYID, port=self.port, more=more)
+        self.port, self.flows = freePort(), freePort()
+        self.text = before + CONFIG.format(keyid=KEYID, port=self.port, flows=self.flows, more=more)
         self.path = self.write("dns.yaml", self.text)
         gateway = self.ugate("--config", str(self.path), listen="", **options)  # type: ignore[arg-type]
         gateway.waitFor("DNS on")
@@ -55,7 +58,7 @@ class DnsTestCase(InteropTestCase):
         What C{dig} says.
         """
         dig = program("dig", "bind9-dnsutils")
-        options = ("+time=5", "+tries=1", f"@{HOST}", "-p", str(self.port))
+        options = ("-p", str(self.port), "+time=5", "+tries=1", f"@{HOST}")
         return self.finish([dig, *options, *arguments]).stdout.decode()
 
     def short(self, *arguments: str) -> list[str]:
@@ -120,6 +123,7 @@ class DigTests(DnsTestCase):
         self.assertEqual(["fd00::1234"], self.short(f"{KEYID}.default.cluster.local", "AAAA"))
         self.assertEqual(["bob."], self.short("-x", "fd00::1234"))
         self.assertIn("(TCP)", self.dig("big.example", "TXT"))
+        self.assertEqual(["192.168.1.9"], self.short("-p", str(self.flows), "printer.home"))
         self.assertIn("flags: qr tc rd ra;", self.dig("big.example", "TXT", "+ignore"))
         for code, *arguments in (
             ("NXDOMAIN", "printer.local"),
