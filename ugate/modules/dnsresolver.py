@@ -80,7 +80,8 @@ class Resolver(Service):
                     f"{target}: nobody there could ask; name who may as clients, or listen on 127.0.0.1"
                 )
         self._clients = Clients(networks)
-        servers = serversFrom(section.upstreams, Ways(tenant))
+        self._ways = Ways(tenant)
+        servers = serversFrom(section.upstreams, self._ways)
         self._forwarder = Forwarder(
             tenant.reactor,
             servers,
@@ -178,4 +179,8 @@ class Resolver(Service):
         if self.asked is not None:
             self.asked.stop()
         self._forwarder.stop()
+        self._ways.stop()
+        if self.tenant.names is not None:
+            running = [each.section.fakeNetworks for each in self.tenant.resolvers]
+            self.tenant.names.keep([network for networks in running for network in networks])
         return self._stopListening()

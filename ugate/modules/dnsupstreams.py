@@ -23,13 +23,15 @@ from ugate.endpoints.addresses import isLiteral
 from ugate.endpoints.dialing import dialerFromText
 from ugate.endpoints.direct import Direct
 from ugate.errors import Cause, Phase, Refused, StringError
-from ugate.interfaces import IDialer, ITenant
+from ugate.hoppools import drainGone, poolsIn
+from ugate.interfaces import IDialer
 from ugate.modules.dnsdatagrams import DatagramServer
 from ugate.modules.dnsforwarding import Server
 from ugate.modules.dnssection import DnsUpstream
 from ugate.modules.dnsstreams import StreamServer
 from ugate.stream import StreamInfo, Target
 from ugate.tenancy.config.whole import DIRECT, DNS
+from ugate.tenancy.tenant import Tenant
 
 CONNECT: Final = 10.0
 """Seconds for a connection, and again for the handshake."""
@@ -107,7 +109,7 @@ class Ways:
     The ways of a tenant to servers.
     """
 
-    def __init__(self, tenant: ITenant) -> None:
+    def __init__(self, tenant: Tenant) -> None:
         self._tenant = tenant
         self._made: dict[str, IDialer] = {}
 
@@ -116,8 +118,7 @@ class Ways:
         """
         What connects to places that the operator wrote down.
         """
-        tenant: Any = self._tenant
-        return getattr(tenant, "hopReactor", tenant.reactor)
+        return self._tenant.hopReactor
 
     def dialer(self, via: str) -> IDialer:
         """
@@ -132,6 +133,12 @@ class Ways:
             direct = Direct(self.reactor, CONNECT)
             self._made[via] = dialerFromText(self.reactor, via, {**hops, DIRECT: direct})
         return self._made[via]
+
+    def stop(self) -> None:
+        """
+        Let links that only these ways had close with their last streams.
+        """
+        drainGone({pool for dialer in self._made.values() for pool in poolsIn(dialer)}, self._tenant)
 
     def endpoint(self, target: Target, via: str) -> IStreamClientEndpoint:
         """

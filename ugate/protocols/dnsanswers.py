@@ -230,6 +230,8 @@ def readAnswer(data: bytes, question: bytes, times: Times) -> Answer:
     code = message.rcode()
     if code not in _GOOD:
         raise ProtocolError(f"it says {dns.rcode.to_text(code)}")
+    if message.flags & dns.flags.TC:
+        raise ProtocolError("it says only a part, and there is no other way to ask")
     ttl = _lifetime(message, times)
     for rrset in (*message.answer, *message.authority, *message.additional):
         rrset.ttl = max(times.least, min(rrset.ttl, times.most))

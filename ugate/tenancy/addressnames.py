@@ -26,9 +26,6 @@ MOST: Final = 65536
 GRACE: Final = 600.0
 """Seconds for which it is, when the answer is no longer good: programs use one for longer than they may."""
 
-MAX_RANGES: Final = 8
-"""Ranges of addresses that are made up: those of the sections, and some that these had before."""
-
 
 @implementer(INames)
 class AddressNames:
@@ -105,6 +102,11 @@ class AddressNames:
             made = FakeAddresses(self._clock, network, inUse)
         made.inUse = inUse
         self._ranges[network] = made
-        if len(self._ranges) > MAX_RANGES:
-            del self._ranges[next(iter(self._ranges))]
         return made
+
+    def keep(self, networks: Collection[IPv4Network | IPv6Network]) -> None:
+        """
+        Forget the ranges that are not among these: something may really be there.
+        """
+        for network in self._ranges.keys() - set(networks):
+            del self._ranges[network]

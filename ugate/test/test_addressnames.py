@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.tenancy import addressnames
-from ugate.tenancy.addressnames import GRACE, MAX_RANGES, AddressNames
+from ugate.tenancy.addressnames import GRACE, AddressNames
 from ugate.tenancy.fakeaddresses import REST, FakeAddresses
 
 WIDE = ip_network("198.18.0.0/15")
@@ -94,16 +94,17 @@ class AddressNamesTests(SynchronousTestCase):
 
     def test_fakeIsKept(self) -> None:
         """
-        Whoever asks for the same range again has what was made up before; of too many ranges the oldest
-        goes.
+        Whoever asks for the same range again has what was made up before, until nobody wants it.
         """
         made = self.names.fake(WIDE, set)
         self.assertIs(made, self.names.fake(WIDE, set))
-        for count in range(MAX_RANGES - 1):
-            self.names.fake(ip_network(f"fd00:{count}::/64"), set)
-        self.assertTrue(self.names.isFake("198.18.0.1"))
-        self.names.fake(ip_network("fd00:ffff::/64"), set)
+        other = ip_network("fd00:1::/64")
+        self.names.fake(other, set)
+        self.names.keep([WIDE, SMALL])
+        self.assertEqual([True, False], [self.names.isFake(each) for each in ("198.18.0.1", "fd00:1::1")])
+        self.names.keep([])
         self.assertFalse(self.names.isFake("198.18.0.1"))
+        self.assertIsNot(made, self.names.fake(WIDE, set))
 
 
 class FakeAddressesTests(SynchronousTestCase):

@@ -109,6 +109,8 @@ class ReadTests(AnswerCase):
         for code in (1, 2, 4, 5, 9):
             error = self.assertRaises(ProtocolError, self.read, query(), code=code)
             self.assertIn(dns.rcode.to_text(dns.rcode.Rcode(code)), str(error))
+        error = self.assertRaises(ProtocolError, self.read, query(), flags=dns.flags.TC)
+        self.assertIn("only a part", str(error))
         wire = answerTo(query(), "db.example. 30 A 192.0.2.1")
         question = readQuery(wireOf(query())).asked.question
         for end in range(len(wire)):

@@ -161,6 +161,16 @@ class MeshTests(LocalCase):
         self.assertEqual([], self.ask(CAROL, "AAAA"))
         self.assertEqual(3, self.ask(f"{OWN[:-1]}Q.default.cluster.local", "AAAA"))
 
+    def test_published(self) -> None:
+        """
+        A name that a node was let have that has dialed in is answered here; one that it only claims is not.
+        """
+        for source, wanted in (("registration", None), ("reverse", [])):
+            self.nodes.learn(MeshNode(CAROL, (), ("app.example",), source))
+            self.assertEqual(wanted, self.ask("app.example", "AAAA"))
+        self.made(fake=("198.18.0.0/15",), fakeFor=("x.example",))
+        self.assertEqual(["198.18.0.1"], self.ask("app.example"))
+
     def test_reverse(self) -> None:
         """
         Addresses of nodes have their names; others of that network are nobody's.

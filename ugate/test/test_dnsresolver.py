@@ -231,6 +231,16 @@ class ResolverTests(ResolverCase):
         self.assertEqual(first, addressesIn(self.ask(node, message())))
         self.assertEqual(["192.168.1.9"], addressesIn(self.ask(node, message("printer.home"))))
 
+    def test_ranges(self) -> None:
+        """
+        When no section has a range any more, its addresses are what they are.
+        """
+        node = self.resolving(fake=("198.18.0.0/15",))
+        names: Any = node.tenant.names
+        self.assertTrue(names.isFake("198.18.0.1"))
+        self.resolver(node).stopService()
+        self.assertFalse(names.isFake("198.18.0.1"))
+
     def test_missing(self) -> None:
         """
         Without dnspython it says what to install.

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.endpoints.dialers import Deny
 from ugate.errors import Cause, Refused, StringError
+from ugate.hoppools import poolsIn
 from ugate.modules.dnsdatagrams import DatagramServer
 from ugate.modules.dnshttps import HttpsServer
 from ugate.modules.dnssection import DnsUpstream
@@ -194,6 +195,17 @@ class ServersTests(SynchronousTestCase):
         ):
             error = self.assertRaises(StringError, self.servers, "192.0.2.53", section)
             self.assertIn(words, str(error))
+
+    def test_links(self) -> None:
+        """
+        Links of hops that are written out close when nobody needs them any more.
+        """
+        self.servers(DnsUpstream("tcp:192.0.2.53", via="h2connect:192.0.2.9:15008"))
+        (pool,) = poolsIn(self.ways.dialer("h2connect:192.0.2.9:15008"))
+        drained: list[object] = []
+        self.patch(pool, "drain", lambda: drained.append(pool))
+        self.ways.stop()
+        self.assertEqual([pool], drained)
 
     def test_gone(self) -> None:
         """
