@@ -42,7 +42,7 @@ class _Quick:
     An answer that is at hand, as a message without its id.
     """
 
-    __slots__ = ("_age", "_answer", "_at", "_limit", "_query", "_tail", "until")
+    __slots__ = ("_age", "_answer", "_at", "_limit", "_query", "_tail", "source", "until")
 
     def __init__(self, query: Query, answer: Answer, limit: int, at: float, until: float) -> None:
         """
@@ -50,6 +50,7 @@ class _Quick:
         @param until: up to when it is good.
         """
         self.until = until
+        self.source = "own" if answer.isOwn else "kept"
         self._query = query
         self._answer = answer
         self._limit = limit
@@ -72,6 +73,8 @@ class Answering:
     """
     What answers the messages of a tenant's clients.
 
+    @ivar counts: how many answers there were that were known here (C{own}), that were got before (C{kept}),
+        and for which others were asked: with one (C{asked}) and without (C{failed}).
     @since: ugate NEXT
     """
 
@@ -93,6 +96,7 @@ class Answering:
         self._local = local
         self._forwarder = forwarder
         self._names = names
+        self.counts = {"own": 0, "kept": 0, "asked": 0, "failed": 0}
         # What was found longest ago comes first.
         self._quick: dict[tuple[bool, bytes], _Quick] = {}
 
@@ -108,6 +112,7 @@ class Answering:
         if quick is not None:
             now = self._seconds()
             if now < quick.until:
+                self.counts[quick.source] += 1
                 return data[:_ID] + quick.tail(now)
             del self._quick[key]
         try:
@@ -124,15 +129,18 @@ class Answering:
         now = self._seconds()
         answer = self._local(query)
         if answer is not None:
+            self.counts["own"] += 1
             return self._reply(query, answer, key, now, now + min(QUICK, answer.ttl))
         kept = self._forwarder.kept(query.asked)
         if kept is not None:
+            self.counts["kept"] += 1
             return self._reply(query, kept.answer, key, kept.at, kept.until)
         asking = self._forwarder.ask(query.asked, query.name)
         return asking.addCallback(self._replyNow, query, key)
 
     def _replyNow(self, answer: Answer, query: Query, key: tuple[bool, bytes]) -> bytes:
         now = self._seconds()
+        self.counts["failed" if answer.code == _SERVFAIL else "asked"] += 1
         return self._reply(query, answer, key, now, now + answer.ttl)
 
     def _reply(self, query: Query, answer: Answer, key: tuple[bool, bytes], at: float, until: float) -> bytes:

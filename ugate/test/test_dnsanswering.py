@@ -98,6 +98,7 @@ class AnsweringTests(DnsCase):
             answer = self.now(message(id=99))
             self.assertEqual((99, ttl), (answer.id, answer.answer[0].ttl), seconds)
         self.assertEqual(1, self.looked)
+        self.assertEqual({"own": 0, "kept": 4, "asked": 1, "failed": 0}, self.answering.counts)
 
     def test_old(self) -> None:
         """
@@ -149,6 +150,7 @@ class AnsweringTests(DnsCase):
                 ("printer.home. 10 IN A 192.168.1.9", looked), (str(answer.answer[0]), self.looked)
             )
         self.assertEqual("printer.home", self.names.nameFor("192.168.1.9"))
+        self.assertEqual({"own": 4, "kept": 0, "asked": 0, "failed": 0}, self.answering.counts)
         self.assertEqual([], self.server.asked)
 
     def test_failed(self) -> None:
@@ -159,6 +161,7 @@ class AnsweringTests(DnsCase):
         self.server.fail()
         self.assertEqual(2, read(self.successResultOf(asking)).rcode())
         self.assertEqual(2, self.now(message()).rcode())
+        self.assertEqual({"own": 0, "kept": 1, "asked": 0, "failed": 1}, self.answering.counts)
 
     def test_fault(self) -> None:
         """
