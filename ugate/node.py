@@ -122,6 +122,7 @@ class Node(MultiService):
         self._started = started
         self._draining = draining
         self.own = OwnListeners() if own is None else own
+        self.own.markWith(node.mark)
         self.relay = Relay(reactor, node.idle, threads)
         self.flows = Flows(
             reactor, self.relay, connect=_longest(configs), streams=node.streams, quiet=node.flows == "quiet"
@@ -301,6 +302,7 @@ class Node(MultiService):
         node = configs[ROOT].node
         flows.change(_longest(configs), node.streams, node.flows == "quiet")
         self.relay.change(node.idle)
+        self.own.markWith(node.mark)
         different = {path for path in touched if closes(path, configs, before)}
         for stream in flows.streams() if different else ():
             if stream.owner.name in different:

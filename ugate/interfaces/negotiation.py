@@ -108,7 +108,8 @@ class ISilence(INegotiation):
 
     def silent() -> Step:
         """
-        The peer has sent nothing at all for the time that the listener grants.
+        The time that the listener grants is over, and the peer has sent nothing at all, or not yet what
+        the negotiation needs.
 
         @raise ugate.errors.ProtocolError: that is not served here.
         """
