@@ -32,8 +32,8 @@ from ugate.stream import StreamInfo, Target
 REDIRECT: Final = "redirect"
 TPROXY: Final = "tproxy"
 
-NAMED_PORTS: Final = frozenset((80, 443))
-"""On which ports a name is looked for, unless C{names=} says otherwise."""
+SNIFFED: Final = frozenset((80, 443))
+"""On which ports a name is looked for, unless C{sniff=} says otherwise."""
 
 WAIT: Final = 0.5
 """Seconds for a client to say the name, unless C{wait=} says otherwise."""
@@ -79,7 +79,7 @@ class Capture:
     protocol: str = REDIRECT
     """L{REDIRECT} or L{TPROXY}."""
 
-    names: Collection[int] = NAMED_PORTS
+    sniff: Collection[int] = SNIFFED
     """The ports of targets on which clients are expected to say a name."""
 
     byName: bool = False
@@ -94,6 +94,23 @@ class CapturedHost(Negotiating):
     The host of one of them: who is refused and cannot be told so is reset, as nobody else would be with an
     end of what never began.
     """
+
+    def silent(self) -> None:
+        """
+        The client has not said a word, or not enough, in its time.
+        """
+        if self.inner is None and not self._closing:
+            self._unattended(self._step, self.negotiation.silent)
+
+    def readConnectionLost(self) -> None:
+        """
+        The client has ended its direction: it says no name any more.
+        """
+        if self.inner is None and not self._closing:
+            self._eof = True
+            self.silent()
+        else:
+            super().readConnectionLost()
 
     def refuse(self, reason: Refused) -> None:
         """
@@ -118,8 +135,8 @@ class CapturedFactory(ServerFactory):
         self._capture = endpoint.capture
         self._find = endpoint.find
         self._egress = IEgress(endpoint.reactor, None)
-        self._naming: Deadlines[Negotiating] = Deadlines(
-            endpoint.reactor, self._capture.wait, Negotiating.silent
+        self._naming: Deadlines[CapturedHost] = Deadlines(
+            endpoint.reactor, self._capture.wait, CapturedHost.silent
         )
 
     def stopFactory(self) -> None:
@@ -131,12 +148,13 @@ class CapturedFactory(ServerFactory):
         return CapturedHost(self, addr)
 
     def negotiationFor(self, host: Negotiating) -> INegotiation:
+        assert isinstance(host, CapturedHost)
         peer: Any = host.peer
         target = self._targetOf(host)
         kind = IPv6Address if ":" in target.host else IPv4Address
         # To its client, this is the address that it connected to.
         host.peer = StreamInfo(peer, kind("TCP", target.host, target.port), target)
-        if target.port in self._capture.names:
+        if target.port in self._capture.sniff:
             self._naming.start(host)
         return super().negotiationFor(host)
 
@@ -149,7 +167,7 @@ class CapturedFactory(ServerFactory):
         transport: Any = host.transport
         peer: Any = host.peer
         try:
-            target = self._find(transport.socket)
+            target: Target = self._find(transport.socket)
         except OSError as error:
             if error.errno not in _NOT_HERE:
                 raise Refused(Cause.PEER_CLOSED, Phase.NEGOTIATE, "peer", str(error)) from error
@@ -177,6 +195,7 @@ class CapturedFactory(ServerFactory):
         return target
 
     def buildInner(self, host: Negotiating, step: Step) -> IProtocol | None:
+        assert isinstance(host, CapturedHost)
         self._naming.stop(host)
         return self.protocolFor(host)
 
@@ -226,7 +245,7 @@ class CapturedServerEndpoint(NegotiatedServerEndpoint):
     def _negotiation(self, info: StreamInfo, auth: Auth) -> INegotiation:
         capture = self.capture
         assert info.target is not None
-        reads = info.target.port in capture.names
+        reads = info.target.port in capture.sniff
         return Captured(info, auth, capture.protocol, reads=reads, byName=capture.byName)
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 
 from ugate.errors import StringError
 
-CAPTURING: Final = frozenset(("handshake", "names", "by", "wait"))
+CAPTURING: Final = frozenset(("handshake", "sniff", "by", "wait"))
 """The keywords of both."""
 
 MOST_PORTS: Final = 64
@@ -42,16 +42,16 @@ def tproxyServer(reactor: Any, inner: IStreamServerEndpoint, own: Mapping[str, s
 def _server(
     reactor: Any, inner: IStreamServerEndpoint, own: Mapping[str, str], protocol: str
 ) -> IStreamServerEndpoint:
-    from ugate.endpoints.captured import NAMED_PORTS, WAIT, Capture, CapturedServerEndpoint
-    from ugate.endpoints.servers import handshakeOf, _seconds
+    from ugate.endpoints.captured import SNIFFED, WAIT, Capture, CapturedServerEndpoint
+    from ugate.endpoints.servers import _seconds, handshakeOf
 
     if not isinstance(inner, _SOCKETS):
         raise StringError("the kernel leads TCP here and nothing else: write tcp: right behind it")
     by = own.get("by", "address")
     if by not in ("address", "name"):
         raise StringError(f"by={by}: wanted address or name, which is what streams are carried to")
-    names = _ports(own["names"]) if "names" in own else NAMED_PORTS
-    capture = Capture(protocol, names, by == "name", _seconds("wait", own, WAIT))
+    ports = _ports(own["sniff"]) if "sniff" in own else SNIFFED
+    capture = Capture(protocol, ports, by == "name", _seconds("wait", own, WAIT))
     return CapturedServerEndpoint(reactor, inner, capture, deadline=handshakeOf(reactor, own))
 
 
@@ -62,8 +62,8 @@ def _ports(text: str) -> frozenset[int]:
     for each in text.split(","):
         each = each.strip()
         if not (each.isascii() and each.isdigit() and len(each) <= 5 and 0 < int(each) < 65536):
-            raise StringError(f"names={text[:80]}: wanted ports with commas between, as in 80,443; or none")
+            raise StringError(f"sniff={text[:80]}: wanted ports with commas between, as in 80,443; or none")
         found.add(int(each))
     if len(found) > MOST_PORTS:
-        raise StringError(f"names={text[:80]}: wanted at most {MOST_PORTS} ports")
+        raise StringError(f"sniff={text[:80]}: wanted at most {MOST_PORTS} ports")
     return frozenset(found)

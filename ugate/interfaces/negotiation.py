@@ -108,8 +108,7 @@ class ISilence(INegotiation):
 
     def silent() -> Step:
         """
-        The time that the listener grants is over, and the peer has sent nothing at all, or not yet what
-        the negotiation needs.
+        The peer has sent nothing at all for the time that the listener grants.
 
         @raise ugate.errors.ProtocolError: that is not served here.
         """

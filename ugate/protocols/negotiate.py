@@ -128,9 +128,9 @@ class Negotiating(Passing):
 
     def silent(self) -> None:
         """
-        The peer has not said a word, or not enough, in the time that the listener grants.
+        The peer has not said a word in the time that the listener grants.
         """
-        if self.inner is None and not self._closing and not self._busy:
+        if not self._received and self.inner is None and not self._closing:
             self._unattended(self._step, self.negotiation.silent)
 
     def begin(self) -> None:

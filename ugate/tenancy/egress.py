@@ -144,15 +144,17 @@ class OwnListeners:
             self.outgoing = Outgoing()
             self.mark = self.marks
 
-    def markWith(self, mark: int) -> None:
+    def markWith(self, mark: int) -> OwnListeners:
         """
         How our own connections are known, if they have to be.
 
         @param mark: 0 for not at all.
+        @return: itself.
         """
         self.marks = mark
         if self.outgoing is not None:
             self.mark = mark
+        return self
 
     def cannotMark(self) -> None:
         """

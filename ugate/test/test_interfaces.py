@@ -60,6 +60,7 @@ from ugate.modules.registrar import RegistrarModule
 from ugate.modules.remotes import RemotesModule
 from ugate.node import Node
 from ugate.protocols.auto import Auto, Fixed
+from ugate.protocols.captured import Captured
 from ugate.protocols.credentials import BearerToken, CertifiedKey, Login, PeerCertificate
 from ugate.protocols.h2link import H2Link
 from ugate.protocols.httpconnect import HttpProxy
@@ -215,6 +216,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.modules.pages.Asker": BY_CLASS,
     "ugate.modules.remotes.RemotesModule": RemotesModule,
     "ugate.protocols.auto.Auto": lambda: Auto(INFO, Auth.NONE, {}),
+    "ugate.protocols.captured.Captured": lambda: Captured(INFO, Auth.NONE, "redirect"),
     "ugate.protocols.auto.Fixed": lambda: Fixed(INFO, Auth.NONE, TARGET, "tls"),
     "ugate.protocols.readywire.ReadyGate": lambda: ReadyGate(INFO, "A" * 52, BY_CLASS),
     "ugate.protocols.readywire.ReadyNode": lambda: ReadyNode(BY_CLASS, "gate"),

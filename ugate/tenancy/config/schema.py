@@ -192,7 +192,7 @@ class Node(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             ge=0,
             le=0xFFFFFFFF,
-            description="What our own connections are marked with, if a listener is led those of this machine.",
+            description="What our own connections are marked with, where streams are captured.",
         ),
     ] = 0x7567
 
