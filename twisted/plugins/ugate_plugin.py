@@ -91,3 +91,9 @@ discoveryModule = LazyModule(
     "nodes on the same network that find each other",
     "ugate.modules.discoverysection:DiscoverySection",
 )
+captureModule = LazyModule(
+    "capture",
+    "ugate.modules.capture:CaptureModule",
+    "connections that the kernel leads to a listener",
+    "ugate.modules.capturesection:CaptureSection",
+)
