@@ -51,6 +51,7 @@ from ugate.leg import Leg
 from ugate.modules.admin import AdminModule
 from ugate.modules.agent import ModuleAgent
 from ugate.modules.ca import CaModule
+from ugate.modules.capture import CaptureModule
 from ugate.modules.discovery import DiscoveryModule
 from ugate.modules.http import HttpModule
 from ugate.modules.lazy import LazyModule
@@ -203,6 +204,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.modules.agent._Here": BY_CLASS,
     "ugate.modules.ca.CaModule": CaModule,
     "ugate.modules.ca.CaService": BY_CLASS,
+    "ugate.modules.capture.CaptureModule": CaptureModule,
     "ugate.modules.discovery.DiscoveryModule": DiscoveryModule,
     "ugate.modules.http.HttpModule": HttpModule,
     "ugate.modules.lazy.LazyModule": lambda: LazyModule("hello", "ugate.test.test_modules_lazy:Greeter"),
