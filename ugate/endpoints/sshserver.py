@@ -44,19 +44,23 @@ class SSHServerEndpoint(MuxedServerEndpoint):
     @since: ugate NEXT
     """
 
-    def __init__(self, reactor: Any, inner: IStreamServerEndpoint, deadline: float) -> None:
+    def __init__(
+        self, reactor: Any, inner: IStreamServerEndpoint, deadline: float, nist: bool = False
+    ) -> None:
         """
         @param reactor: that of a tenant.
         @param inner: how to listen.
         @param deadline: seconds until a client has to be logged in.
+        @param nist: whether clients may exchange keys by the curves of NIST.
         """
+        self.nist = nist
         super().__init__(reactor, inner, _unmade, limits=LIMITS, deadline=deadline, logins=True)
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """
         See L{IStreamServerEndpoint.listen}.
         """
-        from ugate.protocols.sshtransport import serverMaker
+        from ugate.protocols.sshtransport import CAUTIOUS, SETTINGS, serverMaker
 
         tenant = ITenant(self.reactor, None)
         if tenant is None:
@@ -65,7 +69,11 @@ class SSHServerEndpoint(MuxedServerEndpoint):
         portal = tenant.portal
         login = None if portal is None else _loginBy(portal)
         self.maker = serverMaker(
-            self.reactor, lambda: _keysOf(tenant.identity), login, partial(self._prepare, tenant)
+            self.reactor,
+            lambda: _keysOf(tenant.identity),
+            login,
+            partial(self._prepare, tenant),
+            SETTINGS if self.nist else CAUTIOUS,
         )
         return super().listen(factory)
 

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IStreamServerEndpoint
 
+from ugate.errors import StringError
+
 LOGIN: Final = 60.0
 """Seconds until a client has to be logged in, unless C{handshake=} says otherwise: people type passwords."""
 
@@ -24,4 +26,7 @@ def sshServer(reactor: Any, inner: IStreamServerEndpoint, own: Mapping[str, str]
     from ugate.endpoints.servers import _seconds
     from ugate.endpoints.sshserver import SSHServerEndpoint
 
-    return SSHServerEndpoint(reactor, inner, _seconds("handshake", own, LOGIN))
+    nist = own.get("nist", "no")
+    if nist not in ("no", "yes"):
+        raise StringError(f"nist={nist}: wanted yes or no")
+    return SSHServerEndpoint(reactor, inner, _seconds("handshake", own, LOGIN), nist == "yes")

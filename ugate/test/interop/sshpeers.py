@@ -8,10 +8,13 @@ OpenSSH as the peer of a gateway: its client with keys of its own, and its certi
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 from pathlib import Path
 from typing import Any
+
+from twisted.trial.unittest import SkipTest
 
 from ugate.test.interop.processes import (
     HOST,
@@ -27,6 +30,19 @@ from ugate.test.interop.processes import (
 
 KINDS = ("ed25519", "ecdsa", "rsa")
 _SEPARATED = Path("/run/sshd")
+
+
+def package(name: str, distribution: str = "") -> Any:
+    """
+    A package of others that a test needs.
+
+    @param distribution: what to install, if it has another name.
+    @raise SkipTest: it is not here.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as missing:
+        raise SkipTest(f"no {name} here: pip install {distribution or name}") from missing
 
 
 def serveSSH(case: InteropTestCase, host: Path, config: str) -> tuple[int, Child]:
