@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from twisted.conch.ssh.keys import Key
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger, LogLevel
@@ -144,7 +145,9 @@ class Wired:
         """
         See L{IProtocol.connectionLost}.
         """
-        self.why = self.why or str(reason.value)
+        if not self.why:
+            isClosed = reason.check(ConnectionDone)
+            self.why = "the peer has closed the connection" if isClosed else reason.getErrorMessage()
         super().connectionLost(reason)  # type: ignore[misc]
         if not self.ready.called:
             self.ready.errback(Refused(Cause.PEER_CLOSED, Phase.NEGOTIATE, HOP, self.why))

@@ -265,6 +265,16 @@ class StreamTests(PairCase):
         self.flush()
         self.assertIn("the last stream", self.successResultOf(closed))
 
+    def test_noGoodbye(self) -> None:
+        """
+        Who goes without a word has closed the connection.
+        """
+        closed = self.ours.whenClosed()
+        server: Any = self.server
+        server.transport.loseConnection()
+        self.flush()
+        self.assertEqual("the peer has closed the connection", self.successResultOf(closed))
+
 
 class HostileTests(SynchronousTestCase):
     """
