@@ -51,14 +51,21 @@ def serveSSH(case: InteropTestCase, host: Path, config: str) -> tuple[int, Child
 
     @return: its port, and it.
     """
+    port = freePort()
+    return port, case.serve(sshdCommand(case, HOST, port, host, config), port)
+
+
+def sshdCommand(case: InteropTestCase, address: str, port: int, host: Path, config: str) -> list[str]:
+    """
+    The command line of an sshd.
+    """
     sshd = program("sshd", "openssh-server")
     if os.geteuid() == 0 and not _SEPARATED.exists():
         # What its service makes when it starts.
         _SEPARATED.mkdir(mode=0o755)
         case.addCleanup(_SEPARATED.rmdir)
-    port = freePort()
-    head = f"ListenAddress {HOST}:{port}\nHostKey {host}\nPidFile none\nUsePAM no\n"
-    return port, case.serve([sshd, "-D", "-e", "-f", case.write("sshd.conf", head + config)], port)
+    head = f"ListenAddress {address}:{port}\nHostKey {host}\nPidFile none\nUsePAM no\n"
+    return [sshd, "-D", "-e", "-f", str(case.write("sshd.conf", head + config))]
 
 
 class SSHTestCase(InteropTestCase):
