@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from twisted.conch.ssh.keys import Key
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger, LogLevel
@@ -47,6 +47,12 @@ SETTINGS: Final = WireSettings(endTime=GOODBYE, loginTime=LOGIN)
 
 CAUTIOUS: Final = replace(SETTINGS, kex=KEX)
 """How listeners speak."""
+
+_SHORT: Final[Mapping[Any, str]] = {
+    ConnectionDone: "the peer has closed the connection",
+    ConnectionLost: "the connection was lost",
+}
+"""Why a connection ends, in the place of Twisted's words."""
 
 HostKeys = Mapping[bytes, tuple[Any, Any]]
 """Public and private keys of Conch, by the names of their formats."""
@@ -145,9 +151,7 @@ class Wired:
         """
         See L{IProtocol.connectionLost}.
         """
-        if not self.why:
-            isClosed = reason.check(ConnectionDone)
-            self.why = "the peer has closed the connection" if isClosed else reason.getErrorMessage()
+        self.why = self.why or _SHORT.get(type(reason.value)) or reason.getErrorMessage()
         super().connectionLost(reason)  # type: ignore[misc]
         if not self.ready.called:
             self.ready.errback(Refused(Cause.PEER_CLOSED, Phase.NEGOTIATE, HOP, self.why))
