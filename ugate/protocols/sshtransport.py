@@ -81,6 +81,8 @@ class Wired:
 
     _log = _Calm()
     log = Logger()
+    # Which version that is, strangers need not know.
+    ourVersionString = b"SSH-2.0-ugate"
     info: StreamInfo
     why = ""
     transport: Any

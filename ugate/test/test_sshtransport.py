@@ -309,6 +309,14 @@ class HostileTests(SynchronousTestCase):
             made.connectionLost()
             self.failureResultOf(made.ready, Refused)
 
+    def test_version(self) -> None:
+        """
+        Nobody is told of which version of what we are.
+        """
+        for client in (False, True):
+            written = self.side(client).transport.getOutBuffer()
+            self.assertEqual(b"SSH-2.0-ugate", written.partition(b"\r\n")[0])
+
     def test_others(self) -> None:
         """
         HTTP, old versions, endless ones, and broken packets.

@@ -44,6 +44,7 @@ class ScanTests(SSHTestCase):
             ]
             self.assertEqual(wanted, failed)
             self.assertEqual([], found["cves"])
+            self.assertEqual("SSH-2.0-ugate", found["banner"]["raw"])
             names = [each["algorithm"] for each in found["kex"]]
             self.assertEqual("curve25519-sha256", names[names.index("mlkem768x25519-sha256") + 1])
         only = ("-o", f"KexAlgorithms={NIST}")
