@@ -28,6 +28,7 @@ from ugate.protocols.sshchannel import Cut, SSHChannel
 from ugate.protocols.sshpackets import (
     CHANNEL_FAILURE,
     CHANNEL_SUCCESS,
+    CONNECT_FAILED,
     DIRECT,
     FORWARDED,
     OPEN_FAILURE,
@@ -250,7 +251,7 @@ class SSHChannels(ABC):
             else:
                 code, text = UNKNOWN_TYPE, "unknown channel type"
         except StringError as e:
-            code, text = UNKNOWN_TYPE, str(e)
+            code, text = CONNECT_FAILED, str(e)
         self._say(remote, code, text)
 
     def _stream(

@@ -60,10 +60,10 @@ class AskedTests(PeerCase):
             (b"forwarded-tcpip", DIRECT, 3, "unknown channel type"),
             (b"session", b"", 3, "unknown channel type"),
             (b"x11", b"", 3, "unknown channel type"),
-            (b"direct-tcpip", string(b"a b") + U32.pack(1) + string(b"") + U32.pack(0), 3, "not a host name"),
-            (b"direct-tcpip", string(b"db") + U32.pack(0) + string(b"") + U32.pack(0), 3, "port 0"),
-            (b"direct-tcpip", string(b"db") + U32.pack(1 << 20) + string(b"") + U32.pack(0), 3, "port"),
-            (b"direct-tcpip", string(b"\xff") + U32.pack(1) + string(b"") + U32.pack(0), 3, "UTF-8"),
+            (b"direct-tcpip", string(b"a b") + U32.pack(1) + string(b"") + U32.pack(0), 2, "not a host name"),
+            (b"direct-tcpip", string(b"db") + U32.pack(0) + string(b"") + U32.pack(0), 2, "port 0"),
+            (b"direct-tcpip", string(b"db") + U32.pack(1 << 20) + string(b"") + U32.pack(0), 2, "port"),
+            (b"direct-tcpip", string(b"\xff") + U32.pack(1) + string(b"") + U32.pack(0), 2, "UTF-8"),
         ):
             self.ask(kind, more)
             self.assertRefuses(code, text)
