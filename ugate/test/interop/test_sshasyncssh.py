@@ -33,7 +33,7 @@ class AsyncSSHTests(LibraryTestCase):
     def test_client(self) -> None:
         """
         By each kind of key, a certificate and a password it gets in, and by no others; what it sends and gets
-        is whole while it wants new keys all the time, also on ten streams at once, and what comes for a name
+        is whole while it wants new keys all the time, also on four streams at once, and what comes for a name
         that it publishes.
         """
         gateway = self.closedGate()
@@ -57,7 +57,7 @@ class AsyncSSHTests(LibraryTestCase):
                 self.assertEqual(0, done.exit_status)
                 self.assertIn(f"You are bob ({means})", done.stdout)
         async with self._connect(port, **ways[0][0]) as client:
-            for answer in await asyncio.gather(*(self._asks(client) for _ in range(10))):
+            for answer in await asyncio.gather(*(self._asks(client) for _ in range(4))):
                 self.assertAnswer(answer)
             with self.assertRaises(self.asyncssh.ChannelOpenError) as caught:
                 await client.open_connection(HOST, freePort())
