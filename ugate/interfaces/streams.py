@@ -87,6 +87,9 @@ class Detached:
     waiting: object | None = None
     """The L{ugate.poll.Poll} that waits already for the socket to be readable, if one does."""
 
+    reactor: object | None = None
+    """What the transport waited in: a L{ugate.poll.Poll}, or a reactor."""
+
 
 class IDetachable(Interface):
     """

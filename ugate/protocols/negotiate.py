@@ -335,7 +335,9 @@ class Negotiating(Passing):
         self._closing = True
         self._held = b""
         self.transport = self.inner = self.negotiation = None
-        return Detached(below.socket, held, below.unsent, below.waiting) if held else below
+        if not held:
+            return below
+        return Detached(below.socket, held, below.unsent, below.waiting, below.reactor)
 
 
 def _knowsHalfClose(inner: object) -> bool:

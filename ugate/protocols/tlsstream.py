@@ -113,7 +113,7 @@ class TLSStream(BufferingTLSTransport):
         secure = TLSSocket(detached.socket, connection, detached.unsent, getattr(self.factory, "hop", ""))
         if isOver:
             secure.over()
-        return Detached(cast(socket, secure), unread, b"", detached.waiting)
+        return Detached(cast(socket, secure), unread, b"", detached.waiting, detached.reactor)
 
     def _checkHandshakeStatus(self) -> None:
         if self._tlsConnection is not None:
