@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from ugate.interfaces import Detached, IDetachableTLS
 from ugate.protocols.sockets import RefusedBelow, Truncated, sendAtOnce
 from ugate.protocols.tlsalerts import TLSLost
-from ugate.protocols.tlssocket import ROOM, Room, TLSSocket
+from ugate.protocols.tlssocket import ROOM, Room
 
 _RESET: Final = struct.pack("ii", 1, 0)
 
@@ -44,7 +44,7 @@ class TLSConnection(FileDescriptor):
     def __init__(self, detached: Detached, protocol: Any, peer: IAddress, host: IAddress) -> None:
         """
         @param detached: what L{IDetachableTLS} gave.
-        @param protocol: what is above; it is neither told of the connection nor given anything before L{begin}.
+        @param protocol: what is above; it is given nothing before L{begin}, and not told of the connection.
         """
         reactor: Any = detached.reactor
         super().__init__(reactor)

@@ -12,16 +12,23 @@ from dataclasses import replace
 from typing import Any
 
 from OpenSSL import SSL
+from zope.interface import implementer
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from ugate.endpoints.links import LinkHost
 from ugate.errors import Cause, Refused
+from ugate.interfaces import Detached, IDetachableTLS
+from ugate.protocols.h2frames import PREFACE, SETTINGS, frameHead
+from ugate.protocols.h2link import H2Link
 from ugate.protocols.sockets import RefusedBelow
 from ugate.protocols.tlsalerts import TLSLost, refusalBy
 from ugate.protocols.tlsconnection import TLSConnection, onSocket
+from ugate.stream import StreamInfo
 from ugate.test.h2fakes import HOST, PEER
 from ugate.test.socketfakes import SocketTestCase
 from ugate.test.splicefakes import noise
@@ -31,6 +38,7 @@ VERSIONS = (0, SSL.OP_NO_TLSv1_3)
 MUCH = 1 << 20
 
 
+@implementer(IPushProducer)
 class Inner(Protocol):
     """
     What is above.
@@ -56,6 +64,20 @@ class Inner(Protocol):
 
     def stopProducing(self) -> None:
         self.calls.append("stop")
+
+
+@implementer(IDetachableTLS)
+class Leaving(StringTransport):
+    """
+    A transport whose socket is to be had.
+    """
+
+    def __init__(self, detached: Detached) -> None:
+        super().__init__(HOST, PEER)  # type: ignore[no-untyped-call]
+        self.detached = detached
+
+    def detach(self) -> Detached:
+        return self.detached
 
 
 class TLSConnectionTests(SocketTestCase):
@@ -94,7 +116,9 @@ class TLSConnectionTests(SocketTestCase):
         """
         for version in VERSIONS:
             peer, inner, connection = self.begin(version=version)
-            self.assertEqual((PEER, HOST, "TLS"), (connection.getPeer(), connection.getHost(), connection.logPrefix()))
+            self.assertEqual(
+                (PEER, HOST, "TLS"), (connection.getPeer(), connection.getHost(), connection.logPrefix())
+            )
             up, down = noise(3 * MUCH), noise(2 * MUCH)
             peer.give(b"question")
             self.until(lambda: inner.got, "the question")  # noqa: B023
@@ -364,9 +388,11 @@ class TLSConnectionTests(SocketTestCase):
         """
         Whoever cuts it before it begins is given nothing.
         """
-        peer, detached = secure(self)
+        _, detached = secure(self)
         inner = Inner()
-        connection = TLSConnection(replace(detached, unread=b"early", reactor=self.reactor), inner, PEER, HOST)
+        connection = TLSConnection(
+            replace(detached, unread=b"early", reactor=self.reactor), inner, PEER, HOST
+        )
         connection.abortConnection()
         connection.begin()
         self.until(lambda: inner.lost, "the end")
@@ -374,6 +400,39 @@ class TLSConnectionTests(SocketTestCase):
 
     def test_onSocket(self) -> None:
         """
-        What is not TLS on a socket stays what it is.
+        What is above TLS on a socket gets another transport, with the same addresses; what is not TLS stays
+        what it is.
         """
-        self.assertIs(None, onSocket(StringTransport(), Inner()))
+        self.assertIsNone(onSocket(StringTransport(), Inner()))
+        peer, detached = secure(self)
+        inner = Inner()
+        made = onSocket(Leaving(replace(detached, unread=b"early ", reactor=self.reactor)), inner)
+        assert made is not None
+        self.connections.append(made)
+        self.assertEqual((PEER, HOST), (made.getPeer(), made.getHost()))
+        made.begin()
+        peer.give(b"late")
+        self.until(lambda: inner.got == b"early late", "all of it")
+
+    def test_link(self) -> None:
+        """
+        A link in TLS works on its socket from the beginning, and whoever cuts its host cuts that.
+        """
+        links = []
+
+        def maker(info: StreamInfo) -> Any:
+            links.append(link := H2Link(self.reactor, info, False))
+            return link, link.ready
+
+        peer, detached = secure(self)
+        host = LinkHost(maker)
+        host.makeConnection(Leaving(replace(detached, unread=PREFACE, reactor=self.reactor)))
+        (link,) = links
+        self.assertIsInstance(link.transport, TLSConnection)
+        peer.give(frameHead(0, SETTINGS, 0, 0))
+        self.until(lambda: host.up.called, "the link")
+        self.assertIs(link, self.successResultOf(host.up))
+        self.assertIn(frameHead(0, SETTINGS, 1, 0), bytes(peer.got))
+        host.cut()
+        self.until(lambda: peer.broken, "the cut")
+        self.assertFalse(peer.ended)
