@@ -42,6 +42,7 @@ class LinkHost(Protocol):
     """
 
     _inner: Any = None
+    takesViews = False
 
     def __init__(self, maker: LinkMaker) -> None:
         """
@@ -72,6 +73,7 @@ class LinkHost(Protocol):
             return
         # What comes is none of ours.
         self.dataReceived = self._inner.dataReceived  # type: ignore[method-assign]
+        self.takesViews = getattr(self._inner, "takesViews", False)
         up.addCallbacks(self._isUp, self._fail)
         # A link lives long and carries much.
         secure = onSocket(transport, self)

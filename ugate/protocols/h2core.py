@@ -68,7 +68,7 @@ class H2Core(H2Sending):
         super().__init__(client, events, seconds, limits)
         self._met: Blocks[bytes, Fields] = Blocks()
 
-    def receive(self, data: bytes) -> None:
+    def receive(self, data: bytes | memoryview) -> None:
         """
         Take what came; what is above hears of it at once.
 
@@ -84,7 +84,7 @@ class H2Core(H2Sending):
         self.grant()
         self.flush()
 
-    def _readPreface(self, data: bytes) -> bytes:
+    def _readPreface(self, data: bytes | memoryview) -> bytes | memoryview:
         wanted = self._preface
         size = min(len(wanted), len(data))
         if data[:size] != wanted[:size]:

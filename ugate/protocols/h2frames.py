@@ -188,9 +188,9 @@ class FrameReader(ABC):
         @param whole: it, with its head.
         """
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | memoryview) -> None:
         """
-        Take what came.
+        Take what came.  Nothing of a view is kept.
 
         @raise ConnectionFault: it is no frame that may come now.
         """
@@ -200,12 +200,12 @@ class FrameReader(ABC):
             if left:
                 if size - at < left:
                     self.left = left - (size - at)
-                    self._take(data[at:] if at else data)
+                    self._take(bytes(data[at:] if at else data))
                     return
                 self.left = 0
                 piece = data if left == size else data[at : at + left]
                 at += left
-                self._take(piece)
+                self._take(bytes(piece))
                 self._payloadEnds()
             elif self._kept or size - at < HEADER:
                 at = self._gather(data, at)
@@ -227,7 +227,7 @@ class FrameReader(ABC):
         if not self.left:
             self._payloadEnds()
 
-    def _gather(self, data: bytes, at: int) -> int:
+    def _gather(self, data: bytes | memoryview, at: int) -> int:
         """
         Put bytes to those that are kept, until they are a head or a frame.
         """
@@ -242,7 +242,7 @@ class FrameReader(ABC):
         self._begin(whole, 0)
         return end
 
-    def _begin(self, data: bytes, at: int) -> int:
+    def _begin(self, data: bytes | memoryview, at: int) -> int:
         """
         Look at the head of a frame.
 
@@ -270,10 +270,10 @@ class FrameReader(ABC):
             return len(data)
         if kind in (HEADERS, CONTINUATION, PUSH_PROMISE):
             self._headersCame(kind, length, flags, stream)
-        self.frame(kind, flags, stream, data[at:end])
+        self.frame(kind, flags, stream, bytes(data[at:end]))
         return end
 
-    def _beginData(self, data: bytes, at: int, length: int, flags: int, stream: int) -> int:
+    def _beginData(self, data: bytes | memoryview, at: int, length: int, flags: int, stream: int) -> int:
         if not stream:
             raise ConnectionFault(Code.PROTOCOL_ERROR, "DATA on the connection itself")
         content, padding, head = length, 0, HEADER

@@ -23,6 +23,7 @@ from ugate.protocols.h2channel import H2Channel
 from ugate.protocols.h2core import H2Core
 from ugate.protocols.h2frames import Code, ConnectionFault
 from ugate.protocols.sockets import writePieces
+from ugate.protocols.tlsconnection import TLSConnection
 
 RECEIVE: Final = 1 << 18
 """Bytes that are received at once from a socket."""
@@ -41,6 +42,9 @@ class H2Wire(Protocol, ABC):
     core: H2Core
     bare: tcp.Connection | None = None
     splicer: Any = None
+    takesViews = True
+    """See L{TLSConnection}."""
+    _secure: TLSConnection | None = None
     _isClosed = _isLeaving = False
     _theirs = _ours = False
     """Whether the settings of the peer came, and its word on ours."""
@@ -69,11 +73,12 @@ class H2Wire(Protocol, ABC):
             self.bare = transport
             transport.bufferSize = RECEIVE
             transport.setTcpNoDelay(True)
+        self._secure = transport if isinstance(transport, TLSConnection) else None
         transport.registerProducer(self, True)
         self._after(self._limits.handshake, self._late)
         self.core.start()
 
-    def dataReceived(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes | memoryview) -> None:
         """
         Bytes of frames.
         """
@@ -131,7 +136,10 @@ class H2Wire(Protocol, ABC):
         if core.blocked and (self._isHearing or not core.client):
             # A client asks for more besides.
             self._unread += sum(map(len, pieces))
-        writePieces(self.transport, self.bare, pieces)
+        if self._secure is not None:
+            self._secure.writeSequence(pieces)
+        else:
+            writePieces(self.transport, self.bare, pieces)
 
     def _late(self) -> None:
         """

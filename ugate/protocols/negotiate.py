@@ -389,6 +389,14 @@ class _TLSBelow(_SocketBelow):
     That of a connection in TLS.
     """
 
+    def part(self) -> tuple[Detached, Any]:
+        """
+        See L{IDetachableTLS.part}.
+        """
+        below: Any = self._below
+        detached, records = below.part()
+        return self._host.leave(detached), records
+
 
 def _tlsBelow(host: Negotiating) -> _TLSBelow | None:
     if not isinstance(host, Negotiating) or host.inner is None:

@@ -3,17 +3,17 @@
 # See LICENSE for details.
 
 """
-A connection in TLS that works on its socket, and is a transport as a bare one is.
+A connection in TLS that is a transport as a bare one is.
 
-Twisted's TLS works on memory, above a transport: each byte is copied several times more, in Python, and in
-pieces.  Links live long and carry much, so they leave that when their handshakes are over.
+Twisted's TLS is above a transport: each byte is copied several times more, in Python, and in pieces.  Links
+live long and carry much, so they leave that when their handshakes are over.
 """
 
 from __future__ import annotations
 
 import struct
-from errno import EPROTO
-from socket import SHUT_WR, SO_LINGER, SOL_SOCKET
+from collections.abc import Iterable
+from socket import SO_LINGER, SOL_SOCKET
 from typing import Any, Final
 
 from twisted.internet.abstract import FileDescriptor
@@ -23,28 +23,31 @@ from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 
 from ugate.interfaces import Detached, IDetachableTLS
-from ugate.protocols.sockets import RefusedBelow, Truncated, sendAtOnce
+from ugate.protocols.sockets import sendAtOnce
 from ugate.protocols.tlsalerts import TLSLost
-from ugate.protocols.tlssocket import ROOM, Room
+from ugate.protocols.tlsrecords import MOST, MUCH, RECORD, Records
 
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
 class TLSConnection(FileDescriptor):
     """
-    A transport above a L{TLSSocket}.
+    A transport on a socket, with TLS in it.
 
     @since: ugate NEXT
     """
 
-    _isAborting = _isEndSaid = False
-    _wantsRoom = False
-    """Whether TLS has to send something before more is read."""
+    _isAborting = _isEndSaid = _takesViews = False
+    _sealed = 0
+    """How much is encrypted, and not sent."""
 
-    def __init__(self, detached: Detached, protocol: Any, peer: IAddress, host: IAddress) -> None:
+    def __init__(
+        self, detached: Detached, records: Records, protocol: Any, peer: IAddress, host: IAddress
+    ) -> None:
         """
-        @param detached: what L{IDetachableTLS} gave.
+        @param detached: the socket: see L{IDetachableTLS.part}.
         @param protocol: what is above; it is given nothing before L{begin}, and not told of the connection.
+            If its C{takesViews} is true, that is C{memoryview}s.
         """
         reactor: Any = detached.reactor
         super().__init__(reactor)
@@ -52,22 +55,29 @@ class TLSConnection(FileDescriptor):
         self.socket: Any = detached.socket
         self.fileno = detached.socket.fileno  # type: ignore[method-assign]
         self.connected = 1
+        self._records = records
         self._unread = detached.unread
         self._peer = peer
         self._host = host
         sendAtOnce(self.socket)
+        if detached.unsent:
+            super().write(detached.unsent)
 
     def begin(self) -> None:
         """
         Go on from where the transport before was.
         """
         unread, self._unread = self._unread, b""
-        if self.connected and not self._isAborting:
-            self.startReading()
-            if self.socket.owes:
-                self.startWriting()
-            if unread:
-                self.protocol.dataReceived(unread)
+        if not self.connected or self._isAborting:
+            return
+        self._takesViews = getattr(self.protocol, "takesViews", False)
+        self.startReading()
+        if unread:
+            self.protocol.dataReceived(unread)
+        why = self._deliver()
+        if why is not None:
+            self.stopReading()
+            self.reactor.callLater(0, self.connectionLost, Failure(why))  # type: ignore[attr-defined]
 
     def logPrefix(self) -> str:
         """
@@ -87,102 +97,131 @@ class TLSConnection(FileDescriptor):
         """
         return self._host
 
+    # What comes.
+
     def doRead(self) -> BaseException | None:
         """
         See L{IReadDescriptor<twisted.internet.interfaces.IReadDescriptor>}.
         """
         if self._isAborting:
             return None
-        secure = self.socket
-        secure.use(Room())
         try:
-            data = secure.recv(ROOM)
+            count = self._records.receive(self.socket)
         except BlockingIOError:
-            if secure.wantsRoom:
-                self._wantsRoom = True
-                self.stopReading()
-                self.startWriting()
             return None
-        except OSError as error:
-            return _loss(error)
-        if not len(data):
-            return CONNECTION_DONE
-        self.protocol.dataReceived(data[:])
-        return None
+        except OSError:
+            return CONNECTION_LOST
+        if count:
+            return self._deliver()
+        lost = TLSLost("it ended without saying so")
+        lost.isTruncated = True
+        return lost
+
+    def _deliver(self) -> BaseException | None:
+        """
+        Give what came to what is above.
+
+        @return: how it ended, if it has.
+        """
+        records = self._records
+        while True:
+            data = records.read()
+            answer = records.answer()
+            if answer:
+                self._send(answer)
+            if data:
+                self.protocol.dataReceived(data if self._takesViews else data.tobytes())
+            if self._isAborting or not self.connected:
+                return None
+            if records.over is not None or len(data) < MUCH:
+                return records.over
+
+    # What goes.
 
     def write(self, data: bytes) -> None:
         """
         See L{ITransport<twisted.internet.interfaces.ITransport>}; it goes at once, if nothing is ahead of it.
         """
-        if data and self._isFree:
+        self.writeSequence((data,))
+
+    def writeSequence(self, pieces: Iterable[bytes | memoryview]) -> None:
+        """
+        See L{ITransport<twisted.internet.interfaces.ITransport>}.  What is small goes together, and what is
+        not is never put together.
+        """
+        if not self.connected or self._isEndSaid or self._isAborting:
+            return
+        small: list[bytes | memoryview] = []
+        for piece in pieces:
+            if len(piece) < RECORD:
+                small.append(piece)
+                continue
+            self._encrypt(b"".join(small))
+            small.clear()
+            self._encrypt(piece)
+        self._encrypt(b"".join(small))
+        self._flush()
+
+    def _encrypt(self, data: bytes | memoryview) -> None:
+        """
+        Encrypt something, and send what was before it if that is much.
+        """
+        size = len(data)
+        for at in range(0, size, MUCH):
+            piece = data if size <= MUCH else memoryview(data)[at : at + MUCH]
+            if self._sealed + len(piece) > MOST:
+                self._flush()
+            self._sealed += len(piece)
+            self._records.write(piece)
+
+    def _flush(self) -> None:
+        """
+        Send what is encrypted.
+        """
+        self._sealed = 0
+        while sealed := self._records.out():
+            self._send(sealed)
+
+    def _send(self, sealed: memoryview) -> None:
+        if not (self.dataBuffer or self._tempDataBuffer):
             try:
-                self.socket.send(data)
+                sealed = sealed[self.socket.send(sealed) :]
             except OSError:
                 # Full, or broken: who is asked to write finds out which.
                 pass
-            else:
-                return
-        super().write(data)
-
-    @property
-    def _isFree(self) -> bool:
-        return bool(
-            self.connected
-            and not (self.dataBuffer or self._tempDataBuffer)
-            and not (self.disconnecting or self._writeDisconnecting or self._isAborting)
-        )
-
-    def doWrite(self) -> Any:
-        """
-        See L{IWriteDescriptor<twisted.internet.interfaces.IWriteDescriptor>}.
-        """
-        if self._isAborting:
-            return None
-        try:
-            self.socket.settle()
-        except BlockingIOError:
-            return None
-        except OSError as error:
-            return _loss(error)
-        if self._wantsRoom:
-            self._wantsRoom = False
-            if not self.disconnecting:
-                self.startReading()
-        return super().doWrite()  # type: ignore[no-untyped-call]
+        if sealed:
+            super().write(sealed.tobytes())
 
     def writeSomeData(self, data: Any) -> int | BaseException:
         """
-        See L{FileDescriptor}.  What it is given after it has taken nothing begins with the same, as
-        L{TLSSocket.send} wants it.
+        See L{FileDescriptor}.
         """
         try:
-            return self.socket.send(data) if data else 0
+            sent: int = self.socket.send(data)
         except BlockingIOError:
             return 0
-        except OSError as error:
-            return _loss(error)
+        except OSError:
+            return CONNECTION_LOST
+        return sent
 
-    def _closeWriteConnection(self) -> BaseException | None:
-        return self._sayEnd(None)
+    # How it ends.
+
+    def loseWriteConnection(self) -> None:
+        """
+        Send no more than what is written, and go on reading: TLS says so, and what is below stays open, since
+        it may have to answer.
+        """
+        self._sayEnd()
+
+    def _sayEnd(self) -> None:
+        if not self._isEndSaid and self.connected and not self._isAborting:
+            self._isEndSaid = True
+            self._records.end()
+            self._flush()
 
     def _postLoseConnection(self) -> BaseException | None:
-        return self._sayEnd(CONNECTION_DONE)
-
-    def _sayEnd(self, done: BaseException | None) -> BaseException | None:
-        """
-        Tell the peer that no more is sent, as soon as there is room for that.
-
-        @return: what C{doWrite} answers: C{done}, when it is said.
-        """
-        try:
-            self.socket.shutdown(SHUT_WR)
-        except BlockingIOError:
-            self.startWriting()
-            return None
-        except OSError as error:
-            return _loss(error)
-        self._isEndSaid = True
-        return done
+        self._sayEnd()
+        return None if self.dataBuffer or self._tempDataBuffer else CONNECTION_DONE
 
     def abortConnection(self) -> None:
         """
@@ -195,21 +234,23 @@ class TLSConnection(FileDescriptor):
         self.stopWriting()
         self.reactor.callLater(0, self.connectionLost, Failure(ConnectionAborted()))  # type: ignore[attr-defined]
 
+    def doWrite(self) -> Any:
+        """
+        See L{IWriteDescriptor<twisted.internet.interfaces.IWriteDescriptor>}.
+        """
+        return None if self._isAborting else super().doWrite()  # type: ignore[no-untyped-call]
+
     def connectionLost(self, reason: Failure) -> None:
         """
         It is gone.
         """
         if self.disconnected:
             return
+        if reason.check(ConnectionDone):
+            self._sayEnd()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
-        try:
-            if reason.check(ConnectionAborted):
-                self.socket.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
-            elif reason.check(ConnectionDone) and not self._isEndSaid:
-                self.socket.shutdown(SHUT_WR)
-        except OSError:
-            # There is no room for it, or nobody to hear it.
-            pass
+        if reason.check(ConnectionAborted):
+            self.socket.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
         self.socket.close()
         protocol, self.protocol = self.protocol, None
         del self.socket, self.fileno
@@ -218,7 +259,7 @@ class TLSConnection(FileDescriptor):
 
 def onSocket(transport: Any, protocol: Any) -> TLSConnection | None:
     """
-    Have TLS work on its socket, if there is one below.
+    Have what is in TLS be right above a socket, if there is one.
 
     @param transport: what C{protocol} would else be above.
     @return: what is its transport then, and the other one is dead.
@@ -228,17 +269,5 @@ def onSocket(transport: Any, protocol: Any) -> TLSConnection | None:
     if below is None:
         return None
     peer, host = transport.getPeer(), transport.getHost()
-    return TLSConnection(below.detach(), protocol, peer, host)
-
-
-def _loss(error: OSError) -> BaseException:
-    """
-    What a protocol is told of a connection that broke.
-    """
-    if isinstance(error, RefusedBelow):
-        return error.refusal
-    if error.errno != EPROTO:
-        return CONNECTION_LOST
-    lost = TLSLost(str(error.strerror).removeprefix("TLS: "))
-    lost.isTruncated = isinstance(error, Truncated)
-    return lost
+    detached, records = below.part()
+    return TLSConnection(detached, records, protocol, peer, host)

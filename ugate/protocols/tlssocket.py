@@ -49,8 +49,7 @@ class Room:
     def __init__(self) -> None:
         from OpenSSL._util import ffi
 
-        # To clear it would take longer than most of what comes.
-        self.start = ffi.new_allocator(should_clear_after_alloc=False)("char[]", ROOM)
+        self.start = ffi.new("char[]", ROOM)
 
 
 class TLSSocket:

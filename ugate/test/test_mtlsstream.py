@@ -23,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate.endpoints.mtls import MutualServerEndpoint
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import Detached, IDetachable, IDetachableTLS, IPending
-from ugate.protocols import tlsstream
+from ugate.protocols import tlsrecords, tlsstream
 from ugate.protocols.tlssocket import ROOM, Room, TLSSocket
 from ugate.protocols.tlsstream import TLSStream
 from ugate.test.dialfakes import Recorders
@@ -217,9 +217,9 @@ class AnswersTests(SynchronousTestCase):
         """
         There may be so many of them, since nothing else holds them up when nobody reads them; then it is cut.
         """
-        _, client = self.feed(b"", tlsstream.ANSWERS // 30 - 100)
+        _, client = self.feed(b"", tlsrecords.ANSWERS // 30 - 100)
         self.assertFalse(client.wire.disconnecting)
-        stream, client = self.feed(b"", tlsstream.ANSWERS // 30 + 1)
+        stream, client = self.feed(b"", tlsrecords.ANSWERS // 30 + 1)
         self.assertTrue(client.wire.disconnecting)
         client.server.connectionLost(Failure(ConnectionDone()))
         (reason,) = stream.lost
@@ -229,7 +229,7 @@ class AnswersTests(SynchronousTestCase):
         """
         Who sends much may have more of them.
         """
-        stream, client = self.feed(bytes(30 * tlsstream.ANSWERED), tlsstream.ANSWERS // 30 + 1000)
+        stream, client = self.feed(bytes(30 * tlsrecords.ANSWERED), tlsrecords.ANSWERS // 30 + 1000)
         self.assertFalse(client.wire.disconnecting)
         self.assertEqual([], stream.lost)
 
