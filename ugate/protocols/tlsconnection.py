@@ -133,7 +133,7 @@ class TLSConnection(FileDescriptor):
                 self.protocol.dataReceived(data if self._takesViews else data.tobytes())
             if self._isAborting or not self.connected:
                 return None
-            if records.over is not None or len(data) < MUCH:
+            if records.over is not None or len(data) < MOST:
                 return records.over
 
     # What goes.

@@ -20,7 +20,7 @@ from ugate.protocols.tlsalerts import TLSLost, alertOf, refusalBy
 RECORD: Final = 16384
 """Bytes that are in a record at most (RFC 8446, 5.1)."""
 
-MUCH: Final = 8 * RECORD
+MUCH: Final = 16 * RECORD
 """Bytes that are encrypted at once, or decrypted."""
 
 ANSWERS: Final = 65536
@@ -90,11 +90,11 @@ class Records:
         if self.over is not None:
             return memoryview(b"")
         ssl, read = self._ssl, self._lib.SSL_read
-        room = self._allocate("char[]", MUCH)
+        room = self._allocate("char[]", MOST)
         have = 0
         self._lib.ERR_clear_error()
-        while have < MUCH:
-            count = read(ssl, room + have, MUCH - have)
+        while have < MOST:
+            count = read(ssl, room + have, MOST - have)
             if count <= 0:
                 self.over = self._fault(count)
                 break
