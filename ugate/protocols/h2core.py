@@ -110,7 +110,9 @@ class H2Core(H2Sending):
         self.grant()
         self.flush()
 
-    def dataBegins(self, stream: int, size: int, padding: int, flags: int) -> Callable[[bytes], object]:
+    def dataBegins(
+        self, stream: int, size: int, padding: int, flags: int
+    ) -> Callable[[bytes | memoryview], object]:
         """
         See L{FrameReader.dataBegins}.
         """
@@ -393,7 +395,7 @@ _HANDLERS: Final[dict[type, Callable[[H2Core, Any], None]]] = {
 }
 
 
-def _drop(piece: bytes) -> None:
+def _drop(piece: bytes | memoryview) -> None:
     """
     What came on a stream that takes nothing.
     """

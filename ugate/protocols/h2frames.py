@@ -137,7 +137,7 @@ def number(payload: bytes, at: int = 0) -> int:
     return value
 
 
-def _discard(piece: bytes) -> None:
+def _discard(piece: bytes | memoryview) -> None:
     """
     What nobody wants.
     """
@@ -157,7 +157,7 @@ class FrameReader(ABC):
         self._need = HEADER
         self.left = 0
         self._padding = 0
-        self._take: Callable[[bytes], object] = _discard
+        self._take: Callable[[bytes | memoryview], object] = _discard
         self._ends: Callable[[], object] | None = None
         self._block = 0
         """The stream whose header block is not whole."""
@@ -165,7 +165,9 @@ class FrameReader(ABC):
         self._blockFrames = 0
 
     @abstractmethod
-    def dataBegins(self, stream: int, size: int, padding: int, flags: int) -> Callable[[bytes], object]:
+    def dataBegins(
+        self, stream: int, size: int, padding: int, flags: int
+    ) -> Callable[[bytes | memoryview], object]:
         """
         A C{DATA} frame begins.
 
@@ -200,12 +202,12 @@ class FrameReader(ABC):
             if left:
                 if size - at < left:
                     self.left = left - (size - at)
-                    self._take(bytes(data[at:] if at else data))
+                    self._take(data[at:] if at else data)
                     return
                 self.left = 0
                 piece = data if left == size else data[at : at + left]
                 at += left
-                self._take(bytes(piece))
+                self._take(piece)
                 self._payloadEnds()
             elif self._kept or size - at < HEADER:
                 at = self._gather(data, at)

@@ -36,6 +36,7 @@ class H2Wire(Protocol, ABC):
 
     @ivar core: what knows the protocol.
     @ivar bare: the transport, if it is a socket and nothing more.
+    @ivar secure: the transport, if that is TLS and right above a socket.
     @ivar splicer: the L{ugate.framing.LinkSplicer}, once there is one.
     """
 
@@ -44,7 +45,7 @@ class H2Wire(Protocol, ABC):
     splicer: Any = None
     takesViews = True
     """See L{TLSConnection}."""
-    _secure: TLSConnection | None = None
+    secure: TLSConnection | None = None
     _isClosed = _isLeaving = False
     _theirs = _ours = False
     """Whether the settings of the peer came, and its word on ours."""
@@ -73,7 +74,7 @@ class H2Wire(Protocol, ABC):
             self.bare = transport
             transport.bufferSize = RECEIVE
             transport.setTcpNoDelay(True)
-        self._secure = transport if isinstance(transport, TLSConnection) else None
+        self.secure = transport if isinstance(transport, TLSConnection) else None
         transport.registerProducer(self, True)
         self._after(self._limits.handshake, self._late)
         self.core.start()
@@ -136,8 +137,8 @@ class H2Wire(Protocol, ABC):
         if core.blocked and (self._isHearing or not core.client):
             # A client asks for more besides.
             self._unread += sum(map(len, pieces))
-        if self._secure is not None:
-            self._secure.writeSequence(pieces)
+        if self.secure is not None:
+            self.secure.writeSequence(pieces)
         else:
             writePieces(self.transport, self.bare, pieces)
 

@@ -12,7 +12,7 @@ live long and carry much, so they leave that when their handshakes are over.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Any, Final
 
@@ -161,6 +161,26 @@ class TLSConnection(FileDescriptor):
             self._encrypt(piece)
         self._encrypt(b"".join(small))
         self._flush()
+
+    def take(self, connected: Any, most: int, gap: int, head: Callable[[int], bytes]) -> int:
+        """
+        Send what another socket has; L{isFree} is to be asked before.
+
+        @param head: see L{Records.take}.
+        @return: how many bytes of it; 0 at its end.
+        @raise OSError: it has nothing, or broke.
+        """
+        size = self._records.take(connected, most, gap, head)
+        self._flush()
+        return size
+
+    @property
+    def isFree(self) -> bool:
+        """
+        Whether what is written now goes at once.
+        """
+        isOver = self.disconnecting or self._isEndSaid or self._isAborting
+        return bool(self.connected) and not (self.dataBuffer or self._tempDataBuffer or isOver)
 
     def _encrypt(self, data: bytes | memoryview) -> None:
         """

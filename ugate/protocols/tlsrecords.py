@@ -10,6 +10,7 @@ pyOpenSSL makes an object of each record, and an exception of each end of what t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.internet.error import ConnectionLost
@@ -49,7 +50,7 @@ class Records:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_allocate", "_answers", "_connection", "_ffi", "_hop", "_lib", "_ssl", "over")
+    __slots__ = ("_allocate", "_answers", "_connection", "_ffi", "_hop", "_lib", "_room", "_ssl", "over")
 
     def __init__(self, connection: Any, hop: str = "") -> None:
         """
@@ -65,6 +66,7 @@ class Records:
         # To clear what is written to at once takes as long as much of what is done with it.
         self._allocate = ffi.new_allocator(should_clear_after_alloc=False)
         self._answers = ANSWERS
+        self._room: Any = None
         self.over: BaseException | None = None
         # A call then makes all records of what it is given, and not the first of them.
         lib.SSL_clear_mode(self._ssl, lib.SSL_MODE_ENABLE_PARTIAL_WRITE)
@@ -79,7 +81,12 @@ class Records:
         room = self._allocate("char[]", MUCH)
         count: int = connected.recv_into(self._ffi.buffer(room))
         if count:
-            self._lib.BIO_write(self._connection._into_ssl, room, count)
+            lib, connection = self._lib, self._connection
+            # All that was in the one before has been taken out of it, and a record that is not whole, too.
+            source = lib.BIO_new_mem_buf(room, count)
+            lib.BIO_set_mem_eof_return(source, -1)
+            lib.SSL_set_bio(self._ssl, source, connection._from_ssl)
+            connection._into_ssl, self._room = source, room
             self._answers += count // ANSWERED
         return count
 
@@ -105,8 +112,28 @@ class Records:
         """
         Encrypt something, no more than L{MUCH}; L{out} has it then.
         """
+        self._seal(self._ffi.from_buffer(data), len(data))
+
+    def take(self, connected: Any, most: int, gap: int, head: Callable[[int], bytes]) -> int:
+        """
+        Encrypt what a socket has, with something before it.
+
+        @param most: how much, no more than L{MUCH} together with the head.
+        @param gap: how long the head is.
+        @param head: makes it, from how much there is.
+        @return: how many bytes; 0 at the end of the socket.
+        @raise OSError: it has nothing, or broke.
+        """
+        room = self._allocate("char[]", gap + most)
+        size: int = connected.recv_into(self._ffi.buffer(room + gap, most))
+        if size:
+            self._ffi.memmove(room, head(size), gap)
+            self._seal(room, gap + size)
+        return size
+
+    def _seal(self, start: Any, size: int) -> None:
         self._lib.ERR_clear_error()
-        if self._lib.SSL_write(self._ssl, self._ffi.from_buffer(data), len(data)) <= 0:
+        if self._lib.SSL_write(self._ssl, start, size) <= 0:
             # It is over, as who reads is told.
             self._lib.ERR_clear_error()
 
