@@ -122,14 +122,14 @@ class OpenSSLTests(InteropTestCase):
         shown = []
         for _ in range(2):
             gate = self.ugate("--state", str(state), config=config)
-            url = f"http://{HOST}:{port}"
-            done = self.finish(
-                [str(Path(sys.executable).with_name("ucli")), "--url", url, "--json", "identity"]
-            )
-            shown.append(json.loads(done.stdout))
+            ucli = [str(Path(sys.executable).with_name("ucli")), "--url", f"http://{HOST}:{port}"]
+            shown.append(json.loads(self.finish([*ucli, "--json", "identity"]).stdout))
+            people = self.finish([*ucli, "identity"]).stdout.decode()
             gate.end()
         first, second = shown
         self.assertEqual(first, second)
+        for each in (first["keyid"], first["vip6"], first["ssh"], first["certificate"], *first["names"]):
+            self.assertIn(each, people)
         self.assertLess(first["begins"], time.time())
         certificate, key = state / "cert.pem", state / "key.pem"
         printed = self.openssl("x509", "-noout", "-fingerprint", "-sha256", "-in", certificate)
