@@ -133,7 +133,7 @@ class TLSConnection(FileDescriptor):
                 self.protocol.dataReceived(data if self._takesViews else data.tobytes())
             if self._isAborting or not self.connected:
                 return None
-            if records.over is not None or len(data) < MOST:
+            if not records.isMore:
                 return records.over
 
     # What goes.
@@ -199,8 +199,12 @@ class TLSConnection(FileDescriptor):
         Send what is encrypted.
         """
         self._sealed = 0
-        while sealed := self._records.out():
+        records = self._records
+        sealed = records.out()
+        if sealed:
             self._send(sealed)
+        if records.fault is not None:
+            self._cut(records.fault)
 
     def _send(self, sealed: memoryview) -> None:
         if not (self.dataBuffer or self._tempDataBuffer):
@@ -247,12 +251,15 @@ class TLSConnection(FileDescriptor):
         """
         Drop what is unsent, and reset it.
         """
+        self._cut(ConnectionAborted())
+
+    def _cut(self, why: BaseException) -> None:
         if self.disconnected or self._isAborting:
             return
         self._isAborting = True
         self.stopReading()
         self.stopWriting()
-        self.reactor.callLater(0, self.connectionLost, Failure(ConnectionAborted()))  # type: ignore[attr-defined]
+        self.reactor.callLater(0, self.connectionLost, Failure(why))  # type: ignore[attr-defined]
 
     def doWrite(self) -> Any:
         """
@@ -269,7 +276,7 @@ class TLSConnection(FileDescriptor):
         if reason.check(ConnectionDone):
             self._sayEnd()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
-        if reason.check(ConnectionAborted):
+        if self._isAborting:
             self.socket.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
         self.socket.close()
         protocol, self.protocol = self.protocol, None

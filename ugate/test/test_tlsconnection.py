@@ -7,8 +7,9 @@ Tests for L{ugate.protocols.tlsconnection}.
 
 from __future__ import annotations
 
-import socket
 from dataclasses import replace
+from select import POLLOUT
+from socket import SHUT_WR
 from typing import Any
 
 from OpenSSL import SSL
@@ -25,14 +26,16 @@ from ugate.errors import Cause, Refused
 from ugate.interfaces import Detached, IDetachableTLS
 from ugate.protocols.h2frames import PREFACE, SETTINGS, frameHead
 from ugate.protocols.h2link import H2Link
-from ugate.protocols.sockets import RefusedBelow
-from ugate.protocols.tlsalerts import TLSLost, refusalBy
+from ugate.protocols.tlsalerts import TLSLost
 from ugate.protocols.tlsconnection import TLSConnection, onSocket
+from ugate.protocols.tlsmemory import out
+from ugate.protocols.tlsrecords import ANSWERS, Records
 from ugate.stream import StreamInfo
 from ugate.test.h2fakes import HOST, PEER
-from ugate.test.socketfakes import SocketTestCase
+from ugate.test.mtlsfakes import ALICE, SERVER
+from ugate.test.socketfakes import Peer, SocketTestCase, tcpPair
 from ugate.test.splicefakes import noise
-from ugate.test.tlssocketfakes import TLSPeer, secure
+from ugate.test.tlssocketfakes import TLSPeer, parted
 
 VERSIONS = (0, SSL.OP_NO_TLSv1_3)
 MUCH = 1 << 20
@@ -44,12 +47,16 @@ class Inner(Protocol):
     What is above.
     """
 
+    takesViews = False
+
     def __init__(self) -> None:
         self.got = b""
+        self.kinds: set[type] = set()
         self.lost: list[BaseException] = []
         self.calls: list[str] = []
 
-    def dataReceived(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes | memoryview) -> None:
+        self.kinds.add(type(data))
         self.got += data
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -72,12 +79,58 @@ class Leaving(StringTransport):
     A transport whose socket is to be had.
     """
 
-    def __init__(self, detached: Detached) -> None:
+    def __init__(self, detached: Detached, records: Records) -> None:
         super().__init__(HOST, PEER)  # type: ignore[no-untyped-call]
-        self.detached = detached
+        self._parts = detached, records
 
     def detach(self) -> Detached:
-        return self.detached
+        raise AssertionError("nobody wants that")
+
+    def part(self) -> tuple[Detached, Records]:
+        return self._parts
+
+
+class Answering(Records):
+    """
+    Has something to say of its own to each byte, as to new keys.
+    """
+
+    def read(self) -> memoryview:
+        data = super().read()
+        said = bytes(30 * len(data))
+        self._lib.BIO_write(self._connection._from_ssl, said, len(said))
+        return data
+
+
+class Broken(Records):
+    """
+    Encrypts nothing.
+    """
+
+    def write(self, data: bytes | memoryview) -> None:
+        self.fault = TLSLost("it takes nothing")
+
+
+def refused() -> tuple[SSL.Connection, bytes]:
+    """
+    A client, after its handshake, and what a server that is against its certificate says then.
+    """
+    context = SERVER.context()
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *arguments: False)
+    client, server = SSL.Connection(ALICE.context(), None), SSL.Connection(context, None)
+    client.set_connect_state()
+    server.set_accept_state()
+    for one, other in ((client, server), (server, client), (client, server)):
+        try:
+            one.do_handshake()
+        except SSL.WantReadError:
+            pass
+        other.bio_write(out(one))
+    try:
+        server.do_handshake()
+    except SSL.Error:
+        pass
+    return client, out(server)
 
 
 class TLSConnectionTests(SocketTestCase):
@@ -97,14 +150,21 @@ class TLSConnectionTests(SocketTestCase):
         self.assertEqual([], self.reactor.getDelayedCalls())
 
     def begin(
-        self, buffers: int = 0, version: int = 0, unread: bytes = b""
-    ) -> tuple[TLSPeer, Inner, TLSConnection]:
+        self, buffers: int = 0, version: int = 0, early: bytes = b"", unsent: bytes = b"",
+        views: bool = False, kind: type[Records] = Records,
+    ) -> tuple[TLSPeer, Inner, TLSConnection]:  # fmt: skip
         """
         A peer, and what is at our end.
+
+        @param early: what the peer sent before.
         """
-        peer, detached = secure(self, buffers, version)
+        peer, detached, records = parted(self, buffers, version, kind)
+        if early:
+            peer.connection.send(early)
+            records._connection.bio_write(out(peer.connection))
         inner = Inner()
-        connection = TLSConnection(replace(detached, unread=unread, reactor=self.reactor), inner, PEER, HOST)
+        inner.takesViews = views
+        connection = TLSConnection(replace(detached, unsent=unsent), records, inner, PEER, HOST)
         self.connections.append(connection)
         inner.makeConnection(connection)
         connection.begin()
@@ -134,15 +194,42 @@ class TLSConnectionTests(SocketTestCase):
             self.assertTrue(inner.got == b"question" + up)
             self.assertTrue(peer.got == b"answer" + down)
 
-    def test_unread(self) -> None:
+    def test_early(self) -> None:
         """
-        What came before is before all that comes, and nothing is given to what is above until it begins.
+        What came before is before all that comes, also if it is more than is given at once.
         """
-        peer, inner, _ = self.begin(unread=b"early ")
-        self.assertEqual(b"early ", inner.got)
+        early = noise(16000)
+        peer, inner, _ = self.begin(early=early)
+        self.assertEqual(early, inner.got)
         peer.give(b"late")
-        self.until(lambda: len(inner.got) == 10, "the rest")
-        self.assertEqual(b"early late", inner.got)
+        self.until(lambda: len(inner.got) > len(early), "the rest")
+        self.assertEqual(early + b"late", inner.got)
+
+    def test_unsent(self) -> None:
+        """
+        What was encrypted before, and is not sent, goes first.
+        """
+        peer, detached, records = parted(self)
+        records.write(b"first ")
+        unsent = records.out().tobytes()
+        connection = TLSConnection(replace(detached, unsent=unsent), records, Inner(), PEER, HOST)
+        self.connections.append(connection)
+        connection.begin()
+        connection.write(b"second")
+        self.until(lambda: len(peer.got) == 12, "both")
+        self.assertEqual(b"first second", bytes(peer.got))
+
+    def test_views(self) -> None:
+        """
+        Who says so is given views, and everybody else what may be kept.
+        """
+        for views, kind in ((True, memoryview), (False, bytes)):
+            peer, inner, _ = self.begin(views=views)
+            data = noise(MUCH)
+            peer.give(data)
+            self.until(lambda: len(inner.got) == MUCH, "all of it")  # noqa: B023
+            self.assertTrue(inner.got == data)
+            self.assertEqual({kind}, inner.kinds)
 
     def test_atOnce(self) -> None:
         """
@@ -210,7 +297,7 @@ class TLSConnectionTests(SocketTestCase):
         peer, inner, _ = self.begin()
         peer.give(b"half of it")
         self.until(lambda: inner.got, "it")
-        peer.socket.shutdown(socket.SHUT_WR)
+        peer.socket.shutdown(SHUT_WR)
         self.until(lambda: inner.lost, "the end")
         (lost,) = inner.lost
         assert isinstance(lost, TLSLost)
@@ -250,27 +337,48 @@ class TLSConnectionTests(SocketTestCase):
         """
         A server that is against our certificate says so when the handshake is over.
         """
-        _, inner, connection = self.begin()
-        real = connection.socket
+        for hop, kind in (("gate", Refused), ("", TLSLost)):
+            client, alert = refused()
+            far, near = tcpPair()
+            self.peers.append(peer := Peer(far))
+            near.setblocking(False)
+            inner = Inner()
+            connection = TLSConnection(
+                Detached(near, reactor=self.reactor), Records(client, hop), inner, PEER, HOST
+            )
+            self.connections.append(connection)
+            connection.begin()
+            peer.give(alert)
+            self.until(lambda: inner.lost, "the end")  # noqa: B023
+            self.assertEqual([kind], [type(each) for each in inner.lost])
+            self.assertRegex(str(inner.lost[0]), "alert (unknown ca|bad certificate|certificate unknown)")
 
-        class Refusing:
-            """
-            Has an alert to read.
-            """
+    def test_newKeys(self) -> None:
+        """
+        Who has keys changed over and over, and reads none of the answers, is cut.
+        """
+        peer, inner, connection = self.begin(buffers=8192, kind=Answering)
+        peer.limit = 0
+        for _ in range(ANSWERS):
+            peer.give(b"x")
+            self.turn(0)
+            if inner.lost:
+                break
+        self.assertIn("it wants new keys too often", str(inner.lost[0]))
+        self.assertLess(ANSWERS // 40, len(inner.got))
+        self.assertLess(len(connection.dataBuffer) + connection._tempDataLen, 2 * ANSWERS)
 
-            fileno, setsockopt, close, settle, use = (
-                real.fileno, real.setsockopt, real.close, real.settle, real.use
-            )  # fmt: skip
-
-            def recv(self, size: int) -> Any:
-                raise RefusedBelow(refusalBy("certificate expired", "gate"))
-
-        connection.socket = Refusing()
-        self.assertIsInstance(reason := connection.doRead(), Refused)
-        connection.connectionLost(Failure(reason))
-        (lost,) = inner.lost
-        assert isinstance(lost, Refused)
-        self.assertIs(Cause.AUTHENTICATION, lost.cause)
+    def test_unsealed(self) -> None:
+        """
+        What cannot be encrypted ends the connection: nothing may be missing in the middle.
+        """
+        peer, inner, connection = self.begin(kind=Broken)
+        connection.write(b"lost")
+        self.assertFalse(connection.isFree)
+        connection.write(b"unsaid")
+        self.until(lambda: inner.lost, "the end")
+        self.assertEqual("TLS: it takes nothing", str(inner.lost[0]))
+        self.until(lambda: peer.broken, "the reset")
 
     def test_loseConnection(self) -> None:
         """
@@ -302,6 +410,7 @@ class TLSConnectionTests(SocketTestCase):
         self.until(lambda: inner.got, "the answer")
         self.assertEqual((b"all of it", b"answer", []), (bytes(peer.got), inner.got, inner.lost))
         connection.loseConnection()
+        self.until(lambda: inner.lost, "our end")
         self.assertEqual([ConnectionDone], [type(each) for each in inner.lost])
 
     def test_noRoomForTheEnd(self) -> None:
@@ -309,64 +418,18 @@ class TLSConnectionTests(SocketTestCase):
         An end for which there is no room is said when there is.
         """
         for method in ("loseConnection", "loseWriteConnection"):
-            peer, inner, connection = self.begin()
-            real = connection.socket
-            calls: list[int] = []
-
-            class Full:
-                """
-                Has no room for an end, for a while.
-                """
-
-                fileno, setsockopt, close, settle, use, recv, send = (
-                    real.fileno, real.setsockopt, real.close, real.settle, real.use, real.recv, real.send
-                )  # fmt: skip
-
-                wantsRoom = False
-
-                def shutdown(self, how: int) -> None:
-                    calls.append(how)  # noqa: B023
-                    if len(calls) < 3:  # noqa: B023
-                        raise BlockingIOError
-                    real.shutdown(how)  # noqa: B023
-
-            connection.socket = Full()
+            peer, inner, connection = self.begin(buffers=8192)
+            peer.limit = 0
+            data = noise(MUCH)
+            connection.write(data)
             getattr(connection, method)()
+            self.rest()
+            self.assertEqual((False, []), (peer.ended, inner.lost))
+            peer.limit = None
             self.until(lambda: peer.ended, "the end")  # noqa: B023
-            self.assertEqual(3, len(calls))
-            self.assertEqual(method == "loseConnection", bool(inner.lost))
-
-    def test_wantsRoom(self) -> None:
-        """
-        TLS that has to send before it reads on is asked again when it can, and not over and over before.
-        """
-        peer, inner, connection = self.begin()
-        real = connection.socket
-        asked: list[bool] = []
-
-        class Answering:
-            """
-            Has to answer something first.
-            """
-
-            fileno, setsockopt, close, settle, use, shutdown = (
-                real.fileno, real.setsockopt, real.close, real.settle, real.use, real.shutdown
-            )  # fmt: skip
-            wantsRoom = False
-
-            def recv(self, size: int) -> Any:
-                asked.append(True)
-                self.wantsRoom = len(asked) == 1
-                if self.wantsRoom:
-                    raise BlockingIOError
-                return real.recv(size)
-
-        connection.socket = Answering()
-        peer.give(b"question")
-        self.until(lambda: asked, "it to be asked")
-        self.assertEqual(([], [connection]), (self.reactor.getReaders(), self.reactor.getWriters()))
-        self.until(lambda: inner.got, "the question")
-        self.assertEqual((2, []), (len(asked), self.reactor.getWriters()))
+            self.assertTrue(peer.got == data)
+            if method == "loseConnection":
+                self.until(lambda: inner.lost, "our end")  # noqa: B023
 
     def test_abortConnection(self) -> None:
         """
@@ -388,15 +451,43 @@ class TLSConnectionTests(SocketTestCase):
         """
         Whoever cuts it before it begins is given nothing.
         """
-        _, detached = secure(self)
+        peer, detached, records = parted(self)
+        peer.connection.send(b"early")
+        records._connection.bio_write(out(peer.connection))
         inner = Inner()
-        connection = TLSConnection(
-            replace(detached, unread=b"early", reactor=self.reactor), inner, PEER, HOST
-        )
+        connection = TLSConnection(detached, records, inner, PEER, HOST)
         connection.abortConnection()
         connection.begin()
         self.until(lambda: inner.lost, "the end")
         self.assertEqual(b"", inner.got)
+
+    def test_take(self) -> None:
+        """
+        What another socket has goes, behind what is put before it; its end is told, and so is that it has nothing.
+        """
+        peer, _, connection = self.begin()
+        far, near = tcpPair()
+        near.setblocking(False)
+        data = noise(100000)
+        try:
+            self.assertRaises(BlockingIOError, connection.take, near, MUCH, 4, str)
+            far.sendall(data)
+            taken = 0
+            while taken < len(data):
+                taken += connection.take(near, 65536, 4, lambda size: size.to_bytes(4, "big"))
+            self.assertTrue(connection.isFree)
+            far.close()
+            self.assertEqual(0, connection.take(near, 65536, 4, lambda size: b"none"))
+        finally:
+            far.close()
+            near.close()
+        self.until(lambda: len(peer.got) > len(data) and not peer.mask & POLLOUT, "all of it")
+        self.rest()
+        got, found = bytes(peer.got), b""
+        while got:
+            size = int.from_bytes(got[:4], "big")
+            found, got = found + got[4 : 4 + size], got[4 + size :]
+        self.assertTrue(found == data)
 
     def test_onSocket(self) -> None:
         """
@@ -404,15 +495,15 @@ class TLSConnectionTests(SocketTestCase):
         what it is.
         """
         self.assertIsNone(onSocket(StringTransport(), Inner()))
-        peer, detached = secure(self)
+        peer, detached, records = parted(self)
         inner = Inner()
-        made = onSocket(Leaving(replace(detached, unread=b"early ", reactor=self.reactor)), inner)
+        made = onSocket(Leaving(detached, records), inner)
         assert made is not None
         self.connections.append(made)
         self.assertEqual((PEER, HOST), (made.getPeer(), made.getHost()))
         made.begin()
         peer.give(b"late")
-        self.until(lambda: inner.got == b"early late", "all of it")
+        self.until(lambda: inner.got == b"late", "it")
 
     def test_link(self) -> None:
         """
@@ -424,12 +515,12 @@ class TLSConnectionTests(SocketTestCase):
             links.append(link := H2Link(self.reactor, info, False))
             return link, link.ready
 
-        peer, detached = secure(self)
+        peer, detached, records = parted(self)
         host = LinkHost(maker)
-        host.makeConnection(Leaving(replace(detached, unread=PREFACE, reactor=self.reactor)))
+        host.makeConnection(Leaving(detached, records))
         (link,) = links
         self.assertIsInstance(link.transport, TLSConnection)
-        peer.give(frameHead(0, SETTINGS, 0, 0))
+        peer.give(PREFACE + frameHead(0, SETTINGS, 0, 0))
         self.until(lambda: host.up.called, "the link")
         self.assertIs(link, self.successResultOf(host.up))
         self.assertIn(frameHead(0, SETTINGS, 1, 0), bytes(peer.got))
