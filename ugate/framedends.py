@@ -274,7 +274,9 @@ class Inlet:
         except BlockingIOError:
             return None
         except OSError:
-            size = 0
+            # The kernel says so once: whoever asks again would find a clean end.
+            self._transport.doRead = self._read
+            return CONNECTION_LOST
         if not size:
             # The transport goes on by itself: it has to find out how it ended.
             self._transport.doRead = self._read

@@ -22,7 +22,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from ugate.endpoints.links import LinkHost
-from ugate.errors import Cause, Refused
+from ugate.errors import Refused
 from ugate.interfaces import Detached, IDetachableTLS
 from ugate.protocols.h2frames import PREFACE, SETTINGS, frameHead
 from ugate.protocols.h2link import H2Link
@@ -463,7 +463,7 @@ class TLSConnectionTests(SocketTestCase):
 
     def test_take(self) -> None:
         """
-        What another socket has goes, behind what is put before it; its end is told, and so is that it has nothing.
+        What another socket has goes, behind what is put before it; that it has nothing is told, and its end.
         """
         peer, _, connection = self.begin()
         far, near = tcpPair()
