@@ -56,6 +56,8 @@ class TLSConnection(FileDescriptor):
         self.fileno = detached.socket.fileno  # type: ignore[method-assign]
         self.connected = 1
         self._records = records
+        self._tlsConnection = records.connection
+        """As Twisted's TLS has it: see L{ugate.protocols.tlsverify.checkAgain}."""
         self._unread = detached.unread
         self._peer = peer
         self._host = host

@@ -82,6 +82,7 @@ class Records:
     """
     Encrypts and decrypts.
 
+    @ivar connection: the C{OpenSSL.SSL.Connection}.
     @ivar over: how it ended, once it has: L{ConnectionDone<twisted.internet.error.ConnectionDone>}, if the
         peer has said that it sends no more.
     @ivar isMore: whether L{read} did not give all that is there.
@@ -90,8 +91,8 @@ class Records:
     """
 
     __slots__ = (
-        "_answers", "_at", "_connection", "_ffi", "_hop", "_in", "_lib", "_most", "_out", "_room",
-        "_size", "_ssl", "fault", "isMore", "over",
+        "_answers", "_at", "_ffi", "_hop", "_in", "_lib", "_most", "_out", "_room",
+        "_size", "_ssl", "connection", "fault", "isMore", "over",
     )  # fmt: skip
 
     def __init__(self, connection: Any, hop: str = "") -> None:
@@ -101,7 +102,7 @@ class Records:
         """
         from OpenSSL._util import ffi, lib
 
-        self._connection = connection
+        self.connection = connection
         self._ssl = connection._ssl
         self._hop = hop
         self._ffi, self._lib = ffi, lib
@@ -125,7 +126,7 @@ class Records:
         @return: how many bytes; 0 at its end.
         @raise OSError: it has nothing, or broke.
         """
-        lib, connection, most = self._lib, self._connection, self._most
+        lib, connection, most = self._lib, self.connection, self._most
         room = self._in.of(_WHOLE + most)
         count: int = connected.recv_into(self._ffi.buffer(room + _WHOLE, most))
         if count:
@@ -208,7 +209,7 @@ class Records:
 
         @return: it, until the next call of this or of L{take}.
         """
-        lib, sealed = self._lib, self._connection._from_ssl
+        lib, sealed = self._lib, self.connection._from_ssl
         size: int = min(_LARGE, lib.BIO_get_mem_data(sealed, self._at))
         if size <= 0:
             return memoryview(b"")

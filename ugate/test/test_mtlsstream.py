@@ -17,6 +17,7 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IPushProducer,
 )
+from twisted.internet.testing import AccumulatingProtocol, MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -24,10 +25,12 @@ from ugate.endpoints.mtls import MutualServerEndpoint
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import Detached, IDetachable, IDetachableTLS, IPending
 from ugate.protocols import tlsrecords, tlsstream
+from ugate.protocols.tlsconnection import onSocket
 from ugate.protocols.tlssocket import ROOM, Room, TLSSocket
 from ugate.protocols.tlsstream import TLSStream
+from ugate.protocols.tlsverify import checkAgain
 from ugate.test.dialfakes import Recorders
-from ugate.test.mtlsfakes import ALICE, ROOT, SERVER, Below, Client, Halves
+from ugate.test.mtlsfakes import ALICE, OTHER, ROOT, SERVER, Below, Client, Halves
 from ugate.test.tlsfakes import FakeTenant, FakeTrust
 
 
@@ -268,7 +271,7 @@ class LeavingTests(SynchronousTestCase):
         """
         unsent = self.client.wire.value()
         self.client.wire.clear()
-        return Detached(self.near, b"", unsent, "a poll")
+        return Detached(self.near, b"", unsent, "a poll", MemoryReactorClock())
 
     def taken(self, stream: TLSStream) -> tuple[TLSSocket, Detached]:
         """
@@ -308,6 +311,31 @@ class LeavingTests(SynchronousTestCase):
         ours, detached = self.taken(stream)
         self.assertEqual(detached.unread, b"more")
         self.assertEqual(ours.recv(ROOM), b"")
+
+    def test_onSocket(self) -> None:
+        """
+        What takes its place, for those who stay, has all that was written and read; and who its peer is can be
+        looked at again.
+        """
+        stream = self.begin()
+        stream.write(b"answer")
+        self.client.connection.send(b"more")
+        connection: Any = stream._tlsConnection
+        connection.bio_write(self.client._out())
+        inner = AccumulatingProtocol()  # type: ignore[no-untyped-call]
+        made = onSocket(stream, inner)
+        assert made is not None
+        inner.makeConnection(made)
+        made.begin()
+        self.assertEqual(inner.data, b"more")
+        made.doWrite()
+        self.client.connection.bio_write(self.far.recv(65536))
+        self.client.pump()
+        self.assertEqual(self.client.received, b"answer")
+        checkAgain(made)
+        trust: Any = self.tenant.trust
+        trust.issuer = OTHER
+        self.assertIn("no root of ours", str(self.assertRaises(Refused, checkAgain, made)))
 
     def test_dead(self) -> None:
         """

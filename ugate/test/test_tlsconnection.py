@@ -98,7 +98,7 @@ class Answering(Records):
     def read(self) -> memoryview:
         data = super().read()
         said = bytes(30 * len(data))
-        self._lib.BIO_write(self._connection._from_ssl, said, len(said))
+        self._lib.BIO_write(self.connection._from_ssl, said, len(said))
         return data
 
 
@@ -161,7 +161,7 @@ class TLSConnectionTests(SocketTestCase):
         peer, detached, records = parted(self, buffers, version, kind)
         if early:
             peer.connection.send(early)
-            records._connection.bio_write(out(peer.connection))
+            records.connection.bio_write(out(peer.connection))
         inner = Inner()
         inner.takesViews = views
         connection = TLSConnection(replace(detached, unsent=unsent), records, inner, PEER, HOST)
@@ -453,7 +453,7 @@ class TLSConnectionTests(SocketTestCase):
         """
         peer, detached, records = parted(self)
         peer.connection.send(b"early")
-        records._connection.bio_write(out(peer.connection))
+        records.connection.bio_write(out(peer.connection))
         inner = Inner()
         connection = TLSConnection(detached, records, inner, PEER, HOST)
         connection.abortConnection()

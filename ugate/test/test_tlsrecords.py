@@ -152,7 +152,7 @@ class RecordsTests(SynchronousTestCase):
         """
         peer, records = self.pair()
         early = DATA[: 2 * MUCH]
-        records._connection.bio_write(self.encrypted(peer, early))
+        records.connection.bio_write(self.encrypted(peer, early))
         got = b""
         while True:
             got += records.read()
@@ -254,11 +254,11 @@ class RecordsTests(SynchronousTestCase):
         OpenSSL may say so much of itself; then it is over.  Who sends much may have it say more.
         """
         peer, records = self.pair()
-        below = records._connection._from_ssl
+        below = records.connection._from_ssl
         for received in (0, 2 * ANSWERS * ANSWERED):
             if received:
                 peer, records = self.pair()
-                below = records._connection._from_ssl
+                below = records.connection._from_ssl
                 self.received(records, Wire(self.encrypted(peer, DATA[:received])))
             for _ in range(ANSWERS // 4096):
                 records._lib.BIO_write(below, bytes(4096), 4096)
