@@ -314,8 +314,8 @@ class LeavingTests(SynchronousTestCase):
 
     def test_onSocket(self) -> None:
         """
-        What takes its place, for those who stay, has all that was written and read; and who its peer is can be
-        looked at again.
+        What takes its place, for those who stay, has all that was written and read; and whether its peer is
+        still believed can be looked at.
         """
         stream = self.begin()
         stream.write(b"answer")
