@@ -48,12 +48,16 @@ class SSHServerEndpoint(MuxedServerEndpoint):
     @since: ugate NEXT
     """
 
-    def __init__(self, reactor: Any, inner: IStreamServerEndpoint, deadline: float) -> None:
+    def __init__(
+        self, reactor: Any, inner: IStreamServerEndpoint, deadline: float, nist: bool = False
+    ) -> None:
         """
         @param reactor: that of a tenant.
         @param inner: how to listen.
         @param deadline: seconds until a client has to be logged in.
+        @param nist: whether clients may exchange keys by the curves of NIST.
         """
+        self.nist = nist
         self._published = Published(reactor, inner)
         super().__init__(
             reactor,
@@ -70,7 +74,7 @@ class SSHServerEndpoint(MuxedServerEndpoint):
         """
         See L{IStreamServerEndpoint.listen}.
         """
-        from ugate.protocols.sshtransport import serverMaker
+        from ugate.protocols.sshtransport import CAUTIOUS, SETTINGS, serverMaker
 
         tenant = ITenant(self.reactor, None)
         if tenant is None:
@@ -79,7 +83,8 @@ class SSHServerEndpoint(MuxedServerEndpoint):
         portal = tenant.portal
         login = None if portal is None else _loginBy(portal)
         prepare = partial(self._prepare, tenant, factory)
-        self.maker = serverMaker(self.reactor, lambda: _keysOf(tenant.identity), login, prepare)
+        speaks = SETTINGS if self.nist else CAUTIOUS
+        self.maker = serverMaker(self.reactor, lambda: _keysOf(tenant.identity), login, prepare, speaks)
         return super().listen(factory)
 
     def _prepare(

@@ -193,9 +193,13 @@ class Logins:
                 raise UnauthorizedLogin
             key = SSHPrivateKey(user, credentials.algName, credentials.blob, signed, signature)
             return _login(child, key, ILogin)
-        known = None if self._keys is None else self._keys.find(credentials.blob, signed, signature)
-        if known is None or (self._revoked is not None and self._revoked.now().hasKey(known.blob)):
+        if self._keys is None:
             raise UnauthorizedLogin
+        known = self._keys.find(credentials.blob, signed, signature)
+        if known is None:
+            raise UnauthorizedLogin(self._keys.why(credentials.blob))
+        if self._revoked is not None and self._revoked.now().hasKey(known.blob):
+            raise UnauthorizedLogin(f"the key of {known.name} is revoked")
         if signature is None:
             _wouldDo()
         return Login(self._proven(known.name, "key"), known.permits)
