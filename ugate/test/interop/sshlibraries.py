@@ -13,7 +13,8 @@ import hashlib
 import socket
 from pathlib import Path
 
-from ugate.test.interop.processes import DEADLINE, HOST, LOOPBACK, Gateway
+from ugate.test.interop.asking import connected
+from ugate.test.interop.processes import LOOPBACK, Gateway
 from ugate.test.interop.sshpeers import KINDS, SSHTestCase
 from ugate.test.interop.targets import BLOCK, StreamServer, readAll, readExactly
 
@@ -26,8 +27,26 @@ ANSWER = hashlib.sha256(DATA).hexdigest().encode() + DATA
 NAME = "wiki.bob.example"
 """What bob may publish."""
 
-CONNECT = f"CONNECT {NAME}:80 HTTP/1.1\r\nHost: {NAME}:80\r\n\r\n".encode()
-"""How one asks for it."""
+
+def connect(target: str) -> bytes:
+    """
+    How an HTTP proxy is asked for a target.
+    """
+    return f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode()
+
+
+def proxied(port: int, target: str) -> tuple[bytes, socket.socket]:
+    """
+    Ask the proxy at a port for a target.
+
+    @return: the status, and the connection.
+    """
+    connection = connected(port)
+    connection.sendall(connect(target))
+    head = readExactly(connection, 12)
+    while b"\r\n\r\n" not in head:
+        head += readExactly(connection, 1)
+    return head[9:12], connection
 
 
 def answered(connection: socket.socket) -> None:
@@ -84,22 +103,26 @@ class LibraryTestCase(SSHTestCase):
 
         @return: the status, and then the answer.
         """
-        with socket.create_connection((HOST, gateway.ports["web"]), DEADLINE) as connection:
-            connection.sendall(CONNECT)
-            status = readExactly(connection, 12)
-            while b"\r\n\r\n" not in status:
-                status += connection.recv(1)
-            if status[9:12] != b"200":
-                return status[9:12]
-            connection.sendall(DATA)
-            connection.shutdown(socket.SHUT_WR)
-            return status[9:12] + readAll(connection)
+        status, connection = proxied(gateway.ports["web"], f"{NAME}:80")
+        with connection:
+            if status == b"200":
+                connection.sendall(DATA)
+                connection.shutdown(socket.SHUT_WR)
+            return status + readAll(connection)
 
     def assertAnswer(self, got: bytes) -> None:
         """
         It is what the server answers to all that it was sent.
         """
         self.assertEqual((len(ANSWER), True), (len(got), got == ANSWER))
+
+    def assertVisited(self, gateway: Gateway) -> None:
+        """
+        What bob has published is there, and whole.
+        """
+        answer = self.visit(gateway)
+        self.assertEqual(b"200", answer[:3])
+        self.assertAnswer(answer[3:])
 
     def assertLogged(self, gateway: Gateway) -> None:
         """

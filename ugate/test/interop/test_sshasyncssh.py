@@ -12,6 +12,7 @@ import socket
 import threading
 from typing import Any
 
+from ugate.test.interop.asking import connected
 from ugate.test.interop.processes import DEADLINE, HOST, LOOPBACK, Gateway, freePort
 from ugate.test.interop.sshlibraries import DATA, NAME, LibraryTestCase, answered
 from ugate.test.interop.sshpeers import package
@@ -63,12 +64,10 @@ class AsyncSSHTests(LibraryTestCase):
                 await client.open_connection(HOST, freePort())
             self.assertEqual((2, "connection refused"), (caught.exception.code, caught.exception.reason))
             listening = await client.forward_remote_port(NAME, 80, HOST, self.server.port)
-            answer = await asyncio.to_thread(self.visit, gateway)
-            self.assertEqual(b"200", answer[:3])
-            self.assertAnswer(answer[3:])
+            await asyncio.to_thread(self.assertVisited, gateway)
             listening.close()
             await listening.wait_closed()
-            self.assertNotEqual(b"200", await asyncio.to_thread(self.visit, gateway))
+            self.assertNotEqual(b"200", (await asyncio.to_thread(self.visit, gateway))[:3])
         for wrong in ({"client_keys": [str(self.stranger)]}, {"password": "wrong"}):
             with self.assertRaises(self.asyncssh.PermissionDenied):
                 await self._connect(port, **wrong)
@@ -86,8 +85,41 @@ class AsyncSSHTests(LibraryTestCase):
         Its server is a hop for us, by a key, a certificate and a password; new keys are exchanged all the
         time, and what it refuses is refused with its words.
         """
-        port, asked = freePort(), []
-        servers = [StreamServer(self, answered).port for _ in range(3)]
+        targets = [*(StreamServer(self, answered).port for _ in range(3)), freePort()]
+        asked = self._hop(targets[:3])
+        gateway = self._by(targets)
+        for each in targets[:3]:
+            with connected(gateway.ports[f"to{each}"]) as connection:
+                connection.sendall(DATA)
+                connection.shutdown(socket.SHUT_WR)
+                self.assertAnswer(readAll(connection))
+        with connected(gateway.ports[f"to{targets[3]}"]) as connection:
+            self.assertEqual(b"", connection.recv(1))
+        gateway.waitFor("not from here")
+        self.assertEqual([(HOST, each) for each in targets], asked)
+
+    def _by(self, targets: list[int]) -> Gateway:
+        """
+        A gateway with a way in for each target, by the same hop in another way.
+        """
+        known = self.write("hosts", f"[{HOST}]:{self.port} {self.publicOf(self.stranger)}")
+        hop = f"ssh:bob@{HOST}:{self.port}:known={known}"
+        word = self.write("word", "secret\n")
+        ways = (f"key={self.keys[0]}", f"key={self.certified}", f"passwordFile={word}")
+        lines = ["listen:"]
+        lines += [f"  to{each}: 'forward:tcp:0:{LOOPBACK}:to={HOST}\\:{each}'" for each in targets]
+        lines += ["routes:"]
+        for each, way in zip(targets, (*ways, ways[0]), strict=True):
+            lines += [f"  - {{match: '{HOST}:{each}', via: '{hop}:{way}'}}"]
+        return self.ugate("--state", str(self.directory / "state"), config="\n".join([*lines, ""]))
+
+    def _hop(self, targets: list[int]) -> list[tuple[str, int]]:
+        """
+        A server that leads to some targets.
+
+        @return: what it is asked for.
+        """
+        asked: list[tuple[str, int]] = []
         refusal = self.asyncssh.ChannelOpenError(1, "not from here")
 
         class Server(self.asyncssh.SSHServer):  # type: ignore[name-defined,misc]
@@ -99,41 +131,20 @@ class AsyncSSHTests(LibraryTestCase):
 
             def connection_requested(self, host: str, port: int, *origin: Any) -> bool:
                 asked.append((host, port))
-                if port not in servers:
+                if port not in targets:
                     raise refusal
                 return True
 
-        lines = [
-            self.publicOf(self.keys[0]),
-            f'cert-authority,principals="bob" {self.publicOf(self.authority)}',
-        ]
+        authority = f'cert-authority,principals="bob" {self.publicOf(self.authority)}'
+        self.port = freePort()
         self._serves(
             Server,
-            port,
+            self.port,
             server_host_keys=[str(self.stranger)],
-            authorized_client_keys=str(self.write("authorized", "".join(lines))),
+            authorized_client_keys=str(self.write("authorized", self.publicOf(self.keys[0]) + authority)),
             rekey_bytes=REKEY,
         )
-        known = self.write("hosts", f"[{HOST}]:{port} {self.publicOf(self.stranger)}")
-        word = self.write("word", "secret\n")
-        hop = f"ssh:bob@{HOST}:{port}:known={known}"
-        ways = (f"key={self.keys[0]}", f"key={self.certified}", f"passwordFile={word}")
-        targets = [*servers, freePort()]
-        lines = ["listen:"]
-        lines += [f"  to{each}: 'forward:tcp:0:{LOOPBACK}:to={HOST}\\:{each}'" for each in targets]
-        lines += ["dial:", *(f"  by{each}: {hop}:{way}" for each, way in zip(servers, ways, strict=True))]
-        lines += ["routes:", *(f"  - {{match: '{HOST}:{each}', via: by{each}}}" for each in servers)]
-        lines += [f"  - {{match: '*', via: by{servers[0]}}}\n"]
-        gateway = self.ugate("--state", str(self.directory / "state"), config="\n".join(lines))
-        for each in servers:
-            with socket.create_connection((HOST, gateway.ports[f"to{each}"]), DEADLINE) as connection:
-                connection.sendall(DATA)
-                connection.shutdown(socket.SHUT_WR)
-                self.assertAnswer(readAll(connection))
-        with socket.create_connection((HOST, gateway.ports[f"to{targets[-1]}"]), DEADLINE) as connection:
-            self.assertEqual(b"", connection.recv(1))
-        gateway.waitFor("not from here")
-        self.assertEqual([(HOST, each) for each in targets], asked)
+        return asked
 
     def _serves(self, server: Any, port: int, **options: Any) -> None:
         loop = asyncio.new_event_loop()

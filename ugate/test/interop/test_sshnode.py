@@ -16,7 +16,7 @@ from typing import Any
 from twisted.trial.unittest import SkipTest
 
 from ugate.test.interop.processes import freePort, program
-from ugate.test.interop.sshlibraries import ANSWER, CONNECT, DATA, LibraryTestCase
+from ugate.test.interop.sshlibraries import ANSWER, DATA, NAME, LibraryTestCase, connect
 from ugate.test.interop.targets import BLOCK
 
 _NODE = """
@@ -95,7 +95,13 @@ class NodeTests(LibraryTestCase):
         gateway = self.closedGate()
         ways: list[dict[str, str]] = [{"password": "wrong"}, {"privateKey": str(self.stranger)}]
         ways += [{"privateKey": str(key)} for key in self.keys]
-        ports = [gateway.port, self.server.port, gateway.ports["web"], CONNECT.decode(), freePort()]
+        ports = [
+            gateway.port,
+            self.server.port,
+            gateway.ports["web"],
+            connect(f"{NAME}:80").decode(),
+            freePort(),
+        ]
         spec = json.dumps([*ports, len(DATA) // len(BLOCK), [*ways, {"password": "secret"}]])
         done = self.finish(
             [node, self.write("client.js", _NODE), spec], BLOCK, env={"NODE_PATH": str(modules)}

@@ -34,20 +34,26 @@ class ParamikoTests(LibraryTestCase):
         is whole, with new keys in between, and so is what comes for a name that it publishes.
         """
         gateway, paramiko = self.closedGate(), self.paramiko
-        kinds = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
-        keys = [kind.from_private_key_file(str(key)) for kind, key in zip(kinds, self.keys, strict=True)]
-        certified, stranger = (
-            kinds[0].from_private_key_file(str(key)) for key in (self.certified, self.stranger)
-        )
-        certified.load_certificate(f"{self.certified}-cert.pub")
-        ways = [({"pkey": key}, "key") for key in keys]
-        ways += [({"pkey": certified}, "certificate"), ({"password": "secret"}, "password")]
-        for way, means in ways:
+        files = (*self.keys, self.certified, self.stranger)
+        *keys, stranger = (paramiko.PKey.from_path(str(each)) for each in files)
+        ways = [{"pkey": key} for key in keys] + [{"password": "secret"}]
+        for way, means in zip(ways, (*["key"] * len(self.keys), "certificate", "password"), strict=True):
             client = self._connect(gateway.port, **way)
             _, said, _ = client.exec_command("status")
             self.assertIn(f"You are bob ({means})".encode(), said.read())
             self.assertEqual(0, said.channel.recv_exit_status())
         transport = client.get_transport()
+        self._carries(transport)
+        transport.request_port_forward(NAME, 80, lambda channel, *_: self._serves(channel))
+        self.assertVisited(gateway)
+        transport.cancel_port_forward(NAME, 80)
+        self.assertNotEqual(b"200", self.visit(gateway)[:3])
+        for wrong in ({"pkey": stranger}, {"password": "wrong"}):
+            with self.assertRaises(paramiko.AuthenticationException):
+                self._connect(gateway.port, **wrong)
+        self.assertLogged(gateway)
+
+    def _carries(self, transport: Any) -> None:
         channel = transport.open_channel("direct-tcpip", (HOST, self.server.port), (HOST, 1))
         channel.settimeout(DEADLINE)
         channel.sendall(DATA[:MEGABYTE])
@@ -59,19 +65,9 @@ class ParamikoTests(LibraryTestCase):
         transport.renegotiate_keys()
         self.assertAnswer(begin + readAll(channel))
         channel.close()
-        transport.request_port_forward(NAME, 80, lambda channel, *_: self._serves(channel))
-        answer = self.visit(gateway)
-        self.assertEqual(b"200", answer[:3])
-        self.assertAnswer(answer[3:])
-        transport.cancel_port_forward(NAME, 80)
-        self.assertNotEqual(b"200", self.visit(gateway))
-        with self.assertRaises(paramiko.ChannelException) as caught:
+        with self.assertRaises(self.paramiko.ChannelException) as caught:
             transport.open_channel("direct-tcpip", (HOST, freePort()), (HOST, 1))
         self.assertEqual(2, caught.exception.code)
-        for wrong in ({"pkey": stranger}, {"password": "wrong"}):
-            with self.assertRaises(paramiko.AuthenticationException):
-                self._connect(gateway.port, **wrong)
-        self.assertLogged(gateway)
 
     def _serves(self, channel: Any) -> None:
         def serve() -> None:

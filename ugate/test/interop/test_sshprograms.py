@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ugate.test.interop.peers import singBox
 from ugate.test.interop.processes import DEADLINE, HOST, accepts, freePort, program, waitUntil
-from ugate.test.interop.sshlibraries import ANSWER, DATA, NAME, LibraryTestCase
+from ugate.test.interop.sshlibraries import ANSWER, DATA, NAME, LibraryTestCase, proxied
 from ugate.test.interop.targets import StreamServer, readAll, readExactly
 
 
@@ -80,7 +80,7 @@ class ProgramTests(LibraryTestCase):
         publish = ["-R", f"{NAME}:80:{HOST}:{self.server.port}"]
         common += ["-i", f"{self.keys[0]}.ppk", "-N", *publish, "-L", self.forward, f"bob@{HOST}"]
         self.assertForwards([*common])
-        self.assertEqual(b"200", self.visit(self.gateway)[:3])
+        self.assertVisited(self.gateway)
 
     def test_singBox(self) -> None:
         """
@@ -95,12 +95,8 @@ class ProgramTests(LibraryTestCase):
         for key in self.keys:
             outbound = {"type": "ssh", "server": HOST, "server_port": self.gateway.port, "user": "bob"}
             proxy = singBox(self, {**outbound, "private_key_path": str(key)})
-            with socket.create_connection((HOST, proxy), DEADLINE) as connection:
-                target = f"{HOST}:{server.port}"
-                connection.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
-                head = readExactly(connection, 12)
-                while b"\r\n\r\n" not in head:
-                    head += connection.recv(1)
+            _, connection = proxied(proxy, f"{HOST}:{server.port}")
+            with connection:
                 connection.sendall(DATA)
                 self.assertAnswer(readAll(connection))
         self.gateway.waitFor(f"bob: {len(DATA)} sent, {len(ANSWER)} received")
