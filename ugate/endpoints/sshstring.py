@@ -36,7 +36,10 @@ def sshServer(reactor: Any, inner: IStreamServerEndpoint, own: Mapping[str, str]
     from ugate.endpoints.servers import _seconds
     from ugate.endpoints.sshserver import SSHServerEndpoint
 
-    return SSHServerEndpoint(reactor, inner, _seconds("handshake", own, LOGIN))
+    penalties = own.get("penalties", "yes")
+    if penalties not in ("no", "yes"):
+        raise StringError(f"penalties={penalties}: wanted yes or no")
+    return SSHServerEndpoint(reactor, inner, _seconds("handshake", own, LOGIN), penalties == "yes")
 
 
 def remoteForwardFromParts(

@@ -64,6 +64,7 @@ class ServerAuth:
     Asks a client who it is, until it has proven that.
 
     @ivar transport: what is below, as for L{ugate.protocols.sshlink.SSHLink}.
+    @ivar wrong: how many passwords and signatures were wrong.
     @since: ugate NEXT
     """
 
@@ -95,7 +96,7 @@ class ServerAuth:
         self._checking: Deferred[Login] | None = None
         self._delayed: IDelayedCall | None = None
         self._isBusy = self._isOver = False
-        self._tries = self._count = 0
+        self.wrong = self._count = 0
 
     def logPrefix(self) -> str:
         """
@@ -270,7 +271,7 @@ class ServerAuth:
         self._next()
 
     def _wrong(self, user: bytes, method: str, why: str) -> None:
-        self._tries += 1
+        self.wrong += 1
         self.log.info(
             "{peer}: {user} is not let in by a {method}: {why}",
             peer=str(self._peer),
@@ -278,7 +279,7 @@ class ServerAuth:
             method=method,
             why=why,
         )
-        if self._tries >= TRIES:
+        if self.wrong >= TRIES:
             self._leave(_NO_MORE, "too many tries")
         else:
             self._refuse()

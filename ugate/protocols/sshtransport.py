@@ -152,16 +152,19 @@ class _Server:
 
     primes = None
 
-    def __init__(self, keys: HostKeys, auth: Callable[[], ServerAuth]) -> None:
+    def __init__(self, keys: HostKeys, auth: ServerAuth) -> None:
         self.publicKeys = {name: public for name, (public, _) in keys.items()}
         self.privateKeys = {name: private for name, (_, private) in keys.items()}
-        self._auth = auth
+        self._auth: ServerAuth | None = auth
 
     def getService(self, transport: object, name: bytes) -> Callable[[], ServerAuth] | None:
         """
-        What a client may ask for: to log in.
+        What a client may ask for: to log in, and that once, so that its tries are counted once.
         """
-        return self._auth if name == ServerAuth.name else None
+        if name != ServerAuth.name or self._auth is None:
+            return None
+        auth, self._auth = self._auth, None
+        return lambda: auth
 
 
 class SSHServer(Wired, ServerWire):  # type: ignore[misc]
@@ -190,12 +193,20 @@ class SSHServer(Wired, ServerWire):  # type: ignore[misc]
         self.begin(info)
         self._prepare = prepare
         address = origin(info)[0] if hasattr(info.peer, "host") else ""
-        self.factory: Any = _Server(keys, lambda: ServerAuth(clock, login, self._loggedIn, info, address))
+        self._auth = ServerAuth(clock, login, self._loggedIn, info, address)
+        self.factory: Any = _Server(keys, self._auth)
         self.supportedPublicKeys = [
             each
             for name, (public, _) in keys.items()
             for each in ([name] if name.endswith(SUFFIX) else algorithmsOf(public))
         ]
+
+    @property
+    def wrong(self) -> int:
+        """
+        How many passwords and signatures were wrong.
+        """
+        return self._auth.wrong
 
     def _loggedIn(self, user: str, login: Login | None) -> None:
         info = self.info

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from twisted.internet.defer import Deferred
 
-from ugate.endpoints import forwards, muxed, remoteforward, sshstring
+from ugate.endpoints import forwards, muxed, remoteforward, sources, sshstring
 from ugate.endpoints.links import linkTo
 from ugate.endpoints.session import Session
 from ugate.errors import Cause, Refused
@@ -52,6 +52,13 @@ class TableTests(HowtoTests):
             "requests": sshauth.MOST,
             "delay": sshauth.DELAY,
             "unauthenticated": muxed.HANDSHAKES,
+            "share": sources.SHARE,
+            "penalty": sources.WRONG,
+            "penalty, untried": sources.NOTHING,
+            "penalty, late": sources.LATE,
+            "penalties": sources.LEAST,
+            "penalties at most": sources.LONGEST,
+            "penalized": sources.KNOWN,
             "early": sshciphers.BEFORE_LOGIN,
             "streams": sshchannels.MOST,
             "window": sshchannels.WINDOW,

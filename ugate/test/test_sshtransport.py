@@ -128,6 +128,13 @@ class LoginTests(PairCase):
         self.connect(Account("bob", (signerOf("eve", EVE),), b"secret"))
         self.assertEqual(Principal("bob", "password"), self.successResultOf(self.serverUp).info.principal)
 
+    def test_once(self) -> None:
+        """
+        Whoever begins to log in again does not get other tries.
+        """
+        self.refused(Account("bob"))
+        self.assertIsNone(self.server.factory.getService(self.server, b"ssh-userauth"))
+
     def test_nobody(self) -> None:
         """
         Where nobody has credentials, all may come.
