@@ -28,6 +28,7 @@ from ugate.protocols.sshchannels import HOP
 from ugate.protocols.sshlink import SSHLink
 from ugate.protocols.sshpackets import origin, words
 from ugate.protocols.sshwire import ServerWire, WireSettings
+from ugate.protocols.tlsverify import checkAgain
 from ugate.stream import StreamInfo
 
 UNKNOWN: Final = 100
@@ -174,6 +175,8 @@ class SSHServer(Wired, ServerWire):  # type: ignore[misc]
     @since: ugate NEXT
     """
 
+    _login: Login | None = None
+
     def __init__(
         self,
         clock: IReactorTime,
@@ -208,8 +211,19 @@ class SSHServer(Wired, ServerWire):  # type: ignore[misc]
         """
         return self._auth.wrong
 
+    def checkAgain(self) -> None:
+        """
+        See whether the client may still be here.
+
+        @raise Refused: what it has logged in with is gone, over or revoked; or see L{checkAgain}.
+        """
+        if self._login is not None and not self._login.again():
+            detail = f"what {self._login.principal} has logged in with is not good any more"
+            raise Refused(Cause.AUTHENTICATION, Phase.AUTH, HOP, detail, "let it log in again")
+        checkAgain(self.transport)
+
     def _loggedIn(self, user: str, login: Login | None) -> None:
-        info = self.info
+        info, self._login = self.info, login
         if login is not None:
             info = info.but(principal=login.principal)
         if user:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final, Protocol
 
 from zope.interface import implementer
@@ -33,11 +35,12 @@ from ugate.protocols.credentials import (
     ILogin,
     Login,
     PeerCertificate,
+    Permits,
 )
 from ugate.stream import ROOT, Principal
 from ugate.tenancy.certificates import CertificateFile
 from ugate.tenancy.config.sections import MAX_DEPTH, childPath, isName
-from ugate.tenancy.keys import KeyFile
+from ugate.tenancy.keys import KeyFile, SSHKey
 from ugate.tenancy.passwords import Defer, PasswordFile
 from ugate.tenancy.tokens import TokenFile, isToken
 from ugate.tenancy.usercertificates import Certified, RevokedFile
@@ -160,20 +163,26 @@ class Logins:
             return self._certifiedKey(credentials)
         return self._certificate(credentials)
 
-    def _password(self, credentials: Any) -> Deferred[Principal]:
+    def _password(self, credentials: Any) -> Deferred[Login]:
         name, password = credentials.username, credentials.password
         user, at, tenant = name.rpartition(b"@")
         # Who is in our own file may have an @ in the name.
         if at and not self._passwords.knows(name):
             child = self._child(tenant)
             if child is not None:
-                return _login(child, UsernamePassword(user, password))
+                return self._below(tenant, child, UsernamePassword(user, password))
         if isToken(password):
-            owner = self._tokens.nameFor(password)
-            if owner is not None and name in (ANY_USER, owner.encode()):
-                return succeed(Principal(owner, "token", self.path))
+            token = self._tokens.find(password)
+            if token is not None and name in (ANY_USER, token.name.encode()):
+                principal = self._proven(token.name, "token")
+                return succeed(Login(principal, again=partial(self._tokens.has, token)))
         checked: Deferred[Any] = self._passwords.requestAvatarId(credentials)
-        return checked.addCallback(lambda known: Principal(known.decode(), "password", self.path))
+        return checked.addCallback(self._known)
+
+    def _known(self, name: bytes) -> Login:
+        known = self._passwords.hashOf(name)
+        principal = self._proven(name.decode(), "password")
+        return Login(principal, again=lambda: self._passwords.hashOf(name) == known)
 
     def _token(self, credentials: Any) -> Principal | Deferred[Principal]:
         tenant, tilde, token = credentials.token.rpartition(b"~")
@@ -192,13 +201,21 @@ class Logins:
             if child is None:
                 raise UnauthorizedLogin
             key = SSHPrivateKey(user, credentials.algName, credentials.blob, signed, signature)
-            return _login(child, key, ILogin)
-        known = None if self._keys is None else self._keys.find(credentials.blob, signed, signature)
-        if known is None or (self._revoked is not None and self._revoked.now().hasKey(known.blob)):
+            return self._below(tenant, child, key)
+        known = self._findKey(credentials.blob, signed, signature)
+        if known is None:
             raise UnauthorizedLogin
         if signature is None:
             _wouldDo()
-        return Login(self._proven(known.name, "key"), known.permits)
+        return Login(
+            self._proven(known.name, "key"), known.permits, lambda: self._findKey(known.blob) == known
+        )
+
+    def _findKey(self, blob: bytes, signed: bytes = b"", signature: bytes | None = None) -> SSHKey | None:
+        known = None if self._keys is None else self._keys.find(blob, signed, signature)
+        if known is None or (self._revoked is not None and self._revoked.now().hasKey(known.blob)):
+            return None
+        return known
 
     def _certifiedKey(self, credentials: Any) -> Login | Deferred[Login]:
         user, at, tenant = credentials.username.rpartition(b"@")
@@ -208,13 +225,26 @@ class Logins:
                 raise UnauthorizedLogin
             signed, signature = credentials.sigData, credentials.signature
             below = CertifiedKey(user, credentials.blob, signed, signature, credentials.address)
-            return _login(child, below, ILogin)
+            return self._below(tenant, child, below)
         if self._certified is None:
             raise UnauthorizedLogin
-        name, permits = self._certified.login(credentials, credentials.username)
+        found = name, permits = self._certified.login(credentials, credentials.username)
         if credentials.signature is None:
             _wouldDo()
-        return Login(self._proven(name, "certificate"), permits)
+        shown = CertifiedKey(credentials.username, credentials.blob, b"", None, credentials.address)
+        return Login(
+            self._proven(name, "certificate"), permits, partial(_isStill, self._certified, shown, found)
+        )
+
+    def _below(self, tenant: bytes, child: Portal, credentials: Any) -> Deferred[Login]:
+        """
+        Who that is in a tenant below: as long as that has the same portal.
+        """
+
+        def lasting(login: Login) -> Login:
+            return replace(login, again=lambda: self._child(tenant) is child and login.again())
+
+        return _login(child, credentials, ILogin).addCallback(lasting)
 
     def _certificate(self, credentials: Any) -> Principal | Deferred[Principal]:
         if credentials.tenant:
@@ -258,6 +288,13 @@ def _wouldDo() -> None:
     from twisted.conch.error import ValidPublicKey
 
     raise ValidPublicKey
+
+
+def _isStill(certified: Certified, shown: CertifiedKey, found: tuple[str, Permits]) -> bool:
+    try:
+        return certified.login(shown, shown.username) == found
+    except UnauthorizedLogin:
+        return False
 
 
 def _login(portal: Portal, credentials: Any, wanted: Any = IPrincipal) -> Deferred[Any]:
