@@ -226,14 +226,16 @@ class PortalTests(SynchronousTestCase):
             path = getattr(checker, name)._file.path
             with open(path) as file:
                 before = file.read()
-            login = self.successResultOf(self.portals["root"].login(credentials, None, ILogin))[1]
+            login: Any = self.successResultOf(self.portals["root"].login(credentials, None, ILogin))[1]
             self.assertTrue(login.again())
             for text in (line, "# nobody\n"):
                 write(path, text)
                 self.assertFalse(login.again(), name)
             write(path, before)
             self.assertTrue(login.again())
-        below = self.successResultOf(self.portals["root"].login(key("alice", "x@alice"), None, ILogin))[1]
+        below: Any = self.successResultOf(self.portals["root"].login(key("alice", "x@alice"), None, ILogin))[
+            1
+        ]
         self.assertTrue(below.again())
         self.portals["alice"] = self.portals["root"]
         self.assertFalse(below.again())
