@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 
 from ugate.errors import ProtocolError, Refused
 from ugate.protocols.credentials import CertifiedKey, Login
-from ugate.protocols.sshcertificate import SUFFIX
+from ugate.protocols.sshcertificate import certifiedName
 from ugate.protocols.sshpackets import (
     AUTH_FAILURE,
     AUTH_PK_OK,
@@ -31,7 +31,7 @@ from ugate.protocols.sshpackets import (
     string,
     words,
 )
-from ugate.protocols.sshsignatures import ALGORITHMS
+from ugate.protocols.sshsignatures import USERS
 
 TRIES: Final = 6
 """Passwords and signatures that may be wrong."""
@@ -52,7 +52,7 @@ _PROTOCOL: Final = 2
 _LONGEST: Final = 512
 """Bytes of a name or a password."""
 
-_CERTIFIED: Final = {algorithm + SUFFIX: algorithm for algorithm in ALGORITHMS}
+_CERTIFIED: Final = {certifiedName(algorithm): algorithm for algorithm in USERS}
 """By which algorithm the key of a certificate signs."""
 
 LoginCheck = Callable[[ICredentials], "Deferred[Login]"]
@@ -169,7 +169,7 @@ class ServerAuth:
     def _key(self, user: bytes, service: bytes, reader: Reader) -> None:
         isSigned, algorithm, blob = reader.truth(), reader.string(), reader.string()
         signs = _CERTIFIED.get(algorithm, algorithm)
-        if signs not in ALGORITHMS:
+        if signs not in USERS:
             self._refuse()
             return
         method = "key" if signs is algorithm else "certificate"

@@ -93,7 +93,7 @@ class TableTests(HowtoTests):
         for row in table(page("ssh"), "key-options"):
             for option in row[0].split():
                 given = option.replace("YYYYMMDD", "20990101").replace("HOST:PORT", "db:1")
-                first = "cert-authority," if option.startswith("principals") else ""
+                first = "cert-authority," if option.startswith(("principals", "no-touch", "verify")) else ""
                 SSHKey.fromLine(f"{first}{given} {publicLine(BOB)} bob".encode())
 
 
