@@ -50,7 +50,10 @@ _NO_SERVICE: Final = 7
 _NO_MORE: Final = 14
 _PROTOCOL: Final = 2
 _LONGEST: Final = 512
-"""Bytes of a name or a password."""
+"""Bytes of a name."""
+
+PASSWORD: Final = 8192
+"""Bytes of a password, which may be a token."""
 
 _CERTIFIED: Final = {certifiedName(algorithm): algorithm for algorithm in USERS}
 """By which algorithm the key of a certificate signs."""
@@ -161,7 +164,7 @@ class ServerAuth:
 
     def _password(self, user: bytes, reader: Reader) -> None:
         isChange, password = reader.truth(), reader.string()
-        if isChange or len(password) > _LONGEST:
+        if isChange or len(password) > PASSWORD:
             self._wrong(user, "password", "not as it has to be")
             return
         self._check(UsernamePassword(user, password), user, "password")

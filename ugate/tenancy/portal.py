@@ -23,8 +23,9 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import ISSHPrivateKey, IUsernamePassword, SSHPrivateKey, UsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
+from ugate.errors import StringError
 from ugate.interfaces import IPrincipal
 from ugate.protocols.credentials import (
     BearerToken,
@@ -40,6 +41,7 @@ from ugate.protocols.credentials import (
 from ugate.stream import ROOT, Principal
 from ugate.tenancy.certificates import CertificateFile
 from ugate.tenancy.config.sections import MAX_DEPTH, childPath, isName
+from ugate.tenancy.jwts import IssuerFile, isJWT
 from ugate.tenancy.keys import KeyFile, SSHKey
 from ugate.tenancy.passwords import Defer, PasswordFile
 from ugate.tenancy.tokens import TokenFile, isToken
@@ -70,6 +72,12 @@ class CredentialFiles(Protocol):
         """
 
     @property
+    def issuers(self) -> str | None:
+        """
+        See L{ugate.tenancy.jwts}.
+        """
+
+    @property
     def keys(self) -> str | None:
         """
         See L{ugate.tenancy.keys}.
@@ -92,7 +100,7 @@ def hasCredentials(files: CredentialFiles) -> bool:
     """
     Whether somebody could log in.
     """
-    return any((files.users, files.tokens, files.keys, files.certificates))
+    return any((files.users, files.tokens, files.issuers, files.keys, files.certificates))
 
 
 def _nobody(path: str) -> None:
@@ -141,6 +149,7 @@ class Logins:
         self._children = children
         self._passwords = PasswordFile(files.users, reactor, defer)
         self._tokens = TokenFile(files.tokens, now)
+        self._issuers = None if files.issuers is None else IssuerFile(files.issuers, now)
         self._keys = None if files.keys is None else KeyFile(files.keys, now)
         self._revoked = None if files.revoked is None else RevokedFile(files.revoked)
         self._certified = None if self._keys is None else Certified(self._keys, self._revoked, now)
@@ -171,6 +180,8 @@ class Logins:
             child = self._child(tenant)
             if child is not None:
                 return self._below(tenant, child, UsernamePassword(user, password))
+        if self._issuers is not None and isJWT(password):
+            return maybeDeferred(self._issued, self._issuers, password, name)
         if isToken(password):
             token = self._tokens.find(password)
             if token is not None and name in (ANY_USER, token.name.encode()):
@@ -179,17 +190,32 @@ class Logins:
         checked: Deferred[Any] = self._passwords.requestAvatarId(credentials)
         return checked.addCallback(self._known)
 
+    def _issued(self, issuers: IssuerFile, text: bytes, name: bytes = ANY_USER) -> Login:
+        """
+        @param name: the user name that came with it.
+        @raise UnauthorizedLogin: it lets nobody in, and why.
+        """
+        try:
+            issued = issuers.find(text)
+        except StringError as error:
+            raise UnauthorizedLogin(f"the JWT: {error}") from error
+        if name not in (ANY_USER, issued.name.encode()):
+            raise UnauthorizedLogin(f"the JWT: it is for {issued.name}, and not for another user name")
+        return Login(self._proven(issued.name, "jwt"), again=partial(issuers.has, issued))
+
     def _known(self, name: bytes) -> Login:
         known = self._passwords.hashOf(name)
         principal = self._proven(name.decode(), "password")
         return Login(principal, again=lambda: self._passwords.hashOf(name) == known)
 
-    def _token(self, credentials: Any) -> Principal | Deferred[Principal]:
+    def _token(self, credentials: Any) -> Principal | Login | Deferred[Login]:
         tenant, tilde, token = credentials.token.rpartition(b"~")
         if tilde:
             child = self._child(tenant)
             if child is not None:
-                return _login(child, BearerToken(token))
+                return self._below(tenant, child, BearerToken(token))
+        if self._issuers is not None and not tilde and isJWT(token):
+            return self._issued(self._issuers, token)
         return self._proven("" if tilde else self._tokens.nameFor(token), "token")
 
     def _key(self, credentials: Any) -> Login | Deferred[Login]:

@@ -49,6 +49,7 @@ class TableTests(HowtoTests):
         wanted = {
             "login": sshstring.LOGIN,
             "wrong": sshauth.TRIES,
+            "password": sshauth.PASSWORD,
             "requests": sshauth.MOST,
             "delay": sshauth.DELAY,
             "unauthenticated": muxed.HANDSHAKES,

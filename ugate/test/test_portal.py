@@ -62,6 +62,7 @@ class Files:
 
     users: str | None = None
     tokens: str | None = None
+    issuers: str | None = None
     keys: str | None = None
     revoked: str | None = None
     certificates: str | None = None
