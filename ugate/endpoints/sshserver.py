@@ -50,14 +50,21 @@ class SSHServerEndpoint(MuxedServerEndpoint):
     """
 
     def __init__(
-        self, reactor: Any, inner: IStreamServerEndpoint, deadline: float, penalties: bool = True
+        self,
+        reactor: Any,
+        inner: IStreamServerEndpoint,
+        deadline: float,
+        nist: bool = False,
+        penalties: bool = True,
     ) -> None:
         """
         @param reactor: that of a tenant.
         @param inner: how to listen.
         @param deadline: seconds until a client has to be logged in.
+        @param nist: whether clients may exchange keys by the curves of NIST.
         @param penalties: whether those have to wait whose logins fail.
         """
+        self.nist = nist
         self.penalties = penalties
         self._published = Published(reactor, inner)
         super().__init__(
@@ -75,7 +82,7 @@ class SSHServerEndpoint(MuxedServerEndpoint):
         """
         See L{IStreamServerEndpoint.listen}.
         """
-        from ugate.protocols.sshtransport import serverMaker
+        from ugate.protocols.sshtransport import CAUTIOUS, SETTINGS, serverMaker
 
         tenant = ITenant(self.reactor, None)
         if tenant is None:
@@ -84,10 +91,9 @@ class SSHServerEndpoint(MuxedServerEndpoint):
         portal = tenant.portal
         login = None if portal is None else _loginBy(portal)
         prepare = partial(self._prepare, tenant, factory)
-        sources = Sources(self.reactor, HANDSHAKES, self.deadline, self.penalties)
-        self.maker = sources.maker(
-            serverMaker(self.reactor, lambda: _keysOf(tenant.identity), login, prepare)
-        )
+        speaks = SETTINGS if self.nist else CAUTIOUS
+        make = serverMaker(self.reactor, lambda: _keysOf(tenant.identity), login, prepare, speaks)
+        self.maker = Sources(self.reactor, HANDSHAKES, self.deadline, self.penalties).maker(make)
         return super().listen(factory)
 
     def _prepare(

@@ -16,7 +16,7 @@ from typing import Any, Final
 from zope.interface import implementer
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from ugate.deadlines import Deadlines
 from ugate.errors import Cause, Denied, Phase, ProtocolError, Refused, StringError
 from ugate.protocols.mux import MuxStream
-from ugate.protocols.sshchannel import SSHChannel
+from ugate.protocols.sshchannel import Cut, SSHChannel
 from ugate.protocols.sshforwards import NO_PATHS
 from ugate.protocols.sshpackets import (
     CHANNEL_FAILURE,
@@ -374,7 +374,7 @@ class SSHChannels(ABC):
         self._forget(channel)
         stream, channel.stream = channel.stream, None
         if stream is not None:
-            stream.closed(Failure(ConnectionDone() if whole else ConnectionLost("the peer cut the stream")))
+            stream.closed(Failure(ConnectionDone() if whole else Cut("the peer cut the stream")))
         self._closeIfDone()
 
     def _requested(self, reader: Reader) -> None:

@@ -18,13 +18,12 @@ from typing import Any, Final
 from zope.interface import implementer
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from ugate.errors import Cause, Denied, Phase, ProtocolError, Refused
 from ugate.interfaces import ILink
-from ugate.protocols.sshchannel import PACKET, SSHChannel
+from ugate.protocols.sshchannel import PACKET, Cut, SSHChannel
 from ugate.protocols.sshchannels import HOP, MOST, PATIENCE, SSHChannels
 from ugate.protocols.sshforwards import (
     CANCEL,
@@ -331,7 +330,7 @@ class SSHLink(SSHChannels):
         for channel in channels.values():
             stream, channel.stream = channel.stream, None
             if stream is not None:
-                stream.closed(Failure(ConnectionLost(why)))
+                stream.closed(Failure(Cut(why)))
         requests, self._requests = self._requests, deque()
         for request in requests:
             if not request.called:

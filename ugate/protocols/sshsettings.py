@@ -16,6 +16,12 @@ from ugate.protocols.sshsignatures import USERS
 WEAK_KEYS = frozenset((b"ssh-rsa", b"ssh-dss"))
 """Algorithms with SHA-1, which are never offered."""
 
+KEX = (b"mlkem768x25519-sha256", b"curve25519-sha256", b"curve25519-sha256@libssh.org")
+"""Key exchanges that everybody offers, what we prefer first."""
+
+NIST = (b"ecdh-sha2-nistp256", b"ecdh-sha2-nistp384", b"ecdh-sha2-nistp521")
+"""Those that audits have something against, and that are all that peers have who keep to FIPS 140."""
+
 
 @dataclass(frozen=True, slots=True)
 class WireSettings:
@@ -31,14 +37,7 @@ class WireSettings:
     macs: tuple[bytes, ...] = MACS
     """MACs, for ciphers that have none of their own."""
 
-    kex: tuple[bytes, ...] = (
-        b"mlkem768x25519-sha256",
-        b"curve25519-sha256",
-        b"curve25519-sha256@libssh.org",
-        b"ecdh-sha2-nistp256",
-        b"ecdh-sha2-nistp384",
-        b"ecdh-sha2-nistp521",
-    )
+    kex: tuple[bytes, ...] = KEX + NIST
     """Key exchanges. Those that a side cannot make are not offered."""
 
     userKeys: tuple[bytes, ...] = USERS

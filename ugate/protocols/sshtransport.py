@@ -10,10 +10,12 @@ L{ugate.protocols.sshlink}.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from twisted.conch.ssh.keys import Key
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger, LogLevel
@@ -27,6 +29,7 @@ from ugate.protocols.sshcertificate import SUFFIX
 from ugate.protocols.sshchannels import HOP
 from ugate.protocols.sshlink import SSHLink
 from ugate.protocols.sshpackets import origin, words
+from ugate.protocols.sshsettings import KEX
 from ugate.protocols.sshwire import ServerWire, WireSettings
 from ugate.protocols.tlsverify import checkAgain
 from ugate.stream import StreamInfo
@@ -41,7 +44,16 @@ LOGIN: Final = 3600.0
 """Seconds until somebody has to be logged in, whatever else is said of that."""
 
 SETTINGS: Final = WireSettings(endTime=GOODBYE, loginTime=LOGIN)
-"""How both sides speak."""
+"""How hops speak, and listeners that are told to take all key exchanges."""
+
+CAUTIOUS: Final = replace(SETTINGS, kex=KEX)
+"""How listeners speak."""
+
+_SHORT: Final[Mapping[Any, str]] = {
+    ConnectionDone: "the peer has closed the connection",
+    ConnectionLost: "the connection was lost",
+}
+"""Why a connection ends, in the place of Twisted's words."""
 
 HostKeys = Mapping[bytes, tuple[Any, Any]]
 """Public and private keys of Conch, by the names of their formats."""
@@ -140,7 +152,7 @@ class Wired:
         """
         See L{IProtocol.connectionLost}.
         """
-        self.why = self.why or str(reason.value)
+        self.why = self.why or _SHORT.get(type(reason.value)) or reason.getErrorMessage()
         super().connectionLost(reason)  # type: ignore[misc]
         if not self.ready.called:
             self.ready.errback(Refused(Cause.PEER_CLOSED, Phase.NEGOTIATE, HOP, self.why))
@@ -184,6 +196,7 @@ class SSHServer(Wired, ServerWire):  # type: ignore[misc]
         keys: HostKeys,
         login: LoginCheck | None,
         prepare: Callable[[SSHLink, str, Login | None], object],
+        settings: WireSettings = CAUTIOUS,
     ) -> None:
         """
         @param clock: for all that has to be in time.
@@ -191,8 +204,9 @@ class SSHServer(Wired, ServerWire):  # type: ignore[misc]
         @param keys: who we are.
         @param login: who has which credentials; L{None} if everybody may come, as nobody.
         @param prepare: called with each link before it is up, the name that was given, and who that is.
+        @param settings: how it speaks.
         """
-        super().__init__(clock, SETTINGS)
+        super().__init__(clock, settings)
         self.begin(info)
         self._prepare = prepare
         address = origin(info)[0] if hasattr(info.peer, "host") else ""
@@ -300,6 +314,7 @@ def serverMaker(
     keys: Callable[[], HostKeys],
     login: LoginCheck | None,
     prepare: Callable[[SSHLink, str, Login | None], object],
+    settings: WireSettings = CAUTIOUS,
 ) -> Callable[[StreamInfo], tuple[SSHServer, Deferred[ILink]]]:
     """
     Makes the protocols of connections, one each, with what fires when a link is up.
@@ -313,7 +328,7 @@ def serverMaker(
             ours = keys()
         except UgateError as error:
             raise Refused(Cause.GENERAL, Phase.AUTH, "identity", str(error)) from error
-        server = SSHServer(clock, info, ours, login, prepare)
+        server = SSHServer(clock, info, ours, login, prepare, settings)
         return server, server.ready
 
     return make

@@ -301,6 +301,17 @@ class KeyFile:
         isGood = signature is None or isSigned(blob, signed, signature, key.demands)
         return key if isGood else None
 
+    def why(self, blob: bytes) -> str:
+        """
+        Why a key that is in the file lets nobody in; nothing if it did not sign, or is not there.
+        """
+        key = self._file.value.get(blob)
+        if key is None:
+            return ""
+        if key.isAuthority:
+            return f"the key of {key.name} certifies others, and lets nobody in"
+        return "" if self._good(blob) else f"the key of {key.name} has ended: see its expiry-time"
+
     def authority(self, blob: bytes) -> SSHKey | None:
         """
         The CA of that key; L{None} if there is none, or it has expired.

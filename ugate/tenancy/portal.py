@@ -228,20 +228,20 @@ class Logins:
                 raise UnauthorizedLogin
             key = SSHPrivateKey(user, credentials.algName, credentials.blob, signed, signature)
             return self._below(tenant, child, key)
-        known = self._findKey(credentials.blob, signed, signature)
-        if known is None:
+        if self._keys is None:
             raise UnauthorizedLogin
+        known = self._keys.find(credentials.blob, signed, signature)
+        if known is None:
+            raise UnauthorizedLogin(self._keys.why(credentials.blob))
+        if self._revoked is not None and self._revoked.now().hasKey(known.blob):
+            raise UnauthorizedLogin(f"the key of {known.name} is revoked")
         if signature is None:
             _wouldDo()
-        return Login(
-            self._proven(known.name, "key"), known.permits, lambda: self._findKey(known.blob) == known
-        )
+        return Login(self._proven(known.name, "key"), known.permits, partial(self._hasKey, known))
 
-    def _findKey(self, blob: bytes, signed: bytes = b"", signature: bytes | None = None) -> SSHKey | None:
-        known = None if self._keys is None else self._keys.find(blob, signed, signature)
-        if known is None or (self._revoked is not None and self._revoked.now().hasKey(known.blob)):
-            return None
-        return known
+    def _hasKey(self, known: SSHKey) -> bool:
+        isThere = self._keys is not None and self._keys.find(known.blob, b"", None) == known
+        return isThere and not (self._revoked is not None and self._revoked.now().hasKey(known.blob))
 
     def _certifiedKey(self, credentials: Any) -> Login | Deferred[Login]:
         user, at, tenant = credentials.username.rpartition(b"@")

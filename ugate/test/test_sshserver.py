@@ -20,7 +20,8 @@ from ugate.endpoints.links import linkTo
 from ugate.endpoints.sshserver import LIMITS, SSHServerEndpoint
 from ugate.endpoints.sshstring import LOGIN
 from ugate.errors import ListenRefused, Refused, StringError
-from ugate.protocols.sshclient import Account, clientMaker
+from ugate.protocols.sshclient import Account, SSHClient, clientMaker
+from ugate.protocols.sshsettings import NIST
 from ugate.stream import Principal, StreamInfo, Target
 from ugate.tenancy.passwordhashes import PasswordHash
 from ugate.test.credentialfakes import write
@@ -45,9 +46,10 @@ class StringTests(SynchronousTestCase):
             self.assertEqual((seconds, True), (endpoint.deadline, endpoint.penalties))
         self.assertFalse(serverFromString(Net(), "ssh:tcp:2222:penalties=no").penalties)
         self.assertEqual((None, None), (LIMITS.idle, LIMITS.age))
+        for wrong in ("nist=maybe", "penalties=never"):
+            error = self.assertRaises(StringError, serverFromString, Net(), f"ssh:tcp:2222:{wrong}")
+            self.assertIn(f"{wrong}: wanted yes or no", str(error))
         self.assertRaises(StringError, serverFromString, Net(), "ssh:tcp:2222:handshake=never")
-        error = self.assertRaises(StringError, serverFromString, Net(), "ssh:tcp:2222:penalties=never")
-        self.assertIn("penalties=never: wanted yes or no", str(error))
         self.assertRaises(ValueError, serverFromString, Net(), "ssh:tcp:2222:user=bob")
 
     def test_noTenant(self) -> None:
@@ -87,13 +89,13 @@ class GateTests(SynchronousTestCase):
         self.served = Conversations()
         self.mesh.serve("web", 80, self.served)
 
-    def gate(self, interface: str = ":interface=127.0.0.1", **more: Any) -> None:
+    def gate(self, interface: str = ":interface=127.0.0.1", prefix: str = "ssh:", **more: Any) -> None:
         """
         The gate.
         """
         folder = Path(self.mktemp())
         Issuer("root").write(folder, "gate")
-        listen = {"main": f"ssh:tcp:2222{interface}"}
+        listen = {"main": f"{prefix}tcp:2222{interface}"}
         self.mesh.gateway("gate", listen=listen, identity={"dir": str(folder)}, **more)
 
     def login(self, host: str, account: Account, at: str = "127.0.0.1") -> Any:
@@ -117,6 +119,24 @@ class GateTests(SynchronousTestCase):
         self.mesh.flush()
         self.successResultOf(opened)
         self.assertEqual(1, len(self.served.accepted))
+
+    def test_curves(self) -> None:
+        """
+        Whoever has only the curves of NIST is told what there is, and gets in where that is allowed.
+        """
+        self.patch(SSHClient, "_possibleKex", lambda _: [*NIST])
+        self.gate(policy={})
+        refused = self.failureResultOf(self.login("gate", Account("me")), Refused).value
+        self.assertIn("the client has ecdh-sha2-nistp256,", str(refused))
+        self.assertIn("the server has mlkem768x25519-sha256,curve25519-sha256,", str(refused))
+
+    def test_allCurves(self) -> None:
+        """
+        That is where C{nist=yes}.
+        """
+        self.patch(SSHClient, "_possibleKex", lambda _: [*NIST])
+        self.gate(prefix="ssh:nist=yes:", policy={})
+        self.successResultOf(self.login("gate", Account("me")))
 
     def test_closed(self) -> None:
         """

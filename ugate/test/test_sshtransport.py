@@ -272,6 +272,21 @@ class StreamTests(PairCase):
         self.flush()
         self.assertIn("the last stream", self.successResultOf(closed))
 
+    def test_noGoodbye(self) -> None:
+        """
+        Who goes without a word has closed the connection.
+        """
+        conversation, other = Conversation(), Conversation()
+        self.theirs.incoming = lambda stream: (stream.accept(), stream.begin(other))
+        opened = self.ours.open(INFO.but(target=Target("db", 1)))
+        opened.addCallback(lambda stream: stream.begin(conversation))
+        self.flush()
+        server: Any = self.server
+        server.transport.loseConnection()
+        self.flush()
+        said = [each.lost and each.lost.getErrorMessage() for each in (conversation, other)]
+        self.assertEqual(["the peer has closed the connection"] * 2, said)
+
 
 class HostileTests(SynchronousTestCase):
     """
