@@ -165,19 +165,16 @@ class _Server:
 
     primes = None
 
-    def __init__(self, keys: HostKeys, auth: ServerAuth) -> None:
+    def __init__(self, keys: HostKeys, auth: Callable[[], ServerAuth]) -> None:
         self.publicKeys = {name: public for name, (public, _) in keys.items()}
         self.privateKeys = {name: private for name, (_, private) in keys.items()}
-        self._auth: ServerAuth | None = auth
+        self._auth = auth
 
     def getService(self, transport: object, name: bytes) -> Callable[[], ServerAuth] | None:
         """
-        What a client may ask for: to log in, and that once, so that its tries are counted once.
+        What a client may ask for: to log in.
         """
-        if name != ServerAuth.name or self._auth is None:
-            return None
-        auth, self._auth = self._auth, None
-        return lambda: auth
+        return self._auth if name == ServerAuth.name else None
 
 
 class SSHServer(Wired, ServerWire):  # type: ignore[misc]
@@ -211,7 +208,7 @@ class SSHServer(Wired, ServerWire):  # type: ignore[misc]
         self._prepare = prepare
         address = origin(info)[0] if hasattr(info.peer, "host") else ""
         self._auth = ServerAuth(clock, login, self._loggedIn, info, address)
-        self.factory: Any = _Server(keys, self._auth)
+        self.factory: Any = _Server(keys, lambda: self._auth)
         self.supportedPublicKeys = [
             each
             for name, (public, _) in keys.items()

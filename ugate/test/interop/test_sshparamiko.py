@@ -47,6 +47,9 @@ class ParamikoTests(LibraryTestCase):
             _, said, _ = client.exec_command("status")
             self.assertIn(f"You are bob ({means})".encode(), said.read())
             self.assertEqual(0, said.channel.recv_exit_status())
+        # It asks for the login before each of these.
+        several = {"key_filename": [str(self.stranger), str(self.keys[0])], "password": "wrong"}
+        self._connect(gateway.port, **several)
         transport = client.get_transport()
         channel = transport.open_channel("direct-tcpip", (HOST, self.server.port), (HOST, 1))
         channel.settimeout(DEADLINE)
