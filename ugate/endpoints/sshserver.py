@@ -16,11 +16,12 @@ from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 
-from ugate.endpoints.muxed import MuxedServerEndpoint
+from ugate.endpoints.muxed import HANDSHAKES, MuxedServerEndpoint
 from ugate.endpoints.published import Published
 from ugate.endpoints.reach import onlyLocal
 from ugate.endpoints.session import Session
 from ugate.endpoints.sessions import SessionLimits
+from ugate.endpoints.sources import Sources
 from ugate.endpoints.sshcommands import Commands
 from ugate.endpoints.sshpublishing import Publishing
 from ugate.errors import Denied, ListenRefused
@@ -49,15 +50,22 @@ class SSHServerEndpoint(MuxedServerEndpoint):
     """
 
     def __init__(
-        self, reactor: Any, inner: IStreamServerEndpoint, deadline: float, nist: bool = False
+        self,
+        reactor: Any,
+        inner: IStreamServerEndpoint,
+        deadline: float,
+        nist: bool = False,
+        penalties: bool = True,
     ) -> None:
         """
         @param reactor: that of a tenant.
         @param inner: how to listen.
         @param deadline: seconds until a client has to be logged in.
         @param nist: whether clients may exchange keys by the curves of NIST.
+        @param penalties: whether those have to wait whose logins fail.
         """
         self.nist = nist
+        self.penalties = penalties
         self._published = Published(reactor, inner)
         super().__init__(
             reactor,
@@ -84,7 +92,8 @@ class SSHServerEndpoint(MuxedServerEndpoint):
         login = None if portal is None else _loginBy(portal)
         prepare = partial(self._prepare, tenant, factory)
         speaks = SETTINGS if self.nist else CAUTIOUS
-        self.maker = serverMaker(self.reactor, lambda: _keysOf(tenant.identity), login, prepare, speaks)
+        make = serverMaker(self.reactor, lambda: _keysOf(tenant.identity), login, prepare, speaks)
+        self.maker = Sources(self.reactor, HANDSHAKES, self.deadline, self.penalties).maker(make)
         return super().listen(factory)
 
     def _prepare(

@@ -36,10 +36,15 @@ def sshServer(reactor: Any, inner: IStreamServerEndpoint, own: Mapping[str, str]
     from ugate.endpoints.servers import _seconds
     from ugate.endpoints.sshserver import SSHServerEndpoint
 
-    nist = own.get("nist", "no")
-    if nist not in ("no", "yes"):
-        raise StringError(f"nist={nist}: wanted yes or no")
-    return SSHServerEndpoint(reactor, inner, _seconds("handshake", own, LOGIN), nist == "yes")
+    nist, penalties = (_isYes(name, own, unless) for name, unless in (("nist", "no"), ("penalties", "yes")))
+    return SSHServerEndpoint(reactor, inner, _seconds("handshake", own, LOGIN), nist, penalties)
+
+
+def _isYes(name: str, own: Mapping[str, str], unless: str) -> bool:
+    text = own.get(name, unless)
+    if text not in ("no", "yes"):
+        raise StringError(f"{name}={text}: wanted yes or no")
+    return text == "yes"
 
 
 def remoteForwardFromParts(

@@ -25,13 +25,16 @@ from ugate.deadlines import Deadlines
 from ugate.errors import Cause, Denied, Phase, ProtocolError, Refused, StringError
 from ugate.protocols.mux import MuxStream
 from ugate.protocols.sshchannel import Cut, SSHChannel
+from ugate.protocols.sshforwards import NO_PATHS
 from ugate.protocols.sshpackets import (
     CHANNEL_FAILURE,
     CHANNEL_SUCCESS,
     CONNECT_FAILED,
     DIRECT,
     FORWARDED,
+    LOCAL,
     OPEN_FAILURE,
+    PROHIBITED,
     SESSION,
     SHORTAGE,
     U32,
@@ -248,6 +251,10 @@ class SSHChannels(ABC):
                 channel.stream = self.sessions(channel)
                 channel.accept()
                 return
+            elif kind == LOCAL:
+                code, text = PROHIBITED, NO_PATHS
+                path = words(reader.string())
+                self.log.info("{info}: {path} refused: {why}", info=str(self.info), path=path, why=text)
             else:
                 code, text = UNKNOWN_TYPE, "unknown channel type"
         except StringError as e:

@@ -18,6 +18,7 @@ from ugate.stream import StreamInfo, Target
 DIRECT: Final = b"direct-tcpip"
 FORWARDED: Final = b"forwarded-tcpip"
 SESSION: Final = b"session"
+LOCAL: Final = b"direct-streamlocal@openssh.com"
 
 DISCONNECT: Final = 1
 DEBUG: Final = 4

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ugate.protocols.sshciphers import CIPHERS, MACS
-from ugate.protocols.sshsignatures import ALGORITHMS
+from ugate.protocols.sshsignatures import USERS
 
 WEAK_KEYS = frozenset((b"ssh-rsa", b"ssh-dss"))
 """Algorithms with SHA-1, which are never offered."""
@@ -40,7 +40,7 @@ class WireSettings:
     kex: tuple[bytes, ...] = KEX + NIST
     """Key exchanges. Those that a side cannot make are not offered."""
 
-    userKeys: tuple[bytes, ...] = ALGORITHMS
+    userKeys: tuple[bytes, ...] = USERS
     """Signatures of clients that a server takes, as it tells them."""
 
     rekeyBytes: int = 1 << 30

@@ -31,6 +31,7 @@ from ugate.protocols.sshlink import SSHLink
 from ugate.protocols.sshpackets import origin, words
 from ugate.protocols.sshsettings import KEX
 from ugate.protocols.sshwire import ServerWire, WireSettings
+from ugate.protocols.tlsverify import checkAgain
 from ugate.stream import StreamInfo
 
 UNKNOWN: Final = 100
@@ -185,6 +186,8 @@ class SSHServer(Wired, ServerWire):  # type: ignore[misc]
     @since: ugate NEXT
     """
 
+    _login: Login | None = None
+
     def __init__(
         self,
         clock: IReactorTime,
@@ -206,15 +209,34 @@ class SSHServer(Wired, ServerWire):  # type: ignore[misc]
         self.begin(info)
         self._prepare = prepare
         address = origin(info)[0] if hasattr(info.peer, "host") else ""
-        self.factory: Any = _Server(keys, lambda: ServerAuth(clock, login, self._loggedIn, info, address))
+        self._auth = ServerAuth(clock, login, self._loggedIn, info, address)
+        self.factory: Any = _Server(keys, lambda: self._auth)
         self.supportedPublicKeys = [
             each
             for name, (public, _) in keys.items()
             for each in ([name] if name.endswith(SUFFIX) else algorithmsOf(public))
         ]
 
+    @property
+    def wrong(self) -> int:
+        """
+        How many passwords and signatures were wrong.
+        """
+        return self._auth.wrong
+
+    def checkAgain(self) -> None:
+        """
+        See whether the client may still be here.
+
+        @raise Refused: what it has logged in with is gone, over or revoked; or see L{checkAgain}.
+        """
+        if self._login is not None and not self._login.again():
+            detail = f"what {self._login.principal} has logged in with is not good any more"
+            raise Refused(Cause.AUTHENTICATION, Phase.AUTH, HOP, detail, "let it log in again")
+        checkAgain(self.transport)
+
     def _loggedIn(self, user: str, login: Login | None) -> None:
-        info = self.info
+        info, self._login = self.info, login
         if login is not None:
             info = info.but(principal=login.principal)
         if user:

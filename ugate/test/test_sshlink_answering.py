@@ -56,7 +56,7 @@ class AskedTests(PeerCase):
         What there is none of, and what names no place, is refused by the code for that; the link goes on.
         """
         for kind, more, code, text in (
-            (b"direct-streamlocal@openssh.com", string(b"/run/x"), 3, "unknown channel type"),
+            (b"direct-streamlocal@openssh.com", string(b"/run/x"), 1, "no files of the gate are served"),
             (b"forwarded-tcpip", DIRECT, 3, "unknown channel type"),
             (b"session", b"", 3, "unknown channel type"),
             (b"x11", b"", 3, "unknown channel type"),

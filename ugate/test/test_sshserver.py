@@ -27,7 +27,7 @@ from ugate.tenancy.passwordhashes import PasswordHash
 from ugate.test.credentialfakes import write
 from ugate.test.dialfakes import Net
 from ugate.test.sshfakes import HOST, PEER
-from ugate.test.tlsfakes import Issuer
+from ugate.test.tlsfakes import Issuer, Logged
 from ugate.testing import Conversations, MemoryMesh
 
 
@@ -43,10 +43,13 @@ class StringTests(SynchronousTestCase):
         for text, seconds in (("", LOGIN), (":handshake=3", 3.0)):
             endpoint = serverFromString(Net(), f"ssh:tcp:2222:interface=127.0.0.1{text}")
             self.assertIsInstance(endpoint, SSHServerEndpoint)
-            self.assertEqual(seconds, endpoint.deadline)
+            self.assertEqual((seconds, True), (endpoint.deadline, endpoint.penalties))
+        self.assertFalse(serverFromString(Net(), "ssh:tcp:2222:penalties=no").penalties)
         self.assertEqual((None, None), (LIMITS.idle, LIMITS.age))
-        for wrong in ("handshake=never", "nist=maybe"):
-            self.assertRaises(StringError, serverFromString, Net(), f"ssh:tcp:2222:{wrong}")
+        for wrong in ("nist=maybe", "penalties=never"):
+            error = self.assertRaises(StringError, serverFromString, Net(), f"ssh:tcp:2222:{wrong}")
+            self.assertIn(f"{wrong}: wanted yes or no", str(error))
+        self.assertRaises(StringError, serverFromString, Net(), "ssh:tcp:2222:handshake=never")
         self.assertRaises(ValueError, serverFromString, Net(), "ssh:tcp:2222:user=bob")
 
     def test_noTenant(self) -> None:
@@ -153,6 +156,27 @@ class GateTests(SynchronousTestCase):
                     self.successResultOf(opened)
                 else:
                     self.failureResultOf(opened, Refused)
+
+    def test_penalties(self) -> None:
+        """
+        Whose passwords are wrong on some connections has to wait, and nobody else.
+        """
+        users = write(self.mktemp(), f"bob:{PasswordHash.ofPassword(b'secret', 10)}\n")
+        self.gate("", policy={"users": users, "rules": [{"action": "allow"}]})
+
+        def come(host: str, password: bytes) -> Any:
+            linked = self.login(host, Account("bob", (), password), "gate")
+            self.mesh.advance(2)
+            return linked
+
+        for _ in range(5):
+            self.failureResultOf(come("other", b"wrong"), Refused)
+        with Logged() as logged:
+            self.failureResultOf(come("other", b"secret"), Refused)
+        self.assertEqual([], [line for line in logged.lines if "listen.main" in line])
+        self.successResultOf(come("home", b"secret"))
+        self.mesh.advance(20)
+        self.successResultOf(come("other", b"secret"))
 
     def test_late(self) -> None:
         """

@@ -316,6 +316,25 @@ class LoginTests(SynchronousTestCase):
         )
         self.assertIsInstance(self.login(certify(), isSigned=False), ValidPublicKey)
 
+    def test_again(self) -> None:
+        """
+        It holds until it ends, or is revoked, or its CA is believed no more.
+        """
+        revoked = self.files.revoked = write(self.mktemp(), "# nobody\n", mode=0o644)
+        now = [NOW]
+        self.portal = portalFrom(Clock(), self.files, now=lambda: now[0])
+        login = self.login(certify())
+        self.assertTrue(login.again())
+        write(revoked, f"{publicLine(BOB)}\n", mode=0o644)
+        self.assertFalse(login.again())
+        write(revoked, f"{publicLine(OTHER)}\n", mode=0o644)
+        self.assertTrue(login.again())
+        now[0] += 10
+        self.assertFalse(login.again())
+        now[0] -= 10
+        write(self.keys, f"cert-authority {publicLine(OTHER)} another CA\n", mode=0o644)
+        self.assertFalse(login.again())
+
     def test_refused(self) -> None:
         """
         Nothing else does, and the reason is for the log.

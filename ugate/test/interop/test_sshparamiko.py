@@ -42,6 +42,9 @@ class ParamikoTests(LibraryTestCase):
             _, said, _ = client.exec_command("status")
             self.assertIn(f"You are bob ({means})".encode(), said.read())
             self.assertEqual(0, said.channel.recv_exit_status())
+        # It asks for the login before each of these.
+        several = {"key_filename": [str(self.stranger), str(self.keys[0])], "password": "wrong"}
+        self._connect(gateway.port, **several)
         transport = client.get_transport()
         self._carries(transport)
         transport.request_port_forward(NAME, 80, lambda channel, *_: self._serves(channel))
