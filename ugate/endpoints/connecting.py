@@ -67,7 +67,7 @@ class Dialed(tcp.Connection):
         return (IPv6Address if ":" in host else IPv4Address)("TCP", host, port)
 
 
-def _withZone(target: Target) -> tuple[str, int, int, int]:
+def withZone(target: Target) -> tuple[str, int, int, int]:
     """
     An address on one link, as sockets want it.
 
@@ -122,7 +122,7 @@ class Connecting:
         try:
             family = socket.AF_INET6 if ":" in target.host else socket.AF_INET
             self._socket = connecting = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-            address = _withZone(target) if "%" in target.host else (target.host, target.port)
+            address = withZone(target) if "%" in target.host else (target.host, target.port)
             number = connecting.connect_ex(address)
             if number in _IN_PROGRESS:
                 # On the same machine it is up or refused by now.

@@ -30,6 +30,7 @@ from ugate.protocols.sshpackets import (
     CHANNEL_FAILURE,
     CHANNEL_SUCCESS,
     CONNECT_FAILED,
+    DATAGRAMS,
     DIRECT,
     FORWARDED,
     LOCAL,
@@ -47,7 +48,7 @@ from ugate.protocols.sshpackets import (
     string,
     words,
 )
-from ugate.stream import StreamInfo, Target
+from ugate.stream import UDP, StreamInfo, Target
 
 HOP: Final = "peer"
 """What refusals name; whoever knows the hop says so instead."""
@@ -242,6 +243,11 @@ class SSHChannels(ABC):
                 text = "going away"
             elif kind == DIRECT:
                 self._stream(remote, window, packet, asked(reader.rest()), PROTOCOL)
+                return
+            elif kind == DATAGRAMS:
+                place, claim = asked(reader.rest())
+                flow = Target(place.host, place.port, UDP)
+                self._stream(remote, window, packet, (flow, claim), PROTOCOL)
                 return
             elif kind == FORWARDED and self.listening:
                 self._stream(remote, window, packet, asked(reader.rest()), BACKWARD)

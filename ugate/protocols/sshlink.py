@@ -39,6 +39,7 @@ from ugate.protocols.sshpackets import (
     CHANNEL_SUCCESS,
     CLOSE,
     DATA,
+    DATAGRAMS,
     DEBUG,
     DIRECT,
     EOF,
@@ -58,7 +59,7 @@ from ugate.protocols.sshpackets import (
     string,
     words,
 )
-from ugate.stream import StreamInfo, Target
+from ugate.stream import UDP, StreamInfo, Target
 
 _KEEPALIVE: Final = b"keepalive@openssh.com"
 _DRAINING: Final = b"draining@ugate"
@@ -192,6 +193,10 @@ class SSHLink(SSHChannels):
             many = f"{len(self.channels)} streams are open on the link"
             return fail(Refused(Cause.OVERLOADED, Phase.REMOTE, HOP, many))
         kind = DIRECT if self.forwards is None else FORWARDED
+        if target.network == UDP:
+            if kind == FORWARDED:
+                return fail(Refused(Cause.UNSUPPORTED, Phase.REMOTE, HOP, "it takes no datagrams"))
+            kind = DATAGRAMS
         try:
             asked = asks(target, info) if self.forwards is None else self.forwards.opens(target, info)
         except Refused as refused:

@@ -49,7 +49,7 @@ class FakeEgress:
     def __init__(self) -> None:
         self.asked: list[tuple[str, int]] = []
 
-    def check(self, host: str, port: int) -> None:
+    def check(self, host: str, port: int, network: str = "tcp") -> None:
         self.asked.append((host, port))
         if host == "192.0.2.66":
             raise Denied(host, "not there")
