@@ -26,6 +26,7 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 
+from ugate.endpoints.capturedstring import CAPTURING, redirectServer, tproxyServer
 from ugate.endpoints.hops import MAX_TIMEOUT, readALPN
 from ugate.endpoints.keyids import readKeys
 from ugate.endpoints.negotiated import NegotiatedServerEndpoint, authOf
@@ -394,6 +395,8 @@ SERVERS: Final[Mapping[str, ServerKind]] = {
     "websocket": ServerKind(websocketServer, frozenset(("handshake", "path", "origins", "hosts", "proxied"))),
     "reverse": ServerKind(reverseServer, frozenset(("handshake", "keys"))),
     "forward": ServerKind(forwardServer, frozenset(("handshake", "to"))),
+    "redirect": ServerKind(redirectServer, CAPTURING),
+    "tproxy": ServerKind(tproxyServer, CAPTURING),
     "sni": ServerKind(
         sniServer, frozenset(("handshake", "names", "ends", "certificates", "default", "port", "alpn"))
     ),
