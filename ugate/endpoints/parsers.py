@@ -89,7 +89,8 @@ class ServerParser:
 @implementer(IPlugin, IStreamServerEndpointStringParser)
 class GateParser:
     """
-    The parser of C{behind:HOST:PORT} and C{linked:HOST:PORT}, which listen at a gate.
+    The parser of C{behind:HOST:PORT}, C{linked:HOST:PORT} and C{remoteforward:HOST:PORT}, which listen at a
+    gate.
 
     @since: ugate NEXT
     """
@@ -114,9 +115,37 @@ class GateParser:
             from ugate.endpoints.behindstring import behindFromParts
 
             return behindFromParts(reactor, parts, kwargs)
+        if self.prefix == "remoteforward":
+            from ugate.endpoints.sshstring import remoteForwardFromParts
+
+            return remoteForwardFromParts(reactor, parts, kwargs)
         from ugate.endpoints.reversestring import linkedFromParts
 
         return linkedFromParts(reactor, parts, kwargs)
+
+
+@implementer(IPlugin, IStreamServerEndpointStringParser)
+class DatagramParser:
+    """
+    The parser of C{udp:PORT}, a port for datagrams.
+
+    @since: ugate NEXT
+    """
+
+    prefix = "udp"
+
+    # Positional only: a string may have keywords of these names.
+    def parseStreamServer(  # type: ignore[override]
+        self, reactor: Any, /, *args: Any, **kwargs: Any
+    ) -> IStreamServerEndpoint:
+        """
+        The endpoint.
+
+        @raise StringError: the string cannot be read.
+        """
+        from ugate.endpoints.udpstring import udpFromParts
+
+        return udpFromParts(reactor, args, kwargs)
 
 
 @implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
