@@ -27,6 +27,8 @@ autoServer = ServerParser("auto")
 sniServer = ServerParser("sni")
 websocketServer = ServerParser("websocket")
 readyServer = ServerParser("ready")
+redirectServer = ServerParser("redirect")
+tproxyServer = ServerParser("tproxy")
 behindServer = GateParser("behind")
 reverseServer = ServerParser("reverse")
 linkedServer = GateParser("linked")
@@ -96,4 +98,10 @@ dnsModule = LazyModule(
     "ugate.modules.dns:DnsModule",
     "a resolver that knows the mesh, and asks others by the tenant's own ways",
     "ugate.modules.dnssection:DnsSection",
+)
+captureModule = LazyModule(
+    "capture",
+    "ugate.modules.capture:CaptureModule",
+    "connections that the kernel leads to a listener",
+    "ugate.modules.capturesection:CaptureSection",
 )
