@@ -22,6 +22,7 @@ from ugate.errors import ProtocolError
 from ugate.modules.dnsforwarding import Forwarder
 from ugate.protocols.dnsanswers import Answer
 from ugate.protocols.dnswire import HEADER, Query, readQuery, refusal
+from ugate.protocols.servernames import isHostName
 from ugate.tenancy.addressnames import AddressNames
 
 MAX_QUICK: Final = 8192
@@ -145,7 +146,7 @@ class Answering:
 
     def _reply(self, query: Query, answer: Answer, key: tuple[bool, bytes], at: float, until: float) -> bytes:
         now = self._seconds()
-        if query.type in _TYPES:
+        if query.type in _TYPES and isHostName(query.name):
             for number in answer.addresses:
                 self._names.learn(query.name, number, max(0.0, until - now))
         limit = _LARGEST if key[0] else query.payload

@@ -23,6 +23,7 @@ from ugate.modules.dnssection import DnsSection
 from ugate.modules.hosts import Hosts
 from ugate.protocols.dnsanswers import Answer, addressAnswer, nameAnswer
 from ugate.protocols.dnswire import Query
+from ugate.protocols.servernames import isHostName
 from ugate.tenancy.addressnames import AddressNames
 from ugate.tenancy.match import packed
 from ugate.tenancy.ownnames import OwnNames
@@ -154,6 +155,9 @@ class LocalNames:
         made = self._fake.get(_SIZES.get(query.type, 0))
         if made is None:
             return None
+        if not isHostName(query.name):
+            # No stream can be for it.
+            return NO_NAME
         number = made.addressFor(query.name)
         return NO_ADDRESS if number is None else self._addresses(query, [number], FAKE_TTL)
 

@@ -221,6 +221,13 @@ class FakeTests(LocalCase):
         self.assertIsNone(self.ask("db.example", "MX"))
         self.assertIsNone(self.ask("db.example", "TXT"))
 
+    def test_noHost(self) -> None:
+        """
+        What no stream can be for has none.
+        """
+        for name in ("a b.example", "x\\010y.example", "1.2.3.4.5"):
+            self.assertEqual(3, self.ask(name), name)
+
     def test_oneFamily(self) -> None:
         """
         With a range of one family there is no address of the other.

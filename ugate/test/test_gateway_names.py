@@ -12,7 +12,7 @@ from typing import Any
 
 from ugate.errors import Cause
 from ugate.gateway import Gateway
-from ugate.stream import Target
+from ugate.stream import NAME, Target
 from ugate.tenancy.addressnames import AddressNames
 from ugate.test.gatewayfakes import INFO, FakeTenant, GatewayCase
 
@@ -51,6 +51,25 @@ class NamedTests(GatewayCase):
             self.to(host)
         hosts = [info.target.host for info in self.rules.asked if info.target]
         self.assertEqual(["192.0.2.1", "other.example", "::1"], hosts)
+
+    def test_led(self) -> None:
+        """
+        A stream that the kernel led here is called by the name that its address was given for, unless its
+        program has said one; it goes to its address.
+        """
+        for protocol, hints, name in (
+            ("redirect", {}, "real.example"),
+            ("tproxy", {"alpn": "h2"}, "real.example"),
+            ("tun", {NAME: "said.example"}, "said.example"),
+            ("socks5", {}, None),
+        ):
+            info = INFO.but(target=Target("192.0.2.1", 22), protocol=protocol, hints=hints)
+            self.ask(info, Gateway(self.tenant, self.flows))
+            asked = self.rules.asked[-1]
+            self.assertEqual((Target("192.0.2.1", 22), name), (asked.target, asked.hints.get(NAME)))
+            self.assertEqual(hints.get("alpn"), asked.hints.get("alpn"))
+        self.ask(INFO.but(target=Target("192.0.2.2", 22), protocol="tun"), Gateway(self.tenant, self.flows))
+        self.assertIsNone(self.rules.asked[-1].hints.get(NAME))
 
     def test_forgotten(self) -> None:
         """
