@@ -22,11 +22,12 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 
+from ugate.endpoints.connecting import mark
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import IEgress
 from ugate.modules.dnsforwarding import Server
 from ugate.protocols.dnswire import Asked
-from ugate.stream import Target
+from ugate.stream import TCP, UDP, Target
 
 MAX_PORTS: Final = 512
 """Questions that wait for answers, each with a port."""
@@ -38,15 +39,17 @@ _AT_ONCE: Final = 64
 """Datagrams that are read before others have a turn."""
 
 
-def openTo(target: Target) -> socket.socket:
+def openTo(target: Target, egress: IEgress | None) -> socket.socket:
     """
-    A socket for datagrams with that place alone.
+    A socket for datagrams with that place alone, which has the mark of what is ours.
 
     @raise OSError: there is none.
     """
     made = socket.socket(socket.AF_INET6 if ":" in target.host else socket.AF_INET, socket.SOCK_DGRAM)
     try:
         made.setblocking(False)
+        if egress is not None and egress.mark:
+            mark(made, egress)
         made.connect((target.host, target.port))
     except OSError:
         made.close()
@@ -160,7 +163,7 @@ class DatagramServer:
         reactor: Any,
         target: Target,
         onStream: Server,
-        opened: Callable[[Target], socket.socket] = openTo,
+        opened: Callable[[Target, IEgress | None], socket.socket] = openTo,
     ) -> None:
         """
         @param reactor: waits for answers; what it says by L{IEgress} is asked before each question.
@@ -189,8 +192,10 @@ class DatagramServer:
         try:
             egress = IEgress(self._reactor, None)
             if egress is not None:
-                egress.check(self.target.host, self.target.port)
-            port = _Port(self, asked, self._opened(self.target))
+                # Whoever listens for one of ours listens for the other, too.
+                for network in (UDP, TCP):
+                    egress.check(self.target.host, self.target.port, network)
+            port = _Port(self, asked, self._opened(self.target, egress))
             self.ports.add(port)
             self._reactor.addReader(port)
             try:

@@ -7,6 +7,7 @@ Tests for L{ugate.modules.dnsdatagrams}.
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import dns.flags
@@ -18,7 +19,7 @@ from twisted.python.failure import Failure
 from ugate.errors import Cause, Denied, Refused
 from ugate.interfaces import IEgress
 from ugate.modules import dnsdatagrams
-from ugate.modules.dnsdatagrams import DatagramServer
+from ugate.modules.dnsdatagrams import DatagramServer, openTo
 from ugate.stream import Target
 from ugate.test.dnsfakes import DnsCase, FakeServer, addressesIn, askedFor, said
 
@@ -63,14 +64,18 @@ class Readers:
 
     def __init__(self) -> None:
         self.readers: set[Any] = set()
-        self.denied = ""
+        self.denied: tuple[str, ...] = ()
+        self.mark = 0
+
+    def unmarked(self, error: OSError) -> None:
+        raise error
 
     def __conform__(self, interface: object) -> object | None:
         return self if interface is IEgress else None
 
-    def check(self, host: str, port: int) -> None:
-        if self.denied:
-            raise Denied(host, self.denied)
+    def check(self, host: str, port: int, network: str = "tcp") -> None:
+        if network in self.denied:
+            raise Denied(host, "a listener of this gateway")
 
     def addReader(self, reader: Any) -> None:
         self.readers.add(reader)
@@ -91,7 +96,7 @@ class DatagramTests(DnsCase):
         self.onStream = FakeServer()
         self.server = DatagramServer(self.reactor, Target("192.0.2.53", 53), self.onStream, self.open)
 
-    def open(self, target: Target) -> Any:
+    def open(self, target: Target, egress: Any) -> Any:
         """
         One more socket.
         """
@@ -191,15 +196,15 @@ class DatagramTests(DnsCase):
         There is no socket, or nothing can be sent.
         """
 
-        def none(target: Target) -> Any:
+        def none(target: Target, egress: Any) -> Any:
             raise OSError(101, "Network is unreachable")
 
         server = DatagramServer(self.reactor, Target("192.0.2.53", 53), self.onStream, none)
         failure = self.failureResultOf(server.ask(askedFor()), Refused)
         self.assertIn("Network is unreachable", str(failure.value))
 
-        def mute(target: Target) -> Any:
-            made = self.open(target)
+        def mute(target: Target, egress: Any) -> Any:
+            made = self.open(target, egress)
             made.error = OSError(1, "Operation not permitted")
             return made
 
@@ -212,9 +217,30 @@ class DatagramTests(DnsCase):
         """
         What the rules of the tenant forbid is not sent.
         """
-        self.reactor.denied = "a private address"
-        self.failureResultOf(self.server.ask(askedFor()), Denied)
+        for network in ("udp", "tcp"):
+            self.reactor.denied = (network,)
+            self.failureResultOf(self.server.ask(askedFor()), Denied)
         self.assertEqual([], self.sockets)
+
+    def test_open(self) -> None:
+        """
+        A socket hears one place alone, and has the mark of what is ours, if there is one.
+        """
+        there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        there.bind(("127.0.0.1", 0))
+        self.addCleanup(there.close)
+        target = Target(*there.getsockname())
+        made = openTo(target, None)
+        self.addCleanup(made.close)
+        self.assertEqual(there.getsockname(), made.getpeername())
+        self.assertFalse(made.getblocking())
+        marks: list[Any] = []
+        self.patch(dnsdatagrams, "mark", lambda *arguments: marks.append(arguments))
+        self.reactor.mark = 7
+        other = openTo(target, self.reactor)
+        self.addCleanup(other.close)
+        self.assertEqual([(other, self.reactor)], marks)
+        self.assertRaises(OSError, openTo, Target("999.0.0.1", 53), None)
 
     def test_most(self) -> None:
         """
