@@ -28,7 +28,7 @@ from ugate.protocols.capsules import Capsules, capsule
 class DatagramStream:
     """
     See L{IDatagrams}.  Whoever has the datagrams subclasses it, calls C{begin} with a protocol, C{arrived}
-    for each datagram that comes, C{lost} when there will be none; and has C{post} and C{closed}.
+    with what comes, C{lost} when there will be none; and has C{post} and C{closed}.
 
     @ivar peer: what C{getPeer} answers: a L{StreamInfo}, if the flow is offered to a gateway.
     @ivar isClosed: whether it is over.
@@ -38,8 +38,6 @@ class DatagramStream:
     dropped = 0
     isClosed = False
     disconnecting = False
-    hasReceiver = False
-    """Whether they are passed on one by one."""
     _protocol: Any = None
     _isPaused = False
     _capsules: Capsules | None = None
@@ -60,22 +58,13 @@ class DatagramStream:
         self._protocol = protocol
         protocol.makeConnection(self)
 
-    def arrived(self, datagram: bytes) -> None:
+    def arrived(self, datagrams: Sequence[bytes]) -> None:
         """
-        One came from the peer.
-        """
-        if self._isPaused or self._protocol is None:
-            self.dropped += 1
-        else:
-            self._protocol.dataReceived(capsule(datagram))
-
-    def arrivedAll(self, datagrams: Sequence[bytes]) -> None:
-        """
-        Some came at once.
+        Some came from the peer, at least one.
         """
         if self._isPaused or self._protocol is None:
             self.dropped += len(datagrams)
-        elif datagrams:
+        else:
             self._protocol.dataReceived(b"".join(map(capsule, datagrams)))
 
     def lost(self, reason: BaseException | None = None) -> None:
@@ -93,11 +82,11 @@ class DatagramStream:
         if protocol is not None:
             protocol.connectionLost(Failure(ConnectionDone() if reason is None else reason))
 
-    def _late(self, datagram: bytes) -> None:
+    def _late(self, datagrams: Sequence[bytes]) -> None:
         """
-        One that comes when all is over.
+        What comes when all is over.
         """
-        self.dropped += 1
+        self.dropped += len(datagrams)
 
     def closed(self) -> None:
         """
@@ -106,18 +95,17 @@ class DatagramStream:
 
     # IDatagrams
 
-    def post(self, datagram: bytes) -> None:
+    def post(self, datagrams: Sequence[bytes]) -> None:
         """
         See L{IDatagrams.post}.
         """
         raise NotImplementedError
 
-    def receive(self, receiver: Callable[[bytes], object]) -> None:
+    def receive(self, receiver: Callable[[Sequence[bytes]], object]) -> None:
         """
         See L{IDatagrams.receive}.
         """
-        # What is called for each datagram has nothing to look at.
-        self.hasReceiver = True
+        # What is called so often has nothing to look at.
         self.arrived = receiver  # type: ignore[method-assign,assignment]
 
     # ITransport
@@ -135,8 +123,8 @@ class DatagramStream:
         except ProtocolError as error:
             self.lost(error)
             return
-        for each in datagrams:
-            self.post(each)
+        if datagrams:
+            self.post(datagrams)
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """
