@@ -64,6 +64,17 @@ def carriesDatagrams(transport: Any) -> bool:
     return isinstance(target, Target) and target.network == UDP
 
 
+def checkBoth(a: Leg, b: Leg, target: Target) -> None:
+    """
+    Return if what is written for one side will not reach the other as bytes of something else.
+
+    @raise TypeError: a dialer has claimed what it cannot do.
+    """
+    for leg in (a, b):
+        if not carriesDatagrams(leg.transport):
+            raise TypeError(f"{leg.transport} carries no datagrams, as {target} wants them")
+
+
 class Posting:
     """
     Two legs of datagrams.

@@ -97,7 +97,7 @@ class Outlet:
         for number in range(1, len(datagrams)):
             last, this = len(datagrams[number - 1]), len(datagrams[number])
             # An empty one would not be seen behind others.
-            fits = last == size and 0 < head + this and this <= size and head + size <= largest
+            fits = last == size and head + this > 0 and this <= size and head + size <= largest
             if not fits or room < this + head or number - begin >= _MOST:
                 yield datagrams[begin:number]
                 begin, size, room = number, this, _TOGETHER

@@ -122,7 +122,7 @@ class Hearing(ABC):
         Give each flow what came for it.
         """
         for flow, datagrams in came.items():
-            flow.seen = now
+            flow.used = now
             try:
                 flow.arrived(datagrams)
             except Exception:

@@ -44,7 +44,7 @@ class FlowTableTests(SynchronousTestCase):
         """
         self.clock.advance(1)
         for flow in flows:
-            flow.seen = self.clock.seconds()
+            flow.used = self.clock.seconds()
 
     def keys(self) -> set[Any]:
         """
