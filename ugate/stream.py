@@ -31,6 +31,13 @@ ROOT: Final = "root"
 """The path of the tenant that is the node itself."""
 
 NO_HINTS: Final[Mapping[str, str]] = MappingProxyType({})
+
+NAME: Final = "name"
+"""
+The hint with the name that a stream's client says of its server, where the target is an address: routes and
+rules that deny look at it, too.  It proves nothing.
+"""
+
 _MAX_PORT: Final = 65535
 _MAX_HOST: Final = 255
 
@@ -164,10 +171,19 @@ class StreamInfo:
     """What it was recognized as: C{socks5}, C{connect}, C{tls} ..."""
 
     hints: Mapping[str, str] = field(default_factory=lambda: NO_HINTS, hash=False)
-    """What the peer claims and nothing proves: C{sni}, C{alpn}, C{user} ..."""
+    """What the peer claims and nothing proves: C{sni}, C{alpn}, C{user}, L{NAME} ..."""
 
     layers: tuple[str, ...] = ()
     """The negotiations that it went through, outermost first."""
+
+    @property
+    def claimed(self) -> Target | None:
+        """
+        What its client calls its target, if that is an address and it calls it by a name.
+        """
+        target = self.target
+        name = None if self.hints is NO_HINTS or target is None else self.hints.get(NAME)
+        return None if name is None or target is None else Target(name, target.port)
 
     def but(self, **changes: Any) -> StreamInfo:
         """
@@ -189,7 +205,11 @@ class StreamInfo:
         peer: Any = self.peer
         host = getattr(peer, "host", None)
         where = str(Target(host, peer.port)) if isinstance(host, str) else _inWords(peer)
-        return f"{where} -> {self.target}" if self.target else where
+        if self.target is None:
+            return where
+        claimed = self.claimed
+        name = "" if claimed is None else f" ({claimed.host})"
+        return f"{where} -> {self.target}{name}"
 
 
 def _inWords(peer: IAddress) -> str:

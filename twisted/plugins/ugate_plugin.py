@@ -27,6 +27,8 @@ autoServer = ServerParser("auto")
 sniServer = ServerParser("sni")
 websocketServer = ServerParser("websocket")
 readyServer = ServerParser("ready")
+redirectServer = ServerParser("redirect")
+tproxyServer = ServerParser("tproxy")
 behindServer = GateParser("behind")
 reverseServer = ServerParser("reverse")
 linkedServer = GateParser("linked")
@@ -90,4 +92,10 @@ discoveryModule = LazyModule(
     "ugate.modules.discovery:DiscoveryModule",
     "nodes on the same network that find each other",
     "ugate.modules.discoverysection:DiscoverySection",
+)
+captureModule = LazyModule(
+    "capture",
+    "ugate.modules.capture:CaptureModule",
+    "connections that the kernel leads to a listener",
+    "ugate.modules.capturesection:CaptureSection",
 )

@@ -62,7 +62,7 @@ def _connect() -> ClientNegotiation:
 
 def _direct(reactor: Any, hop: Hop, via: IDialer | IStreamClientEndpoint) -> IDialer:
     # It only stands where a chain begins, and nothing carries it.
-    return Direct(reactor, _timeout(hop))
+    return Direct(reactor, _timeout(hop), asClient=hop.asClient)
 
 
 def _mtls(reactor: Any, hop: Hop, via: IDialer | IStreamClientEndpoint) -> IDialer:

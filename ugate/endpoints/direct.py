@@ -18,7 +18,7 @@ from ugate.endpoints.addresses import DEFAULT_TIMEOUT, AddressEndpoint, isLitera
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.refusals import noTarget
 from ugate.endpoints.udp import DatagramEndpoint
-from ugate.errors import Denied
+from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer, IEgress
 from ugate.protocols.servernames import ENDED
 from ugate.stream import TCP, UDP, StreamInfo, Target
@@ -35,13 +35,16 @@ class Direct:
 
     networks = TCP, UDP
 
-    def __init__(self, reactor: Any, timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(self, reactor: Any, timeout: float = DEFAULT_TIMEOUT, *, asClient: bool = False) -> None:
         """
         @param reactor: L{IReactorTCP}, L{IReactorTime} and
             L{IReactorPluggableNameResolver}.
         @param timeout: seconds until a connection must be up, with the lookup of its
             name.
+        @param asClient: whether connections come from the addresses of those who ask for them, in place of
+            one of this host's.
         """
+        self._asClient = asClient
         self._reactor = reactor
         self._timeout = timeout
         self._sockets = socketsOf(reactor, timeout)
@@ -57,9 +60,10 @@ class Direct:
             raise noTarget(info)
         if target.network == UDP:
             return DatagramEndpoint(self._reactor, target, self._timeout)
+        source = _clientOf(info) if self._asClient else ""
         if isLiteral(target.host):
-            return AddressEndpoint(self._reactor, target, self._timeout, self._sockets)
-        return NameEndpoint(self._reactor, target, self._timeout)
+            return AddressEndpoint(self._reactor, target, self._timeout, self._sockets, source)
+        return NameEndpoint(self._reactor, target, self._timeout, source=source)
 
     def explain(self, info: StreamInfo) -> list[str]:
         """
@@ -68,7 +72,8 @@ class Direct:
         if info.target is None:
             return [str(noTarget(info))]
         isUDP = info.target.network == UDP
-        line = f"{'send datagrams' if isUDP else 'connect'} to {info.target} from here"
+        origin = "the address of the client" if self._asClient else "here"
+        line = f"{'send datagrams' if isUDP else 'connect'} to {info.target} from {origin}"
         if not isLiteral(info.target.host):
             return [f"{line}, its name resolved here, within {self._timeout:g} s"]
         egress = IEgress(self._reactor, None)
@@ -78,6 +83,24 @@ class Direct:
             except Denied as denied:
                 return [str(denied)]
         return [f"{line}, within {self._timeout:g} s"]
+
+
+def _clientOf(info: StreamInfo) -> str:
+    """
+    The address of who asks for a stream.
+
+    @raise Refused: it has none.
+    """
+    host = getattr(info.peer, "host", None)
+    if not isinstance(host, str):
+        raise Refused(
+            Cause.UNSUPPORTED,
+            Phase.CONNECT,
+            str(info),
+            "its client has no address to connect from",
+            "leave out asClient= for those",
+        )
+    return host.removeprefix("::ffff:")
 
 
 class Unrouted(Direct):

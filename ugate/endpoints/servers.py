@@ -26,6 +26,7 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 
+from ugate.endpoints.capturedstring import CAPTURING, redirectServer, tproxyServer
 from ugate.endpoints.hops import MAX_TIMEOUT, readALPN
 from ugate.endpoints.keyids import readKeys
 from ugate.endpoints.negotiated import NegotiatedServerEndpoint, authOf
@@ -389,11 +390,13 @@ SERVERS: Final[Mapping[str, ServerKind]] = {
     "proxyproto": ServerKind(proxyprotoServer),
     "mtls": ServerKind(mtlsServer, frozenset(("handshake", "alpn", "anonymous"))),
     "h2connect": ServerKind(h2connectServer, frozenset(("handshake", "websocket", "origins", "hosts"))),
-    "ssh": ServerKind(sshServer),
+    "ssh": ServerKind(sshServer, frozenset(("handshake", "nist", "penalties"))),
     "ready": ServerKind(readyServer, frozenset(("handshake", "keys"))),
     "websocket": ServerKind(websocketServer, frozenset(("handshake", "path", "origins", "hosts", "proxied"))),
     "reverse": ServerKind(reverseServer, frozenset(("handshake", "keys"))),
     "forward": ServerKind(forwardServer, frozenset(("handshake", "to"))),
+    "redirect": ServerKind(redirectServer, CAPTURING),
+    "tproxy": ServerKind(tproxyServer, CAPTURING),
     "sni": ServerKind(
         sniServer, frozenset(("handshake", "names", "ends", "certificates", "default", "port", "alpn"))
     ),

@@ -64,6 +64,29 @@ class IEgress(Interface):
         @raise ugate.errors.Denied: it may not; the error says which rule.
         """
 
+    def isOwn(host: str, port: int) -> bool:
+        """
+        Whether a listener of this process is there.
+
+        @param host: an address literal.
+        """
+
+    mark = Attribute("L{int}: what the kernel shall mark connections with that we make; 0 for nothing.")
+    outgoing = Attribute(
+        "L{None}, or while the kernel leads streams here those that were made last: C{add(made, socket)} and "
+        "C{holds(made)}, where C{made} is the own address and port, and those of the other end."
+    )
+
+    def capture() -> None:
+        """
+        The kernel may lead connections of this machine here from now on, and must not do so with ours.
+        """
+
+    def cannotMark() -> None:
+        """
+        The kernel does not let us mark them.
+        """
+
 
 class ILimits(Interface):
     """

@@ -23,6 +23,7 @@ this one knows it.
 """
 FORWARDED: Final = b"forwarded-tcpip"
 SESSION: Final = b"session"
+LOCAL: Final = b"direct-streamlocal@openssh.com"
 
 DISCONNECT: Final = 1
 DEBUG: Final = 4

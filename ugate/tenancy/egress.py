@@ -14,8 +14,11 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, TypeAlias
+from weakref import ReferenceType, ref
 
 from zope.interface import implementer
+
+from twisted.logger import Logger
 
 from ugate.errors import Denied
 from ugate.interfaces import IEgress
@@ -76,12 +79,69 @@ def _classify(host: str) -> tuple[str, bool]:
     return "", address.is_private or address.is_site_local
 
 
-class OwnListeners:
+MOST_OUTGOING: Final = 8192
+"""So many of the connections that were made last are remembered, to know them again."""
+
+_TCP_CLOSE: Final = 7
+
+Connection: TypeAlias = tuple[str, int, str, int]
+"""The own address and port of a connection, and those of the other end."""
+
+
+class Outgoing:
     """
-    The addresses that this process listens on, which no stream may lead back to.
+    The connections that this process has made last.
 
     @since: ugate NEXT
     """
+
+    __slots__ = ("_last",)
+
+    def __init__(self) -> None:
+        self._last: dict[Connection, ReferenceType[socket.socket]] = {}
+
+    def add(self, made: Connection, connecting: socket.socket) -> None:
+        """
+        One more; the oldest is forgotten if there are too many.
+        """
+        last = self._last
+        last[made] = ref(connecting)
+        if len(last) > MOST_OUTGOING:
+            del last[next(iter(last))]
+
+    def holds(self, made: Connection) -> bool:
+        """
+        Whether it is one of them, and is still up: its addresses and ports may be those of another program
+        as soon as it is not.
+        """
+        found = self._last.get(made)
+        connected = None if found is None else found()
+        if connected is None:
+            return False
+        try:
+            return connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _TCP_CLOSE
+        except OSError:
+            return False
+
+    def __len__(self) -> int:
+        return len(self._last)
+
+
+class OwnListeners:
+    """
+    The addresses that this process listens on, which no stream may lead back to; and how its own connections
+    are known, where the kernel leads those of this machine to it.
+
+    @ivar mark: what they are marked with now; 0 for nothing.
+    @ivar marks: what they are marked with as soon as that is wanted.
+    @ivar outgoing: the last of them, while the kernel leads any here.
+    @since: ugate NEXT
+    """
+
+    log = Logger()
+    mark = 0
+    marks = 0
+    outgoing: Outgoing | None = None
 
     def __init__(self, isOurs: Callable[[Address], bool] | None = None) -> None:
         """
@@ -89,6 +149,37 @@ class OwnListeners:
         """
         self._byPort: dict[tuple[str, int], list[str]] = {}
         self._isOurs = _isOurs if isOurs is None else isOurs
+
+    def capture(self) -> None:
+        """
+        See L{IEgress<ugate.interfaces.IEgress>}.
+        """
+        if self.outgoing is None:
+            self.outgoing = Outgoing()
+            self.mark = self.marks
+
+    def markWith(self, mark: int) -> OwnListeners:
+        """
+        How our own connections are known, if they have to be.
+
+        @param mark: 0 for not at all.
+        @return: itself.
+        """
+        self.marks = mark
+        if self.outgoing is not None:
+            self.mark = mark
+        return self
+
+    def cannotMark(self) -> None:
+        """
+        See L{IEgress<ugate.interfaces.IEgress>}.
+        """
+        if self.mark:
+            self.mark = 0
+            self.log.warn(
+                "our own connections cannot be marked, which needs CAP_NET_ADMIN: so the rules that lead "
+                "streams here have to leave out the user that ugate runs as"
+            )
 
     def add(self, host: str, port: int, network: str = TCP) -> None:
         """
@@ -207,6 +298,38 @@ class Egress:
             step = "ask for the service itself, not for the gateway"
         if why:
             raise Denied(str(Target(host, port, network)), why, step)
+
+    def isOwn(self, host: str, port: int) -> bool:
+        """
+        See L{IEgress}.
+        """
+        return self._own.holds(host, port)
+
+    @property
+    def mark(self) -> int:
+        """
+        See L{IEgress}.
+        """
+        return self._own.mark
+
+    @property
+    def outgoing(self) -> Outgoing | None:
+        """
+        See L{IEgress}.
+        """
+        return self._own.outgoing
+
+    def cannotMark(self) -> None:
+        """
+        See L{IEgress}.
+        """
+        self._own.cannotMark()
+
+    def capture(self) -> None:
+        """
+        See L{IEgress}.
+        """
+        self._own.capture()
 
     def _delegated(self, host: str) -> bool:
         if not self.ranges:

@@ -117,6 +117,13 @@ class Held:
         """
         return self.ask.factory
 
+    @property
+    def socket(self) -> Any:
+        """
+        The socket itself.
+        """
+        return self.place.port.socket
+
     def startListening(self) -> None:
         """
         It does from the start.

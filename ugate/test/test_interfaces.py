@@ -54,6 +54,7 @@ from ugate.leg import Leg
 from ugate.modules.admin import AdminModule
 from ugate.modules.agent import ModuleAgent
 from ugate.modules.ca import CaModule
+from ugate.modules.capture import CaptureModule
 from ugate.modules.discovery import DiscoveryModule
 from ugate.modules.http import HttpModule
 from ugate.modules.lazy import LazyModule
@@ -63,6 +64,7 @@ from ugate.modules.registrar import RegistrarModule
 from ugate.modules.remotes import RemotesModule
 from ugate.node import Node
 from ugate.protocols.auto import Auto, Fixed
+from ugate.protocols.captured import Captured
 from ugate.protocols.credentials import BearerToken, CertifiedKey, Login, PeerCertificate
 from ugate.protocols.datagrams import DatagramStream
 from ugate.protocols.h2link import H2Link
@@ -216,6 +218,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.modules.agent._Here": BY_CLASS,
     "ugate.modules.ca.CaModule": CaModule,
     "ugate.modules.ca.CaService": BY_CLASS,
+    "ugate.modules.capture.CaptureModule": CaptureModule,
     "ugate.modules.discovery.DiscoveryModule": DiscoveryModule,
     "ugate.modules.http.HttpModule": HttpModule,
     "ugate.modules.lazy.LazyModule": lambda: LazyModule("hello", "ugate.test.test_modules_lazy:Greeter"),
@@ -229,6 +232,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.modules.pages.Asker": BY_CLASS,
     "ugate.modules.remotes.RemotesModule": RemotesModule,
     "ugate.protocols.auto.Auto": lambda: Auto(INFO, Auth.NONE, {}),
+    "ugate.protocols.captured.Captured": lambda: Captured(INFO, Auth.NONE, "redirect"),
     "ugate.protocols.auto.Fixed": lambda: Fixed(INFO, Auth.NONE, TARGET, "tls"),
     "ugate.protocols.readywire.ReadyGate": lambda: ReadyGate(INFO, "A" * 52, BY_CLASS),
     "ugate.protocols.readywire.ReadyNode": lambda: ReadyNode(BY_CLASS, "gate"),

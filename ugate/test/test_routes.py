@@ -14,6 +14,7 @@ from zope.interface.verify import verifyObject
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from ugate import stream
 from ugate.errors import Denied, Refused, StringError
 from ugate.interfaces import IDialer
 from ugate.stream import TCP, UDP, StreamInfo, Target
@@ -323,6 +324,28 @@ class RoutesTests(SynchronousTestCase):
             ["route 2 of 2: *.corp:80 via way 2", "  way 2 to x.corp:80"],
         )
         self.assertIn("none of the 2 routes", routes.explain(streamTo("x:1"))[0])
+
+    def test_claimed(self) -> None:
+        """
+        An address that its client calls by a name is meant by rules for either; it stays the target.
+        """
+        routes, _ = self.routes("*.corp:443", "10.0.0.0/8", "*")
+        info = streamTo("10.0.0.1:443")
+        for name, number in (("x.corp", 0), ("x.org", 1)):
+            self.assertEqual(routes.numberFor(info.but(hints={stream.NAME: name})), number)
+        self.assertEqual(routes.numberFor(streamTo("10.0.0.1:80").but(hints={stream.NAME: "x.corp"})), 1)
+        inside = Routes(
+            [
+                Rule(parseMatch("*.corp"), FakeDialer(), "a", alpn=frozenset(("h2",))),
+                Rule(parseMatch("*"), FakeDialer(), "b"),
+            ]
+        )
+        for hints, number in (
+            ({stream.NAME: "x.corp", "alpn": "h2"}, 0),
+            ({stream.NAME: "x.corp"}, 1),
+            ({"alpn": "h2"}, 1),
+        ):
+            self.assertEqual(inside.numberFor(info.but(hints=hints)), number)
 
     def test_tenThousand(self) -> None:
         """

@@ -22,7 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import StringError
 from ugate.interfaces import IStreamInfo
-from ugate.stream import NO_HINTS, UDP, Principal, StreamInfo, Target
+from ugate.stream import NAME, NO_HINTS, UDP, Principal, StreamInfo, Target
 
 PEER = IPv4Address("TCP", "192.0.2.7", 40000)
 HERE = IPv4Address("TCP", "198.51.100.1", 1080)
@@ -226,6 +226,10 @@ class StreamInfoTests(SynchronousTestCase):
         """
         self.assertEqual(str(StreamInfo(PEER, HERE)), "192.0.2.7:40000")
         self.assertEqual(str(StreamInfo(PEER, HERE, Target("a", 1))), "192.0.2.7:40000 -> a:1")
+        called = StreamInfo(PEER, HERE, Target("192.0.2.9", 1), hints={NAME: "a"})
+        self.assertEqual(str(called), "192.0.2.7:40000 -> 192.0.2.9:1 (a)")
+        self.assertEqual(called.claimed, Target("a", 1))
+        self.assertIs(StreamInfo(PEER, HERE, hints={NAME: "a"}).claimed, None)
         self.assertEqual(
             str(StreamInfo(IPv6Address("TCP", "::1", 5), HERE, Target("::2", 1))), "[::1]:5 -> [::2]:1"
         )
