@@ -109,12 +109,12 @@ class Posting:
         limits = (None, None) if meters is None else (meters.up, meters.down)
         seconds = clock.seconds
 
-        def toTarget(datagrams: Sequence[bytes], post: Pipe = down.post) -> None:
+        def toTarget(datagrams: Sequence[bytes], post: Pipe = down.postAll) -> None:
             self.sent += sum(map(len, datagrams))
             self.active = seconds()
             post(datagrams)
 
-        def toClient(datagrams: Sequence[bytes], post: Pipe = up.post) -> None:
+        def toClient(datagrams: Sequence[bytes], post: Pipe = up.postAll) -> None:
             self.received += sum(map(len, datagrams))
             self.active = seconds()
             post(datagrams)

@@ -167,14 +167,20 @@ class Associated(DatagramStream):
         self._isName = header[3] == NAME
         control.flow = below.flow = self
         if IDatagrams.providedBy(transport):
-            self._post = transport.post
+            self._post = transport.postAll
             transport.receive(self.unwrap)
         else:
             self._post = lambda datagrams: transport.write(b"".join(map(capsule, datagrams)))
 
-    def post(self, datagrams: Sequence[bytes]) -> None:
+    def post(self, datagram: bytes) -> None:
         """
         See L{IDatagrams.post}.
+        """
+        self.postAll((datagram,))
+
+    def postAll(self, datagrams: Sequence[bytes]) -> None:
+        """
+        See L{IDatagrams.postAll}.
         """
         self._post([self._header + datagram for datagram in datagrams])
 
@@ -189,7 +195,7 @@ class Associated(DatagramStream):
                 found.append(datagram[end:])
         self.dropped += len(datagrams) - len(found)
         if found:
-            self.arrived(found)
+            self.arrivedAll(found)
 
     def closed(self) -> None:
         """

@@ -151,9 +151,15 @@ class AssociationFlow(Flow):
         self.header = header
         self._outlet = Outlet(hearing.socket, header=header)
 
-    def post(self, datagrams: Sequence[bytes]) -> None:
+    def post(self, datagram: bytes) -> None:
         """
         See L{IDatagrams.post}.
+        """
+        self.postAll((datagram,))
+
+    def postAll(self, datagrams: Sequence[bytes]) -> None:
+        """
+        See L{IDatagrams.postAll}.
         """
         self.dropped += self._outlet.post(datagrams)
 

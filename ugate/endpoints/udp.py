@@ -111,7 +111,7 @@ class DatagramSocket(DatagramStream):
                 # What was sent before did not get there; that is no end of a flow.
                 continue
         if found:
-            self.arrived(found)
+            self.arrivedAll(found)
 
     def connectionLost(self, reason: Failure) -> None:
         """
@@ -119,9 +119,15 @@ class DatagramSocket(DatagramStream):
         """
         self.lost(reason.value)
 
-    def post(self, datagrams: Sequence[bytes]) -> None:
+    def post(self, datagram: bytes) -> None:
         """
         See L{IDatagrams.post}.
+        """
+        self.postAll((datagram,))
+
+    def postAll(self, datagrams: Sequence[bytes]) -> None:
+        """
+        See L{IDatagrams.postAll}.
         """
         self.dropped += self._outlet.post(datagrams)
 

@@ -124,7 +124,7 @@ class Hearing(ABC):
         for flow, datagrams in came.items():
             flow.used = now
             try:
-                flow.arrived(datagrams)
+                flow.arrivedAll(datagrams)
             except Exception:
                 self._failed(flow)
 
@@ -155,9 +155,15 @@ class PortFlow(Flow):
         super().__init__(port.table, address, info, port.host)
         self._outlet = Outlet(port.socket, address)
 
-    def post(self, datagrams: Sequence[bytes]) -> None:
+    def post(self, datagram: bytes) -> None:
         """
         See L{IDatagrams.post}.
+        """
+        self.postAll((datagram,))
+
+    def postAll(self, datagrams: Sequence[bytes]) -> None:
+        """
+        See L{IDatagrams.postAll}.
         """
         self.dropped += self._outlet.post(datagrams)
 

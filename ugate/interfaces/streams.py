@@ -79,9 +79,14 @@ class IDatagrams(Interface):
 
     dropped = Attribute("L{int}: how many could not be passed on, either way.")
 
-    def post(datagrams: Sequence[bytes]) -> None:
+    def post(datagram: bytes) -> None:
         """
-        Send some to the peer.  What cannot be taken at once is dropped, and counted.
+        Send one to the peer.  If it cannot be taken at once, it is dropped, and counted.
+        """
+
+    def postAll(datagrams: Sequence[bytes]) -> None:
+        """
+        Send some, in their order.
         """
 
     def receive(receiver: Callable[[Sequence[bytes]], object]) -> None:

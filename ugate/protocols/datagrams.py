@@ -28,7 +28,8 @@ from ugate.protocols.capsules import Capsules, capsule
 class DatagramStream:
     """
     See L{IDatagrams}.  Whoever has the datagrams subclasses it, calls C{begin} with a protocol, C{arrived}
-    with what comes, C{lost} when there will be none; and has C{post} and C{closed}.
+    or C{arrivedAll} with what comes, C{lost} when there will be no more; and has C{post}, or that and
+    C{postAll}, and C{closed}.
 
     @ivar peer: what C{getPeer} answers: a L{StreamInfo}, if the flow is offered to a gateway.
     @ivar isClosed: whether it is over.
@@ -58,7 +59,13 @@ class DatagramStream:
         self._protocol = protocol
         protocol.makeConnection(self)
 
-    def arrived(self, datagrams: Sequence[bytes]) -> None:
+    def arrived(self, datagram: bytes) -> None:
+        """
+        One came from the peer.
+        """
+        self.arrivedAll((datagram,))
+
+    def arrivedAll(self, datagrams: Sequence[bytes]) -> None:
         """
         Some came from the peer, at least one.
         """
@@ -95,18 +102,25 @@ class DatagramStream:
 
     # IDatagrams
 
-    def post(self, datagrams: Sequence[bytes]) -> None:
+    def post(self, datagram: bytes) -> None:
         """
         See L{IDatagrams.post}.
         """
         raise NotImplementedError
+
+    def postAll(self, datagrams: Sequence[bytes]) -> None:
+        """
+        See L{IDatagrams.postAll}.
+        """
+        for each in datagrams:
+            self.post(each)
 
     def receive(self, receiver: Callable[[Sequence[bytes]], object]) -> None:
         """
         See L{IDatagrams.receive}.
         """
         # What is called so often has nothing to look at.
-        self.arrived = receiver  # type: ignore[method-assign,assignment]
+        self.arrivedAll = receiver  # type: ignore[method-assign,assignment]
 
     # ITransport
 
@@ -124,7 +138,7 @@ class DatagramStream:
             self.lost(error)
             return
         if datagrams:
-            self.post(datagrams)
+            self.postAll(datagrams)
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """

@@ -8,7 +8,6 @@ Flows of datagrams in memory, and sockets of peers.
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
 
 from twisted.internet.address import IPv4Address
 
@@ -65,8 +64,8 @@ class MemoryDatagrams(DatagramStream):
         self.sent: list[bytes] = []
         self.ends = 0
 
-    def post(self, datagrams: Sequence[bytes]) -> None:
-        self.sent.extend(datagrams)
+    def post(self, datagram: bytes) -> None:
+        self.sent.append(datagram)
 
     def closed(self) -> None:
         self.ends += 1

@@ -124,11 +124,11 @@ class SocksUpstreamTests(SynchronousTestCase):
         self.assertEqual(self.via.targets, ["proxy.example:1080", "udp:192.0.2.9:4097"])
         leg.transport.write(capsule(b"question"))
         self.assertEqual(self.via.below.sent, [self.header() + b"question"])
-        self.via.below.arrived([self.header() + b"answer"])
+        self.via.below.arrived(self.header() + b"answer")
         self.assertEqual(leg.takeEarly(), capsule(b"answer"))
         got: list[bytes] = []
         leg.transport.receive(got.extend)
-        self.via.below.arrived([self.header() + b"more"])
+        self.via.below.arrived(self.header() + b"more")
         self.assertEqual(got, [b"more"])
 
     def test_others(self) -> None:
@@ -138,11 +138,11 @@ class SocksUpstreamTests(SynchronousTestCase):
         """
         leg: Any = self.successResultOf(self.dial())
         for bad in self.header("203.0.113.6") + b"x", b"\0\0\1" + self.header()[3:] + b"x", b"", b"noise":
-            self.via.below.arrived([bad])
+            self.via.below.arrived(bad)
         self.assertEqual((leg.early, leg.transport.dropped), (b"", 4))
         self.host, self.via = "db.example", Via()
         leg = self.successResultOf(self.dial())
-        self.via.below.arrived([self.header("203.0.113.6") + b"x"])
+        self.via.below.arrived(self.header("203.0.113.6") + b"x")
         self.assertEqual(leg.early, capsule(b"x"))
 
     def test_overBytes(self) -> None:
@@ -151,7 +151,7 @@ class SocksUpstreamTests(SynchronousTestCase):
         """
         self.via.below = wire = Line(PROXY)
         leg: Any = self.successResultOf(self.dial())
-        leg.transport.post([b"question"])
+        leg.transport.post(b"question")
         self.assertEqual(wire.value(), capsule(self.header() + b"question"))
         below = leg.transport._below
         answer = capsule(self.header() + b"answer")

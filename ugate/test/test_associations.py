@@ -278,7 +278,7 @@ class AssociationTests(GatewayCase):
         (stream,) = self.flows.streams()
         flow: Any = stream.transport  # type: ignore[attr-defined]
         self.assertIsInstance(flow, Flow)
-        flow.post([bytes(65507)])
+        flow.post(bytes(65507))
         self.assertEqual(flow.dropped, 1)
 
 

@@ -39,9 +39,8 @@ class DatagramStreamTests(SynchronousTestCase):
         """
         Its protocol gets capsules, one by one or several at once.
         """
-        self.flow.arrived([b"one"])
-        self.flow.arrived([b"two", b""])
-        self.flow.arrived([])
+        self.flow.arrived(b"one")
+        self.flow.arrivedAll([b"two", b""])
         self.assertEqual(self.leg.takeEarly(), capsule(b"one") + capsule(b"two") + capsule(b""))
 
     def test_write(self) -> None:
@@ -68,7 +67,7 @@ class DatagramStreamTests(SynchronousTestCase):
         """
         got: list[bytes] = []
         self.flow.receive(got.extend)
-        self.flow.arrived([b"one"])
+        self.flow.arrived(b"one")
         self.assertEqual((got, self.leg.early), ([b"one"], b""))
 
     def test_paused(self) -> None:
@@ -76,14 +75,14 @@ class DatagramStreamTests(SynchronousTestCase):
         What comes for a protocol that is full is dropped, and counted.
         """
         for _ in range(EARLY_LIMIT // 1000 + 2):
-            self.flow.arrived([bytes(1000)])
+            self.flow.arrived(bytes(1000))
         self.assertLess(len(self.leg.early), EARLY_LIMIT + 1010)
         self.assertEqual(self.flow.dropped, 1)
-        self.flow.arrived([b"", b""])
+        self.flow.arrivedAll([b"", b""])
         self.assertEqual(self.flow.dropped, 3)
         self.flow.resumeProducing()
         self.leg.takeEarly()
-        self.flow.arrived([b"x"])
+        self.flow.arrived(b"x")
         self.assertEqual(self.leg.early, capsule(b"x"))
 
     def test_ends(self) -> None:
@@ -101,7 +100,7 @@ class DatagramStreamTests(SynchronousTestCase):
             self.assertIsInstance(self.reason(), error)
             self.flow.loseConnection()
             self.flow.write(capsule(b"late"))
-            self.flow.arrived([b"late"])
+            self.flow.arrived(b"late")
             self.assertEqual((self.flow.ends, self.flow.sent, self.flow.dropped), (1, [], 1))
 
     def test_addresses(self) -> None:
@@ -113,5 +112,5 @@ class DatagramStreamTests(SynchronousTestCase):
         plain.registerProducer(None, True)
         plain.unregisterProducer()
         self.assertRaises(NotImplementedError, plain.post, b"")
-        plain.arrived([b"nobody is there"])
+        plain.arrived(b"nobody is there")
         self.assertEqual(plain.dropped, 1)

@@ -107,7 +107,7 @@ class FlowTableTests(SynchronousTestCase):
         flow.refuse(Refused(Cause.DENIED, Phase.POLICY, "x"))
         self.clock.advance(QUIET - 1)
         self.assertIs(self.table.get("a"), flow)
-        flow.arrived([b"again"])
+        flow.arrived(b"again")
         self.assertEqual(flow.dropped, 1)
         self.clock.advance(1)
         self.assertIs(self.table.get("a"), None)

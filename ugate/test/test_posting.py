@@ -57,9 +57,9 @@ class PostingTests(SynchronousTestCase):
         """
         posting = self.join()
         self.clock.advance(5)
-        self.near.arrived([b"question"])
-        self.near.arrived([b""])
-        self.far.arrived([b"answer"])
+        self.near.arrived(b"question")
+        self.near.arrived(b"")
+        self.far.arrived(b"answer")
         self.assertEqual((self.far.sent, self.near.sent), ([b"question", b""], [b"answer"]))
         self.assertEqual((posting.sent, posting.received, posting.active, posting.dropped), (8, 6, 5.0, 0))
 
@@ -67,10 +67,10 @@ class PostingTests(SynchronousTestCase):
         """
         What came before goes first.
         """
-        self.near.arrived([b"one"])
-        self.near.arrived([b"two"])
+        self.near.arrived(b"one")
+        self.near.arrived(b"two")
         self.join()
-        self.near.arrived([b"three"])
+        self.near.arrived(b"three")
         self.assertEqual(self.far.sent, [b"one", b"two", b"three"])
 
     def test_ends(self) -> None:
@@ -80,7 +80,7 @@ class PostingTests(SynchronousTestCase):
         self.join()
         self.far.loseConnection()
         self.assertEqual((self.ends, self.near.isClosed), (["done"], True))
-        self.near.arrived([b"late"])
+        self.near.arrived(b"late")
         self.assertEqual(self.far.sent, [])
 
     def test_fails(self) -> None:
@@ -109,14 +109,14 @@ class PostingTests(SynchronousTestCase):
         meter = Meter(self.clock, 10_000)
         posting = self.join(Meters(up=meter))
         for _ in range(10):
-            self.near.arrived([bytes(1000)])
-            self.far.arrived([bytes(1000)])
+            self.near.arrived(bytes(1000))
+            self.far.arrived(bytes(1000))
         passed = len(self.far.sent)
         self.assertTrue(0 < passed < 5, passed)
         self.assertEqual((posting.dropped, len(self.near.sent)), (10 - passed, 10))
         for _ in range(100):
             self.clock.advance(0.1)
-            self.near.arrived([bytes(500)])
+            self.near.arrived(bytes(500))
         self.assertGreater(len(self.far.sent), 80)
         posting.close("done", False)
         self.clock.advance(1)
@@ -154,7 +154,7 @@ class RelayTests(SynchronousTestCase):
             self.ends.clear()
             self.join(port)
             self.clock.pump([idle / 8] * 8)
-            self.near.arrived([b"still here"])
+            self.near.arrived(b"still here")
             self.clock.pump([idle / 8] * 8)
             self.assertEqual(self.ends, [], port)
             self.assertEqual(len(self.relay), 1)
@@ -184,7 +184,7 @@ class RelayTests(SynchronousTestCase):
         """
         wire = StringTransport()
         self.join(443, wire)
-        self.near.arrived([b"question"])
+        self.near.arrived(b"question")
         self.assertEqual(wire.value(), capsule(b"question"))
 
 

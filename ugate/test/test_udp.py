@@ -94,8 +94,8 @@ class DatagramEndpointTests(SynchronousTestCase):
         The largest datagram of IPv4 goes, in fragments; one more byte is dropped and counted.
         """
         leg = self.open()
-        leg.transport.post([bytes(65507)])
-        leg.transport.post([bytes(65508)])
+        leg.transport.post(bytes(65507))
+        leg.transport.post(bytes(65508))
         self.assertEqual(([len(each) for each in self.peer.take()], leg.transport.dropped), ([65507], 1))
 
     def test_nobodyThere(self) -> None:
@@ -105,7 +105,7 @@ class DatagramEndpointTests(SynchronousTestCase):
         leg = self.open()
         self.peer.close()
         for _ in range(3):
-            leg.transport.post([b"x"])
+            leg.transport.post(b"x")
             turn(self.reactor)
         self.assertEqual((leg.gone, leg.transport.dropped), (None, 0))
 
@@ -130,7 +130,7 @@ class DatagramEndpointTests(SynchronousTestCase):
         transport = leg.transport
         transport.loseConnection()
         self.assertEqual((transport.fileno(), self.reactor.getReaders()), (-1, []))
-        transport.post([b"late"])
+        transport.post(b"late")
         transport.pauseProducing()
         transport.resumeProducing()
         self.assertEqual((self.peer.take(), transport.dropped), ([], 1))
@@ -154,7 +154,7 @@ class DatagramEndpointTests(SynchronousTestCase):
         A name is looked up, and leads to the first address that there is a way to.
         """
         leg = self.open("four.example")
-        leg.transport.post([b"hello"])
+        leg.transport.post(b"hello")
         self.assertEqual(self.peer.take(), [b"hello"])
         self.reactor.denied = "::1"
         leg = self.open("both.example")

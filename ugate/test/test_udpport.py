@@ -53,7 +53,7 @@ class PortTests(PortCase):
         (first, _) = self.flows.streams()
         self.assertEqual((first.sent, first.received, first.state), (3, 0, "open"))
         flow = port.table.get(("127.0.0.1", self.client.port))
-        flow.post([b"answer"])
+        flow.post(b"answer")
         self.assertEqual(self.client.take(), [b"answer"])
 
     def test_answers(self) -> None:
