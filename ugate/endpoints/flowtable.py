@@ -42,17 +42,24 @@ class Flow(DatagramStream):
     One of them.
 
     @ivar key: what it is known by.
-    @ivar used: when its peer was heard last, by the clock; set by who reads.
+    @ivar seen: when its peer was heard last, by the clock; set by who reads.
     @since: ugate NEXT
     """
 
-    used = 0.0
+    seen = 0.0
 
     def __init__(self, table: FlowTable[Flow], key: Hashable, peer: IAddress, host: IAddress) -> None:
         super().__init__(peer, host)
         self._table = table
         self.key = key
         self._isUp = False
+
+    @property
+    def used(self) -> float:
+        """
+        See L{Recency}.
+        """
+        return self.seen
 
     def accept(self) -> None:
         """
@@ -111,7 +118,7 @@ class FlowTable(Generic[F]):
         """
         while len(self._flows) >= self.limit:
             self._makeWay()
-        flow.used = self._seconds()
+        flow.seen = self._seconds()
         self._flows[flow.key] = flow
         self._order.add(flow)
 

@@ -122,7 +122,7 @@ class Hearing(ABC):
         Give each flow what came for it.
         """
         for flow, datagrams in came.items():
-            flow.used = now
+            flow.seen = now
             try:
                 flow.arrivedAll(datagrams)
             except Exception:

@@ -44,7 +44,7 @@ class FlowTableTests(SynchronousTestCase):
         """
         self.clock.advance(1)
         for flow in flows:
-            flow.used = self.clock.seconds()
+            flow.seen = self.clock.seconds()
 
     def keys(self) -> set[Any]:
         """
