@@ -23,7 +23,7 @@ from ugate.flows import AGAIN, STOPPING, Flows
 from ugate.interfaces import ILimits, IPending, ITenant
 from ugate.leg import Leg
 from ugate.metering import Meters
-from ugate.posting import checkBoth, checkCarries
+from ugate.posting import checkCarries, checkDatagrams
 from ugate.relay import Carried
 from ugate.stream import TCP, Principal, StreamInfo, Target
 
@@ -252,7 +252,7 @@ class Inbound(Leg):
             if target is None or target.network == TCP:
                 self._up = flows.relay.join(self, outward, self._carried, self._meters)
             else:
-                checkBoth(self, outward, target)
+                checkDatagrams((self, outward), target)
                 self._up = flows.relay.join(self, outward, self._carried, self._meters, target)
                 if self._up is not None:
                     flows.exchanging(self)

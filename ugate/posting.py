@@ -8,7 +8,7 @@ The relay for flows of datagrams: they are passed on as they come, or dropped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, TypeAlias
 
 from twisted.internet.error import ConnectionDone
@@ -64,13 +64,13 @@ def carriesDatagrams(transport: Any) -> bool:
     return isinstance(target, Target) and target.network == UDP
 
 
-def checkBoth(a: Leg, b: Leg, target: Target) -> None:
+def checkDatagrams(legs: Iterable[Leg], target: Target) -> None:
     """
-    Return if what is written for one side will not reach the other as bytes of something else.
+    Return if what is written for one side does not reach the other as bytes of something else.
 
-    @raise TypeError: a dialer has claimed what it cannot do.
+    @raise TypeError: it would.
     """
-    for leg in (a, b):
+    for leg in legs:
         if not carriesDatagrams(leg.transport):
             raise TypeError(f"{leg.transport} carries no datagrams, as {target} wants them")
 
