@@ -23,13 +23,13 @@ from twisted.python.failure import Failure
 from ugate.endpoints.flowtable import Flow
 from ugate.endpoints.outlet import Outlet
 from ugate.endpoints.refusals import refusedAt
-from ugate.endpoints.udp import AT_ONCE, NOW, SIZE, udpAddress
+from ugate.endpoints.udp import AT_ONCE, CONE, NOW, SIZE, udpAddress
 from ugate.endpoints.udpport import Hearing, boundSocket
 from ugate.errors import Cause, Phase, Refused, StringError
 from ugate.poll import canPoll
 from ugate.protocols.socks5 import ASSOCIATE, associated
-from ugate.protocols.socks5udp import IPV4, IPV4_END, headerEnd, targetOf
-from ugate.stream import StreamInfo
+from ugate.protocols.socks5udp import IPV4, IPV4_END, headerEnd, headerFor, targetOf
+from ugate.stream import NO_HINTS, StreamInfo
 
 ASSOCIATIONS: Final = 1000
 """How many associations the clients of one listener may have."""
@@ -50,11 +50,13 @@ class AssociationFactory:
     @since: ugate NEXT
     """
 
-    def __init__(self, inner: IProtocolFactory, reactor: Any) -> None:
+    def __init__(self, inner: IProtocolFactory, reactor: Any, isCone: bool = False) -> None:
         """
         @param inner: what carries one stream on; and one flow.
         @param reactor: what waits for the sockets.
+        @param isCone: whether anybody may answer, and not only whom something was sent to.
         """
+        self.isCone = isCone
         self.inner = inner
         self.reactor = reactor
         self.count = 0
@@ -149,6 +151,8 @@ class AssociationFlow(Flow):
     def __init__(self, hearing: AssociationSocket, header: bytes, info: StreamInfo) -> None:
         super().__init__(hearing.table, header, info, hearing.host)
         self.header = header
+        self._isCone = CONE in info.hints
+        self._hearing = hearing
         self._outlet = Outlet(hearing.socket, header=header)
 
     def post(self, datagram: bytes) -> None:
@@ -161,7 +165,26 @@ class AssociationFlow(Flow):
         """
         See L{IDatagrams.postAll}.
         """
+        if self._isCone:
+            datagrams = self._known(datagrams)
         self.dropped += self._outlet.post(datagrams)
+
+    def _known(self, datagrams: Sequence[bytes]) -> Sequence[bytes]:
+        """
+        Send what strangers have sent, with headers that say who they are.
+
+        @return: the others.
+        """
+        from ugate.endpoints.cone import Strange
+
+        known = []
+        for each in datagrams:
+            if isinstance(each, Strange):
+                header = headerFor(each.source, "")
+                self.dropped += Outlet(self._hearing.socket, header=header).post((each,))
+            else:
+                known.append(each)
+        return known
 
 
 class AssociationSocket(Hearing):
@@ -176,6 +199,7 @@ class AssociationSocket(Hearing):
         """
         super().__init__(factory.reactor, bound, factory.inner, FLOWS)
         self._info = info
+        self._isCone = factory.isCone
         self._host = str(getattr(info.peer, "host", "")).removeprefix(_MAPPED)
         port = info.hints.get(ASSOCIATE, "")
         self._port = int(port) if port else 0
@@ -212,8 +236,9 @@ class AssociationSocket(Hearing):
         self._client = address
         self.socket.connect(address)
         info = self._info
-        peer = udpAddress(address[0], address[1])
-        self._flowInfo = StreamInfo(peer, info.host, None, info.principal, _SOCKS5, {}, (*info.layers, "udp"))
+        peer, layers = udpAddress(address[0], address[1]), (*info.layers, "udp")
+        hints = {CONE: f"{address} {self.host}"} if self._isCone else NO_HINTS
+        self._flowInfo = StreamInfo(peer, info.host, None, info.principal, _SOCKS5, hints, layers)
 
     def _readClient(self) -> None:
         """

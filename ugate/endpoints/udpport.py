@@ -31,10 +31,10 @@ from twisted.python.failure import Failure
 from ugate.endpoints.flowtable import DEFAULT_FLOWS, Flow, FlowTable
 from ugate.endpoints.outlet import Outlet
 from ugate.endpoints.reach import isLoopback
-from ugate.endpoints.udp import AT_ONCE, NOW, SIZE, udpAddress
+from ugate.endpoints.udp import AT_ONCE, CONE, NOW, SIZE, udpAddress
 from ugate.errors import Cause, Phase, Refused
 from ugate.poll import canPoll
-from ugate.stream import StreamInfo, Target
+from ugate.stream import NO_HINTS, StreamInfo, Target
 
 RECEIVE_BUFFER: Final = 1 << 20
 """Bytes that the kernel keeps for a port while we are busy with others, as far as it lets us."""
@@ -151,7 +151,8 @@ class PortFlow(Flow):
 
     def __init__(self, port: Port, address: Any, target: Target | None) -> None:
         peer = udpAddress(address[0], address[1])
-        info = StreamInfo(peer, port.host, target, protocol=PROTOCOL, layers=(PROTOCOL,))
+        hints = {CONE: f"{address} {port.host}"} if port.isCone else NO_HINTS
+        info = StreamInfo(peer, port.host, target, protocol=PROTOCOL, hints=hints, layers=(PROTOCOL,))
         super().__init__(port.table, address, info, port.host)
         self._outlet = Outlet(port.socket, address)
 
@@ -183,11 +184,14 @@ class Port(Hearing):
         factory: IProtocolFactory,
         limit: int = DEFAULT_FLOWS,
         target: Target | None = None,
+        isCone: bool = False,
     ) -> None:
         """
         @param target: where the flows go.
+        @param isCone: whether anybody may answer.
         """
         super().__init__(reactor, bound, factory, limit)
+        self.isCone = isCone
         self.target = target
 
     def doRead(self) -> None:
@@ -280,6 +284,9 @@ class DatagramServerEndpoint:
     flows: int = DEFAULT_FLOWS
     """How many there may be."""
 
+    isCone: bool = False
+    """Whether anybody may answer, and not only the target."""
+
     asks = True
     """Whether it is known where to."""
 
@@ -309,7 +316,7 @@ class DatagramServerEndpoint:
 
     def _open(self, factory: IProtocolFactory, reactor: Any) -> Port:
         bound = boundSocket(self.interface, self.port)
-        listening = Port(reactor, bound, factory, self.flows, self.target)
+        listening = Port(reactor, bound, factory, self.flows, self.target, self.isCone)
         listening.startListening()
         return listening
 
@@ -318,4 +325,5 @@ class DatagramServerEndpoint:
         A socket that was another listener's is one of ours.
         """
         listening.target = self.target
+        listening.isCone = self.isCone
         listening.table.limit = self.flows

@@ -267,9 +267,12 @@ class StringTests(GatewayCase):
             ("udp:65536:to=a\\:1", "wanted a number from 0 to 65535"),
             ("udp:x:to=a\\:1", "wanted a number from 0 to 65535"),
             ("udp:1:to=a", "the colon is written \\:"),
+            ("udp:1:to=a\\:1:answers=all", "answers=all: wanted target or any"),
+            ("socks:tcp:1:answers=all", "answers=all: wanted target or any"),
+            ("auto:tcp:1:answers=all", "answers=all: wanted target or any"),
             ("udp:1:to=a\\:1:flows=0", "flows= 0: wanted a number from 1 to 100000"),
             ("udp:1:to=a\\:1:interface=eth0", "wanted an address of this host"),
-            ("udp:1:to=a\\:1:via=x", "via= is not known; wanted to, interface, flows"),
+            ("udp:1:to=a\\:1:via=x", "via= is not known; wanted to, interface, flows, answers"),
         ):
             error = self.assertRaises(StringError, serverFromString, self.clock, text)
             self.assertIn(words, str(error), text)

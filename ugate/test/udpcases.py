@@ -28,10 +28,13 @@ class Straight(Rules):
 
     networks: tuple[str, ...] = ("tcp", "udp")
     reactor: Any = None
+    direct: Direct | None = None
 
     def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
         self.asked.append(info)
-        return Direct(self.reactor).endpointFor(info)
+        if self.direct is None:
+            self.direct = Direct(self.reactor)
+        return self.direct.endpointFor(info)
 
 
 class PortCase(GatewayCase):
