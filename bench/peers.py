@@ -48,6 +48,7 @@ class SingBox(Contestant):
 
     name = "sing-box"
     speaks = SOCKS5
+    datagrams = True
 
     def __init__(self) -> None:
         machine = platform.machine()

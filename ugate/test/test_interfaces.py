@@ -178,6 +178,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
         REACTOR, TCP4ServerEndpoint(REACTOR, 0), Socks5
     ),
     "ugate.endpoints.associations.AssociationFactory": BY_CLASS,
+    "ugate.endpoints.cone.ConeSocket": BY_CLASS,
     "ugate.endpoints.flowtable.Flow": BY_CLASS,
     "ugate.endpoints.udp.DatagramEndpoint": lambda: DatagramEndpoint(REACTOR, TARGET),
     "ugate.endpoints.udp.DatagramSocket": BY_CLASS,
