@@ -30,7 +30,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 
 from ugate.endpoints.addresses import DEFAULT_TIMEOUT, isLiteral
-from ugate.endpoints.connecting import withZone
+from ugate.endpoints.connecting import mark, withZone
 from ugate.endpoints.names import interleaved
 from ugate.endpoints.refusals import refusedAt
 from ugate.errors import Cause, Phase, Refused
@@ -273,7 +273,7 @@ class DatagramEndpoint:
         egress = IEgress(self.reactor, None)
         if egress is not None:
             egress.check(target.host, target.port, UDP)
-        connected = _connected(target)
+        connected = _connected(target, egress)
         try:
             transport = DatagramSocket(self.reactor, connected, udpAddress(target.host, target.port))
             protocol = factory.buildProtocol(transport.getPeer())
@@ -290,7 +290,7 @@ class DatagramEndpoint:
         return str(self.target)
 
 
-def _connected(target: Target) -> socket.socket:
+def _connected(target: Target, egress: IEgress | None) -> socket.socket:
     """
     @raise Refused: there is no way there.
     """
@@ -298,7 +298,11 @@ def _connected(target: Target) -> socket.socket:
     made: socket.socket | None = None
     try:
         made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        if egress is not None and egress.mark:
+            mark(made, egress)
         made.connect(withZone(target) if "%" in target.host else (target.host, target.port))
+        if egress is not None and egress.outgoing is not None:
+            egress.outgoing.add((*made.getsockname()[:2], target.host, target.port), made)
     except OSError:
         failure = Failure()
         if made is not None:

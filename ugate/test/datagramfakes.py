@@ -35,6 +35,9 @@ class NamedReactor(SocketReactor):
     One that knows names, and has rules on addresses.
     """
 
+    mark = 0
+    outgoing: Any = None
+
     def __init__(self) -> None:
         super().__init__()
         names = {"both.example": ["::1", "127.0.0.1"], "four.example": ["127.0.0.1"]}
