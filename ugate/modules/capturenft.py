@@ -180,8 +180,11 @@ def tproxyChains(section: CaptureSection, mark: int) -> tuple[Chain, ...]:
     if section.ipv6:
         action.append(f"meta nfproto ipv6 {kinds} tproxy ip6 to [::1]:{port} {steer}")
     if section.failure != OPEN:
-        # The kernel comes so far only if nobody listens.
-        refusals = {TCP: "meta l4proto tcp reject with tcp reset", UDP: "meta l4proto udp reject"}
+        # The kernel comes so far only if nobody listens. Datagrams of this machine it then refuses itself.
+        refusals = {
+            TCP: "meta l4proto tcp reject with tcp reset",
+            UDP: 'iifname != "lo" meta l4proto udp reject',
+        }
         action += [refusals[each] for each in sorted(set(section.protocols))]
     chains: list[Chain] = [Chain("here", tuple(action))]
     local = []

@@ -8,6 +8,7 @@ Flows of datagrams in memory, and sockets of peers.
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 from twisted.internet.address import IPv4Address
 

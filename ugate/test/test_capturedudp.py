@@ -196,7 +196,7 @@ class PortTests(GatewayCase):
 
     def test_notLed(self) -> None:
         """
-        What was sent to the port itself, to a listener of ours, or by ourselves, goes nowhere; the log says so.
+        What was sent to the port itself, to a listener of ours, or by ourselves, goes nowhere; it is logged.
         """
         self.send(b"x", led=None)
         self.assertEqual((self.port.dropped, len(self.port.table)), (1, 0))

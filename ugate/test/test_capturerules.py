@@ -234,7 +234,7 @@ class NftTests(SynchronousTestCase):
             text = tableText("t", chainsOf(CaptureSection(mode="tproxy", protocols=protocols), 1))
             self.assertIn(f"meta l4proto != {kinds} accept\n", text)
             self.assertIn(f"meta nfproto ipv4 meta l4proto {kinds} tproxy ip to 127.0.0.1:15001 ", text)
-            self.assertIn("        meta l4proto udp reject\n    }", text)
+            self.assertIn('        iifname != "lo" meta l4proto udp reject\n    }', text)
             self.assertEqual("tcp flags" in text, "tcp" in protocols)
 
     def test_owned(self) -> None:
