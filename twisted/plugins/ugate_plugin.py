@@ -9,7 +9,14 @@ configuration, and the modules.
 
 from twisted.application.service import ServiceMaker
 
-from ugate.endpoints.parsers import DatagramParser, GateParser, HopParser, MeshParser, ServerParser
+from ugate.endpoints.parsers import (
+    DatagramParser,
+    GateParser,
+    HopParser,
+    MeshParser,
+    ServerParser,
+    TproxyParser,
+)
 from ugate.modules.lazy import LazyModule
 from ugate.tenancy.config.lazystore import LazyStore
 
@@ -28,7 +35,7 @@ sniServer = ServerParser("sni")
 websocketServer = ServerParser("websocket")
 readyServer = ServerParser("ready")
 redirectServer = ServerParser("redirect")
-tproxyServer = ServerParser("tproxy")
+tproxyServer = TproxyParser("tproxy")
 behindServer = GateParser("behind")
 reverseServer = ServerParser("reverse")
 linkedServer = GateParser("linked")

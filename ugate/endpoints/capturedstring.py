@@ -8,7 +8,7 @@ C{redirect:} and C{tproxy:}, as they are written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint, TCP4ServerEndpoint, TCP6ServerEndpoint
@@ -19,6 +19,7 @@ from ugate.errors import StringError
 CAPTURING: Final = frozenset(("handshake", "sniff", "by", "wait"))
 """The keywords of both."""
 
+_DATAGRAMS: Final = ("interface", "flows")
 MOST_PORTS: Final = 64
 _SOCKETS: Final = (TCP4ServerEndpoint, TCP6ServerEndpoint, AdoptedStreamServerEndpoint)
 
@@ -53,6 +54,33 @@ def _server(
     ports = _ports(own["sniff"]) if "sniff" in own else SNIFFED
     capture = Capture(protocol, ports, by == "name", _seconds("wait", own, WAIT))
     return CapturedServerEndpoint(reactor, inner, capture, deadline=handshakeOf(reactor, own))
+
+
+def datagramsFromParts(reactor: Any, args: Sequence[str], own: Mapping[str, str]) -> IStreamServerEndpoint:
+    """
+    The endpoint of C{tproxy:udp:PORT}.
+
+    @param args: what comes behind C{udp}.
+    @raise StringError: it cannot be read.
+    """
+    from ugate.endpoints.capturedudp import CapturedDatagramsEndpoint
+    from ugate.endpoints.flowtable import DEFAULT_FLOWS
+    from ugate.endpoints.udpstring import MAX_FLOWS, readInterface, readNumber
+
+    try:
+        if len(args) != 1:
+            raise StringError("wanted tproxy:udp:PORT")
+        for name in own:
+            if name not in _DATAGRAMS:
+                raise StringError(f"{name}= is not known; wanted {', '.join(_DATAGRAMS)}")
+        return CapturedDatagramsEndpoint(
+            reactor,
+            readNumber("the port", args[0], 1, 65535),
+            readInterface(own.get("interface", "127.0.0.1")),
+            readNumber("flows=", own.get("flows", str(DEFAULT_FLOWS)), 1, MAX_FLOWS),
+        )
+    except StringError as error:
+        raise StringError(f"tproxy:udp: {error}") from error
 
 
 def _ports(text: str) -> frozenset[int]:

@@ -18,8 +18,10 @@ from zope.interface import implementer
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 
+from ugate.endpoints.connecting import mark
 from ugate.endpoints.outlet import Outlet
 from ugate.endpoints.udp import AT_ONCE, NOW, SIZE, udpAddress
+from ugate.interfaces import IEgress
 from ugate.protocols.datagrams import DatagramStream
 from ugate.stream import UDP, Target
 
@@ -91,6 +93,9 @@ class ConeSocket:
         @raise OSError: there can be no such socket.
         """
         made = socket.socket(key[1], socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        egress = IEgress(reactor, None)
+        if egress is not None and egress.mark:
+            mark(made, egress)
         try:
             made.bind(("::" if key[1] == socket.AF_INET6 else "0.0.0.0", 0))
         except OSError:

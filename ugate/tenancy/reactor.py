@@ -181,6 +181,7 @@ class TenantReactor:
         factory: Any,
         open: Callable[[Any, Any], IListeningPort],
         change: Callable[[Any], object],
+        kind: str = "udp",
     ) -> IListeningPort:
         """
         Listen for datagrams.
@@ -188,6 +189,7 @@ class TenantReactor:
         @param factory: makes the protocols of flows.
         @param open: opens a port that listens, with the factory and a reactor.
         @param change: gives one what it has in this one, if it was another listener's before.
+        @param kind: which listeners may follow one another.
         """
 
         def opened(beside: bool) -> IListeningPort:
@@ -197,7 +199,7 @@ class TenantReactor:
             listening.reactor = self
             change(listening)
 
-        return self._listen(Ask("udp", (port, interface), factory, opened, changed))
+        return self._listen(Ask(kind, (port, interface), factory, opened, changed))
 
     def _listen(self, ask: Ask) -> IListeningPort:
         return ask.open(False) if self._sockets is None else self._sockets.listen(ask)

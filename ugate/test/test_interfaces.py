@@ -24,6 +24,7 @@ import ugate
 from ugate.copying import _LimitedProducer, _Producer
 from ugate.endpoints.addresses import AddressEndpoint
 from ugate.endpoints.behind import BehindServerEndpoint
+from ugate.endpoints.capturedudp import CapturedDatagramsEndpoint
 from ugate.endpoints.connecting import Connecting
 from ugate.endpoints.dialers import Deny, Fallback, Retry
 from ugate.endpoints.direct import Direct, DirectTo
@@ -153,6 +154,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.behind.BehindServerEndpoint": lambda: BehindServerEndpoint(REACTOR, TARGET),
     "ugate.endpoints.clients.ChainEndpoint": BY_CLASS,
     "ugate.endpoints.connecting.Connecting": lambda: Connecting(REACTOR, TARGET, gateway(), None),
+    "ugate.endpoints.capturedudp.CapturedDatagramsEndpoint": lambda: CapturedDatagramsEndpoint(REACTOR, 1),
     "ugate.endpoints.dialers.Deny": Deny,
     "ugate.endpoints.dialers.Fallback": lambda: Fallback(REACTOR, [Deny()]),
     "ugate.endpoints.dialers.Retry": lambda: Retry(REACTOR, Deny()),
