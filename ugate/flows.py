@@ -207,12 +207,14 @@ class Flows:
         if not self.quiet or refusal is not None:
             info = stream.info
             seconds = self.seconds() - stream.began
+            dropped = getattr(carried, "dropped", 0)
+            lost = f", {dropped} datagrams dropped" if dropped else ""
             self.log.info(
                 # Formatted here: eight fields would cost more than the stream did.
                 "{flow}",
                 flow=(
                     f"{_where(stream)}: {info}{_way(stream)} {info.protocol} {info.principal}: {sent} sent, "
-                    f"{received} received, {seconds:.3f} s, {reason}"
+                    f"{received} received, {seconds:.3f} s, {reason}{lost}"
                 ),
                 tenant=stream.owner.name,
                 listener=stream.listener,

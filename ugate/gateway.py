@@ -22,8 +22,9 @@ from ugate.flows import AGAIN, STOPPING, Flows
 from ugate.interfaces import ILimits, IPending, ITenant
 from ugate.leg import Leg
 from ugate.metering import Meters
+from ugate.posting import carriesDatagrams, checkCarries
 from ugate.relay import Carried
-from ugate.stream import Principal, StreamInfo, Target
+from ugate.stream import TCP, Principal, StreamInfo, Target
 
 _LATE: Final = "no answer from any hop in time"
 
@@ -161,6 +162,7 @@ class Inbound(Leg):
                 rule = routed(info)
                 self.via = rule.via
                 dialer = rule.dialer
+            checkCarries(dialer, info)
             endpoint = dialer.endpointFor(info)
             self.id = flows.begin(self)
             self._dial = dial = endpoint.connect(_OUTWARD)
@@ -263,10 +265,23 @@ class Inbound(Leg):
             transport: Any = self.transport
             if IPending.providedBy(transport):
                 transport.accept()
-            self._up = flows.relay.join(self, outward, self._carried, self._meters)
+            target = self.info.target
+            if target is None or target.network == TCP:
+                self._up = flows.relay.join(self, outward, self._carried, self._meters)
+            else:
+                self._checkDatagrams(outward, target)
+                self._up = flows.relay.join(self, outward, self._carried, self._meters, target)
         except Exception:
             # The Deferred of a dialer is not where anybody would look for it.
             self._broken(outward, Failure())
+
+    def _checkDatagrams(self, outward: Leg, target: Target) -> None:
+        """
+        What is written for one side must not reach the other as bytes of something else.
+        """
+        for leg in (self, outward):
+            if not carriesDatagrams(leg.transport):
+                raise TypeError(f"{leg.transport} carries no datagrams, as {target} wants them")
 
     def _broken(self, outward: Leg, failure: Failure) -> None:
         """

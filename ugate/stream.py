@@ -21,6 +21,12 @@ from twisted.internet.interfaces import IAddress
 from ugate.errors import StringError
 from ugate.interfaces import IStreamInfo
 
+TCP: Final = "tcp"
+"""The network of a stream of bytes."""
+
+UDP: Final = "udp"
+"""The network of a stream of datagrams."""
+
 ROOT: Final = "root"
 """The path of the tenant that is the node itself."""
 
@@ -48,10 +54,28 @@ class Target:
     """A DNS name as the client wrote it, or an IPv4 or IPv6 literal without brackets."""
 
     port: int
-    """The TCP port, 1 to 65535."""
+    """The port, 1 to 65535."""
+
+    network: str = TCP
+    """L{TCP}, or L{UDP} for datagrams."""
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        where = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return where if self.network == TCP else f"{self.network}:{where}"
+
+    @classmethod
+    def anyFromText(cls, text: str) -> Target:
+        """
+        As L{fromText}, with C{udp:} (or C{tcp:}) in front for the network: what C{str()} gives.  Only for
+        what people write: no client says so which network it wants.
+
+        @raise StringError: if it is not of that shape.
+        """
+        network, _, rest = text.partition(":")
+        if network not in (TCP, UDP) or ":" not in rest:
+            return cls.fromText(text)
+        plain = cls.fromText(rest)
+        return cls(plain.host, plain.port, network)
 
     @classmethod
     def fromText(cls, text: str, defaultPort: int | None = None) -> Target:
@@ -77,9 +101,11 @@ class Target:
         return cls.checked(host, int(port))
 
     @classmethod
-    def checked(cls, host: str, port: int) -> Target:
+    def checked(cls, host: str, port: int, network: str = TCP) -> Target:
         """
         A target from parts that came from outside.
+
+        @param network: what was asked for; no text of the client's.
 
         @raise StringError: if the host is empty, over 255 characters or has
             characters that no host name and no address has, or if the port is
@@ -91,7 +117,7 @@ class Target:
             raise StringError(f"a host name of {len(host)} characters: wanted 1 to {_MAX_HOST}")
         if not host.isprintable() or any(c in " /\\@?#[]\"'<>%" for c in host):
             raise StringError(f"{host!r}: not a host name or an address")
-        return cls(host, port)
+        return cls(host, port, network)
 
 
 @dataclass(frozen=True, slots=True)

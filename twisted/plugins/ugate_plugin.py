@@ -9,7 +9,7 @@ configuration, and the modules.
 
 from twisted.application.service import ServiceMaker
 
-from ugate.endpoints.parsers import GateParser, HopParser, MeshParser, ServerParser
+from ugate.endpoints.parsers import DatagramParser, GateParser, HopParser, MeshParser, ServerParser
 from ugate.modules.lazy import LazyModule
 from ugate.tenancy.config.lazystore import LazyStore
 
@@ -32,6 +32,7 @@ tproxyServer = ServerParser("tproxy")
 behindServer = GateParser("behind")
 reverseServer = ServerParser("reverse")
 linkedServer = GateParser("linked")
+udpServer = DatagramParser()
 
 socksClient = HopParser("socks")
 socks4Client = HopParser("socks4")

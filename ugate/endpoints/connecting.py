@@ -74,7 +74,7 @@ class Dialed(tcp.Connection):
         return (IPv6Address if ":" in host else IPv4Address)("TCP", host, port)
 
 
-def _withZone(target: Target) -> tuple[str, int, int, int]:
+def withZone(target: Target) -> tuple[str, int, int, int]:
     """
     An address on one link, as sockets want it.
 
@@ -104,7 +104,10 @@ def bindTo(connecting: socket.socket, source: str) -> None:
     connecting.bind((source, 0))
 
 
-def _mark(connecting: socket.socket, egress: IEgress) -> None:
+def mark(connecting: socket.socket, egress: IEgress) -> None:
+    """
+    Let the kernel know a socket as ours.
+    """
     try:
         connecting.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, egress.mark)
     except PermissionError:
@@ -170,12 +173,12 @@ class Connecting:
         try:
             family = socket.AF_INET6 if ":" in target.host else socket.AF_INET
             self._socket = connecting = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-            address = _withZone(target) if "%" in target.host else (target.host, target.port)
+            address = withZone(target) if "%" in target.host else (target.host, target.port)
             egress = self._egress
             if self._source:
                 bindTo(connecting, self._source)
             if egress is not None and egress.mark:
-                _mark(connecting, egress)
+                mark(connecting, egress)
             number = connecting.connect_ex(address)
             if egress is not None and egress.outgoing is not None:
                 egress.outgoing.add((*connecting.getsockname()[:2], target.host, target.port))

@@ -17,10 +17,11 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from ugate.endpoints.addresses import DEFAULT_TIMEOUT, AddressEndpoint, isLiteral, socketsOf
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.refusals import noTarget
+from ugate.endpoints.udp import DatagramEndpoint
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer, IEgress
 from ugate.protocols.servernames import ENDED
-from ugate.stream import StreamInfo, Target
+from ugate.stream import TCP, UDP, StreamInfo, Target
 
 
 @implementer(IDialer)
@@ -31,6 +32,8 @@ class Direct:
 
     @since: ugate NEXT
     """
+
+    networks = TCP, UDP
 
     def __init__(self, reactor: Any, timeout: float = DEFAULT_TIMEOUT, *, asClient: bool = False) -> None:
         """
@@ -55,6 +58,8 @@ class Direct:
         target = info.target
         if target is None:
             raise noTarget(info)
+        if target.network == UDP:
+            return DatagramEndpoint(self._reactor, target, self._timeout)
         source = _clientOf(info) if self._asClient else ""
         if isLiteral(target.host):
             return AddressEndpoint(self._reactor, target, self._timeout, self._sockets, source)
@@ -66,13 +71,15 @@ class Direct:
         """
         if info.target is None:
             return [str(noTarget(info))]
-        line = f"connect to {info.target} from {'the address of the client' if self._asClient else 'here'}"
+        isUDP = info.target.network == UDP
+        origin = "the address of the client" if self._asClient else "here"
+        line = f"{'send datagrams' if isUDP else 'connect'} to {info.target} from {origin}"
         if not isLiteral(info.target.host):
             return [f"{line}, its name resolved here, within {self._timeout:g} s"]
         egress = IEgress(self._reactor, None)
         if egress is not None:
             try:
-                egress.check(info.target.host, info.target.port)
+                egress.check(info.target.host, info.target.port, info.target.network)
             except Denied as denied:
                 return [str(denied)]
         return [f"{line}, within {self._timeout:g} s"]

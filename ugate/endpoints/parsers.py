@@ -119,6 +119,30 @@ class GateParser:
         return linkedFromParts(reactor, parts, kwargs)
 
 
+@implementer(IPlugin, IStreamServerEndpointStringParser)
+class DatagramParser:
+    """
+    The parser of C{udp:PORT}, a port for datagrams.
+
+    @since: ugate NEXT
+    """
+
+    prefix = "udp"
+
+    # Positional only: a string may have keywords of these names.
+    def parseStreamServer(  # type: ignore[override]
+        self, reactor: Any, /, *args: Any, **kwargs: Any
+    ) -> IStreamServerEndpoint:
+        """
+        The endpoint.
+
+        @raise StringError: the string cannot be read.
+        """
+        from ugate.endpoints.udpstring import udpFromParts
+
+        return udpFromParts(reactor, args, kwargs)
+
+
 @implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
 class MeshParser:
     """

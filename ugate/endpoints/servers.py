@@ -153,7 +153,13 @@ def socksServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IS
     """
     from ugate.protocols.socks5 import Socks5
 
-    return NegotiatedServerEndpoint(reactor, inner, Socks5, deadline=handshakeOf(reactor, own))
+    return NegotiatedServerEndpoint(
+        reactor,
+        inner,
+        partial(Socks5, associates=True),
+        deadline=handshakeOf(reactor, own),
+        wrap=partial(_associating, reactor),
+    )
 
 
 def socks4Server(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
@@ -190,6 +196,12 @@ def _http(reactor: Any, factory: IProtocolFactory, listener: Listener) -> IProto
     return HttpFactory(factory, reactor, listener)
 
 
+def _associating(reactor: Any, factory: IProtocolFactory, listener: Listener) -> IProtocolFactory:
+    from ugate.endpoints.associations import AssociationFactory
+
+    return AssociationFactory(factory, reactor)
+
+
 def proxyprotoServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
     """
     A PROXY header in front of each stream.
@@ -212,7 +224,7 @@ def autoServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> ISt
 
     choices: dict[str, Choice] = {
         "socks4": Socks4,
-        "socks5": Socks5,
+        "socks5": partial(Socks5, associates=True),
         "http1": partial(HttpProxy, origin=_target("http", own)),
     }
     for name in _FIXED:
@@ -228,7 +240,7 @@ def autoServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> ISt
         lambda info, auth: Auto(info, auth, choices),
         deadline=handshakeOf(reactor, own),
         patience=patience if SILENT in choices else None,
-        wrap=partial(_http, reactor),
+        wrap=lambda factory, listener: _http(reactor, _associating(reactor, factory, listener), listener),
         cap=_HTTP_CAP,
     )
 

@@ -17,6 +17,7 @@ from ugate.interfaces.modules import IAsker, IModule, INode, IServesHTTP
 from ugate.interfaces.negotiation import Auth, INegotiation, ISilence, Step
 from ugate.interfaces.streams import (
     Detached,
+    IDatagrams,
     IDetachable,
     IDetachableTLS,
     IHalfCloseableTransport,
@@ -32,6 +33,7 @@ __all__ = [
     "IAsker",
     "IChannel",
     "IConfigStore",
+    "IDatagrams",
     "IDetachable",
     "IDetachableTLS",
     "IDialer",

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 class IDialer(Interface):
     """
-    Where a stream goes.
+    Where a stream goes.  One that carries datagrams, too, has an attribute C{networks} with C{"udp"} in it
+    (L{ugate.posting.checkCarries} looks); one without carries bytes alone, and is not asked for the others.
     """
 
     def endpointFor(info: StreamInfo) -> IStreamClientEndpoint:
@@ -55,10 +56,11 @@ class IEgress(Interface):
     The rule on resolved addresses: C{IEgress(reactor)} of a tenant's reactor.
     """
 
-    def check(host: str, port: int) -> None:
+    def check(host: str, port: int, network: str = "tcp") -> None:
         """
-        Return if a connection may be made to that address.
+        Return if a connection may be made to that address, or datagrams sent.
 
+        @param network: C{tcp} or C{udp}.
         @raise ugate.errors.Denied: it may not; the error says which rule.
         """
 

@@ -8,6 +8,7 @@ What is known of a stream, and what may be done with its transport.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,26 @@ class IHalfCloseableTransport(Interface):
     def loseWriteConnection() -> None:
         """
         Tell the peer, after what was written, that nothing more will come.
+        """
+
+
+class IDatagrams(Interface):
+    """
+    A transport whose stream is datagrams.  Its protocol gets and writes them as DATAGRAM capsules (RFC 9297,
+    with the context ID of RFC 9298), so that whatever carries bytes carries them on; two such transports
+    pass them one by one.
+    """
+
+    dropped = Attribute("L{int}: how many could not be passed on, either way.")
+
+    def post(datagram: bytes) -> None:
+        """
+        Send one to the peer.  If it cannot be taken at once, it is dropped, and counted.
+        """
+
+    def receive(receiver: Callable[[bytes], object]) -> None:
+        """
+        Give each that comes to C{receiver} from now on, and none to the protocol.
         """
 
 

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 
 from ugate.errors import Denied
 from ugate.interfaces import IEgress
-from ugate.stream import Target
+from ugate.stream import TCP, Target
 
 Address: TypeAlias = IPv4Address | IPv6Address
 
@@ -133,7 +133,7 @@ class OwnListeners:
         """
         @param isOurs: whether this machine has an address; it is asked itself unless given.
         """
-        self._byPort: dict[int, list[str]] = {}
+        self._byPort: dict[tuple[str, int], list[str]] = {}
         self._isOurs = _isOurs if isOurs is None else isOurs
 
     def capture(self) -> None:
@@ -167,21 +167,21 @@ class OwnListeners:
                 "streams here have to leave out the user that ugate runs as"
             )
 
-    def add(self, host: str, port: int) -> None:
+    def add(self, host: str, port: int, network: str = TCP) -> None:
         """
         We listen there now; C{0.0.0.0} and C{::} are every address of this machine.
         """
-        self._byPort.setdefault(port, []).append(host)
+        self._byPort.setdefault((network, port), []).append(host)
 
-    def remove(self, host: str, port: int) -> None:
+    def remove(self, host: str, port: int, network: str = TCP) -> None:
         """
         No longer.
         """
-        hosts = self._byPort.get(port, [])
+        hosts = self._byPort.get((network, port), [])
         if host in hosts:
             hosts.remove(host)
         if not hosts:
-            self._byPort.pop(port, None)
+            self._byPort.pop((network, port), None)
 
     def clear(self) -> None:
         """
@@ -189,11 +189,11 @@ class OwnListeners:
         """
         self._byPort.clear()
 
-    def holds(self, host: str, port: int) -> bool:
+    def holds(self, host: str, port: int, network: str = TCP) -> bool:
         """
         Whether a connection to there would come back to us.
         """
-        hosts = self._byPort.get(port)
+        hosts = self._byPort.get((network, port))
         if hosts is None:
             return False
         address = plain(ip_address(host.partition("%")[0]))
@@ -264,9 +264,9 @@ class Egress:
         self.loopback = loopback
         self.zones = zones
 
-    def check(self, host: str, port: int) -> None:
+    def check(self, host: str, port: int, network: str = TCP) -> None:
         """
-        Return if a connection may be made to that address.
+        Return if a connection may be made to that address, or datagrams sent.
 
         @param host: an address literal.
         @raise Denied: it may not; the error says which rule.
@@ -279,11 +279,11 @@ class Egress:
             why, step = "a private address", self.step
         if not why and not self.loopback and plain(ip_address(host.partition("%")[0])).is_loopback:
             why, step = "a loopback address that the network gave us", "have that node tell another address"
-        if not why and self._own.holds(host, port):
+        if not why and self._own.holds(host, port, network):
             why = "a listener of this gateway"
             step = "ask for the service itself, not for the gateway"
         if why:
-            raise Denied(str(Target(host, port)), why, step)
+            raise Denied(str(Target(host, port, network)), why, step)
 
     def isOwn(self, host: str, port: int) -> bool:
         """

@@ -174,6 +174,31 @@ class TenantReactor:
 
         return self._listen(Ask("descriptor", (fileDescriptor,), factory, opened))
 
+    def listenDatagrams(
+        self,
+        port: int,
+        interface: str,
+        factory: Any,
+        open: Callable[[Any, Any], IListeningPort],
+        change: Callable[[Any], object],
+    ) -> IListeningPort:
+        """
+        Listen for datagrams.
+
+        @param factory: makes the protocols of flows.
+        @param open: opens a port that listens, with the factory and a reactor.
+        @param change: gives one what it has in this one, if it was another listener's before.
+        """
+
+        def opened(beside: bool) -> IListeningPort:
+            return open(factory, self)
+
+        def changed(listening: Any) -> None:
+            listening.reactor = self
+            change(listening)
+
+        return self._listen(Ask("udp", (port, interface), factory, opened, changed))
+
     def _listen(self, ask: Ask) -> IListeningPort:
         return ask.open(False) if self._sockets is None else self._sockets.listen(ask)
 

@@ -36,7 +36,7 @@ from ugate.endpoints.mutual import Mutual
 from ugate.endpoints.muxed import MuxedServerEndpoint
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.negotiated import NegotiatedClientEndpoint, NegotiatedServerEndpoint
-from ugate.endpoints.parsers import GateParser, HopParser, MeshParser, ServerParser
+from ugate.endpoints.parsers import DatagramParser, GateParser, HopParser, MeshParser, ServerParser
 from ugate.endpoints.pool import SessionPool
 from ugate.endpoints.readydialer import ReadyDialer
 from ugate.endpoints.registry import Registry
@@ -44,6 +44,8 @@ from ugate.endpoints.reverse import NoAddress, ReverseServerEndpoint
 from ugate.endpoints.services import Services
 from ugate.endpoints.session import Session
 from ugate.endpoints.sshhop import SSHHop
+from ugate.endpoints.udp import DatagramEndpoint
+from ugate.endpoints.udpport import DatagramServerEndpoint
 from ugate.flows import Flows
 from ugate.gateway import Gateway, Inbound
 from ugate.interfaces import Auth
@@ -62,6 +64,7 @@ from ugate.node import Node
 from ugate.protocols.auto import Auto, Fixed
 from ugate.protocols.captured import Captured
 from ugate.protocols.credentials import BearerToken, CertifiedKey, Login, PeerCertificate
+from ugate.protocols.datagrams import DatagramStream
 from ugate.protocols.h2link import H2Link
 from ugate.protocols.httpconnect import HttpProxy
 from ugate.protocols.httpconnectclient import ConnectClient
@@ -172,6 +175,15 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.negotiated.NegotiatedServerEndpoint": lambda: NegotiatedServerEndpoint(
         REACTOR, TCP4ServerEndpoint(REACTOR, 0), Socks5
     ),
+    "ugate.endpoints.associations.AssociationFactory": BY_CLASS,
+    "ugate.endpoints.flowtable.Flow": BY_CLASS,
+    "ugate.endpoints.udp.DatagramEndpoint": lambda: DatagramEndpoint(REACTOR, TARGET),
+    "ugate.endpoints.udp.DatagramSocket": BY_CLASS,
+    "ugate.endpoints.udp._Opening": BY_CLASS,
+    "ugate.endpoints.udpport.DatagramServerEndpoint": lambda: DatagramServerEndpoint(REACTOR, 0, TARGET),
+    "ugate.endpoints.udpport.Hearing": BY_CLASS,
+    "ugate.endpoints.udpport.Port": BY_CLASS,
+    "ugate.endpoints.parsers.DatagramParser": DatagramParser,
     "ugate.endpoints.parsers.HopParser": lambda: HopParser("socks"),
     "ugate.endpoints.parsers.GateParser": lambda: GateParser("behind"),
     "ugate.endpoints.parsers.MeshParser": MeshParser,
@@ -225,6 +237,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.protocols.credentials.CertifiedKey": lambda: CertifiedKey(b"bob", b"", b"", None),
     "ugate.protocols.credentials.Login": lambda: Login(Principal("bob", "key")),
     "ugate.protocols.credentials.PeerCertificate": lambda: PeerCertificate(b""),
+    "ugate.protocols.datagrams.DatagramStream": lambda: DatagramStream(INFO, INFO),
     "ugate.protocols.httpchannel.HttpForward": BY_CLASS,
     "ugate.protocols.h2channel.H2Channel": BY_CLASS,
     "ugate.protocols.h2wire.H2Wire": BY_CLASS,

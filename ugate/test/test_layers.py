@@ -60,6 +60,8 @@ LAYERS = (
             "ugate.accepting",
             "ugate.joined",
             "ugate.leg",
+            "ugate.idling",
+            "ugate.posting",
             "ugate.lending",
             "ugate.pace",
             "ugate.slots",

@@ -61,7 +61,7 @@ class FakeEgress:
     def capture(self) -> None:
         pass
 
-    def check(self, host: str, port: int) -> None:
+    def check(self, host: str, port: int, network: str = "tcp") -> None:
         self.asked.append((host, port))
         if host == "192.0.2.66":
             raise Denied(host, "not there")

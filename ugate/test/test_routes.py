@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate import stream
 from ugate.errors import Denied, Refused, StringError
 from ugate.interfaces import IDialer
-from ugate.stream import StreamInfo, Target
+from ugate.stream import TCP, UDP, StreamInfo, Target
 from ugate.tenancy.match import Match, packed, parseMatch
 from ugate.tenancy.routes import Routes, Rule
 from ugate.test.dialfakes import CLIENT, LISTENER, FakeDialer, streamTo
@@ -45,12 +45,18 @@ def matches(draw: st.DrawFn) -> str:
     """
     host = draw(st.one_of(NAME, NAME.map(lambda name: f"*.{name}"), ADDRESS, NETWORK, st.just("*")))
     ports = draw(RANGE)
+    over = draw(st.sampled_from(["", "", "tcp:", "udp:"]))
     if ":" in host and ports and not host.startswith("["):
         host = f"[{host}]"
-    return host + ports
+    return over + host + ports
 
 
-TARGETS = st.builds(Target, st.one_of(NAME, NAME.map(lambda name: f"{name.upper()}."), ADDRESS), PORT)
+TARGETS = st.builds(
+    Target,
+    st.one_of(NAME, NAME.map(lambda name: f"{name.upper()}."), ADDRESS),
+    PORT,
+    st.sampled_from([TCP, UDP]),
+)
 
 
 class MatchTests(SynchronousTestCase):
@@ -109,12 +115,30 @@ class MatchTests(SynchronousTestCase):
         self.assertMatches("0.0.0.0/0", "10.0.0.1:1", "a:1 [::1]:1")
         self.assertMatches("::ffff:10.0.0.0/104", "10.1.1.1:1", "11.1.1.1:1")
 
+    def test_datagrams(self) -> None:
+        """
+        Bytes and datagrams alike, unless it says which; C{udp:53} is a host of that name.
+        """
+        both = Target("a", 53), Target("a", 53, UDP)
+        for text, means in (
+            ("a:53", (True, True)),
+            ("udp:a:53", (False, True)),
+            ("tcp:a", (True, False)),
+            ("udp:*", (False, True)),
+            ("udp:53", (False, False)),
+        ):
+            self.assertEqual(tuple(map(parseMatch(text).matches, both)), means, text)
+
     def test_normalForm(self) -> None:
         """
         The normal form is lower case, short, and without ports that say nothing.
         """
         for text, normal in (
             (" A.B.:1-65535 ", "a.b"),
+            ("udp:*:53", "udp:*:53"),
+            ("tcp:[::1]:1", "tcp:[::1]:1"),
+            ("udp:53", "udp:53"),
+            ("udp:udp:53-54", "udp:udp:53-54"),
             ("*.A:7-7", "*.a:7"),
             ("10.0.0.1/32", "10.0.0.1"),
             ("2001:DB8:0:0::/32", "2001:db8::/32"),

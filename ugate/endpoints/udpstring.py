@@ -1,0 +1,70 @@
+# -*- test-case-name: ugate.test.test_udpstring -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+C{udp:PORT:to=HOST\\:PORT}, as it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
+from typing import Any, Final
+
+from ugate.endpoints.flowtable import DEFAULT_FLOWS
+from ugate.endpoints.udpport import DatagramServerEndpoint
+from ugate.errors import StringError
+from ugate.stream import UDP, Target
+
+MAX_FLOWS: Final = 100_000
+_KEYWORDS: Final = ("to", "interface", "flows")
+_LOCAL: Final = {"localhost": "127.0.0.1"}
+
+
+def udpFromParts(reactor: Any, args: Sequence[str], own: Mapping[str, str]) -> DatagramServerEndpoint:
+    """
+    The endpoint of a string.
+
+    @raise StringError: it cannot be read.
+    """
+    try:
+        if len(args) != 1:
+            raise StringError("wanted udp:PORT:to=HOST\\:PORT")
+        for name in own:
+            if name not in _KEYWORDS:
+                raise StringError(f"{name}= is not known; wanted {', '.join(_KEYWORDS)}")
+        if "to" not in own:
+            raise StringError("where to? add to=HOST\\:PORT")
+        return DatagramServerEndpoint(
+            reactor,
+            _number("the port", args[0], 0, 65535),
+            _target(own["to"]),
+            _interface(own.get("interface", "127.0.0.1")),
+            _number("flows=", own.get("flows", str(DEFAULT_FLOWS)), 1, MAX_FLOWS),
+        )
+    except StringError as error:
+        raise StringError(f"udp: {error}") from error
+
+
+def _target(text: str) -> Target:
+    try:
+        target = Target.fromText(text)
+    except StringError as e:
+        raise StringError(f"to=: {e}; the colon is written \\:, as in to=localhost\\:53") from e
+    return Target(target.host, target.port, UDP)
+
+
+def _interface(text: str) -> str:
+    text = _LOCAL.get(text, text)
+    try:
+        ip_address(text)
+    except ValueError as e:
+        raise StringError(f"interface={text}: wanted an address of this host, as 127.0.0.1 or \\:\\:1") from e
+    return text
+
+
+def _number(what: str, text: str, least: int, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 6 and least <= int(text) <= most):
+        raise StringError(f"{what} {text}: wanted a number from {least} to {most}")
+    return int(text)
