@@ -9,7 +9,7 @@ configuration, and the modules.
 
 from twisted.application.service import ServiceMaker
 
-from ugate.endpoints.parsers import DatagramParser, GateParser, HopParser, MeshParser, ServerParser
+from ugate.endpoints.parsers import DatagramParser, GateParser, HopParser, MeshParser, ServerParser, TunParser
 from ugate.modules.lazy import LazyModule
 from ugate.tenancy.config.lazystore import LazyStore
 
@@ -33,6 +33,7 @@ behindServer = GateParser("behind")
 reverseServer = ServerParser("reverse")
 linkedServer = GateParser("linked")
 udpServer = DatagramParser()
+tunServer = TunParser()
 
 socksClient = HopParser("socks")
 socks4Client = HopParser("socks4")

@@ -50,12 +50,17 @@ def _server(
     by = own.get("by", "address")
     if by not in ("address", "name"):
         raise StringError(f"by={by}: wanted address or name, which is what streams are carried to")
-    ports = _ports(own["sniff"]) if "sniff" in own else SNIFFED
+    ports = portsIn(own["sniff"]) if "sniff" in own else SNIFFED
     capture = Capture(protocol, ports, by == "name", _seconds("wait", own, WAIT))
     return CapturedServerEndpoint(reactor, inner, capture, deadline=handshakeOf(reactor, own))
 
 
-def _ports(text: str) -> frozenset[int]:
+def portsIn(text: str) -> frozenset[int]:
+    """
+    What C{sniff=} says.
+
+    @raise StringError: it cannot be read.
+    """
     if text == "none":
         return frozenset()
     found = set()
