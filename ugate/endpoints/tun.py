@@ -5,8 +5,8 @@
 """
 C{tun:}: what programs of this machine send into a device, as streams.
 
-TCP is left to the kernel, which answers for whomever they want to reach: see L{ugate.protocols.tunsessions}.  So each
-connection is one of a socket of ours, and what it carries is spliced like any other.
+TCP is left to the kernel, which answers for whomever they want to reach: see L{ugate.protocols.tunsessions}.
+So each connection is one of a socket of ours, and what it carries is spliced like any other.
 """
 
 from __future__ import annotations
@@ -299,8 +299,8 @@ class TunPort:
 
     def stopListening(self) -> Deferred[Any]:
         """
-        See L{IListeningPort}.  The connections that are up have their packets in the device, so it stays until they
-        have ended, or until all does.
+        See L{IListeningPort}.  The connections that are up have their packets in the device, so it stays
+        until they have ended, or until all does.
         """
         ports, self._ports = self._ports, []
         ending = [maybeDeferred(port.stopListening) for port in ports]

@@ -39,7 +39,7 @@ _SEGMENTS: Final = 0x02 | 0x04
 """Of TCP in IPv4 and IPv6: the kernel gives and takes them in one piece, whatever the MTU."""
 
 _STEPS: Final = {
-    errno.EPERM: "it needs CAP_NET_ADMIN: start it as root, or let systemd give it that (AmbientCapabilities=)",
+    errno.EPERM: "it needs CAP_NET_ADMIN: start it as root, or with AmbientCapabilities= of systemd",
     errno.EACCES: "let it open /dev/net/tun, which root may",
     errno.EBUSY: "there is a device of that name: take another name, or remove that one (ip link delete)",
     errno.ENOENT: "load the module tun of the kernel (modprobe tun), or give the container /dev/net/tun",

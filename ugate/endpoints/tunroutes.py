@@ -5,8 +5,8 @@
 """
 What leads the traffic of this machine into a TUN device, and lets it be as before: lines for C{ip -batch}.
 
-There are rules for programs that leave it to the kernel which address they come from.  So whoever answers from an
-address of this host, as its servers do, is not led away; nor is what has our mark.
+There are rules for programs that leave it to the kernel which address they come from.  So whoever answers
+from an address of this host, as its servers do, is not led away; nor is what has our mark.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ def upLines(way: Way, mark: int, version: int) -> Iterator[str]:
     own = next(each for each in way.addresses if each.version == version)
     device, table = way.device, way.table
     last = table + 5
-    yield f"link set {device} up mtu {way.mtu} addrgenmode none"
+    yield f"link set {device} addrgenmode none"
+    yield f"link set {device} up mtu {way.mtu}"
     yield f"address add {own} dev {device}{' nodad' if version == 6 else ''}"
     routes = [each for each in way.routes if each.version == version]
     excluded = [each for each in (*way.exclude, *_NEVER[version]) if each.version == version]

@@ -90,7 +90,8 @@ def wordsIn(data: bytes) -> int:
     """
     if len(data) % 2:
         data += b"\0"
-    return sum(unpack(f"!{len(data) // 2}H", data)) % 65535
+    words: tuple[int, ...] = unpack(f"!{len(data) // 2}H", data)
+    return sum(words) % 65535
 
 
 def reversedKey(key: bytes) -> bytes:

@@ -5,9 +5,9 @@
 """
 Connections in a TUN device that the kernel of this host answers itself.
 
-What a program sends into the device to any address is given back to the kernel as if it came from a neighbour
-(RFC 3022) and was for a port of ours, and what that port answers as if it came from where the program wanted to
-go.  So TCP is the kernel's on both sides; here are only the addresses.
+What a program sends into the device to any address is given back to the kernel as if it came from a
+neighbour (RFC 3022) and was for a port of ours, and what that port answers as if it came from where the
+program wanted to go.  So TCP is the kernel's on both sides; here are only the addresses.
 """
 
 from __future__ import annotations
