@@ -123,9 +123,7 @@ class Device:
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno != errno.EBADFD:
-                    # It is down: so nobody sends.
-                    self._log.error("a TUN device cannot be read: {error}", error=str(error))
+                self._log.critical("a TUN device cannot be read any more: {error}", error=str(error))
                 self._reactor.removeReader(self)
                 return
             try:
