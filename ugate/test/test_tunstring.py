@@ -14,7 +14,8 @@ from twisted.internet.endpoints import serverFromString
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.endpoints.captured import SNIFFED, WAIT
-from ugate.endpoints.tun import FLOWS, TunServerEndpoint
+from ugate.endpoints.tun import TunServerEndpoint
+from ugate.endpoints.tunport import FLOWS
 from ugate.endpoints.tunroutes import Way
 from ugate.endpoints.tunstring import MOST_NETWORKS
 from ugate.errors import StringError
@@ -73,8 +74,8 @@ class StringTests(SynchronousTestCase):
         All that can be said.
         """
         endpoint = self.read(
-            "tun:ug-1.x:addresses=10.1.0.1/24,fd01\\:\\:1/64:routes=10.9.0.0/16, fd09\\:\\:/16:exclude=10.9.1.0/24"
-            ":mtu=1420:table=99:flows=5:sniff=none:by=name:wait=2:handshake=3"
+            "tun:ug-1.x:addresses=10.1.0.1/24,fd01\\:\\:1/64:routes=10.9.0.0/16, fd09\\:\\:/16"
+            ":exclude=10.9.1.0/24:mtu=1420:table=99:flows=5:sniff=none:by=name:wait=2:handshake=3"
         )
         self.assertEqual(
             endpoint.inner.way,
