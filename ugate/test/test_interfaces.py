@@ -44,6 +44,8 @@ from ugate.endpoints.reverse import NoAddress, ReverseServerEndpoint
 from ugate.endpoints.services import Services
 from ugate.endpoints.session import Session
 from ugate.endpoints.sshhop import SSHHop
+from ugate.endpoints.tun import DeviceEndpoint
+from ugate.endpoints.tunport import DeviceAddress
 from ugate.endpoints.udp import DatagramEndpoint
 from ugate.endpoints.udpport import DatagramServerEndpoint
 from ugate.flows import Flows
@@ -177,6 +179,10 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     ),
     "ugate.endpoints.associations.AssociationFactory": BY_CLASS,
     "ugate.endpoints.flowtable.Flow": BY_CLASS,
+    "ugate.endpoints.tun.DeviceEndpoint": lambda: DeviceEndpoint(REACTOR, WAY),
+    "ugate.endpoints.tundevice.Device": BY_CLASS,
+    "ugate.endpoints.tunport.DeviceAddress": lambda: DeviceAddress("ug0"),
+    "ugate.endpoints.tunport.TunPort": BY_CLASS,
     "ugate.endpoints.udp.DatagramEndpoint": lambda: DatagramEndpoint(REACTOR, TARGET),
     "ugate.endpoints.udp.DatagramSocket": BY_CLASS,
     "ugate.endpoints.udp._Opening": BY_CLASS,
@@ -188,6 +194,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.parsers.GateParser": lambda: GateParser("behind"),
     "ugate.endpoints.parsers.MeshParser": MeshParser,
     "ugate.endpoints.parsers.ServerParser": lambda: ServerParser("socks"),
+    "ugate.endpoints.parsers.TunParser": TunParser,
     "ugate.endpoints.pooldialer.PoolDialer": lambda: SessionPool(REACTOR).dialer(BY_CLASS, BY_CLASS),
     "ugate.endpoints.pooldialer.PoolEndpoint": BY_CLASS,
     "ugate.endpoints.readydialer.ReadyDialer": lambda: ReadyDialer(BY_CLASS, "A" * 52),
