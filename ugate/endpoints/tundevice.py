@@ -27,6 +27,9 @@ from ugate.protocols.tunpackets import LARGEST
 AT_ONCE: Final = 32
 """Packets that are read before others have their turn."""
 
+_ROUNDS: Final = 256
+"""How often so many are read when all ends: no more than are in the queue of a device."""
+
 _PATH: Final = "/dev/net/tun"
 _SET_INTERFACE: Final = 0x400454CA
 _SET_OFFLOAD: Final = 0x400454D0
@@ -79,16 +82,22 @@ class Device:
     _log = Logger()
 
     def __init__(
-        self, reactor: Any, descriptor: int, received: Callable[[bytearray, int], bytes | bytearray | None]
+        self,
+        reactor: Any,
+        descriptor: int,
+        received: Callable[[bytearray, int], bytes | bytearray | None],
+        lost: Callable[[], object],
     ) -> None:
         """
         @param reactor: what waits for the descriptor.
         @param received: is given each packet, with its size; what it returns is written as one of that size,
             if it is the packet itself, or as it is.
+        @param lost: called when the reactor is done with it.
         """
         self._reactor = reactor
         self._descriptor = descriptor
         self._received = received
+        self._lost = lost
         self._packet = bytearray(LARGEST)
         self._view = memoryview(self._packet)
         self.dropped = 0
@@ -115,17 +124,23 @@ class Device:
         """
         Take what is there, but not for long.
         """
+        self._read()
+
+    def _read(self) -> bool:
+        """
+        @return: whether there may be more.
+        """
         descriptor, packet, view, received = self._descriptor, self._packet, self._view, self._received
         into = [packet]
         for _ in range(AT_ONCE):
             try:
                 size = os.readv(descriptor, into)
             except BlockingIOError:
-                return
+                return False
             except OSError as error:
                 self._log.critical("a TUN device cannot be read any more: {error}", error=str(error))
                 self._reactor.removeReader(self)
-                return
+                return False
             try:
                 answer = received(packet, size)
             except Exception:
@@ -137,7 +152,8 @@ class Device:
             elif answer is not None:
                 self.write(answer)
             if self._descriptor != descriptor:
-                return
+                return False
+        return True
 
     def write(self, packet: bytes | bytearray | memoryview) -> bool:
         """
@@ -154,9 +170,14 @@ class Device:
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        The reactor is done with it.
+        The reactor is done with it.  Those whose connections were cut just now are told first.
         """
-        self.close()
+        if self._descriptor >= 0:
+            for _ in range(_ROUNDS):
+                if not self._read():
+                    break
+            self.close()
+            self._lost()
 
     def close(self) -> None:
         """

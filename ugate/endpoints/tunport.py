@@ -52,8 +52,6 @@ FLOWS: Final = 8192
 """How many connections there may be in a device, and flows of datagrams, unless its string says otherwise."""
 
 _BACKLOG: Final = 1024
-_ROUNDS: Final = 256
-"""How often packets are read when all ends: no more than are in the queue of a device."""
 
 
 @implementer(IAddress)
@@ -152,7 +150,6 @@ class TunPort:
         self._routes: Routes | None = None
         self._device: Device | None = None
         self._ports: list[Any] = []
-        self._atEnd: object = None
         self.limit = limit
         self.sessions: dict[int, Sessions] = {}
         self.table: FlowTable[DeviceFlow] = FlowTable(reactor, limit)
@@ -176,7 +173,7 @@ class TunPort:
 
         @raise ListenRefused: it cannot be, and why.
         """
-        self._device = Device(self.reactor, self._open(self.way.device), self._received)
+        self._device = Device(self.reactor, self._open(self.way.device), self._received, self._go)
         try:
             self._lead(self.way)
             for address in self.way.addresses:
@@ -298,7 +295,7 @@ class TunPort:
     def stopListening(self) -> Deferred[Any]:
         """
         See L{IListeningPort}.  The connections that are up have their packets in the device, so it stays
-        until they have ended, or until all does.
+        until they have ended, or until the reactor ends.
         """
         ports, self._ports = self._ports, []
         ending = [maybeDeferred(port.stopListening) for port in ports]
@@ -307,27 +304,13 @@ class TunPort:
             self.table.close()
             for sessions in self.sessions.values():
                 sessions.closed = self._mayGo
-            self._atEnd = self.reactor.addSystemEventTrigger("during", "shutdown", self._last)
             self._mayGo()
         return DeferredList(ending, consumeErrors=True)
 
     def _mayGo(self) -> None:
         if not any(sessions.up for sessions in self.sessions.values()):
-            atEnd, self._atEnd = self._atEnd, None
-            if atEnd is not None:
-                self.reactor.removeSystemEventTrigger(atEnd)
-                # What it has just been given still has to be passed on.
-                self.reactor.callLater(0, self._go)
-
-    def _last(self) -> None:
-        """
-        All ends: let those know who were cut.
-        """
-        self._atEnd = None
-        if self._device is not None:
-            for _ in range(_ROUNDS):
-                self._device.doRead()
-        self._go()
+            # What it has just been given still has to be passed on.
+            self.reactor.callLater(0, self._go)
 
     def _go(self) -> None:
         """

@@ -36,7 +36,7 @@ from ugate.endpoints.mutual import Mutual
 from ugate.endpoints.muxed import MuxedServerEndpoint
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.negotiated import NegotiatedClientEndpoint, NegotiatedServerEndpoint
-from ugate.endpoints.parsers import DatagramParser, GateParser, HopParser, MeshParser, ServerParser
+from ugate.endpoints.parsers import DatagramParser, GateParser, HopParser, MeshParser, ServerParser, TunParser
 from ugate.endpoints.pool import SessionPool
 from ugate.endpoints.readydialer import ReadyDialer
 from ugate.endpoints.registry import Registry
@@ -107,6 +107,7 @@ from ugate.tenancy.policy import KnownPrincipals, RulesPolicy
 from ugate.tenancy.routes import Routes
 from ugate.tenancy.tenant import Tenant
 from ugate.tenancy.trust import Trust
+from ugate.test.test_tunroutes import WAY
 from ugate.testing.channels import MemoryChannel
 from ugate.testing.linkmaker import linkPair
 

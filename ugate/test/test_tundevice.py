@@ -38,7 +38,8 @@ class DeviceTests(SynchronousTestCase):
         ours.setblocking(False)
         self.got: list[bytes] = []
         self.answer: Any = None
-        self.device = Device(self.reactor, ours.detach(), self.received)
+        self.lost: list[None] = []
+        self.device = Device(self.reactor, ours.detach(), self.received, lambda: self.lost.append(None))
         self.addCleanup(self.device.close)
         self.device.start()
 
@@ -116,11 +117,19 @@ class DeviceTests(SynchronousTestCase):
 
     def test_closed(self) -> None:
         """
-        Afterwards it has no descriptor, and the reactor does not wait for it; twice is no mistake.
+        Afterwards it has no descriptor, and the reactor does not wait for it; twice is no mistake.  What
+        has come is answered before.
         """
+        self.answer = b"reset"
+        for number in range(AT_ONCE + 1):
+            self.kernel.send(b"%d" % number)
         self.assertIn(self.device, self.reactor.getReaders())
         self.device.connectionLost(Failure(ConnectionDone()))
+        self.device.connectionLost(Failure(ConnectionDone()))
         self.device.close()
+        self.assertEqual(len(self.lost), 1)
+        for _ in range(AT_ONCE + 1):
+            self.assertEqual(self.kernel.recv(9), b"reset")
         self.assertEqual((self.device.fileno(), self.reactor.getReaders()), (-1, []))
         self.assertEqual(self.device.logPrefix(), "tun")
         self.assertEqual(self.kernel.recv(9), b"")

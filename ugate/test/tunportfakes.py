@@ -29,7 +29,7 @@ PORT = 15001
 
 class TunReactor(SocketReactor):
     """
-    With rules on addresses, and an end.
+    With rules on addresses.
     """
 
     connectTCP = None
@@ -39,24 +39,9 @@ class TunReactor(SocketReactor):
         self.own = OwnListeners().markWith(0x7567)
         self.egress = Egress(self.own, True)
         self.egress.capture()
-        self.triggers: list[Any] = []
 
     def __conform__(self, interface: object) -> object | None:
         return self.egress if interface is IEgress else None
-
-    def addSystemEventTrigger(self, phase: str, event: str, call: Any) -> Any:
-        """
-        See L{IReactorCore}.
-        """
-        assert (phase, event) == ("during", "shutdown")
-        self.triggers.append(call)
-        return call
-
-    def removeSystemEventTrigger(self, trigger: Any) -> None:
-        """
-        See L{IReactorCore}.
-        """
-        self.triggers.remove(trigger)
 
 
 class FakeRoutes(Routes):
