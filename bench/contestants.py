@@ -23,6 +23,9 @@ SOCKS5 = "socks5"
 FORWARD = "forward"
 """Has a port for each target, and a plain connection instead of a handshake."""
 
+CAPTURED = "captured"
+"""Is led there by the kernel, while the load goes straight to the targets."""
+
 NONE = "none"
 """Is not there: the load goes straight to the targets."""
 
@@ -100,7 +103,7 @@ class Contestant(ABC):
     Something to measure.
 
     @cvar name: its name in tables and options.
-    @cvar speaks: L{SOCKS5}, L{FORWARD} or L{NONE}.
+    @cvar speaks: L{SOCKS5}, L{FORWARD}, L{CAPTURED} or L{NONE}.
     @cvar hops: how many instances can be chained.
     @cvar fronts: what else it can be reached by: L{PLAIN}, L{TLS}, L{SNI}, L{RELAY}.
     @cvar leastHops: how many have to be.

@@ -19,6 +19,7 @@ from ugate.errors import StringError
 from ugate.stream import Target
 from ugate.tenancy.certificates import checkCertificates
 from ugate.tenancy.identityfiles import checkRoots
+from ugate.tenancy.jwts import checkIssuers
 from ugate.tenancy.keys import checkKeys
 from ugate.tenancy.match import parseMatch
 from ugate.tenancy.nodes import addressFromText, nodeName
@@ -54,6 +55,7 @@ def stringChecks(reactor: Any) -> Mapping[str, Callable[[str], object]]:
         "target": Target.fromText,
         "users": checkUsers,
         "tokens": checkTokens,
+        "issuers": checkIssuers,
         "keys": checkKeys,
         "revokedKeys": checkRevokedKeys,
         "certificates": checkCertificates,
@@ -73,7 +75,7 @@ def _checkAddress(text: str) -> None:
     Whether there is that way to a node.
     """
     address = addressFromText(text)
-    if address.transport not in TRANSPORTS:
-        raise StringError(
-            f"{text!r}: no transport {address.transport!r}; wanted one of {', '.join(TRANSPORTS)}"
-        )
+    # What users publish is asked for by names, which nobody else has.
+    wanted = [name for name, each in TRANSPORTS.items() if not each.isNamed]
+    if address.transport not in wanted:
+        raise StringError(f"{text!r}: no transport {address.transport!r}; wanted one of {', '.join(wanted)}")

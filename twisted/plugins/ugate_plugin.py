@@ -33,6 +33,7 @@ behindServer = GateParser("behind")
 reverseServer = ServerParser("reverse")
 linkedServer = GateParser("linked")
 udpServer = DatagramParser()
+remoteForwardServer = GateParser("remoteforward")
 tunServer = TunParser()
 
 socksClient = HopParser("socks")

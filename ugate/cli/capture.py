@@ -72,8 +72,9 @@ def _show(steps: list[Step], section: CaptureSection) -> None:
 
 def sectionOf(given: Namespace) -> tuple[CaptureSection, int]:
     """
-    What the rules shall be like, by the options and by the configuration that they name; and the mark of ugate's
-    own connections.
+    What the rules shall be like, by the options and by the configuration that they name.
+
+    @return: also the mark of ugate's own connections.
 
     @raise Wrong: it is not what it should be.
     """

@@ -186,7 +186,7 @@ class CapturedFactory(ServerFactory):
             raise _refusal(peer, words, "ask for the service itself, not for the gateway")
         outgoing: Any = egress.outgoing
         made = (peer.host.removeprefix(_MAPPED), peer.port, target.host, target.port)
-        if outgoing is not None and made in outgoing:
+        if outgoing is not None and outgoing.holds(made):
             words = f"our own connection to {target} was captured again"
             step = (
                 "let the rules leave out connections with the mark of node.mark, or the user that we run as"

@@ -181,7 +181,8 @@ class Connecting:
                 mark(connecting, egress)
             number = connecting.connect_ex(address)
             if egress is not None and egress.outgoing is not None:
-                egress.outgoing.add((*connecting.getsockname()[:2], target.host, target.port))
+                made = (*connecting.getsockname()[:2], target.host, target.port)
+                egress.outgoing.add(made, connecting)
             if number in _IN_PROGRESS:
                 # On the same machine it is up or refused by now.
                 number = connecting.connect_ex(address)

@@ -390,7 +390,7 @@ SERVERS: Final[Mapping[str, ServerKind]] = {
     "proxyproto": ServerKind(proxyprotoServer),
     "mtls": ServerKind(mtlsServer, frozenset(("handshake", "alpn", "anonymous"))),
     "h2connect": ServerKind(h2connectServer, frozenset(("handshake", "websocket", "origins", "hosts"))),
-    "ssh": ServerKind(sshServer),
+    "ssh": ServerKind(sshServer, frozenset(("handshake", "nist", "penalties"))),
     "ready": ServerKind(readyServer, frozenset(("handshake", "keys"))),
     "websocket": ServerKind(websocketServer, frozenset(("handshake", "path", "origins", "hosts", "proxied"))),
     "reverse": ServerKind(reverseServer, frozenset(("handshake", "keys"))),

@@ -24,7 +24,7 @@ from ugate.endpoints.upstream import carrierOf
 from ugate.errors import UgateError
 from ugate.interfaces import IDialer, ITenant
 from ugate.protocols.sshagent import Agent
-from ugate.stream import StreamInfo
+from ugate.stream import TCP, UDP, StreamInfo
 
 
 @implementer(IDialer)
@@ -35,6 +35,8 @@ class SSHHop:
     @ivar pool: its links.
     @since: ugate NEXT
     """
+
+    networks = TCP, UDP
 
     def __init__(
         self,
@@ -54,7 +56,7 @@ class SSHHop:
         self._via = via
         self._timeout = DEFAULT_TIMEOUT if hop.timeout is None else hop.timeout
         self.pool = SessionPool(reactor, PoolLimits(open=self._timeout)) if pool is None else pool
-        self._dialer = self.pool.dialer(self._keyOf, self._link, hop.place)
+        self._dialer = self.pool.dialer(self._keyOf, self.link, hop.place)
 
     def _keyOf(self, info: StreamInfo) -> SessionKey:
         """
@@ -90,7 +92,12 @@ class SSHHop:
             if agent is not None and agent.transport is not None:
                 agent.transport.loseConnection()
 
-    def _link(self, info: StreamInfo) -> Deferred[Any]:
+    def link(self, info: StreamInfo) -> Deferred[Any]:
+        """
+        A connection of its own.
+
+        @return: the L{ugate.interfaces.ILink}; fails with L{Refused}.
+        """
         return Deferred.fromCoroutine(self._connect(info))
 
     def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:

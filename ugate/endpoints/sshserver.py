@@ -16,14 +16,19 @@ from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 
-from ugate.endpoints.muxed import MuxedServerEndpoint
+from ugate.endpoints.muxed import HANDSHAKES, MuxedServerEndpoint
+from ugate.endpoints.published import Published
 from ugate.endpoints.reach import onlyLocal
+from ugate.endpoints.session import Session
 from ugate.endpoints.sessions import SessionLimits
+from ugate.endpoints.sources import Sources
 from ugate.endpoints.sshcommands import Commands
+from ugate.endpoints.sshpublishing import Publishing
 from ugate.errors import Denied, ListenRefused
 from ugate.interfaces import IIdentity, IPrincipal, ITenant
 from ugate.protocols.credentials import ALL, ILogin, Login
 from ugate.protocols.sshauth import LoginCheck
+from ugate.protocols.sshforwards import SSHForwards
 from ugate.protocols.sshlink import SSHLink
 from ugate.protocols.sshsession import SSHSession
 from ugate.stream import Principal, Target
@@ -44,19 +49,40 @@ class SSHServerEndpoint(MuxedServerEndpoint):
     @since: ugate NEXT
     """
 
-    def __init__(self, reactor: Any, inner: IStreamServerEndpoint, deadline: float) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        inner: IStreamServerEndpoint,
+        deadline: float,
+        nist: bool = False,
+        penalties: bool = True,
+    ) -> None:
         """
         @param reactor: that of a tenant.
         @param inner: how to listen.
         @param deadline: seconds until a client has to be logged in.
+        @param nist: whether clients may exchange keys by the curves of NIST.
+        @param penalties: whether those have to wait whose logins fail.
         """
-        super().__init__(reactor, inner, _unmade, limits=LIMITS, deadline=deadline, logins=True)
+        self.nist = nist
+        self.penalties = penalties
+        self._published = Published(reactor, inner)
+        super().__init__(
+            reactor,
+            inner,
+            _unmade,
+            limits=LIMITS,
+            deadline=deadline,
+            logins=True,
+            joined=_joined,
+            stopped=self._published.stop,
+        )
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """
         See L{IStreamServerEndpoint.listen}.
         """
-        from ugate.protocols.sshtransport import serverMaker
+        from ugate.protocols.sshtransport import CAUTIOUS, SETTINGS, serverMaker
 
         tenant = ITenant(self.reactor, None)
         if tenant is None:
@@ -64,12 +90,15 @@ class SSHServerEndpoint(MuxedServerEndpoint):
             return fail(ListenRefused(why))
         portal = tenant.portal
         login = None if portal is None else _loginBy(portal)
-        self.maker = serverMaker(
-            self.reactor, lambda: _keysOf(tenant.identity), login, partial(self._prepare, tenant)
-        )
+        prepare = partial(self._prepare, tenant, factory)
+        speaks = SETTINGS if self.nist else CAUTIOUS
+        make = serverMaker(self.reactor, lambda: _keysOf(tenant.identity), login, prepare, speaks)
+        self.maker = Sources(self.reactor, HANDSHAKES, self.deadline, self.penalties).maker(make)
         return super().listen(factory)
 
-    def _prepare(self, tenant: ITenant, link: SSHLink, user: str, login: Login | None) -> None:
+    def _prepare(
+        self, tenant: ITenant, served: IProtocolFactory, link: SSHLink, user: str, login: Login | None
+    ) -> None:
         """
         What a link is good for.
         """
@@ -78,7 +107,8 @@ class SSHServerEndpoint(MuxedServerEndpoint):
             info = info.but(principal=_OPERATOR if onlyLocal(self.inner) else _ANYONE)
         else:
             permits = login.permits
-        commands = Commands(tenant, info, permits)
+        publishing = Publishing(tenant, link, info, permits, self._published, served)
+        commands = Commands(tenant, info, permits, publishing.lines)
 
         def mayOpen(target: Target) -> None:
             if not permits.mayOpen(target.host, target.port):
@@ -86,7 +116,13 @@ class SSHServerEndpoint(MuxedServerEndpoint):
                 raise Denied(str(target), "the key is not good for it", step)
 
         link.mayOpen = mayOpen
+        link.forwards = SSHForwards(publishing)
         link.sessions = lambda channel: SSHSession(channel, commands.answer)
+
+
+def _joined(session: Session) -> None:
+    link: Any = session.link
+    link.forwards.publisher.begin(session)
 
 
 def _keysOf(identity: IIdentity) -> Any:

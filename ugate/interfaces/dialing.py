@@ -73,8 +73,8 @@ class IEgress(Interface):
 
     mark = Attribute("L{int}: what the kernel shall mark connections with that we make; 0 for nothing.")
     outgoing = Attribute(
-        "L{None}, or while the kernel leads streams here those that were made last, as C{(own address, own "
-        "port, address, port)}: a container with C{add()}."
+        "L{None}, or while the kernel leads streams here those that were made last: C{add(made, socket)} and "
+        "C{holds(made)}, where C{made} is the own address and port, and those of the other end."
     )
 
     def capture() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
 
@@ -108,6 +108,9 @@ class Detached:
     waiting: object | None = None
     """The L{ugate.poll.Poll} that waits already for the socket to be readable, if one does."""
 
+    reactor: object | None = None
+    """What the transport waited in: a L{ugate.poll.Poll}, or a reactor."""
+
 
 class IDetachable(Interface):
     """
@@ -132,4 +135,12 @@ class IDetachableTLS(Interface):
         """
         As L{IDetachable.detach}; but the socket is a L{ugate.protocols.tlssocket.TLSSocket}, which is used as
         one is and cannot be spliced.
+        """
+
+    def part() -> tuple[Detached, Any]:
+        """
+        As L{IDetachable.detach}; the socket is the bare one, what is unsent is encrypted, and what is unread
+        is not.
+
+        @return: that, and the L{ugate.protocols.tlsrecords.Records}, which may have read more.
         """

@@ -102,6 +102,9 @@ def _elsewhere(section: CaptureSection) -> Iterator[str]:
         yield "meta nfproto ipv6 accept"
 
 
+_LATER = "tcp flags & (fin | syn | rst | ack) != syn"
+"""All packets of a connection but its first."""
+
 _NOT_REMOTE = (
     "fib daddr type { local, broadcast, anycast, multicast } accept",
     "ip daddr 169.254.0.0/16 accept",
@@ -186,8 +189,8 @@ def tproxyChains(section: CaptureSection, mark: int) -> tuple[Chain, ...]:
         local = [f'iifname "lo" meta mark {table} goto here']
     rules = [
         *_elsewhere(section),
-        f"socket transparent 1 socket wildcard 0 {steer}",
-        "tcp flags & (fin | syn | rst | ack) != syn accept",
+        f"{_LATER} socket transparent 1 {steer}",
+        f"{_LATER} accept",
         *local,
         'iifname "lo" accept',
     ]

@@ -16,10 +16,17 @@ from ugate.errors import Cause, Phase, ProtocolError, Refused, StringError
 from ugate.stream import StreamInfo, Target
 
 DIRECT: Final = b"direct-tcpip"
+DATAGRAMS: Final = b"direct-udp@ugate"
+"""
+A channel of datagrams, in the capsules of RFC 9297: it is opened as one for a stream is, and no server but
+this one knows it.
+"""
 FORWARDED: Final = b"forwarded-tcpip"
 SESSION: Final = b"session"
+LOCAL: Final = b"direct-streamlocal@openssh.com"
 
 DISCONNECT: Final = 1
+DEBUG: Final = 4
 AUTH_REQUEST: Final = 50
 AUTH_FAILURE: Final = 51
 AUTH_SUCCESS: Final = 52

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, TypeAlias
+from weakref import ReferenceType, ref
 
 from zope.interface import implementer
 
@@ -81,6 +82,8 @@ def _classify(host: str) -> tuple[str, bool]:
 MOST_OUTGOING: Final = 8192
 """So many of the connections that were made last are remembered, to know them again."""
 
+_TCP_CLOSE: Final = 7
+
 Connection: TypeAlias = tuple[str, int, str, int]
 """The own address and port of a connection, and those of the other end."""
 
@@ -95,19 +98,30 @@ class Outgoing:
     __slots__ = ("_last",)
 
     def __init__(self) -> None:
-        self._last: dict[Connection, None] = {}
+        self._last: dict[Connection, ReferenceType[socket.socket]] = {}
 
-    def add(self, made: Connection) -> None:
+    def add(self, made: Connection, connecting: socket.socket) -> None:
         """
         One more; the oldest is forgotten if there are too many.
         """
         last = self._last
-        last[made] = None
+        last[made] = ref(connecting)
         if len(last) > MOST_OUTGOING:
             del last[next(iter(last))]
 
-    def __contains__(self, made: object) -> bool:
-        return made in self._last
+    def holds(self, made: Connection) -> bool:
+        """
+        Whether it is one of them, and is still up: its addresses and ports may be those of another program
+        as soon as it is not.
+        """
+        found = self._last.get(made)
+        connected = None if found is None else found()
+        if connected is None:
+            return False
+        try:
+            return connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _TCP_CLOSE
+        except OSError:
+            return False
 
     def __len__(self) -> int:
         return len(self._last)

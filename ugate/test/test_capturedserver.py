@@ -259,8 +259,9 @@ class LoopTests(CapturedServerCase):
         """
         self.listen()
         outgoing: Any = self.net.egress.outgoing
-        outgoing.add((CLIENT.host, CLIENT.port, "203.0.113.9", 5432))
-        self.assertRefused("our own connection to 203.0.113.9:5432 was captured again", "node.mark")
+        with socket.create_server(("127.0.0.1", 0)) as up:
+            outgoing.add((CLIENT.host, CLIENT.port, "203.0.113.9", 5432), up)
+            self.assertRefused("our own connection to 203.0.113.9:5432 was captured again", "node.mark")
         self.target = Target("203.0.113.9", 5433)
         self.accept()
         self.assertEqual(len(self.factory.made), 1)

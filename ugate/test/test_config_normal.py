@@ -157,6 +157,7 @@ routes:
 policy:
   users: null
   tokens: null
+  issuers: null
   keys: null
   revoked: null
   certificates: null

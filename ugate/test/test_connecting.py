@@ -348,7 +348,9 @@ class SocketsTests(ConnectingTestCase):
         self.up(Sockets(self.reactor, None).connect(self.target, self.factory))
         transport: Any = self.factory.made[0].transport
         here = transport.getHost()
-        self.assertIn((here.host, here.port, self.target.host, self.target.port), own.outgoing or ())
+        outgoing: Any = own.outgoing
+        self.assertTrue(outgoing.holds((here.host, here.port, self.target.host, self.target.port)))
+        self.assertFalse(outgoing.holds((here.host, here.port, self.target.host, self.target.port + 1)))
 
     def test_mark(self) -> None:
         """

@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from twisted.internet.defer import Deferred
 
-from ugate.endpoints import muxed, sshstring
+from ugate.endpoints import forwards, muxed, remoteforward, sources, sshstring
 from ugate.endpoints.links import linkTo
 from ugate.endpoints.session import Session
 from ugate.errors import Cause, Refused
-from ugate.protocols import sshauth, sshchannel, sshchannels, sshciphers, sshtransport
+from ugate.protocols import sshauth, sshchannel, sshchannels, sshciphers, sshforwards, sshtransport
 from ugate.protocols.sshclient import Account, clientMaker, signerOf
 from ugate.protocols.sshclientauth import Signer
 from ugate.stream import Principal, StreamInfo, Target
@@ -49,9 +49,17 @@ class TableTests(HowtoTests):
         wanted = {
             "login": sshstring.LOGIN,
             "wrong": sshauth.TRIES,
+            "password": sshauth.PASSWORD,
             "requests": sshauth.MOST,
             "delay": sshauth.DELAY,
             "unauthenticated": muxed.HANDSHAKES,
+            "share": sources.SHARE,
+            "penalty": sources.WRONG,
+            "penalty, untried": sources.NOTHING,
+            "penalty, late": sources.LATE,
+            "penalties": sources.LEAST,
+            "penalties at most": sources.LONGEST,
+            "penalized": sources.KNOWN,
             "early": sshciphers.BEFORE_LOGIN,
             "streams": sshchannels.MOST,
             "window": sshchannels.WINDOW,
@@ -66,6 +74,15 @@ class TableTests(HowtoTests):
             "rekey": sshtransport.SETTINGS.rekeyTime,
             "rekey bytes": sshtransport.SETTINGS.rekeyBytes,
             "goodbye": sshtransport.GOODBYE,
+            "forwards": sshforwards.MOST,
+            "all forwards": forwards.MAX_FORWARDS,
+            "user's forwards": forwards.MAX_OF_USER,
+            "publishers": forwards.MAX_USERS,
+            "names": forwards.MAX_NAMES,
+            "kept": forwards.KEPT,
+            "places": sshstring.MAX_PLACES,
+            "listens": remoteforward.ANSWER,
+            "at once": sshforwards.WAITING,
             "close": sshchannels.PATIENCE,
         }
         self.assertEqual(wanted, rows)
@@ -77,7 +94,7 @@ class TableTests(HowtoTests):
         for row in table(page("ssh"), "key-options"):
             for option in row[0].split():
                 given = option.replace("YYYYMMDD", "20990101").replace("HOST:PORT", "db:1")
-                first = "cert-authority," if option.startswith("principals") else ""
+                first = "cert-authority," if option.startswith(("principals", "no-touch", "verify")) else ""
                 SSHKey.fromLine(f"{first}{given} {publicLine(BOB)} bob".encode())
 
 

@@ -370,11 +370,26 @@ class OutgoingTests(SynchronousTestCase):
         Only the last of them are remembered.
         """
         made = egress.Outgoing()
-        for number in range(egress.MOST_OUTGOING + 3):
-            made.add(("192.0.2.1", number, "192.0.2.9", 80))
-        self.assertEqual(len(made), egress.MOST_OUTGOING)
-        self.assertNotIn(("192.0.2.1", 2, "192.0.2.9", 80), made)
-        self.assertIn(("192.0.2.1", 3, "192.0.2.9", 80), made)
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            for number in range(egress.MOST_OUTGOING + 3):
+                made.add(("192.0.2.1", number, "192.0.2.9", 80), listening)
+            self.assertEqual(len(made), egress.MOST_OUTGOING)
+            self.assertFalse(made.holds(("192.0.2.1", 2, "192.0.2.9", 80)))
+            self.assertTrue(made.holds(("192.0.2.1", 3, "192.0.2.9", 80)))
+        self.assertFalse(made.holds(("192.0.2.1", 3, "192.0.2.9", 80)))
+
+    def test_gone(self) -> None:
+        """
+        One that is not up any more is none of ours: others may have its port.
+        """
+        made = egress.Outgoing()
+        key = ("192.0.2.1", 1, "192.0.2.9", 80)
+        connecting = socket.socket()
+        made.add(key, connecting)
+        self.assertFalse(made.holds(key))
+        connecting.close()
+        del connecting
+        self.assertFalse(made.holds(key))
 
 
 def addressesOfThisHost() -> list[str]:

@@ -28,6 +28,7 @@ from ugate.endpoints.connecting import Connecting
 from ugate.endpoints.dialers import Deny, Fallback, Retry
 from ugate.endpoints.direct import Direct, DirectTo
 from ugate.endpoints.forward import Forward
+from ugate.endpoints.forwards import Forwards
 from ugate.endpoints.h2connect import H2Connect
 from ugate.endpoints.hops import Hop
 from ugate.endpoints.mesh import Mesh
@@ -55,6 +56,7 @@ from ugate.leg import Leg
 from ugate.modules.admin import AdminModule
 from ugate.modules.agent import ModuleAgent
 from ugate.modules.ca import CaModule
+from ugate.modules.capture import CaptureModule
 from ugate.modules.discovery import DiscoveryModule
 from ugate.modules.http import HttpModule
 from ugate.modules.lazy import LazyModule
@@ -199,6 +201,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.pooldialer.PoolDialer": lambda: SessionPool(REACTOR).dialer(BY_CLASS, BY_CLASS),
     "ugate.endpoints.pooldialer.PoolEndpoint": BY_CLASS,
     "ugate.endpoints.readydialer.ReadyDialer": lambda: ReadyDialer(BY_CLASS, "A" * 52),
+    "ugate.endpoints.forwards.Forwards": lambda: Forwards(REACTOR, Nodes(REACTOR)),
     "ugate.endpoints.registry.Registry": lambda: Registry(REACTOR),
     "ugate.endpoints.reverse.NoAddress": NoAddress,
     "ugate.endpoints.reverse.ReversePort": BY_CLASS,
@@ -223,6 +226,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.modules.agent._Here": BY_CLASS,
     "ugate.modules.ca.CaModule": CaModule,
     "ugate.modules.ca.CaService": BY_CLASS,
+    "ugate.modules.capture.CaptureModule": CaptureModule,
     "ugate.modules.discovery.DiscoveryModule": DiscoveryModule,
     "ugate.modules.http.HttpModule": HttpModule,
     "ugate.modules.lazy.LazyModule": lambda: LazyModule("hello", "ugate.test.test_modules_lazy:Greeter"),

@@ -33,6 +33,7 @@ from ugate.tenancy.config.texts import (
     Grace,
     Hops,
     Hosts,
+    Issuers,
     Keyid,
     Keys,
     Pattern,
@@ -154,6 +155,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
 
     users: Users | None = None
     tokens: Tokens | None = None
+    issuers: Issuers | None = None
     keys: Keys | None = None
     revoked: Revoked | None = None
     certificates: Certificates | None = None

@@ -108,6 +108,14 @@ Tokens = Annotated[
         extra={"check": "tokens", "wanted": "the path of a file of tokens"},
     ),
 ]
+Issuers = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        description="Whose JWTs let somebody in, and by which keys: the path of the file.",
+        extra={"check": "issuers", "wanted": "the path of a file of issuers"},
+    ),
+]
 Keys = Annotated[
     str,
     Meta(
