@@ -9,6 +9,7 @@ whose targets has a flow, for as long as the connection is there on which it was
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from zope.interface import implementer
@@ -20,8 +21,9 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from ugate.endpoints.flowtable import Flow
+from ugate.endpoints.outlet import Outlet
 from ugate.endpoints.refusals import refusedAt
-from ugate.endpoints.udp import AT_ONCE, SIZE, udpAddress
+from ugate.endpoints.udp import AT_ONCE, NOW, SIZE, udpAddress
 from ugate.endpoints.udpport import Hearing, boundSocket
 from ugate.errors import Cause, Phase, Refused, StringError
 from ugate.poll import canPoll
@@ -140,21 +142,26 @@ class Association(Protocol):
 class AssociationFlow(Flow):
     """
     The flow to one target.
+
+    @ivar header: what is in front of its datagrams.
     """
 
     def __init__(self, hearing: AssociationSocket, header: bytes, info: StreamInfo) -> None:
         super().__init__(hearing.table, header, info, hearing.host)
-        self._header = header
-        self._send = hearing.socket.send
+        self.header = header
+        self._outlet = Outlet(hearing.socket, header=header)
 
     def post(self, datagram: bytes) -> None:
         """
         See L{IDatagrams.post}.
         """
-        try:
-            self._send(self._header + datagram)
-        except OSError:
-            self.dropped += 1
+        self.postAll((datagram,))
+
+    def postAll(self, datagrams: Sequence[bytes]) -> None:
+        """
+        See L{IDatagrams.postAll}.
+        """
+        self.dropped += self._outlet.post(datagrams)
 
 
 class AssociationSocket(Hearing):
@@ -181,7 +188,7 @@ class AssociationSocket(Hearing):
         """
         for _ in range(AT_ONCE):
             try:
-                datagram, address = self.socket.recvfrom(SIZE)
+                datagram, address = self.socket.recvfrom(SIZE, NOW)
             except BlockingIOError:
                 if self._client is not None:
                     self.doRead = self._readClient  # type: ignore[method-assign]
@@ -192,10 +199,9 @@ class AssociationSocket(Hearing):
                 continue
             if self._client is None:
                 self._meet(address)
-            if self._client == address:
-                self._heard(datagram, headerEnd(datagram), self.reactor.seconds())
-            else:
-                self.dropped += 1
+            flow = self._flowOf(datagram, headerEnd(datagram)) if self._client == address else None
+            if flow is not None:
+                self.deliver({flow: [datagram[len(flow.header) :]]}, self.reactor.seconds())
 
     def _meet(self, address: Any) -> None:
         """
@@ -214,41 +220,41 @@ class AssociationSocket(Hearing):
         Take what is there of the client, but not for long.
         """
         recv, get = self.socket.recv, self.table.get
-        now = self.reactor.seconds()
+        came: dict[AssociationFlow, list[bytes]] = {}
         for _ in range(AT_ONCE):
             try:
-                datagram = recv(SIZE)
+                datagram = recv(SIZE, NOW)
             except BlockingIOError:
-                return
+                break
             except OSError:
                 # What was sent to the client did not get there.
-                if self.isClosed:
-                    return
                 continue
             end = IPV4_END if datagram[:4] == IPV4 else headerEnd(datagram)
-            flow = get(datagram[:end])
+            flow = get(datagram[:end]) or self._flowOf(datagram, end)
             if flow is None:
-                self._heard(datagram, end, now)
+                continue
+            if flow in came:
+                came[flow].append(datagram[end:])
             else:
-                flow.seen = now
-                flow.arrived(datagram[end:])
+                came[flow] = [datagram[end:]]
+        self.deliver(came, self.reactor.seconds())
 
-    def _heard(self, datagram: bytes, end: int, now: float) -> None:
+    def _flowOf(self, datagram: bytes, end: int) -> AssociationFlow | None:
         """
-        The client sends something, perhaps to a new target.
+        The flow to where a datagram goes, which may be a new one; L{None} if that is nowhere.
+
+        @param end: where its header ends.
         """
         header = datagram[:end]
-        if not 0 < end <= len(datagram):
-            self.dropped += 1
-            return
-        flow = self.table.get(header)
-        if flow is not None:
-            flow.seen = now
-            flow.arrived(datagram[end:])
-            return
-        try:
-            target = targetOf(header)
-        except StringError:
-            self.dropped += 1
-            return
-        self.offer(AssociationFlow(self, header, self._flowInfo.but(target=target)), datagram[end:])
+        if 0 < end <= len(datagram):
+            known: AssociationFlow | None = self.table.get(header)
+            if known is not None:
+                return known
+            try:
+                info = self._flowInfo.but(target=targetOf(header))
+            except StringError:
+                pass
+            else:
+                return self.offer(AssociationFlow(self, header, info))
+        self.dropped += 1
+        return None

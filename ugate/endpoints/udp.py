@@ -10,6 +10,7 @@ else can answer.
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from typing import Any, Final
 
 from zope.interface import implementer
@@ -32,6 +33,7 @@ from twisted.python.failure import Failure
 from ugate.endpoints.addresses import DEFAULT_TIMEOUT, isLiteral
 from ugate.endpoints.connecting import mark, withZone
 from ugate.endpoints.names import interleaved
+from ugate.endpoints.outlet import Outlet
 from ugate.endpoints.refusals import refusedAt
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import IEgress
@@ -45,7 +47,7 @@ AT_ONCE: Final = 64
 SIZE: Final = 65536
 """More than any datagram has."""
 
-_NOW: Final = socket.MSG_DONTWAIT
+NOW: Final = int(socket.MSG_DONTWAIT)
 
 
 def udpAddress(host: str, port: int) -> IPv4Address | IPv6Address:
@@ -73,7 +75,7 @@ class DatagramSocket(DatagramStream):
         self._reactor = reactor
         self._socket: socket.socket | None = connected
         self._recv = connected.recv
-        self._send = connected.send
+        self._outlet = Outlet(connected)
 
     def fileno(self) -> int:
         """
@@ -102,18 +104,12 @@ class DatagramSocket(DatagramStream):
         found: list[bytes] = []
         for _ in range(AT_ONCE):
             try:
-                datagram = recv(SIZE, _NOW)
+                found.append(recv(SIZE, NOW))
             except BlockingIOError:
                 break
             except OSError:
                 # What was sent before did not get there; that is no end of a flow.
-                if self._socket is None:
-                    return
                 continue
-            if self.hasReceiver:
-                self.arrived(datagram)
-            else:
-                found.append(datagram)
         if found:
             self.arrivedAll(found)
 
@@ -127,19 +123,13 @@ class DatagramSocket(DatagramStream):
         """
         See L{IDatagrams.post}.
         """
-        try:
-            self._send(datagram, _NOW)
-        except ConnectionRefusedError:
-            # That was said of one before.
-            self._postAgain(datagram)
-        except OSError:
-            self.dropped += 1
+        self.postAll((datagram,))
 
-    def _postAgain(self, datagram: bytes) -> None:
-        try:
-            self._send(datagram, _NOW)
-        except OSError:
-            self.dropped += 1
+    def postAll(self, datagrams: Sequence[bytes]) -> None:
+        """
+        See L{IDatagrams.postAll}.
+        """
+        self.dropped += self._outlet.post(datagrams)
 
     def pauseProducing(self) -> None:
         """

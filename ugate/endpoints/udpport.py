@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from zope.interface import implementer
 
@@ -29,8 +29,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ugate.endpoints.flowtable import DEFAULT_FLOWS, Flow, FlowTable
+from ugate.endpoints.outlet import Outlet
 from ugate.endpoints.reach import isLoopback
-from ugate.endpoints.udp import AT_ONCE, SIZE, udpAddress
+from ugate.endpoints.udp import AT_ONCE, NOW, SIZE, udpAddress
 from ugate.errors import Cause, Phase, Refused
 from ugate.poll import canPoll
 from ugate.stream import StreamInfo, Target
@@ -41,7 +42,7 @@ RECEIVE_BUFFER: Final = 1 << 20
 PROTOCOL: Final = "udp"
 """What flows of a port are recognized as."""
 
-_NOW: Final = socket.MSG_DONTWAIT
+F = TypeVar("F", bound=Flow)
 
 
 @implementer(IReadDescriptor)
@@ -99,22 +100,38 @@ class Hearing(ABC):
         """
         self.close()
 
-    def offer(self, flow: Flow, datagram: bytes) -> None:
+    def offer(self, flow: F) -> F:
         """
-        A flow begins, with its first datagram.
+        A flow begins.
+
+        @return: the same.
         """
         self.table.add(flow)
         try:
             protocol = self.factory.buildProtocol(flow.peer)
             if protocol is None:
                 flow.lost()
-                return
-            flow.begin(protocol)
-            flow.arrived(datagram)
+            else:
+                flow.begin(protocol)
         except Exception:
-            # It is no matter of the others.
-            self._log.failure("a flow of datagrams could not be served")
-            flow.lost()
+            self._failed(flow)
+        return flow
+
+    def deliver(self, came: Mapping[F, list[bytes]], now: float) -> None:
+        """
+        Give each flow what came for it.
+        """
+        for flow, datagrams in came.items():
+            flow.seen = now
+            try:
+                flow.arrivedAll(datagrams)
+            except Exception:
+                self._failed(flow)
+
+    def _failed(self, flow: Flow) -> None:
+        # It is no matter of the others.
+        self._log.failure("a flow of datagrams could not be served")
+        flow.lost()
 
     def close(self) -> None:
         """
@@ -136,17 +153,19 @@ class PortFlow(Flow):
         peer = udpAddress(address[0], address[1])
         info = StreamInfo(peer, port.host, target, protocol=PROTOCOL, layers=(PROTOCOL,))
         super().__init__(port.table, address, info, port.host)
-        self._address = address
-        self._send = port.socket.sendto
+        self._outlet = Outlet(port.socket, address)
 
     def post(self, datagram: bytes) -> None:
         """
         See L{IDatagrams.post}.
         """
-        try:
-            self._send(datagram, _NOW, self._address)
-        except OSError:
-            self.dropped += 1
+        self.postAll((datagram,))
+
+    def postAll(self, datagrams: Sequence[bytes]) -> None:
+        """
+        See L{IDatagrams.postAll}.
+        """
+        self.dropped += self._outlet.post(datagrams)
 
 
 @implementer(IListeningPort)
@@ -176,23 +195,21 @@ class Port(Hearing):
         See L{IReadDescriptor}.
         """
         recv, get = self.socket.recvfrom, self.table.get
-        now = self.reactor.seconds()
+        came: dict[PortFlow, list[bytes]] = {}
         for _ in range(AT_ONCE):
             try:
-                datagram, address = recv(SIZE, _NOW)
+                datagram, address = recv(SIZE, NOW)
             except BlockingIOError:
-                return
+                break
             except OSError:
                 # What was sent to some peer did not get there.
-                if self.isClosed:
-                    return
                 continue
-            flow = get(address)
-            if flow is None:
-                self.offer(PortFlow(self, address, self.target), datagram)
+            flow = get(address) or self.offer(PortFlow(self, address, self.target))
+            if flow in came:
+                came[flow].append(datagram)
             else:
-                flow.seen = now
-                flow.arrived(datagram)
+                came[flow] = [datagram]
+        self.deliver(came, self.reactor.seconds())
 
     def startListening(self) -> None:
         """
