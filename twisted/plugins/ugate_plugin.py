@@ -16,6 +16,7 @@ from ugate.endpoints.parsers import (
     MeshParser,
     ServerParser,
     TproxyParser,
+    TunParser,
 )
 from ugate.modules.lazy import LazyModule
 from ugate.tenancy.config.lazystore import LazyStore
@@ -41,6 +42,7 @@ reverseServer = ServerParser("reverse")
 linkedServer = GateParser("linked")
 udpServer = DatagramParser()
 remoteForwardServer = GateParser("remoteforward")
+tunServer = TunParser()
 
 socksClient = HopParser("socks")
 socks4Client = HopParser("socks4")
