@@ -17,7 +17,8 @@ from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from ugate.errors import Cause, Denied, Phase, Refused
+from ugate.entry import Entry
+from ugate.errors import Cause, Phase, Refused
 from ugate.flows import AGAIN, STOPPING, Flows
 from ugate.interfaces import ILimits, IPending, ITenant
 from ugate.leg import Leg
@@ -28,29 +29,6 @@ from ugate.relay import Carried
 from ugate.stream import TCP, Principal, StreamInfo, Target
 
 _LATE: Final = "no answer from any hop in time"
-
-
-class Entry:
-    """
-    What the gateways of a listener have in common that follow each other when it is changed.
-
-    @ivar tenant: whose listener it is.
-    @ivar accepted: how many streams came in so far.
-    @since: ugate NEXT
-    """
-
-    __slots__ = ("accepted", "tenant")
-
-    def __init__(self, tenant: ITenant) -> None:
-        self.tenant = tenant
-        self.accepted = 0
-
-    def close(self) -> None:
-        """
-        The listener is gone: who has connected before may not open more streams.
-        """
-        gone: Any = _Gone(self.tenant.name)
-        self.tenant = gone
 
 
 class Gateway(Factory):
@@ -101,20 +79,6 @@ class Gateway(Factory):
         return Inbound(self)
 
 
-class _Gone:
-    """
-    In place of the tenant of a listener that there is no more.
-    """
-
-    names = None
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def tenantFor(self, info: StreamInfo) -> ITenant:
-        raise Denied(str(info), "its listener is gone", "connect to one that is there")
-
-
 class Inbound(Leg):
     """
     The leg of who asked; it is the L{ugate.flows.LiveStream}, too.
@@ -149,14 +113,13 @@ class Inbound(Leg):
         self.info = info = self._info()
         try:
             if len(flows) >= flows.limit:
-                raise flows.full(info)
+                flows.makeRoom(info)
             if tenant.names is not None:
                 self.info = info = named(info, tenant.names)
             self.owner = tenant = tenant.tenantFor(info)
             tenant.policy.check(info)
-            limits = tenant.limits
-            if limits is not None:
-                self._admit(limits)
+            if tenant.limits is not None:
+                self._admit(tenant.limits)
             dialer = tenant.dialer
             routed = getattr(dialer, "ruleFor", None)
             if routed is not None:
@@ -183,11 +146,26 @@ class Inbound(Leg):
                 flows.dialing.start(self)
 
     def _admit(self, limits: ILimits) -> None:
-        limits.admit()
+        """
+        @raise Refused: the tenant may not have one more stream.
+        """
+        try:
+            limits.admit()
+        except Refused as refused:
+            if not refused.full or not self.gateway.flows.makeWay(refused.full):
+                raise
+            limits.admit()
         self._limits = limits
         self._meters = meters = limits.meters
         if meters is not None and meters.buffers is not None:
             self.count(meters.buffers)
+
+    @property
+    def used(self) -> float:
+        """
+        When something was carried last, if that is up.
+        """
+        return self.began if self._up is None else self._up.active
 
     @property
     def tenant(self) -> str:
@@ -279,6 +257,8 @@ class Inbound(Leg):
             else:
                 checkDatagrams((self, outward), target)
                 self._up = flows.relay.join(self, outward, self._carried, self._meters, target)
+                if self._up is not None:
+                    flows.exchanging(self)
         except Exception:
             # The Deferred of a dialer is not where anybody would look for it.
             self._broken(outward, Failure())

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from ugate.endpoints.addresses import DEFAULT_TIMEOUT, AddressEndpoint, isLiteral, socketsOf
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.refusals import noTarget
-from ugate.endpoints.udp import DatagramEndpoint
+from ugate.endpoints.udp import CONE, Cones, DatagramEndpoint
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer, IEgress
 from ugate.protocols.servernames import ENDED
@@ -48,6 +48,7 @@ class Direct:
         self._reactor = reactor
         self._timeout = timeout
         self._sockets = socketsOf(reactor, timeout)
+        self._cones: Cones = {}
 
     def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
         """
@@ -59,7 +60,10 @@ class Direct:
         if target is None:
             raise noTarget(info)
         if target.network == UDP:
-            return DatagramEndpoint(self._reactor, target, self._timeout)
+            if self._asClient:
+                raise _notAsClient(info)
+            whose = info.hints.get(CONE, "")
+            return DatagramEndpoint(self._reactor, target, self._timeout, self._cones, whose)
         source = _clientOf(info) if self._asClient else ""
         if isLiteral(target.host):
             return AddressEndpoint(self._reactor, target, self._timeout, self._sockets, source)
@@ -83,6 +87,16 @@ class Direct:
             except Denied as denied:
                 return [str(denied)]
         return [f"{line}, within {self._timeout:g} s"]
+
+
+def _notAsClient(info: StreamInfo) -> Refused:
+    return Refused(
+        Cause.UNSUPPORTED,
+        Phase.CONNECT,
+        str(info),
+        "datagrams do not go from the address of the client",
+        "add a route for them in front, as {match: 'udp:*', via: direct}",
+    )
 
 
 def _clientOf(info: StreamInfo) -> str:

@@ -191,10 +191,28 @@ class TenantReactor:
         factory: Any,
         open: Callable[[Any, Any], IListeningPort],
         change: Callable[[Any], object],
+        kind: str = "udp",
     ) -> IListeningPort:
         """
-        Listen for datagrams.
+        Listen for datagrams: see L{listenAt}.
 
+        @param kind: which listeners may follow one another.
+        """
+        return self.listenAt(kind, (port, interface), factory, open, change)
+
+    def listenAt(
+        self,
+        kind: str,
+        address: tuple[Any, ...],
+        factory: Any,
+        open: Callable[[Any, Any], IListeningPort],
+        change: Callable[[Any], object],
+    ) -> IListeningPort:
+        """
+        Listen at what Twisted's reactors do not know.
+
+        @param kind: which listeners may follow one another.
+        @param address: those with the same one are the same.
         @param factory: makes the protocols of flows.
         @param open: opens a port that listens, with the factory and a reactor.
         @param change: gives one what it has in this one, if it was another listener's before.
@@ -207,7 +225,7 @@ class TenantReactor:
             listening.reactor = self
             change(listening)
 
-        return self._listen(Ask("udp", (port, interface), factory, opened, changed))
+        return self._listen(Ask(kind, address, factory, opened, changed))
 
     def _listen(self, ask: Ask) -> IListeningPort:
         return ask.open(False) if self._sockets is None else self._sockets.listen(ask)

@@ -8,6 +8,7 @@ Flows of datagrams in memory, and sockets of peers.
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 from twisted.internet.address import IPv4Address
 
@@ -34,6 +35,9 @@ class NamedReactor(SocketReactor):
     """
     One that knows names, and has rules on addresses.
     """
+
+    mark = 0
+    outgoing: Any = None
 
     def __init__(self) -> None:
         super().__init__()

@@ -62,6 +62,7 @@ LAYERS = (
             "ugate.leg",
             "ugate.idling",
             "ugate.posting",
+            "ugate.recency",
             "ugate.lending",
             "ugate.pace",
             "ugate.slots",
@@ -85,7 +86,7 @@ LAYERS = (
     Layer("tenancy", ("ugate.tenancy",), ("values", "time", "protocols", "relay")),
     Layer(
         "gateway",
-        ("ugate.gateway", "ugate.flows", "ugate.naming", "ugate.streams"),
+        ("ugate.gateway", "ugate.entry", "ugate.flows", "ugate.naming", "ugate.streams"),
         ("values", "time", "relay"),
     ),
     Layer(
