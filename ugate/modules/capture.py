@@ -75,6 +75,7 @@ class Capture(Service):
         self._hold: Hold | None = None
         self._tool = ""
         self._mark = 0
+        self._trouble = ""
         self._looking: IDelayedCall | None = None
 
     def privilegedStartService(self) -> None:
@@ -104,12 +105,14 @@ class Capture(Service):
         gone = self._hold is not None and not self._hold.isUp
         if not gone and self._mark == self._wantedMark():
             return
-        if gone:
-            self.log.error("{title}: its rules are gone, and are made again", title=self.title)
+        trouble = "its rules are gone, and are made again" if gone else ""
         try:
             self._up()
         except UgateError as error:
-            self.log.error("{title}: {error}", title=self.title, error=str(error))
+            trouble = str(error)
+        if trouble and trouble != self._trouble:
+            self.log.error("{title}: {trouble}", title=self.title, trouble=trouble)
+        self._trouble = trouble
 
     def _wantedMark(self) -> int:
         mark: int = INode(self.tenant).configs[ROOT].node.mark
