@@ -136,6 +136,13 @@ class Capture(Service):
             "{title}: {direction} by {tool}", title=self.title, direction=section.direction, tool=tool
         )
 
+    @property
+    def undoing(self) -> list[Step]:
+        """
+        What would undo all that it has done.
+        """
+        return down(self._name, self.section, self._tool) if self._tool else []
+
     def _check(self, section: CaptureSection, mark: int) -> None:
         """
         Whether all would come to nothing, or come back.
@@ -175,19 +182,19 @@ class Capture(Service):
             return
         hold, self._hold = self._hold, None
         node = INode(self.tenant)
-        isReplaced = node.modules.get((self.tenant.name, "capture", self._name)) not in (None, self)
+        other = node.modules.get((self.tenant.name, "capture", self._name))
+        # What takes our place has made its rules already.
+        kept = other.undoing if isinstance(other, Capture) and other is not self else []
         try:
             if hold is not None:
                 hold.down()
-                if not isReplaced:
-                    self._do(noRoutes(self.section))
-            elif isReplaced:
-                # Those of the other one are in their place.
-                return
+                undoing = noRoutes(self.section)
             elif not node.running:
                 self.log.info("{title}: its rules stay; ucli capture down removes them", title=self.title)
+                return
             else:
-                self._do(down(self._name, self.section, tool))
+                undoing = down(self._name, self.section, tool)
+            self._do([step for step in undoing if step not in kept])
         except UgateError as error:
             self.log.error(
                 "{title}: its rules may still be there: {error}", title=self.title, error=str(error)
