@@ -107,6 +107,7 @@ class Contestant(ABC):
     @cvar hops: how many instances can be chained.
     @cvar fronts: what else it can be reached by: L{PLAIN}, L{TLS}, L{SNI}, L{RELAY}.
     @cvar leastHops: how many have to be.
+    @cvar datagrams: whether it takes datagrams by SOCKS5, or is no proxy.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Contestant(ABC):
     hops: int = 2
     fronts: Collection[str] = ()
     leastHops: int = 1
+    datagrams: bool = False
 
     @abstractmethod
     def missing(self) -> str:
@@ -145,6 +147,7 @@ class Direct(Contestant):
     name = "direct"
     speaks = NONE
     hops = 1
+    datagrams = True
 
     def missing(self) -> str:
         """

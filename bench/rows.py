@@ -121,6 +121,11 @@ ROWS = (
     Row("connect", "connect", (Metric("connect", "new connections", "1/s", (Goal(0.9), _CAPTURED)),)),
     Row("rtt", "rtt", (Metric("rtt", "64-byte round trips, 32 streams", "1/s", _AS_GOOD),)),
     Row(
+        "datagrams",
+        "datagrams",
+        (Metric("datagrams", "datagrams there and back, 1200 bytes", "1/s", (Goal(0.7),)),),
+    ),
+    Row(
         "mixed",
         "mixed",
         (

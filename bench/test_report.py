@@ -380,6 +380,8 @@ class PlanTests(SynchronousTestCase):
         self.assertTrue(takesPart(Direct(), rows["rtt"]))
         self.assertFalse(takesPart(Microsocks(), rows["rtt-2"]))
         self.assertTrue(takesPart(HAProxy(), rows["rtt-2"]))
+        takes = [takesPart(who, rows["datagrams"]) for who in (Direct(), Ugate(), SingBox(), Microsocks())]
+        self.assertEqual(takes, [True, True, True, False])
         self.assertEqual([takesPart(who, rows["tls-new"]) for who in (HAProxy(), Ugate())], [True, True])
         self.assertEqual([takesPart(who, rows["tls-new"]) for who in (Direct(), SingBox())], [False, False])
         self.assertTrue(takesPart(FramedUgate(), rows["rtt-2"]))

@@ -3,13 +3,13 @@
 # See LICENSE for details.
 
 """
-The relay for flows of datagrams: each is passed on as it comes, or dropped.
+The relay for flows of datagrams: they are passed on as they come, or dropped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, TypeAlias
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorTime
@@ -22,6 +22,9 @@ from ugate.metering import Meter, Meters
 from ugate.protocols.capsules import Capsules
 from ugate.shares import Share
 from ugate.stream import TCP, UDP, StreamInfo, Target
+
+Pipe: TypeAlias = Callable[[Sequence[bytes]], object]
+"""What takes datagrams."""
 
 
 def networksOf(dialer: IDialer) -> Collection[str]:
@@ -61,6 +64,17 @@ def carriesDatagrams(transport: Any) -> bool:
     return isinstance(target, Target) and target.network == UDP
 
 
+def checkDatagrams(legs: Iterable[Leg], target: Target) -> None:
+    """
+    Return if what is written for one side does not reach the other as bytes of something else.
+
+    @raise TypeError: it would.
+    """
+    for leg in legs:
+        if not carriesDatagrams(leg.transport):
+            raise TypeError(f"{leg.transport} carries no datagrams, as {target} wants them")
+
+
 class Posting:
     """
     Two legs of datagrams.
@@ -95,17 +109,17 @@ class Posting:
         limits = (None, None) if meters is None else (meters.up, meters.down)
         seconds = clock.seconds
 
-        def toTarget(datagram: bytes, post: Callable[[bytes], None] = down.post) -> None:
-            self.sent += len(datagram)
+        def toTarget(datagrams: Sequence[bytes], post: Pipe = down.postAll) -> None:
+            self.sent += sum(map(len, datagrams))
             self.active = seconds()
-            post(datagram)
+            post(datagrams)
 
-        def toClient(datagram: bytes, post: Callable[[bytes], None] = up.post) -> None:
-            self.received += len(datagram)
+        def toClient(datagrams: Sequence[bytes], post: Pipe = up.postAll) -> None:
+            self.received += sum(map(len, datagrams))
             self.active = seconds()
-            post(datagram)
+            post(datagrams)
 
-        self._pipes: tuple[Callable[[bytes], object], ...] = tuple(
+        self._pipes: tuple[Pipe, ...] = tuple(
             pass_ if meter is None else _Limited(meter, source, pass_)
             for meter, source, pass_ in ((limits[0], up, toTarget), (limits[1], down, toClient))
         )
@@ -132,10 +146,9 @@ class Posting:
             if leg.gone is not None:
                 self._lost(leg.gone)
 
-    def _deliver(self, early: bytes, pipe: Callable[[bytes], object]) -> None:
+    def _deliver(self, early: bytes, pipe: Pipe) -> None:
         try:
-            for each in Capsules().receive(early):
-                pipe(each)
+            pipe(Capsules().receive(early))
         except ProtocolError as error:
             self.close(str(error), abort=True)
 
@@ -174,19 +187,20 @@ class _Limited:
 
     __slots__ = ("_isShort", "_pass", "_share", "_source")
 
-    def __init__(self, meter: Meter, source: Any, pass_: Callable[[bytes], object]) -> None:
+    def __init__(self, meter: Meter, source: Any, pass_: Pipe) -> None:
         self._share = Share(meter, self._resume, whole=True)
         self._source = source
         self._pass = pass_
         self._isShort = False
 
-    def __call__(self, datagram: bytes) -> None:
-        if self._isShort:
-            self._source.dropped += 1
-            return
-        self._pass(datagram)
-        self._share.take(len(datagram))
-        self._isShort = not self._share.room()
+    def __call__(self, datagrams: Sequence[bytes]) -> None:
+        for number, each in enumerate(datagrams):
+            if self._isShort:
+                self._source.dropped += len(datagrams) - number
+                return
+            self._pass((each,))
+            self._share.take(len(each))
+            self._isShort = not self._share.room()
 
     def _resume(self) -> None:
         self._isShort = False

@@ -16,6 +16,7 @@ from ugate.endpoints.parsers import (
     MeshParser,
     ServerParser,
     TproxyParser,
+    TunParser,
 )
 from ugate.modules.lazy import LazyModule
 from ugate.tenancy.config.lazystore import LazyStore
@@ -41,6 +42,7 @@ reverseServer = ServerParser("reverse")
 linkedServer = GateParser("linked")
 udpServer = DatagramParser()
 remoteForwardServer = GateParser("remoteforward")
+tunServer = TunParser()
 
 socksClient = HopParser("socks")
 socks4Client = HopParser("socks4")
@@ -99,6 +101,12 @@ discoveryModule = LazyModule(
     "ugate.modules.discovery:DiscoveryModule",
     "nodes on the same network that find each other",
     "ugate.modules.discoverysection:DiscoverySection",
+)
+dnsModule = LazyModule(
+    "dns",
+    "ugate.modules.dns:DnsModule",
+    "a resolver that knows the mesh, and asks others by the tenant's own ways",
+    "ugate.modules.dnssection:DnsSection",
 )
 captureModule = LazyModule(
     "capture",

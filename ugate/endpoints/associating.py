@@ -8,7 +8,7 @@ UDP ASSOCIATE as a client of SOCKS5 has it: flows of datagrams through a proxy, 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from zope.interface import implementer
@@ -137,9 +137,8 @@ class _Below(Protocol):
             if self.flow is not None:
                 self.flow.lost(error)
             return
-        for each in datagrams:
-            if self.flow is not None:
-                self.flow.unwrap(each)
+        if datagrams and self.flow is not None:
+            self.flow.unwrap(datagrams)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
@@ -168,26 +167,35 @@ class Associated(DatagramStream):
         self._isName = header[3] == NAME
         control.flow = below.flow = self
         if IDatagrams.providedBy(transport):
-            self._post = transport.post
+            self._post = transport.postAll
             transport.receive(self.unwrap)
         else:
-            self._post = lambda datagram: transport.write(capsule(datagram))
+            self._post = lambda datagrams: transport.write(b"".join(map(capsule, datagrams)))
 
     def post(self, datagram: bytes) -> None:
         """
         See L{IDatagrams.post}.
         """
-        self._post(self._header + datagram)
+        self.postAll((datagram,))
 
-    def unwrap(self, datagram: bytes) -> None:
+    def postAll(self, datagrams: Sequence[bytes]) -> None:
         """
-        One came from the proxy.  Whom a name leads to is known there alone; else it has to be of the target.
+        See L{IDatagrams.postAll}.
         """
-        end = headerEnd(datagram)
-        if end and (self._isName or datagram[:end] == self._header):
-            self.arrived(datagram[end:])
-        else:
-            self.dropped += 1
+        self._post([self._header + datagram for datagram in datagrams])
+
+    def unwrap(self, datagrams: Sequence[bytes]) -> None:
+        """
+        Some came from the proxy.  Whom a name leads to is known there alone; else they are of the target.
+        """
+        found = []
+        for datagram in datagrams:
+            end = headerEnd(datagram)
+            if end and (self._isName or datagram[:end] == self._header):
+                found.append(datagram[end:])
+        self.dropped += len(datagrams) - len(found)
+        if found:
+            self.arrivedAll(found)
 
     def closed(self) -> None:
         """

@@ -9,6 +9,7 @@ whose targets has a flow, for as long as the connection is there on which it was
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from zope.interface import implementer
@@ -20,14 +21,15 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from ugate.endpoints.flowtable import Flow
+from ugate.endpoints.outlet import Outlet
 from ugate.endpoints.refusals import refusedAt
-from ugate.endpoints.udp import AT_ONCE, SIZE, udpAddress
+from ugate.endpoints.udp import AT_ONCE, CONE, NOW, SIZE, udpAddress
 from ugate.endpoints.udpport import Hearing, boundSocket
 from ugate.errors import Cause, Phase, Refused, StringError
 from ugate.poll import canPoll
 from ugate.protocols.socks5 import ASSOCIATE, associated
-from ugate.protocols.socks5udp import IPV4, IPV4_END, headerEnd, targetOf
-from ugate.stream import StreamInfo
+from ugate.protocols.socks5udp import IPV4, IPV4_END, headerEnd, headerFor, targetOf
+from ugate.stream import NO_HINTS, StreamInfo
 
 ASSOCIATIONS: Final = 1000
 """How many associations the clients of one listener may have."""
@@ -48,11 +50,13 @@ class AssociationFactory:
     @since: ugate NEXT
     """
 
-    def __init__(self, inner: IProtocolFactory, reactor: Any) -> None:
+    def __init__(self, inner: IProtocolFactory, reactor: Any, isCone: bool = False) -> None:
         """
         @param inner: what carries one stream on; and one flow.
         @param reactor: what waits for the sockets.
+        @param isCone: whether anybody may answer, and not only whom something was sent to.
         """
+        self.isCone = isCone
         self.inner = inner
         self.reactor = reactor
         self.count = 0
@@ -140,21 +144,47 @@ class Association(Protocol):
 class AssociationFlow(Flow):
     """
     The flow to one target.
+
+    @ivar header: what is in front of its datagrams.
     """
 
     def __init__(self, hearing: AssociationSocket, header: bytes, info: StreamInfo) -> None:
         super().__init__(hearing.table, header, info, hearing.host)
-        self._header = header
-        self._send = hearing.socket.send
+        self.header = header
+        self._isCone = CONE in info.hints
+        self._hearing = hearing
+        self._outlet = Outlet(hearing.socket, header=header)
 
     def post(self, datagram: bytes) -> None:
         """
         See L{IDatagrams.post}.
         """
-        try:
-            self._send(self._header + datagram)
-        except OSError:
-            self.dropped += 1
+        self.postAll((datagram,))
+
+    def postAll(self, datagrams: Sequence[bytes]) -> None:
+        """
+        See L{IDatagrams.postAll}.
+        """
+        if self._isCone:
+            datagrams = self._known(datagrams)
+        self.dropped += self._outlet.post(datagrams)
+
+    def _known(self, datagrams: Sequence[bytes]) -> Sequence[bytes]:
+        """
+        Send what strangers have sent, with headers that say who they are.
+
+        @return: the others.
+        """
+        from ugate.endpoints.cone import Strange
+
+        known = []
+        for each in datagrams:
+            if isinstance(each, Strange):
+                header = headerFor(each.source, "")
+                self.dropped += Outlet(self._hearing.socket, header=header).post((each,))
+            else:
+                known.append(each)
+        return known
 
 
 class AssociationSocket(Hearing):
@@ -169,6 +199,7 @@ class AssociationSocket(Hearing):
         """
         super().__init__(factory.reactor, bound, factory.inner, FLOWS)
         self._info = info
+        self._isCone = factory.isCone
         self._host = str(getattr(info.peer, "host", "")).removeprefix(_MAPPED)
         port = info.hints.get(ASSOCIATE, "")
         self._port = int(port) if port else 0
@@ -181,7 +212,7 @@ class AssociationSocket(Hearing):
         """
         for _ in range(AT_ONCE):
             try:
-                datagram, address = self.socket.recvfrom(SIZE)
+                datagram, address = self.socket.recvfrom(SIZE, NOW)
             except BlockingIOError:
                 if self._client is not None:
                     self.doRead = self._readClient  # type: ignore[method-assign]
@@ -192,10 +223,9 @@ class AssociationSocket(Hearing):
                 continue
             if self._client is None:
                 self._meet(address)
-            if self._client == address:
-                self._heard(datagram, headerEnd(datagram), self.reactor.seconds())
-            else:
-                self.dropped += 1
+            flow = self._flowOf(datagram, headerEnd(datagram)) if self._client == address else None
+            if flow is not None:
+                self.deliver({flow: [datagram[len(flow.header) :]]}, self.reactor.seconds())
 
     def _meet(self, address: Any) -> None:
         """
@@ -206,49 +236,50 @@ class AssociationSocket(Hearing):
         self._client = address
         self.socket.connect(address)
         info = self._info
-        peer = udpAddress(address[0], address[1])
-        self._flowInfo = StreamInfo(peer, info.host, None, info.principal, _SOCKS5, {}, (*info.layers, "udp"))
+        peer, layers = udpAddress(address[0], address[1]), (*info.layers, "udp")
+        hints = {CONE: f"{address} {self.host}"} if self._isCone else NO_HINTS
+        self._flowInfo = StreamInfo(peer, info.host, None, info.principal, _SOCKS5, hints, layers)
 
     def _readClient(self) -> None:
         """
         Take what is there of the client, but not for long.
         """
         recv, get = self.socket.recv, self.table.get
-        now = self.reactor.seconds()
+        came: dict[AssociationFlow, list[bytes]] = {}
         for _ in range(AT_ONCE):
             try:
-                datagram = recv(SIZE)
+                datagram = recv(SIZE, NOW)
             except BlockingIOError:
-                return
+                break
             except OSError:
                 # What was sent to the client did not get there.
-                if self.isClosed:
-                    return
                 continue
             end = IPV4_END if datagram[:4] == IPV4 else headerEnd(datagram)
-            flow = get(datagram[:end])
+            flow = get(datagram[:end]) or self._flowOf(datagram, end)
             if flow is None:
-                self._heard(datagram, end, now)
+                continue
+            if flow in came:
+                came[flow].append(datagram[end:])
             else:
-                flow.seen = now
-                flow.arrived(datagram[end:])
+                came[flow] = [datagram[end:]]
+        self.deliver(came, self.reactor.seconds())
 
-    def _heard(self, datagram: bytes, end: int, now: float) -> None:
+    def _flowOf(self, datagram: bytes, end: int) -> AssociationFlow | None:
         """
-        The client sends something, perhaps to a new target.
+        The flow to where a datagram goes, which may be a new one; L{None} if that is nowhere.
+
+        @param end: where its header ends.
         """
         header = datagram[:end]
-        if not 0 < end <= len(datagram):
-            self.dropped += 1
-            return
-        flow = self.table.get(header)
-        if flow is not None:
-            flow.seen = now
-            flow.arrived(datagram[end:])
-            return
-        try:
-            target = targetOf(header)
-        except StringError:
-            self.dropped += 1
-            return
-        self.offer(AssociationFlow(self, header, self._flowInfo.but(target=target)), datagram[end:])
+        if 0 < end <= len(datagram):
+            known: AssociationFlow | None = self.table.get(header)
+            if known is not None:
+                return known
+            try:
+                info = self._flowInfo.but(target=targetOf(header))
+            except StringError:
+                pass
+            else:
+                return self.offer(AssociationFlow(self, header, info))
+        self.dropped += 1
+        return None

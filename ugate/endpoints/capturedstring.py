@@ -51,7 +51,7 @@ def _server(
     by = own.get("by", "address")
     if by not in ("address", "name"):
         raise StringError(f"by={by}: wanted address or name, which is what streams are carried to")
-    ports = _ports(own["sniff"]) if "sniff" in own else SNIFFED
+    ports = portsIn(own["sniff"]) if "sniff" in own else SNIFFED
     capture = Capture(protocol, ports, by == "name", _seconds("wait", own, WAIT))
     return CapturedServerEndpoint(reactor, inner, capture, deadline=handshakeOf(reactor, own))
 
@@ -83,7 +83,12 @@ def datagramsFromParts(reactor: Any, args: Sequence[str], own: Mapping[str, str]
         raise StringError(f"tproxy:udp: {error}") from error
 
 
-def _ports(text: str) -> frozenset[int]:
+def portsIn(text: str) -> frozenset[int]:
+    """
+    What C{sniff=} says.
+
+    @raise StringError: it cannot be read.
+    """
     if text == "none":
         return frozenset()
     found = set()

@@ -183,41 +183,38 @@ class CapturedPort(Port):
         See L{IReadDescriptor<twisted.internet.interfaces.IReadDescriptor>}.
         """
         recv, get = self.socket.recvmsg, self.table.get
-        now = self.reactor.seconds()
+        came: dict[CapturedFlow, list[bytes]] = {}
         for _ in range(AT_ONCE):
             try:
                 datagram, ancillary, _, address = recv(SIZE, _ANCILLARY, _NOW)
             except BlockingIOError:
-                return
+                break
             except OSError:
                 # What was sent to some peer did not get there.
-                if self.isClosed:
-                    return
                 continue
             target = originalIn(ancillary)
             if target is None:
                 self.dropped += 1
                 continue
             key = address[:2], target.host, target.port
-            flow = get(key)
-            if flow is None:
-                self._begin(CapturedFlow(self, key, target), target, datagram)
-            else:
-                flow.seen = now
-                flow.arrived(datagram)
+            flow = get(key) or self._begin(CapturedFlow(self, key, target), target)
+            came.setdefault(flow, []).append(datagram)
+        self.deliver(came, self.reactor.seconds())
 
-    def _begin(self, flow: CapturedFlow, target: Target, datagram: bytes) -> None:
+    def _begin(self, flow: CapturedFlow, target: Target) -> CapturedFlow:
         """
         A flow begins, unless it would come back.
+
+        @return: the same.
         """
         why = self._wouldReturn(flow, target)
         if not why:
-            self.offer(flow, datagram)
-            return
+            return self.offer(flow)
         # Its place is kept for a while, so that this is not said of each datagram.
         self.table.add(flow)
         flow.lost()
         self._log.info("{peer}: {why}", peer=str(flow.peer), why=why)
+        return flow
 
     def _wouldReturn(self, flow: CapturedFlow, target: Target) -> str:
         egress = self.egress

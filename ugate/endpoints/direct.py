@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from ugate.endpoints.addresses import DEFAULT_TIMEOUT, AddressEndpoint, isLiteral, socketsOf
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.refusals import noTarget
-from ugate.endpoints.udp import DatagramEndpoint
+from ugate.endpoints.udp import CONE, Cones, DatagramEndpoint
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer, IEgress
 from ugate.protocols.servernames import ENDED
@@ -48,6 +48,7 @@ class Direct:
         self._reactor = reactor
         self._timeout = timeout
         self._sockets = socketsOf(reactor, timeout)
+        self._cones: Cones = {}
 
     def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
         """
@@ -61,7 +62,8 @@ class Direct:
         if target.network == UDP:
             if self._asClient:
                 raise _notAsClient(info)
-            return DatagramEndpoint(self._reactor, target, self._timeout)
+            whose = info.hints.get(CONE, "")
+            return DatagramEndpoint(self._reactor, target, self._timeout, self._cones, whose)
         source = _clientOf(info) if self._asClient else ""
         if isLiteral(target.host):
             return AddressEndpoint(self._reactor, target, self._timeout, self._sockets, source)

@@ -19,6 +19,7 @@ from ugate.deadlines import Deadlines
 from ugate.errors import Refused, UgateError
 from ugate.interfaces import IPending
 from ugate.protocols.datagrams import DatagramStream
+from ugate.recency import Recency
 
 DEFAULT_FLOWS: Final = 5000
 """How many flows of one socket there may be, unless its string says otherwise."""
@@ -45,13 +46,20 @@ class Flow(DatagramStream):
     @since: ugate NEXT
     """
 
-    seen = placed = 0.0
+    seen = 0.0
 
     def __init__(self, table: FlowTable[Flow], key: Hashable, peer: IAddress, host: IAddress) -> None:
         super().__init__(peer, host)
         self._table = table
         self.key = key
         self._isUp = False
+
+    @property
+    def used(self) -> float:
+        """
+        See L{Recency}.
+        """
+        return self.seen
 
     def accept(self) -> None:
         """
@@ -91,6 +99,7 @@ class FlowTable(Generic[F]):
         @param limit: how many, at least one.
         """
         self._flows: dict[Hashable, F] = {}
+        self._order: Recency[F] = Recency()
         self.get = self._flows.get
         self._quiet: Deadlines[F] = Deadlines(clock, QUIET, self._forget)
         self._seconds = clock.seconds
@@ -109,22 +118,17 @@ class FlowTable(Generic[F]):
         """
         while len(self._flows) >= self.limit:
             self._makeWay()
-        flow.seen = flow.placed = self._seconds()
+        flow.seen = self._seconds()
         self._flows[flow.key] = flow
+        self._order.add(flow)
 
     def _makeWay(self) -> None:
         """
-        End the one whose peer was silent for longest.  They are in the order in which they came; one whose
-        peer was heard since goes to the end once it is found so.
+        End the one whose peer was silent for longest.
         """
-        flows = self._flows
-        while True:
-            key = next(iter(flows))
-            flow = flows.pop(key)
-            if flow.seen <= flow.placed:
-                break
-            flow.placed = flow.seen
-            flows[key] = flow
+        flow = self._order.oldest()
+        assert flow is not None
+        self._forget(flow)
         self.made += 1
         self._quiet.stop(flow)
         flow.lost(MadeWay(f"made way: {self.limit} flows are open on one socket"))
@@ -138,13 +142,14 @@ class FlowTable(Generic[F]):
         if self._flows.get(flow.key) is not flow:
             return
         if wasUp:
-            del self._flows[flow.key]
+            self._forget(flow)
         else:
             self._quiet.start(flow)
 
     def _forget(self, flow: F) -> None:
         if self._flows.get(flow.key) is flow:
             del self._flows[flow.key]
+            self._order.discard(flow)
 
     def close(self) -> None:
         """
@@ -152,6 +157,7 @@ class FlowTable(Generic[F]):
         """
         flows = tuple(self._flows.values())
         self._flows.clear()
+        self._order = Recency()
         self._quiet.close()
         for flow in flows:
             flow.lost()

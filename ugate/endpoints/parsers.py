@@ -168,6 +168,30 @@ class DatagramParser:
         return udpFromParts(reactor, args, kwargs)
 
 
+@implementer(IPlugin, IStreamServerEndpointStringParser)
+class TunParser:
+    """
+    The parser of C{tun:DEVICE}, a network interface whose traffic becomes streams.
+
+    @since: ugate NEXT
+    """
+
+    prefix = "tun"
+
+    # Positional only: a string may have keywords of these names.
+    def parseStreamServer(  # type: ignore[override]
+        self, reactor: Any, /, *args: Any, **kwargs: Any
+    ) -> IStreamServerEndpoint:
+        """
+        The endpoint.
+
+        @raise StringError: the string cannot be read.
+        """
+        from ugate.endpoints.tunstring import tunFromParts
+
+        return tunFromParts(reactor, args, kwargs)
+
+
 @implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
 class MeshParser:
     """

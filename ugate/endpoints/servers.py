@@ -32,6 +32,7 @@ from ugate.endpoints.keyids import readKeys
 from ugate.endpoints.negotiated import NegotiatedServerEndpoint, authOf
 from ugate.endpoints.reversestring import reverseServer
 from ugate.endpoints.sshstring import sshServer
+from ugate.endpoints.udpstring import associating
 from ugate.errors import StringError
 from ugate.interfaces import Auth, INegotiation, ITenant
 from ugate.stream import Principal, StreamInfo, Target
@@ -158,7 +159,7 @@ def socksServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IS
         inner,
         partial(Socks5, associates=True),
         deadline=handshakeOf(reactor, own),
-        wrap=partial(_associating, reactor),
+        wrap=associating(reactor, own),
     )
 
 
@@ -194,12 +195,6 @@ def connectServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> 
 
 def _http(reactor: Any, factory: IProtocolFactory, listener: Listener) -> IProtocolFactory:
     return HttpFactory(factory, reactor, listener)
-
-
-def _associating(reactor: Any, factory: IProtocolFactory, listener: Listener) -> IProtocolFactory:
-    from ugate.endpoints.associations import AssociationFactory
-
-    return AssociationFactory(factory, reactor)
 
 
 def proxyprotoServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
@@ -240,7 +235,7 @@ def autoServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> ISt
         lambda info, auth: Auto(info, auth, choices),
         deadline=handshakeOf(reactor, own),
         patience=patience if SILENT in choices else None,
-        wrap=lambda factory, listener: _http(reactor, _associating(reactor, factory, listener), listener),
+        wrap=associating(reactor, own, partial(_http, reactor)),
         cap=_HTTP_CAP,
     )
 
@@ -384,7 +379,7 @@ class ServerKind:
 
 
 SERVERS: Final[Mapping[str, ServerKind]] = {
-    "socks": ServerKind(socksServer),
+    "socks": ServerKind(socksServer, frozenset(("handshake", "answers"))),
     "socks4": ServerKind(socks4Server),
     "connect": ServerKind(connectServer, frozenset(("handshake", "http"))),
     "proxyproto": ServerKind(proxyprotoServer),
@@ -400,6 +395,6 @@ SERVERS: Final[Mapping[str, ServerKind]] = {
     "sni": ServerKind(
         sniServer, frozenset(("handshake", "names", "ends", "certificates", "default", "port", "alpn"))
     ),
-    "auto": ServerKind(autoServer, frozenset(("handshake", "wait", "http", *_FIXED))),
+    "auto": ServerKind(autoServer, frozenset(("handshake", "wait", "http", "answers", *_FIXED))),
 }
 """The prefixes.  A new one has a line here, and an instance in the plugin file."""

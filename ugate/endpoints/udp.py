@@ -4,13 +4,14 @@
 
 """
 Flows of datagrams that this host makes itself: a socket for each, connected to the target, so that nobody
-else can answer.
+else can answer, unless a listener wants that (L{ugate.endpoints.cone}).
 """
 
 from __future__ import annotations
 
 import socket
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from zope.interface import implementer
 
@@ -32,6 +33,7 @@ from twisted.python.failure import Failure
 from ugate.endpoints.addresses import DEFAULT_TIMEOUT, isLiteral
 from ugate.endpoints.connecting import mark, withZone
 from ugate.endpoints.names import interleaved
+from ugate.endpoints.outlet import Outlet
 from ugate.endpoints.refusals import refusedAt
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import IEgress
@@ -39,13 +41,25 @@ from ugate.poll import canPoll
 from ugate.protocols.datagrams import DatagramStream
 from ugate.stream import UDP, Target
 
+if TYPE_CHECKING:
+    from ugate.endpoints.cone import ConeSocket
+
+Cones: TypeAlias = "dict[tuple[str, int], ConeSocket]"
+"""The sockets that are shared: by whose they are, and the family."""
+
 AT_ONCE: Final = 64
 """Datagrams that are read of a socket before others have their turn."""
 
 SIZE: Final = 65536
 """More than any datagram has."""
 
-_NOW: Final = socket.MSG_DONTWAIT
+CONE: Final = "cone"
+"""
+The hint of flows whose socket takes answers from anybody: whose they are, which share one.  Only a listener
+gives it.
+"""
+
+NOW: Final = int(socket.MSG_DONTWAIT)
 
 
 def udpAddress(host: str, port: int) -> IPv4Address | IPv6Address:
@@ -73,7 +87,7 @@ class DatagramSocket(DatagramStream):
         self._reactor = reactor
         self._socket: socket.socket | None = connected
         self._recv = connected.recv
-        self._send = connected.send
+        self._outlet = Outlet(connected)
 
     def fileno(self) -> int:
         """
@@ -102,18 +116,12 @@ class DatagramSocket(DatagramStream):
         found: list[bytes] = []
         for _ in range(AT_ONCE):
             try:
-                datagram = recv(SIZE, _NOW)
+                found.append(recv(SIZE, NOW))
             except BlockingIOError:
                 break
             except OSError:
                 # What was sent before did not get there; that is no end of a flow.
-                if self._socket is None:
-                    return
                 continue
-            if self.hasReceiver:
-                self.arrived(datagram)
-            else:
-                found.append(datagram)
         if found:
             self.arrivedAll(found)
 
@@ -127,19 +135,13 @@ class DatagramSocket(DatagramStream):
         """
         See L{IDatagrams.post}.
         """
-        try:
-            self._send(datagram, _NOW)
-        except ConnectionRefusedError:
-            # That was said of one before.
-            self._postAgain(datagram)
-        except OSError:
-            self.dropped += 1
+        self.postAll((datagram,))
 
-    def _postAgain(self, datagram: bytes) -> None:
-        try:
-            self._send(datagram, _NOW)
-        except OSError:
-            self.dropped += 1
+    def postAll(self, datagrams: Sequence[bytes]) -> None:
+        """
+        See L{IDatagrams.postAll}.
+        """
+        self.dropped += self._outlet.post(datagrams)
 
     def pauseProducing(self) -> None:
         """
@@ -237,12 +239,23 @@ class DatagramEndpoint:
     @since: ugate NEXT
     """
 
-    def __init__(self, reactor: Any, target: Target, timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        target: Target,
+        timeout: float = DEFAULT_TIMEOUT,
+        cones: Cones | None = None,
+        whose: str = "",
+    ) -> None:
         """
         @param reactor: what waits for the socket and looks names up; with L{IEgress}, asked about addresses.
         @param target: an address or a name, and the port.
         @param timeout: seconds for the lookup.
+        @param cones: the sockets that are shared.
+        @param whose: those whose it may share; empty for one of its own.
         """
+        self._cones = cones
+        self._whose = whose
         self.reactor = reactor
         self.target = target
         self.timeout = timeout
@@ -273,18 +286,35 @@ class DatagramEndpoint:
         egress = IEgress(self.reactor, None)
         if egress is not None:
             egress.check(target.host, target.port, UDP)
-        connected = _connected(target, egress)
+        transport = self._transport(target, egress)
+        protocol = None
         try:
-            transport = DatagramSocket(self.reactor, connected, udpAddress(target.host, target.port))
             protocol = factory.buildProtocol(transport.getPeer())
+        finally:
             if protocol is None:
-                raise NoProtocol()
-            transport.begin(protocol)
-        except BaseException:
-            connected.close()
-            raise
-        transport.startReading()
+                transport.lost()
+        if protocol is None:
+            raise NoProtocol()
+        transport.begin(protocol)
         return protocol
+
+    def _transport(self, target: Target, egress: IEgress | None) -> DatagramStream:
+        """
+        @raise Refused: there is no way there.
+        """
+        if self._cones is None or not self._whose:
+            connected = _connected(target, egress)
+            transport = DatagramSocket(self.reactor, connected, udpAddress(target.host, target.port))
+            transport.startReading()
+            return transport
+        from ugate.endpoints.cone import ConeSocket
+
+        key = self._whose, socket.AF_INET6 if ":" in target.host else socket.AF_INET
+        try:
+            cone = self._cones.get(key) or ConeSocket(self.reactor, self._cones, key)
+        except OSError:
+            raise _refused(target) from None
+        return cone.flowTo(target)
 
     def __str__(self) -> str:
         return str(self.target)
@@ -304,10 +334,16 @@ def _connected(target: Target, egress: IEgress | None) -> socket.socket:
         if egress is not None and egress.outgoing is not None:
             egress.outgoing.add((*made.getsockname()[:2], target.host, target.port), made)
     except OSError:
-        failure = Failure()
         if made is not None:
             made.close()
-        refused = refusedAt(failure, str(target)).value
-        assert refused is not None
-        raise refused from failure.value
+        raise _refused(target) from None
     return made
+
+
+def _refused(target: Target) -> BaseException:
+    """
+    What the error means that is being handled; it has that as its cause.
+    """
+    refused = refusedAt(Failure(), str(target)).value
+    assert refused is not None
+    return refused

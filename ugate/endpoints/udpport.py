@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from zope.interface import implementer
 
@@ -29,11 +29,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ugate.endpoints.flowtable import DEFAULT_FLOWS, Flow, FlowTable
+from ugate.endpoints.outlet import Outlet
 from ugate.endpoints.reach import isLoopback
-from ugate.endpoints.udp import AT_ONCE, SIZE, udpAddress
+from ugate.endpoints.udp import AT_ONCE, CONE, NOW, SIZE, udpAddress
 from ugate.errors import Cause, Phase, Refused
 from ugate.poll import canPoll
-from ugate.stream import StreamInfo, Target
+from ugate.stream import NO_HINTS, StreamInfo, Target
 
 RECEIVE_BUFFER: Final = 1 << 20
 """Bytes that the kernel keeps for a port while we are busy with others, as far as it lets us."""
@@ -41,7 +42,7 @@ RECEIVE_BUFFER: Final = 1 << 20
 PROTOCOL: Final = "udp"
 """What flows of a port are recognized as."""
 
-_NOW: Final = socket.MSG_DONTWAIT
+F = TypeVar("F", bound=Flow)
 
 
 @implementer(IReadDescriptor)
@@ -99,22 +100,38 @@ class Hearing(ABC):
         """
         self.close()
 
-    def offer(self, flow: Flow, datagram: bytes) -> None:
+    def offer(self, flow: F) -> F:
         """
-        A flow begins, with its first datagram.
+        A flow begins.
+
+        @return: the same.
         """
         self.table.add(flow)
         try:
             protocol = self.factory.buildProtocol(flow.peer)
             if protocol is None:
                 flow.lost()
-                return
-            flow.begin(protocol)
-            flow.arrived(datagram)
+            else:
+                flow.begin(protocol)
         except Exception:
-            # It is no matter of the others.
-            self._log.failure("a flow of datagrams could not be served")
-            flow.lost()
+            self._failed(flow)
+        return flow
+
+    def deliver(self, came: Mapping[F, list[bytes]], now: float) -> None:
+        """
+        Give each flow what came for it.
+        """
+        for flow, datagrams in came.items():
+            flow.seen = now
+            try:
+                flow.arrivedAll(datagrams)
+            except Exception:
+                self._failed(flow)
+
+    def _failed(self, flow: Flow) -> None:
+        # It is no matter of the others.
+        self._log.failure("a flow of datagrams could not be served")
+        flow.lost()
 
     def close(self) -> None:
         """
@@ -134,19 +151,22 @@ class PortFlow(Flow):
 
     def __init__(self, port: Port, address: Any, target: Target | None) -> None:
         peer = udpAddress(address[0], address[1])
-        info = StreamInfo(peer, port.host, target, protocol=PROTOCOL, layers=(PROTOCOL,))
+        hints = {CONE: f"{address} {port.host}"} if port.isCone else NO_HINTS
+        info = StreamInfo(peer, port.host, target, protocol=PROTOCOL, hints=hints, layers=(PROTOCOL,))
         super().__init__(port.table, address, info, port.host)
-        self._address = address
-        self._send = port.socket.sendto
+        self._outlet = Outlet(port.socket, address)
 
     def post(self, datagram: bytes) -> None:
         """
         See L{IDatagrams.post}.
         """
-        try:
-            self._send(datagram, _NOW, self._address)
-        except OSError:
-            self.dropped += 1
+        self.postAll((datagram,))
+
+    def postAll(self, datagrams: Sequence[bytes]) -> None:
+        """
+        See L{IDatagrams.postAll}.
+        """
+        self.dropped += self._outlet.post(datagrams)
 
 
 @implementer(IListeningPort)
@@ -164,11 +184,14 @@ class Port(Hearing):
         factory: IProtocolFactory,
         limit: int = DEFAULT_FLOWS,
         target: Target | None = None,
+        isCone: bool = False,
     ) -> None:
         """
         @param target: where the flows go.
+        @param isCone: whether anybody may answer.
         """
         super().__init__(reactor, bound, factory, limit)
+        self.isCone = isCone
         self.target = target
 
     def doRead(self) -> None:
@@ -176,23 +199,21 @@ class Port(Hearing):
         See L{IReadDescriptor}.
         """
         recv, get = self.socket.recvfrom, self.table.get
-        now = self.reactor.seconds()
+        came: dict[PortFlow, list[bytes]] = {}
         for _ in range(AT_ONCE):
             try:
-                datagram, address = recv(SIZE, _NOW)
+                datagram, address = recv(SIZE, NOW)
             except BlockingIOError:
-                return
+                break
             except OSError:
                 # What was sent to some peer did not get there.
-                if self.isClosed:
-                    return
                 continue
-            flow = get(address)
-            if flow is None:
-                self.offer(PortFlow(self, address, self.target), datagram)
+            flow = get(address) or self.offer(PortFlow(self, address, self.target))
+            if flow in came:
+                came[flow].append(datagram)
             else:
-                flow.seen = now
-                flow.arrived(datagram)
+                came[flow] = [datagram]
+        self.deliver(came, self.reactor.seconds())
 
     def startListening(self) -> None:
         """
@@ -263,6 +284,9 @@ class DatagramServerEndpoint:
     flows: int = DEFAULT_FLOWS
     """How many there may be."""
 
+    isCone: bool = False
+    """Whether anybody may answer, and not only the target."""
+
     asks = True
     """Whether it is known where to."""
 
@@ -292,7 +316,7 @@ class DatagramServerEndpoint:
 
     def _open(self, factory: IProtocolFactory, reactor: Any) -> Port:
         bound = boundSocket(self.interface, self.port)
-        listening = Port(reactor, bound, factory, self.flows, self.target)
+        listening = Port(reactor, bound, factory, self.flows, self.target, self.isCone)
         listening.startListening()
         return listening
 
@@ -301,4 +325,5 @@ class DatagramServerEndpoint:
         A socket that was another listener's is one of ours.
         """
         listening.target = self.target
+        listening.isCone = self.isCone
         listening.table.limit = self.flows

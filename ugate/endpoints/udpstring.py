@@ -8,17 +8,22 @@ C{udp:PORT:to=HOST\\:PORT}, as it is written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+
+from twisted.internet.interfaces import IProtocolFactory
 
 from ugate.endpoints.flowtable import DEFAULT_FLOWS
 from ugate.endpoints.udpport import DatagramServerEndpoint
 from ugate.errors import StringError
 from ugate.stream import UDP, Target
 
+Wrap: TypeAlias = Callable[[IProtocolFactory, Any], IProtocolFactory]
+"""Puts a factory in front of another one, for a listener that knows who may."""
+
 MAX_FLOWS: Final = 100_000
-_KEYWORDS: Final = ("to", "interface", "flows")
+_KEYWORDS: Final = ("to", "interface", "flows", "answers")
 _LOCAL: Final = {"localhost": "127.0.0.1"}
 
 
@@ -42,9 +47,40 @@ def udpFromParts(reactor: Any, args: Sequence[str], own: Mapping[str, str]) -> D
             _target(own["to"]),
             readInterface(own.get("interface", "127.0.0.1")),
             readNumber("flows=", own.get("flows", str(DEFAULT_FLOWS)), 1, MAX_FLOWS),
+            _answers(own),
         )
     except StringError as error:
         raise StringError(f"udp: {error}") from error
+
+
+def associating(reactor: Any, own: Mapping[str, str], outer: Wrap | None = None) -> Wrap:
+    """
+    What serves the associations of a SOCKS5 listener: see L{NegotiatedServerEndpoint}'s C{wrap}.
+
+    @param outer: what is in front of that.
+    @raise StringError: a keyword cannot be read.
+    """
+    isCone = _answers(own)
+
+    def wrap(factory: IProtocolFactory, listener: Any) -> IProtocolFactory:
+        from ugate.endpoints.associations import AssociationFactory
+
+        within = AssociationFactory(factory, reactor, isCone)
+        return within if outer is None else outer(within, listener)
+
+    return wrap
+
+
+def _answers(own: Mapping[str, str]) -> bool:
+    """
+    Whether anybody may answer, and not only whom something was sent to.
+
+    @raise StringError: it says neither.
+    """
+    text = own.get("answers", "target")
+    if text not in ("target", "any"):
+        raise StringError(f"answers={text}: wanted target or any")
+    return text == "any"
 
 
 def _target(text: str) -> Target:

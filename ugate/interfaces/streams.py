@@ -8,7 +8,7 @@ What is known of a stream, and what may be done with its transport.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +74,7 @@ class IDatagrams(Interface):
     """
     A transport whose stream is datagrams.  Its protocol gets and writes them as DATAGRAM capsules (RFC 9297,
     with the context ID of RFC 9298), so that whatever carries bytes carries them on; two such transports
-    pass them one by one.
+    pass them on as they are, as many at once as there are.
     """
 
     dropped = Attribute("L{int}: how many could not be passed on, either way.")
@@ -84,9 +84,14 @@ class IDatagrams(Interface):
         Send one to the peer.  If it cannot be taken at once, it is dropped, and counted.
         """
 
-    def receive(receiver: Callable[[bytes], object]) -> None:
+    def postAll(datagrams: Sequence[bytes]) -> None:
         """
-        Give each that comes to C{receiver} from now on, and none to the protocol.
+        Send some, in their order.
+        """
+
+    def receive(receiver: Callable[[Sequence[bytes]], object]) -> None:
+        """
+        Give what comes to C{receiver} from now on, and nothing to the protocol.
         """
 
 

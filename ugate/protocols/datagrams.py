@@ -28,7 +28,8 @@ from ugate.protocols.capsules import Capsules, capsule
 class DatagramStream:
     """
     See L{IDatagrams}.  Whoever has the datagrams subclasses it, calls C{begin} with a protocol, C{arrived}
-    for each datagram that comes, C{lost} when there will be none; and has C{post} and C{closed}.
+    or C{arrivedAll} with what comes, C{lost} when there will be no more; and has C{post}, or that and
+    C{postAll}, and C{closed}.
 
     @ivar peer: what C{getPeer} answers: a L{StreamInfo}, if the flow is offered to a gateway.
     @ivar isClosed: whether it is over.
@@ -38,8 +39,6 @@ class DatagramStream:
     dropped = 0
     isClosed = False
     disconnecting = False
-    hasReceiver = False
-    """Whether they are passed on one by one."""
     _protocol: Any = None
     _isPaused = False
     _capsules: Capsules | None = None
@@ -64,18 +63,15 @@ class DatagramStream:
         """
         One came from the peer.
         """
-        if self._isPaused or self._protocol is None:
-            self.dropped += 1
-        else:
-            self._protocol.dataReceived(capsule(datagram))
+        self.arrivedAll((datagram,))
 
     def arrivedAll(self, datagrams: Sequence[bytes]) -> None:
         """
-        Some came at once.
+        Some came from the peer, at least one.
         """
         if self._isPaused or self._protocol is None:
             self.dropped += len(datagrams)
-        elif datagrams:
+        else:
             self._protocol.dataReceived(b"".join(map(capsule, datagrams)))
 
     def lost(self, reason: BaseException | None = None) -> None:
@@ -93,11 +89,11 @@ class DatagramStream:
         if protocol is not None:
             protocol.connectionLost(Failure(ConnectionDone() if reason is None else reason))
 
-    def _late(self, datagram: bytes) -> None:
+    def _late(self, datagrams: Sequence[bytes]) -> None:
         """
-        One that comes when all is over.
+        What comes when all is over.
         """
-        self.dropped += 1
+        self.dropped += len(datagrams)
 
     def closed(self) -> None:
         """
@@ -112,13 +108,19 @@ class DatagramStream:
         """
         raise NotImplementedError
 
-    def receive(self, receiver: Callable[[bytes], object]) -> None:
+    def postAll(self, datagrams: Sequence[bytes]) -> None:
+        """
+        See L{IDatagrams.postAll}.
+        """
+        for each in datagrams:
+            self.post(each)
+
+    def receive(self, receiver: Callable[[Sequence[bytes]], object]) -> None:
         """
         See L{IDatagrams.receive}.
         """
-        # What is called for each datagram has nothing to look at.
-        self.hasReceiver = True
-        self.arrived = receiver  # type: ignore[method-assign,assignment]
+        # What is called so often has nothing to look at.
+        self.arrivedAll = receiver  # type: ignore[method-assign,assignment]
 
     # ITransport
 
@@ -135,8 +137,8 @@ class DatagramStream:
         except ProtocolError as error:
             self.lost(error)
             return
-        for each in datagrams:
-            self.post(each)
+        if datagrams:
+            self.postAll(datagrams)
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """

@@ -127,7 +127,7 @@ class SocksUpstreamTests(SynchronousTestCase):
         self.via.below.arrived(self.header() + b"answer")
         self.assertEqual(leg.takeEarly(), capsule(b"answer"))
         got: list[bytes] = []
-        leg.transport.receive(got.append)
+        leg.transport.receive(got.extend)
         self.via.below.arrived(self.header() + b"more")
         self.assertEqual(got, [b"more"])
 

@@ -25,7 +25,7 @@ from ugate.stream import UDP, StreamInfo, Target
 from ugate.test.datagramfakes import NamedReactor, Peer, turn
 from ugate.test.gatewayfakes import ALICE, GatewayCase
 from ugate.test.listenfakes import Line
-from ugate.test.test_udpport import Straight
+from ugate.test.udpcases import Straight
 
 GREET = b"\x05\x01\x00"
 ASK = b"\x05\x03\x00\x01\0\0\0\0\0\0"

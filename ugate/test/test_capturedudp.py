@@ -30,7 +30,7 @@ from ugate.stream import UDP, Target
 from ugate.tenancy.egress import Egress, OwnListeners
 from ugate.test.datagramfakes import NamedReactor, Peer, turn
 from ugate.test.gatewayfakes import GatewayCase
-from ugate.test.test_udpport import ANYONE, Straight
+from ugate.test.udpcases import ANYONE, Straight
 
 
 def ancillary(host: str, port: int) -> list[tuple[int, int, bytes]]:

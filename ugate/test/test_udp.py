@@ -81,7 +81,7 @@ class DatagramEndpointTests(SynchronousTestCase):
         """
         leg = self.open()
         got: list[bytes] = []
-        leg.transport.receive(got.append)
+        leg.transport.receive(got.extend)
         for number in range(AT_ONCE + 1):
             self.peer.send(b"%d" % number, leg.transport.getHost().port)
         self.reactor.turn()
