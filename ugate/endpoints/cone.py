@@ -18,8 +18,10 @@ from zope.interface import implementer
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 
+from ugate.endpoints.connecting import mark
 from ugate.endpoints.outlet import Outlet
 from ugate.endpoints.udp import AT_ONCE, NOW, SIZE, udpAddress
+from ugate.interfaces import IEgress
 from ugate.protocols.datagrams import DatagramStream
 from ugate.stream import UDP, Target
 
@@ -84,14 +86,23 @@ class ConeSocket:
     @ivar last: the flow that its client has used last: it gets what strangers send.
     """
 
-    def __init__(self, reactor: Any, cones: dict[tuple[str, int], ConeSocket], key: tuple[str, int]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        cones: dict[tuple[str, int], ConeSocket],
+        key: tuple[str, int],
+        egress: IEgress | None,
+    ) -> None:
         """
         @param cones: where it is kept as long as it has flows.
         @param key: under which name: whose it is, and the family.
+        @param egress: says how it has to be marked, if it has.
         @raise OSError: there can be no such socket.
         """
         made = socket.socket(key[1], socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
+            if egress is not None and egress.mark:
+                mark(made, egress)
             made.bind(("::" if key[1] == socket.AF_INET6 else "0.0.0.0", 0))
         except OSError:
             made.close()

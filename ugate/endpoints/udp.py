@@ -31,7 +31,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 
 from ugate.endpoints.addresses import DEFAULT_TIMEOUT, isLiteral
-from ugate.endpoints.connecting import withZone
+from ugate.endpoints.connecting import mark, withZone
 from ugate.endpoints.names import interleaved
 from ugate.endpoints.outlet import Outlet
 from ugate.endpoints.refusals import refusedAt
@@ -286,7 +286,7 @@ class DatagramEndpoint:
         egress = IEgress(self.reactor, None)
         if egress is not None:
             egress.check(target.host, target.port, UDP)
-        transport = self._transport(target)
+        transport = self._transport(target, egress)
         protocol = None
         try:
             protocol = factory.buildProtocol(transport.getPeer())
@@ -298,19 +298,21 @@ class DatagramEndpoint:
         transport.begin(protocol)
         return protocol
 
-    def _transport(self, target: Target) -> DatagramStream:
+    def _transport(self, target: Target, egress: IEgress | None) -> DatagramStream:
         """
         @raise Refused: there is no way there.
         """
         if self._cones is None or not self._whose:
-            transport = DatagramSocket(self.reactor, _connected(target), udpAddress(target.host, target.port))
+            transport = DatagramSocket(
+                self.reactor, _connected(target, egress), udpAddress(target.host, target.port)
+            )
             transport.startReading()
             return transport
         from ugate.endpoints.cone import ConeSocket
 
         key = self._whose, socket.AF_INET6 if ":" in target.host else socket.AF_INET
         try:
-            cone = self._cones.get(key) or ConeSocket(self.reactor, self._cones, key)
+            cone = self._cones.get(key) or ConeSocket(self.reactor, self._cones, key, egress)
         except OSError:
             raise _refused(target) from None
         return cone.flowTo(target)
@@ -319,7 +321,7 @@ class DatagramEndpoint:
         return str(self.target)
 
 
-def _connected(target: Target) -> socket.socket:
+def _connected(target: Target, egress: IEgress | None) -> socket.socket:
     """
     @raise Refused: there is no way there.
     """
@@ -327,7 +329,11 @@ def _connected(target: Target) -> socket.socket:
     made: socket.socket | None = None
     try:
         made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        if egress is not None and egress.mark:
+            mark(made, egress)
         made.connect(withZone(target) if "%" in target.host else (target.host, target.port))
+        if egress is not None and egress.outgoing is not None:
+            egress.outgoing.add((*made.getsockname()[:2], target.host, target.port), made)
     except OSError:
         if made is not None:
             made.close()

@@ -100,11 +100,12 @@ class Hearing(ABC):
         """
         self.close()
 
-    def offer(self, flow: F) -> F:
+    def offer(self, flow: F, datagram: bytes | None = None) -> F:
         """
         A flow begins.
 
-        @return: the same.
+        @param datagram: the first one, unless it is for the caller to give it that.
+        @return: the flow.
         """
         self.table.add(flow)
         try:
@@ -113,6 +114,8 @@ class Hearing(ABC):
                 flow.lost()
             else:
                 flow.begin(protocol)
+            if datagram is not None:
+                flow.arrived(datagram)
         except Exception:
             self._failed(flow)
         return flow

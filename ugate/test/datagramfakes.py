@@ -8,6 +8,7 @@ Flows of datagrams in memory, and sockets of peers.
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 from twisted.internet.address import IPv4Address
 
@@ -35,15 +36,25 @@ class NamedReactor(SocketReactor):
     One that knows names, and has rules on addresses.
     """
 
+    mark = 0
+    outgoing: Any = None
+
     def __init__(self) -> None:
         super().__init__()
         names = {"both.example": ["::1", "127.0.0.1"], "four.example": ["127.0.0.1"]}
         self.nameResolver = Resolver(names)
         self.asked: list[tuple[str, int, str]] = []
         self.denied = ""
+        self.unmarked = 0
 
     def __conform__(self, interface: object) -> object | None:
         return self if interface is IEgress else None
+
+    def cannotMark(self) -> None:
+        """
+        See L{IEgress}.
+        """
+        self.unmarked += 1
 
     def check(self, host: str, port: int, network: str = "tcp") -> None:
         """
