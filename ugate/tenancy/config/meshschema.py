@@ -8,12 +8,14 @@ The shape of C{nodes} and C{serve}: see L{ugate.tenancy.config.schema}, which ha
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from ugate.stream import Target
 from ugate.tenancy.config.texts import ONE_OR_LIST, Hosts, Keyid, Who
+
+if TYPE_CHECKING:
+    from ugate.stream import Target
 
 
 class Peer(Struct, frozen=True, forbid_unknown_fields=True):
@@ -122,5 +124,8 @@ class Service(Struct, frozen=True, forbid_unknown_fields=True):
         """
         Where streams go, or datagrams.
         """
+        # Not at the top: the client command line has no Twisted.
+        from ugate.stream import Target
+
         # It has been checked.
         return Target.anyFromText(self.to)
