@@ -183,7 +183,7 @@ class StreamInfo:
         """
         target = self.target
         name = None if self.hints is NO_HINTS or target is None else self.hints.get(NAME)
-        return None if name is None or target is None else Target(name, target.port)
+        return None if name is None or target is None else Target(name, target.port, target.network)
 
     def but(self, **changes: Any) -> StreamInfo:
         """

@@ -27,7 +27,7 @@ from ugate.modules.capturesection import BOTH, NAME, OUT, CaptureSection
 from ugate.modules.capturesteps import Step, down, isOpen, noRoutes, take, toolFor, up
 from ugate.tenancy.config.schema import Node
 
-_SIMPLE: Final = ("direction", "mode", "port", "failure", "table", "tool")
+_SIMPLE: Final = ("direction", "mode", "protocols", "port", "failure", "table", "tool")
 _LARGEST: Final = 0xFFFFFFFF
 
 

@@ -50,6 +50,9 @@ def _options(made: ArgumentParser) -> None:
     made.add_argument("--file", metavar="FILE", help="take the section capture.NAME of this configuration")
     made.add_argument("--direction", choices=("out", "in", "both", "forward"), help="out unless given")
     made.add_argument("--mode", choices=("redirect", "tproxy"), help="redirect unless given")
+    made.add_argument(
+        "--protocol", dest="protocols", choices=("tcp", "udp"), action="append", help="tcp unless given; both"
+    )
     made.add_argument("--port", metavar="PORT", type=int, help="of the listener; 15001 unless given")
     made.add_argument(
         "--failure", choices=("closed", "open"), help="what becomes of connections without ugate"

@@ -258,7 +258,7 @@ class CapturedServerEndpoint(NegotiatedServerEndpoint):
         if egress is not None:
             egress.capture()
         listening = super().listen(factory)
-        return listening if self.capture.protocol == REDIRECT else listening.addCallback(_transparent)
+        return listening.addCallback(_transparent) if self.capture.protocol == TPROXY else listening
 
 
 def _transparent(port: Any) -> Any:

@@ -8,7 +8,7 @@ C{redirect:} and C{tproxy:}, as they are written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint, TCP4ServerEndpoint, TCP6ServerEndpoint
@@ -19,6 +19,7 @@ from ugate.errors import StringError
 CAPTURING: Final = frozenset(("handshake", "sniff", "by", "wait"))
 """The keywords of both."""
 
+_DATAGRAMS: Final = ("interface", "flows")
 MOST_PORTS: Final = 64
 _SOCKETS: Final = (TCP4ServerEndpoint, TCP6ServerEndpoint, AdoptedStreamServerEndpoint)
 
@@ -50,12 +51,44 @@ def _server(
     by = own.get("by", "address")
     if by not in ("address", "name"):
         raise StringError(f"by={by}: wanted address or name, which is what streams are carried to")
-    ports = _ports(own["sniff"]) if "sniff" in own else SNIFFED
+    ports = portsIn(own["sniff"]) if "sniff" in own else SNIFFED
     capture = Capture(protocol, ports, by == "name", _seconds("wait", own, WAIT))
     return CapturedServerEndpoint(reactor, inner, capture, deadline=handshakeOf(reactor, own))
 
 
-def _ports(text: str) -> frozenset[int]:
+def datagramsFromParts(reactor: Any, args: Sequence[str], own: Mapping[str, str]) -> IStreamServerEndpoint:
+    """
+    The endpoint of C{tproxy:udp:PORT}.
+
+    @param args: what comes behind C{udp}.
+    @raise StringError: it cannot be read.
+    """
+    from ugate.endpoints.capturedudp import CapturedDatagramsEndpoint
+    from ugate.endpoints.flowtable import DEFAULT_FLOWS
+    from ugate.endpoints.udpstring import MAX_FLOWS, readInterface, readNumber
+
+    try:
+        if len(args) != 1:
+            raise StringError("wanted tproxy:udp:PORT")
+        for name in own:
+            if name not in _DATAGRAMS:
+                raise StringError(f"{name}= is not known; wanted {', '.join(_DATAGRAMS)}")
+        return CapturedDatagramsEndpoint(
+            reactor,
+            readNumber("the port", args[0], 1, 65535),
+            readInterface(own.get("interface", "127.0.0.1")),
+            readNumber("flows=", own.get("flows", str(DEFAULT_FLOWS)), 1, MAX_FLOWS),
+        )
+    except StringError as error:
+        raise StringError(f"tproxy:udp: {error}") from error
+
+
+def portsIn(text: str) -> frozenset[int]:
+    """
+    What C{sniff=} says.
+
+    @raise StringError: it cannot be read.
+    """
     if text == "none":
         return frozenset()
     found = set()

@@ -100,6 +100,9 @@ class ConeSocket:
         @raise OSError: there can be no such socket.
         """
         made = socket.socket(key[1], socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        egress = IEgress(reactor, None)
+        if egress is not None and egress.mark:
+            mark(made, egress)
         try:
             if egress is not None and egress.mark:
                 mark(made, egress)

@@ -60,6 +60,8 @@ class Direct:
         if target is None:
             raise noTarget(info)
         if target.network == UDP:
+            if self._asClient:
+                raise _notAsClient(info)
             whose = info.hints.get(CONE, "")
             return DatagramEndpoint(self._reactor, target, self._timeout, self._cones, whose)
         source = _clientOf(info) if self._asClient else ""
@@ -85,6 +87,16 @@ class Direct:
             except Denied as denied:
                 return [str(denied)]
         return [f"{line}, within {self._timeout:g} s"]
+
+
+def _notAsClient(info: StreamInfo) -> Refused:
+    return Refused(
+        Cause.UNSUPPORTED,
+        Phase.CONNECT,
+        str(info),
+        "datagrams do not go from the address of the client",
+        "add a route for them in front, as {match: 'udp:*', via: direct}",
+    )
 
 
 def _clientOf(info: StreamInfo) -> str:

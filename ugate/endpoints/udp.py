@@ -303,9 +303,8 @@ class DatagramEndpoint:
         @raise Refused: there is no way there.
         """
         if self._cones is None or not self._whose:
-            transport = DatagramSocket(
-                self.reactor, _connected(target, egress), udpAddress(target.host, target.port)
-            )
+            connected = _connected(target, egress)
+            transport = DatagramSocket(self.reactor, connected, udpAddress(target.host, target.port))
             transport.startReading()
             return transport
         from ugate.endpoints.cone import ConeSocket

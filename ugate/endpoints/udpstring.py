@@ -43,10 +43,10 @@ def udpFromParts(reactor: Any, args: Sequence[str], own: Mapping[str, str]) -> D
             raise StringError("where to? add to=HOST\\:PORT")
         return DatagramServerEndpoint(
             reactor,
-            _number("the port", args[0], 0, 65535),
+            readNumber("the port", args[0], 0, 65535),
             _target(own["to"]),
-            _interface(own.get("interface", "127.0.0.1")),
-            _number("flows=", own.get("flows", str(DEFAULT_FLOWS)), 1, MAX_FLOWS),
+            readInterface(own.get("interface", "127.0.0.1")),
+            readNumber("flows=", own.get("flows", str(DEFAULT_FLOWS)), 1, MAX_FLOWS),
             _answers(own),
         )
     except StringError as error:
@@ -91,7 +91,12 @@ def _target(text: str) -> Target:
     return Target(target.host, target.port, UDP)
 
 
-def _interface(text: str) -> str:
+def readInterface(text: str) -> str:
+    """
+    An address to listen at.
+
+    @raise StringError: it is none.
+    """
     text = _LOCAL.get(text, text)
     try:
         ip_address(text)
@@ -100,7 +105,12 @@ def _interface(text: str) -> str:
     return text
 
 
-def _number(what: str, text: str, least: int, most: int) -> int:
+def readNumber(what: str, text: str, least: int, most: int) -> int:
+    """
+    A number within limits.
+
+    @raise StringError: it is none.
+    """
     if not (text.isascii() and text.isdigit() and len(text) <= 6 and least <= int(text) <= most):
         raise StringError(f"{what} {text}: wanted a number from {least} to {most}")
     return int(text)

@@ -64,7 +64,7 @@ class IEgress(Interface):
         @raise ugate.errors.Denied: it may not; the error says which rule.
         """
 
-    def isOwn(host: str, port: int) -> bool:
+    def isOwn(host: str, port: int, network: str = "tcp") -> bool:
         """
         Whether a listener of this process is there.
 

@@ -148,13 +148,15 @@ class Capture(Service):
         if not isOut and section.mode != TPROXY:
             # They come to whichever address is that of their interface.
             return
-        egress = IEgress(self.tenant.reactor)
-        for host, where in (("127.0.0.1", "127.0.0.1"), ("::1", "\\:\\:1")):
-            if (section.ipv6 or host != "::1") and not egress.isOwn(host, section.port):
+        egress, port = IEgress(self.tenant.reactor), section.port
+        for protocol in section.protocols:
+            for host, where in (("127.0.0.1", "127.0.0.1"), ("::1", "\\:\\:1")):
+                if (host == "::1" and not section.ipv6) or egress.isOwn(host, port, protocol):
+                    continue
                 without = ", or let ipv6 be false" if host == "::1" else ""
                 raise CannotCapture(
-                    f"no listener of ours is at {host} with port {section.port}: add "
-                    f"listen: {{captured: '{section.mode}:tcp:{section.port}:interface={where}'}}{without}"
+                    f"no listener of ours is at {host} with port {port}: add "
+                    f"listen: {{captured: '{section.mode}:{protocol}:{port}:interface={where}'}}{without}"
                 )
 
     def stopService(self) -> None:

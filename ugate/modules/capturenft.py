@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ipaddress import collapse_addresses, ip_network
 from typing import Any
 
-from ugate.modules.capturesection import BOTH, FORWARD, OPEN, OUT, TPROXY, CaptureSection, Selection
+from ugate.modules.capturesection import BOTH, FORWARD, OPEN, OUT, TCP, TPROXY, UDP, CaptureSection, Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def _excluded(section: CaptureSection, end: str) -> Iterator[str]:
         if networks:
             yield f"{family} {end} {_set(networks)} accept"
     if exclude.ports:
-        yield f"tcp dport {_ports(exclude.ports)} accept"
+        yield f"th dport {_ports(exclude.ports)} accept"
 
 
 def _included(section: CaptureSection, end: str) -> Iterator[str]:
@@ -90,14 +90,19 @@ def _included(section: CaptureSection, end: str) -> Iterator[str]:
             else:
                 yield f"meta nfproto {protocol} accept"
     if include.ports:
-        yield f"tcp dport != {_ports(include.ports)} accept"
+        yield f"th dport != {_ports(include.ports)} accept"
+
+
+def _protocols(section: CaptureSection) -> str:
+    names = sorted(set(section.protocols))
+    return names[0] if len(names) == 1 else _set(names)
 
 
 def _elsewhere(section: CaptureSection) -> Iterator[str]:
     """
     What stays as it is, wherever it comes from.
     """
-    yield "meta l4proto != tcp accept"
+    yield f"meta l4proto != {_protocols(section)} accept"
     if not section.ipv6:
         yield "meta nfproto ipv6 accept"
 
@@ -170,12 +175,17 @@ def tproxyChains(section: CaptureSection, mark: int) -> tuple[Chain, ...]:
     """
     table, port = section.table, section.port
     steer = f"meta mark set {table} accept"
-    action = [f"meta nfproto ipv4 meta l4proto tcp tproxy ip to 127.0.0.1:{port} {steer}"]
+    kinds = f"meta l4proto {_protocols(section)}"
+    action = [f"meta nfproto ipv4 {kinds} tproxy ip to 127.0.0.1:{port} {steer}"]
     if section.ipv6:
-        action.append(f"meta nfproto ipv6 meta l4proto tcp tproxy ip6 to [::1]:{port} {steer}")
+        action.append(f"meta nfproto ipv6 {kinds} tproxy ip6 to [::1]:{port} {steer}")
     if section.failure != OPEN:
-        # The kernel comes so far only if nobody listens.
-        action.append("meta l4proto tcp reject with tcp reset")
+        # The kernel comes so far only if nobody listens. Datagrams of this machine it then refuses itself.
+        refusals = {
+            TCP: "meta l4proto tcp reject with tcp reset",
+            UDP: 'iifname != "lo" meta l4proto udp reject',
+        }
+        action += [refusals[each] for each in sorted(set(section.protocols))]
     chains: list[Chain] = [Chain("here", tuple(action))]
     local = []
     if section.direction in (OUT, BOTH):
@@ -189,8 +199,7 @@ def tproxyChains(section: CaptureSection, mark: int) -> tuple[Chain, ...]:
         local = [f'iifname "lo" meta mark {table} goto here']
     rules = [
         *_elsewhere(section),
-        f"{_LATER} socket transparent 1 {steer}",
-        f"{_LATER} accept",
+        *((f"{_LATER} socket transparent 1 {steer}", f"{_LATER} accept") if TCP in section.protocols else ()),
         *local,
         'iifname "lo" accept',
     ]

@@ -21,6 +21,8 @@ IN: Final = "in"
 BOTH: Final = "both"
 FORWARD: Final = "forward"
 TPROXY: Final = "tproxy"
+TCP: Final = "tcp"
+UDP: Final = "udp"
 OPEN: Final = "open"
 
 NAME: Final = "^[A-Za-z][A-Za-z0-9_]{0,11}$"
@@ -109,6 +111,16 @@ class CaptureSection(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["redirect", "tproxy"],
         Meta(description="How they are led there, which is the prefix of that listener, too."),
     ] = "redirect"
+    protocols: Annotated[
+        tuple[Literal["tcp", "udp"], ...],
+        Meta(
+            min_length=1,
+            max_length=2,
+            description="What is led there: connections, or with tproxy datagrams, too.",
+            extra={"one": True},
+            extra_json_schema=ONE_OR_LIST,
+        ),
+    ] = ("tcp",)
     port: Annotated[int, Meta(ge=1, le=65535, description="The port of that listener.")] = 15001
     failure: Annotated[
         Literal["closed", "open"],
@@ -146,6 +158,10 @@ class CaptureSection(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(
                 f"with direction {self.direction} nobody knows whose program it is; wanted no users, groups "
                 "or cgroups"
+            )
+        if UDP in self.protocols and self.mode != TPROXY:
+            raise ValueError(
+                "datagrams cannot be redirected, since nobody would know where to; wanted mode tproxy"
             )
         if self.mode == TPROXY and self.tool == "iptables":
             raise ValueError(

@@ -118,6 +118,8 @@ class Outgoing:
         connected = None if found is None else found()
         if connected is None:
             return False
+        if connected.type & socket.SOCK_DGRAM:
+            return connected.fileno() >= 0
         try:
             return connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _TCP_CLOSE
         except OSError:
@@ -299,11 +301,11 @@ class Egress:
         if why:
             raise Denied(str(Target(host, port, network)), why, step)
 
-    def isOwn(self, host: str, port: int) -> bool:
+    def isOwn(self, host: str, port: int, network: str = TCP) -> bool:
         """
         See L{IEgress}.
         """
-        return self._own.holds(host, port)
+        return self._own.holds(host, port, network)
 
     @property
     def mark(self) -> int:

@@ -25,6 +25,7 @@ from typing import Final
 
 from ugate.errors import StringError
 from ugate.protocols.credentials import ALL, Permits
+from ugate.protocols.sshpackets import Reader
 from ugate.protocols.sshsignatures import FIDO, TOUCH, Demands, isSigned, keyFromBlob
 from ugate.tenancy.credentialfiles import Reread, checked, checkName, readEach
 
@@ -303,14 +304,18 @@ class KeyFile:
 
     def why(self, blob: bytes) -> str:
         """
-        Why a key that is in the file lets nobody in; nothing if it did not sign, or is not there.
+        Why a key that is in the file lets nobody in; nothing if it did not sign, or is not there.  Of one in
+        a FIDO token it is said what may be wrong with how it did.
         """
         key = self._file.value.get(blob)
         if key is None:
             return ""
         if key.isAuthority:
             return f"the key of {key.name} certifies others, and lets nobody in"
-        return "" if self._good(blob) else f"the key of {key.name} has ended: see its expiry-time"
+        if not self._good(blob):
+            return f"the key of {key.name} has ended: see its expiry-time"
+        isToken = Reader(blob).string() in FIDO
+        return f"the token of {key.name} was not touched, or wants its PIN" if isToken else ""
 
     def authority(self, blob: bytes) -> SSHKey | None:
         """

@@ -8,6 +8,7 @@ The rules that are generated, word by word.
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,7 +49,7 @@ table inet ugate_x {
     chain led {
         ip daddr != { 10.0.0.0/8 } accept
         meta nfproto ipv6 accept
-        tcp dport != { 80, 443, 8000-8099 } accept
+        th dport != { 80, 443, 8000-8099 } accept
         meta l4proto tcp redirect to :15001
     }
     chain output {
@@ -62,7 +63,7 @@ table inet ugate_x {
         meta skgid { 1337 } accept
         ip daddr { 10.9.0.0/16 } accept
         ip6 daddr { fd00::/8 } accept
-        tcp dport { 22 } accept
+        th dport { 22 } accept
         meta skuid { nobody, 1000 } goto led
         socket cgroupv2 level 2 "system.slice/app.service" goto led
     }
@@ -73,10 +74,10 @@ table inet ugate_x {
         fib daddr type != local accept
         ip saddr { 10.9.0.0/16 } accept
         ip6 saddr { fd00::/8 } accept
-        tcp dport { 22 } accept
+        th dport { 22 } accept
         ip saddr != { 10.0.0.0/8 } accept
         meta nfproto ipv6 accept
-        tcp dport != { 80, 443, 8000-8099 } accept
+        th dport != { 80, 443, 8000-8099 } accept
         meta l4proto tcp redirect to :15001
     }
 }
@@ -125,7 +126,7 @@ table inet ugate_t {
         fib daddr type { local, broadcast, anycast, multicast } accept
         ip daddr 169.254.0.0/16 accept
         ip6 daddr fe80::/10 accept
-        tcp dport != { 80 } accept
+        th dport != { 80 } accept
         goto here
     }
 }
@@ -223,6 +224,18 @@ class NftTests(SynchronousTestCase):
             include=Selection(ports=("80",)),
         )
         self.assertEqual(tableText("ugate_t", chainsOf(section, 5)), TPROXY_FORWARD)
+
+    def test_datagrams(self) -> None:
+        """
+        Those have no first packet that would be another than the rest; nobody who listens is told by ICMP.
+        """
+        both: tuple[tuple[Literal["tcp", "udp"], ...], str] = ("udp", "tcp"), "{ tcp, udp }"
+        for protocols, kinds in (both, (("udp",), "udp")):
+            text = tableText("t", chainsOf(CaptureSection(mode="tproxy", protocols=protocols), 1))
+            self.assertIn(f"meta l4proto != {kinds} accept\n", text)
+            self.assertIn(f"meta nfproto ipv4 meta l4proto {kinds} tproxy ip to 127.0.0.1:15001 ", text)
+            self.assertIn('        iifname != "lo" meta l4proto udp reject\n    }', text)
+            self.assertEqual("tcp flags" in text, "tcp" in protocols)
 
     def test_owned(self) -> None:
         """

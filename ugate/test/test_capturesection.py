@@ -35,7 +35,7 @@ class SectionTests(SynchronousTestCase):
         section = read()
         self.assertEqual(section, CaptureSection())
         self.assertEqual((section.direction, section.mode, section.failure), ("out", "redirect", "closed"))
-        self.assertEqual(section.include, Selection())
+        self.assertEqual((section.include, section.protocols), (Selection(), ("tcp",)))
 
     def test_good(self) -> None:
         """
@@ -94,6 +94,7 @@ class SectionTests(SynchronousTestCase):
             ("wanted no users", {"direction": "forward", "exclude": {"users": ["0"]}}),
             ("wanted no users", {"direction": "in", "include": {"ports": ["80"], "cgroups": ["a"]}}),
             ("wanted tool nft", {"mode": "tproxy", "tool": "iptables"}),
+            ("wanted mode tproxy", {"protocols": ["tcp", "udp"]}),
         ):
             error = self.assertRaises(msgspec.ValidationError, read, **keys)
             self.assertIn(words, str(error))

@@ -19,7 +19,7 @@ from ugate.endpoints.direct import Direct, Unrouted
 from ugate.endpoints.names import NameEndpoint
 from ugate.errors import Cause, Denied, Refused
 from ugate.interfaces import IDialer
-from ugate.stream import StreamInfo
+from ugate.stream import UDP, StreamInfo, Target
 from ugate.tenancy.policy import KnownPrincipals
 from ugate.tenancy.tenant import Tenant
 from ugate.test.dialfakes import CLIENT, LISTENER, Net, Recorders, streamTo
@@ -77,6 +77,8 @@ class DirectTests(SynchronousTestCase):
             dialer = dialerFromText(net, "direct:asClient=yes")
             dialer.endpointFor(streamTo(target)).connect(Recorders())
             self.assertEqual(net.tcpClients[0][4], (CLIENT.host, 0))
+        datagrams = streamTo("10.0.0.1:80").but(target=Target("10.0.0.1", 80, UDP))
+        self.assertRaises(Refused, dialer.endpointFor, datagrams)
         nobody = streamTo("10.0.0.1:80").but(peer=UNIXAddress(b"/x"))
         refused = self.assertRaises(Refused, dialer.endpointFor, nobody)
         self.assertEqual(refused.cause, Cause.UNSUPPORTED)

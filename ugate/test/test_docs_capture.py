@@ -34,6 +34,7 @@ def rows(struct: type[Struct], prefix: str, nothing: str = "none") -> Iterator[l
             continue
         default: Any = field.default
         assert default is not NODEFAULT
+        default = ", ".join(default) if isinstance(default, tuple) else default
         if isinstance(default, bool):
             default = str(default).lower()
         yield [name, str(default or nothing)]
@@ -56,7 +57,7 @@ class CaptureTests(Pages):
         Those that it shows can be.
         """
         shown = list(blocks(page("capture"), "yaml"))
-        self.assertEqual(len(shown), 2)
+        self.assertEqual(len(shown), 3)
         for text in shown:
             path = Path(self.mktemp())
             path.mkdir()

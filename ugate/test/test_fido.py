@@ -152,6 +152,7 @@ class FileTests(SynchronousTestCase):
             token.flags = 0
             found = KeyFile(path).find(token.blob, b"data", token.sign(b"data"))
             self.assertEqual(isFound, found is not None)
+            self.assertIn("the token of bob was not touched", KeyFile(path).why(token.blob))
             token.flags = TOUCHED | VERIFIED
             self.assertIsNotNone(KeyFile(path).find(token.blob, b"data", token.sign(b"data")))
 

@@ -52,7 +52,7 @@ class FakeEgress:
     def __init__(self) -> None:
         self.asked: list[tuple[str, int]] = []
 
-    def isOwn(self, host: str, port: int) -> bool:
+    def isOwn(self, host: str, port: int, network: str = "tcp") -> bool:
         return False
 
     def cannotMark(self) -> None:

@@ -31,6 +31,28 @@ RESET = (7, 56)
 
 _NAMES = ("alice", "bob", "carol")
 
+_ECHO = """
+import socket
+bound = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+bound.bind(("::", 9999))
+print("ready", flush=True)
+while True:
+    data, peer = bound.recvfrom(65536)
+    print("from", peer[0], flush=True)
+    bound.sendto(data.upper(), peer)
+"""
+
+_ASK = """
+import socket, sys
+host = sys.argv[1]
+asking = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+asking.settimeout(4)
+asking.connect((host, 9999))
+for word in b"one", b"two":
+    asking.send(word)
+    print(asking.recv(100).decode())
+"""
+
 
 class CapturedCase(InteropTestCase):
     """
@@ -92,6 +114,23 @@ class CapturedCase(InteropTestCase):
         """
         done = self.on(name, *before, self.curl, "-gksS", "--max-time", "30", *options, url)
         return done.returncode, (done.stdout or done.stderr).decode()
+
+    def routed(self) -> None:
+        """
+        Let carol and bob reach each other through alice's host alone.
+        """
+        alice, bob, carol = (self.hosts[name] for name in _NAMES)
+        carol.ip("-4", "route", "add", bob.ipv4, "via", alice.ipv4)
+        bob.ip("-4", "route", "add", carol.ipv4, "via", alice.ipv4)
+        gate, server, client = (self.six(each) for each in (alice, bob, carol))
+        carol.ip("-6", "route", "add", server, "via", gate)
+        bob.ip("-6", "route", "add", client, "via", gate)
+        for each in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+            self.on("alice", "sh", "-c", f"echo 1 > /proc/sys/net/{each}")
+        for kind in ("send", "accept"):
+            for name in _NAMES:
+                redirects = f"for each in /proc/sys/net/ipv4/conf/*/{kind}_redirects; do echo 0 > $each; done"
+                self.on(name, "sh", "-c", redirects)
 
     def ucli(self, *arguments: str) -> str:
         """
@@ -317,6 +356,64 @@ class OutTests(CapturedCase):
         self.assertSaid(gateway, f" -> {self.bob.ipv4}:80 redirect")
 
 
+class DatagramTests(CapturedCase):
+    """
+    Datagrams, by TPROXY.
+    """
+
+    def ask(self, name: str, host: str) -> str:
+        """
+        Send two of them, and take the answers, which have to come from there.
+        """
+        done = self.on(name, sys.executable, "-c", _ASK, host)
+        return (done.stdout or done.stderr).decode()
+
+    def config(self, direction: str, failure: str) -> str:
+        """
+        That of alice's gateway.
+        """
+        return (
+            "listen:\n"
+            "  led: {endpoint: 'tproxy:udp:15001', open: true}\n"
+            "  led6: {endpoint: 'tproxy:udp:15001:interface=\\:\\:1', open: true}\n"
+            "policy: {rules: [{action: allow, target: 'udp:*:9999'}]}\n"
+            f"capture: {{led: {{direction: {direction}, mode: tproxy, protocols: udp, failure: {failure}}}}}"
+        )
+
+    def test_bothWays(self) -> None:
+        """
+        What alice's programs send, and what carol sends through her host; answers come from where it was to
+        go, and who sent it is not known there.  Without the gateway they are told, or it goes past.
+        """
+        self.connected(*_NAMES)
+        self.routed()
+        alice, bob, _ = (self.hosts[name] for name in _NAMES)
+        echo = self.spawn(bob.inside(sys.executable, "-u", "-c", _ECHO))
+        echo.waitFor("ready")
+        before = self.state()
+        for direction, name in (("out", "alice"), ("forward", "carol")):
+            gateway = self.gate(self.config(direction, "closed"))
+            for host in (bob.ipv4, self.six(bob)):
+                self.assertEqual(self.ask(name, host), "ONE\nTWO\n", gateway.said())
+            self.assertNotIn(self.hosts["carol"].ipv4, echo.said())
+            self.assertIn(alice.ipv4, echo.said())
+            gateway.kill()
+            for host in (bob.ipv4, self.six(bob)):
+                said = self.ask(name, host)
+                # To its own programs the kernel has no way to say so by IPv4.
+                refused = "timed out" if (direction, host) == ("out", bob.ipv4) else "ConnectionRefusedError"
+                self.assertIn(refused, said, (direction, host))
+            self.ucli("capture", "down", "led", "--mode", "tproxy")
+            self.assertEqual(self.state(), before)
+        gateway = self.gate(self.config("forward", "open"))
+        self.assertEqual(self.ask("carol", bob.ipv4), "ONE\nTWO\n")
+        self.assertNotIn(self.hosts["carol"].ipv4, echo.said())
+        gateway.kill()
+        waitUntil(lambda: "flags owner" not in self.state(), "no rules")
+        self.assertEqual(self.ask("carol", bob.ipv4), "ONE\nTWO\n")
+        echo.waitFor(f"from ::ffff:{self.hosts['carol'].ipv4}")
+
+
 class ArrivingTests(CapturedCase):
     """
     What comes to alice's host, and what passes through it.
@@ -355,17 +452,8 @@ class ArrivingTests(CapturedCase):
         """
         self.connected(*_NAMES)
         alice, bob, carol = (self.hosts[name] for name in _NAMES)
-        carol.ip("-4", "route", "add", bob.ipv4, "via", alice.ipv4)
-        bob.ip("-4", "route", "add", carol.ipv4, "via", alice.ipv4)
-        gate, server, client = (self.six(each) for each in (alice, bob, carol))
-        carol.ip("-6", "route", "add", server, "via", gate)
-        bob.ip("-6", "route", "add", client, "via", gate)
-        for each in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
-            self.on("alice", "sh", "-c", f"echo 1 > /proc/sys/net/{each}")
-        for kind in ("send", "accept"):
-            for name in _NAMES:
-                redirects = f"for each in /proc/sys/net/ipv4/conf/*/{kind}_redirects; do echo 0 > $each; done"
-                self.on(name, "sh", "-c", redirects)
+        self.routed()
+        server, client = self.six(bob), self.six(carol)
         web, other = self.serveWeb(bob), self.serveWeb(bob, 81)
         urls = f"http://{bob.ipv4}/", f"http://[{server}]/"
         before = self.state()

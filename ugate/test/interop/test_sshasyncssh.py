@@ -82,18 +82,18 @@ class AsyncSSHTests(LibraryTestCase):
 
     def test_server(self) -> None:
         """
-        Its server is a hop for us, by a key, a certificate and a password; new keys are exchanged all the
-        time, and what it refuses is refused with its words.
+        Its server is a hop for us, by a key, a certificate and a password, also where it only asks for that;
+        new keys are exchanged all the time, and what it refuses is refused with its words.
         """
-        targets = [*(StreamServer(self, answered).port for _ in range(3)), freePort()]
-        asked = self._hop(targets[:3])
+        *served, other = targets = [*(StreamServer(self, answered).port for _ in range(4)), freePort()]
+        asked = self._hop(served)
         gateway = self._by(targets)
-        for each in targets[:3]:
+        for each in served:
             with connected(gateway.ports[f"to{each}"]) as connection:
                 connection.sendall(DATA)
                 connection.shutdown(socket.SHUT_WR)
                 self.assertAnswer(readAll(connection))
-        with connected(gateway.ports[f"to{targets[3]}"]) as connection:
+        with connected(gateway.ports[f"to{other}"]) as connection:
             self.assertEqual(b"", connection.recv(1))
         gateway.waitFor("not from here")
         self.assertEqual([(HOST, each) for each in targets], asked)
@@ -103,14 +103,18 @@ class AsyncSSHTests(LibraryTestCase):
         A gateway with a way in for each target, by the same hop in another way.
         """
         known = self.write("hosts", f"[{HOST}]:{self.port} {self.publicOf(self.stranger)}")
-        hop = f"ssh:bob@{HOST}:{self.port}:known={known}"
-        word = self.write("word", "secret\n")
-        ways = (f"key={self.keys[0]}", f"key={self.certified}", f"passwordFile={word}")
+        place = f"{HOST}:{self.port}:known={known}"
+        key, word = f"bob@{place}:key={self.keys[0]}", self.write("word", "secret\n")
+        ways = (
+            key,
+            f"bob@{place}:key={self.certified}",
+            *(f"{name}@{place}:passwordFile={word}" for name in ("bob", "eve")),
+        )
         lines = ["listen:"]
         lines += [f"  to{each}: 'forward:tcp:0:{LOOPBACK}:to={HOST}\\:{each}'" for each in targets]
         lines += ["routes:"]
-        for each, way in zip(targets, (*ways, ways[0]), strict=True):
-            lines += [f"  - {{match: '{HOST}:{each}', via: '{hop}:{way}'}}"]
+        for each, way in zip(targets, (*ways, key), strict=True):
+            lines += [f"  - {{match: '{HOST}:{each}', via: 'ssh:{way}'}}"]
         return self.ugate("--state", str(self.directory / "state"), config="\n".join([*lines, ""]))
 
     def _hop(self, targets: list[int]) -> list[tuple[str, int]]:
@@ -123,11 +127,24 @@ class AsyncSSHTests(LibraryTestCase):
         refusal = self.asyncssh.ChannelOpenError(1, "not from here")
 
         class Server(self.asyncssh.SSHServer):  # type: ignore[name-defined,misc]
-            def validate_password(self, username: str, password: str) -> bool:
-                return (username, password) == ("bob", "secret")
+            def begin_auth(self, username: str) -> bool:
+                self.isAsking = username == "eve"
+                return True
 
             def password_auth_supported(self) -> bool:
-                return True
+                return not self.isAsking
+
+            def validate_password(self, username: str, password: str) -> bool:
+                return password == "secret"
+
+            def kbdint_auth_supported(self) -> bool:
+                return bool(self.isAsking)
+
+            def get_kbdint_challenge(self, *asked: str) -> Any:
+                return "", "", "", [("Password: ", False)]
+
+            def validate_kbdint_response(self, username: str, responses: list[str]) -> bool:
+                return responses == ["secret"]
 
             def connection_requested(self, host: str, port: int, *origin: Any) -> bool:
                 asked.append((host, port))

@@ -77,6 +77,7 @@ class KeyTests(SSHTestCase):
                     if not status:
                         self.assertIn(f"You are bob ({method})".encode(), done.stdout)
                 agent.shutdown()
+        gateway.waitFor("the token of bob was not touched")
 
     def test_options(self) -> None:
         """
