@@ -86,17 +86,10 @@ class ConeSocket:
     @ivar last: the flow that its client has used last: it gets what strangers send.
     """
 
-    def __init__(
-        self,
-        reactor: Any,
-        cones: dict[tuple[str, int], ConeSocket],
-        key: tuple[str, int],
-        egress: IEgress | None,
-    ) -> None:
+    def __init__(self, reactor: Any, cones: dict[tuple[str, int], ConeSocket], key: tuple[str, int]) -> None:
         """
         @param cones: where it is kept as long as it has flows.
         @param key: under which name: whose it is, and the family.
-        @param egress: says how it has to be marked, if it has.
         @raise OSError: there can be no such socket.
         """
         made = socket.socket(key[1], socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -104,8 +97,6 @@ class ConeSocket:
         if egress is not None and egress.mark:
             mark(made, egress)
         try:
-            if egress is not None and egress.mark:
-                mark(made, egress)
             made.bind(("::" if key[1] == socket.AF_INET6 else "0.0.0.0", 0))
         except OSError:
             made.close()

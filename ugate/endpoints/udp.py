@@ -311,7 +311,7 @@ class DatagramEndpoint:
 
         key = self._whose, socket.AF_INET6 if ":" in target.host else socket.AF_INET
         try:
-            cone = self._cones.get(key) or ConeSocket(self.reactor, self._cones, key, egress)
+            cone = self._cones.get(key) or ConeSocket(self.reactor, self._cones, key)
         except OSError:
             raise _refused(target) from None
         return cone.flowTo(target)

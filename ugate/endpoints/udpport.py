@@ -100,12 +100,11 @@ class Hearing(ABC):
         """
         self.close()
 
-    def offer(self, flow: F, datagram: bytes | None = None) -> F:
+    def offer(self, flow: F) -> F:
         """
         A flow begins.
 
-        @param datagram: the first one, unless it is for the caller to give it that.
-        @return: the flow.
+        @return: the same.
         """
         self.table.add(flow)
         try:
@@ -114,8 +113,6 @@ class Hearing(ABC):
                 flow.lost()
             else:
                 flow.begin(protocol)
-            if datagram is not None:
-                flow.arrived(datagram)
         except Exception:
             self._failed(flow)
         return flow
