@@ -53,6 +53,7 @@ def stringChecks(reactor: Any) -> Mapping[str, Callable[[str], object]]:
         "hops": parseChain,
         "match": parseMatch,
         "target": Target.fromText,
+        "service": Target.anyFromText,
         "users": checkUsers,
         "tokens": checkTokens,
         "issuers": checkIssuers,

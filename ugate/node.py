@@ -122,7 +122,7 @@ class Node(MultiService):
         self._started = started
         self._draining = draining
         self.own = (OwnListeners() if own is None else own).markWith(node.mark)
-        self.relay = Relay(reactor, node.idle, threads)
+        self.relay = Relay(reactor, node.idle, threads, node.datagrams)
         self.flows = Flows(
             reactor, self.relay, connect=_longest(configs), streams=node.streams, quiet=node.flows == "quiet"
         )
@@ -299,7 +299,7 @@ class Node(MultiService):
         configs, flows = self.configs, self.flows
         node = configs[ROOT].node
         flows.change(_longest(configs), node.streams, node.flows == "quiet")
-        self.relay.change(node.idle)
+        self.relay.change(node.idle, node.datagrams)
         self.own.markWith(node.mark)
         different = {path for path in touched if closes(path, configs, before)}
         for stream in flows.streams() if different else ():

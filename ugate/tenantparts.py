@@ -22,7 +22,6 @@ from ugate.errors import StringError
 from ugate.interfaces import IDialer, IIdentity, ILimits, IPolicy, ITrust
 from ugate.meshroutes import MeshRoutes
 from ugate.resolverway import ResolverWay
-from ugate.stream import Target
 from ugate.tenancy.config.mesh import nodesFrom, publishersFrom
 from ugate.tenancy.config.schema import Delegation, Node
 from ugate.tenancy.config.sections import ROOT, parentPath
@@ -178,7 +177,7 @@ class TenantParts:
         if config.serve:
             # The operator wrote where services are: they may be on this machine.
             direct = Direct(tenant.hopReactor, self.settings.connect)
-        served = {each.at: (name, Target.fromText(each.to)) for name, each in config.serve.items()}
+        served = {(each.target.network, each.at): (name, each.target) for name, each in config.serve.items()}
         return MeshRoutes(self._ownNames(tenant), Services(direct, served), tenant.nodes, tenant.mesh)
 
     def _ownNames(self, tenant: Tenant) -> OwnNames:

@@ -57,7 +57,7 @@ class AssociationFactory:
         @param isCone: whether anybody may answer, and not only whom something was sent to.
         """
         self.isCone = isCone
-        self.inner = inner
+        self.wrappedFactory = inner
         self.reactor = reactor
         self.count = 0
 
@@ -66,20 +66,20 @@ class AssociationFactory:
         The protocol of one stream, or of the connection that an association hangs on.
         """
         if getattr(addr, "protocol", "") != ASSOCIATE:
-            return self.inner.buildProtocol(addr)
+            return self.wrappedFactory.buildProtocol(addr)
         return Association(self)
 
     def doStart(self) -> None:
         """
         A port listens with this factory.
         """
-        self.inner.doStart()
+        self.wrappedFactory.doStart()
 
     def doStop(self) -> None:
         """
         A port listens no more with this factory.
         """
-        self.inner.doStop()
+        self.wrappedFactory.doStop()
 
 
 class Association(Protocol):
@@ -197,7 +197,7 @@ class AssociationSocket(Hearing):
         """
         @param info: what is known of the connection.
         """
-        super().__init__(factory.reactor, bound, factory.inner, FLOWS)
+        super().__init__(factory.reactor, bound, factory.wrappedFactory, FLOWS)
         self._info = info
         self._isCone = factory.isCone
         self._host = str(getattr(info.peer, "host", "")).removeprefix(_MAPPED)

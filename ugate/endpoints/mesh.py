@@ -31,7 +31,8 @@ from ugate.endpoints.refusals import noTarget
 from ugate.endpoints.registry import Registry
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer, IEgress, MeshAddress, MeshNode
-from ugate.stream import StreamInfo, Target
+from ugate.posting import networksOf
+from ugate.stream import TCP, UDP, StreamInfo, Target
 
 AVOIDED: Final = 30.0
 """Seconds for which an address that has failed is tried after all others."""
@@ -112,6 +113,8 @@ class Mesh:
     """
 
     __slots__ = ("_forwards", "_links", "_ready", "_registry", "_tenant", "_tried")
+
+    networks = TCP, UDP
 
     def __init__(self, tenant: MeshTenant) -> None:
         """
@@ -254,7 +257,16 @@ class Mesh:
             return hasFailed, isTLS and not TRANSPORTS[address.transport].passes
 
         who = self._whoIn(node, info)
-        return [(each, self._dialer(node, each, who)) for each in sorted(fitting, key=order)]
+        ways = [(each, self._dialer(node, each, who)) for each in sorted(fitting, key=order)]
+        target = info.target
+        if target is None or target.network == TCP:
+            return ways
+        carrying = [each for each in ways if target.network in networksOf(each[1])]
+        if not carrying:
+            detail = "its addresses carry no datagrams"
+            step = "give it one that does in the section nodes: h2connect:HOST:PORT"
+            raise Refused(Cause.UNSUPPORTED, Phase.RESOLVE, str(target), detail, step)
+        return carrying
 
     def _whoIn(self, node: MeshNode, info: StreamInfo) -> str:
         """

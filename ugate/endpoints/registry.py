@@ -26,7 +26,7 @@ from ugate.endpoints.refusals import noTarget
 from ugate.endpoints.session import Session
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer, MeshAddress, MeshNode
-from ugate.stream import StreamInfo
+from ugate.stream import TCP, UDP, StreamInfo
 
 MAX_KEYS: Final = 10_000
 """How many peers may be there at once."""
@@ -245,6 +245,8 @@ class Registry:
     def _find(self, host: str) -> _Peer | None:
         name = host.lower().rstrip(".")
         return self._peers.get(name) or self._names.get(name) or self._peers.get(name.partition(".")[0])
+
+    networks = TCP, UDP
 
     def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
         """

@@ -9,7 +9,7 @@ What a node serves under its own name: only what its config lists.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from zope.interface import implementer
 
@@ -19,7 +19,10 @@ from ugate.endpoints.direct import Direct, DirectTo
 from ugate.endpoints.refusals import noTarget
 from ugate.errors import Denied
 from ugate.interfaces import IDialer
-from ugate.stream import StreamInfo, Target
+from ugate.stream import TCP, UDP, StreamInfo, Target
+
+_FOR: Final = {TCP: "", UDP: " for datagrams"}
+_AS: Final = {TCP: "", UDP: "udp:"}
 
 
 @implementer(IDialer)
@@ -32,23 +35,26 @@ class Services:
 
     __slots__ = ("_services",)
 
-    def __init__(self, direct: Direct, services: Mapping[int, tuple[str, Target]]) -> None:
+    networks = TCP, UDP
+
+    def __init__(self, direct: Direct, services: Mapping[tuple[str, int], tuple[str, Target]]) -> None:
         """
         @param direct: what connects; loopback may be in its reach, since the operator wrote the places.
-        @param services: the name and the place of each, by its port.
+        @param services: the name and the place of each, by its network and its port.
         """
-        self._services = {port: (name, DirectTo(direct, target)) for port, (name, target) in services.items()}
+        self._services = {key: (name, DirectTo(direct, target)) for key, (name, target) in services.items()}
 
     def _find(self, info: StreamInfo) -> tuple[str, Any]:
         target = info.target
         if target is None:
             raise noTarget(info)
-        found = self._services.get(target.port)
+        found = self._services.get((target.network, target.port))
         if found is None:
+            shape = f"{{port: {target.port}, to: {_AS[target.network]}HOST:PORT}}"
             raise Denied(
                 str(target),
-                f"this node serves nothing on port {target.port} of its own name",
-                f"add it to the section serve, as in {{port: {target.port}, to: HOST:PORT}}",
+                f"this node serves nothing on port {target.port} of its own name{_FOR[target.network]}",
+                f"add it to the section serve, as in {shape}",
             )
         return found
 

@@ -45,9 +45,16 @@ class NamedReactor(SocketReactor):
         self.nameResolver = Resolver(names)
         self.asked: list[tuple[str, int, str]] = []
         self.denied = ""
+        self.unmarked = 0
 
     def __conform__(self, interface: object) -> object | None:
         return self if interface is IEgress else None
+
+    def cannotMark(self) -> None:
+        """
+        See L{IEgress}.
+        """
+        self.unmarked += 1
 
     def check(self, host: str, port: int, network: str = "tcp") -> None:
         """

@@ -147,7 +147,7 @@ class AssociationTests(GatewayCase):
                 if info.target is not None and info.target.port == other.port:
                     raise Denied(str(info.target), "not there")
 
-        self.rules = self.inner.factory.wrappedFactory.inner.entry.tenant.policy = Some()
+        self.rules = self.inner.factory.wrappedFactory.wrappedFactory.entry.tenant.policy = Some()
         for _ in range(3):
             for each in self.target.port, other.port:
                 self.client.send(self.header(port=each) + b"x", port)

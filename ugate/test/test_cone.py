@@ -134,8 +134,7 @@ class ConeTests(PortCase):
 
     def test_association(self) -> None:
         """
-        By an association with it: with the address of who has sent it, who can be answered by the same
-        socket.
+        By an association: with the address of who has sent it, who can be answered by the same socket.
         """
         factory = AssociationFactory(self.gateway(), self.clock, isCone=True)
         info = StreamInfo(flowTo("a", 1).peer, flowTo("a", 1).host, principal=ALICE)

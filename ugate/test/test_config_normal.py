@@ -168,6 +168,7 @@ node:
   connect: 0.5
   handshake: 10
   idle: 900
+  datagrams: 60
   drain: 30
   flows: log
   streams: 10000

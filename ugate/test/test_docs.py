@@ -42,6 +42,7 @@ TEXTS: Final = {
     "endpoint": "server string",
     "hops": "hop or chain",
     "target": "HOST:PORT",
+    "service": "HOST:PORT",
     "users": "path",
     "tokens": "path",
     "issuers": "path",

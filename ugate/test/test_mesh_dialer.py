@@ -19,7 +19,7 @@ from ugate.endpoints.mesh import Mesh
 from ugate.endpoints.meshtransports import PATIENCE, TRANSPORTS
 from ugate.errors import Cause, Denied, Refused
 from ugate.interfaces import IEgress, MeshAddress, MeshNode
-from ugate.stream import StreamInfo
+from ugate.stream import UDP, StreamInfo, Target
 from ugate.tenancy.egress import Egress, OwnListeners
 from ugate.tenancy.nodes import Nodes
 from ugate.test.dialfakes import Net, Recorders, streamTo
@@ -63,6 +63,27 @@ class MeshDialerTests(SynchronousTestCase):
         self.nodes = Nodes(self.net, [MeshNode(BOB, (LATER, CONNECT, *TLS), ("bob",))])
         self.mesh = Mesh(FakeTenant(self.nodes, self.clients, self.net, self.learned))
         self.recorders = Recorders()
+
+    def test_datagrams(self) -> None:
+        """
+        They go by what carries them, and by nothing else.
+        """
+        flow = streamTo("bob:53").but(target=Target("bob", 53, UDP))
+        refused = self.assertRaises(Refused, self.mesh.endpointFor, flow)
+        self.assertIs(refused.cause, Cause.UNSUPPORTED)
+        self.assertIn("h2connect:HOST:PORT", refused.nextStep)
+        h2 = MeshAddress("h2connect", "10.0.0.2", 15009)
+        mesh = Mesh(
+            FakeTenant(
+                Nodes(self.net, [MeshNode(BOB, (CONNECT, h2), ("bob",))]),
+                self.clients,
+                self.net,
+                self.learned,
+            )
+        )
+        lines = mesh.explain(flow)
+        self.assertEqual([line for line in lines if "way" in line], ["way 1 of 1:"])
+        self.assertIn(f"for udp:{BOB.lower()}:53 in HTTP/2 CONNECT-UDP", lines[-1])
 
     def stream(self, target: str = "bob:443", protocol: str = "sni") -> StreamInfo:
         """

@@ -7,6 +7,7 @@ Flows of datagrams that this host makes itself.
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from twisted.internet.error import ConnectionLost
@@ -15,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.endpoints.direct import Direct
-from ugate.endpoints.udp import AT_ONCE, DatagramEndpoint
+from ugate.endpoints.udp import AT_ONCE, CONE, DatagramEndpoint
 from ugate.errors import Cause, Denied, Refused
 from ugate.leg import Leg
 from ugate.protocols.capsules import capsule
@@ -196,6 +197,28 @@ class DatagramEndpointTests(SynchronousTestCase):
         refused = self.failureResultOf(endpoint.connect(Factory.forProtocol(Leg)), Refused).value
         self.assertIs(refused.cause, Cause.UNSUPPORTED)
         self.assertEqual(str(endpoint), "udp:127.0.0.1:1")
+
+    def test_marked(self) -> None:
+        """
+        Where the kernel leads connections of this machine here, it can tell ours: of either kind.
+        """
+        made: list[Any] = []
+        self.reactor.outgoing = type("Outgoing", (), {"add": lambda self, *what: made.append(what)})()
+        self.reactor.mark = 7
+        leg = self.open()
+        shared = flowTo("127.0.0.1", self.peer.port).but(hints={CONE: "alice"})
+        cone: Any = self.successResultOf(
+            Direct(self.reactor).endpointFor(shared).connect(Factory.forProtocol(Leg))
+        )
+        self.addCleanup(cone.transport.loseConnection)
+        ((where, _),) = made
+        self.assertEqual(where, ("127.0.0.1", leg.transport.getHost().port, "127.0.0.1", self.peer.port))
+        marks = [
+            each.getsockopt(socket.SOL_SOCKET, socket.SO_MARK)
+            for each in (leg.transport._socket, cone.transport._cone.socket)
+        ]
+        # Without the privilege nothing is marked, and that is said.
+        self.assertIn((marks, self.reactor.unmarked), [([7, 7], 0), ([0, 0], 2)])
 
     def test_noProtocol(self) -> None:
         """

@@ -68,9 +68,9 @@ def meshMistakes(
             message = f"nodes.{section}: nodes.{other} has that KEYID; wanted one section with more names"
             yield Mistake(placeOf(places["nodes", section], "keyid", 0), message)
         yield from _named(section, peer, names, places["nodes", section])
-    ports: dict[int, str] = {}
+    ports: dict[tuple[str, int], str] = {}
     for section, service in services.items():
-        other = ports.setdefault(service.at, section)
+        other = ports.setdefault((service.target.network, service.at), section)
         if other != section:
             message = f"serve.{section}: serve.{other} has port {service.at} too; wanted each port once"
             yield Mistake(placeOf(places["serve", section], "port", 0), message)

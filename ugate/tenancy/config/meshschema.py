@@ -8,11 +8,14 @@ The shape of C{nodes} and C{serve}: see L{ugate.tenancy.config.schema}, which ha
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
 from ugate.tenancy.config.texts import ONE_OR_LIST, Hosts, Keyid, Who
+
+if TYPE_CHECKING:
+    from ugate.stream import Target
 
 
 class Peer(Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,7 +104,7 @@ class Service(Struct, frozen=True, forbid_unknown_fields=True):
             min_length=1,
             description="Where streams to that port go.",
             examples=["127.0.0.1:8080"],
-            extra={"check": "target", "wanted": "HOST:PORT"},
+            extra={"check": "service", "wanted": "HOST:PORT, or udp:HOST:PORT"},
         ),
     ]
     port: (
@@ -114,5 +117,15 @@ class Service(Struct, frozen=True, forbid_unknown_fields=True):
         """
         The port of our name.
         """
-        # It has been checked that it is HOST:PORT.
-        return int(self.to.rpartition(":")[2]) if self.port is None else self.port
+        return self.target.port if self.port is None else self.port
+
+    @property
+    def target(self) -> Target:
+        """
+        Where streams go, or datagrams.
+        """
+        # Not at the top: the client command line has no Twisted.
+        from ugate.stream import Target
+
+        # It has been checked.
+        return Target.anyFromText(self.to)

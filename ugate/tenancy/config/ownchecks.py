@@ -20,6 +20,7 @@ from ugate.tenancy.nodes import addressFromText, nodeName
 OWN_CHECKS: Final[Checks] = MappingProxyType(
     {
         "target": Target.fromText,
+        "service": Target.anyFromText,
         "host": parseHost,
         "range": parseRange,
         "meshAddress": addressFromText,

@@ -178,6 +178,7 @@ class Node(Struct, frozen=True, forbid_unknown_fields=True):
     connect: Annotated[Seconds, Meta(description="Seconds until a target must have answered.")] = 10.0
     handshake: Annotated[Seconds, Meta(description="Seconds that a client has to say what it wants.")] = 10.0
     idle: Annotated[Seconds, Meta(description="Seconds without a byte that end a stream.")] = 900.0
+    datagrams: Annotated[Seconds, Meta(description="Seconds without a datagram that end a flow.")] = 60.0
     drain: Annotated[Grace, Meta(description="Seconds that streams have to end at a shutdown.")] = 30.0
     flows: Annotated[
         Literal["log", "quiet"], Meta(description="Whether a stream leaves a line in the log.")

@@ -16,6 +16,7 @@ from typing import Any
 from ugate.tenancy.keyids import hostOf
 from ugate.test.docpages import listing
 from ugate.test.interop.asking import Answer, connected, curl, socks5
+from ugate.test.interop.datagrams import DatagramEcho, asked, client
 from ugate.test.interop.meshes import newKey
 from ugate.test.interop.processes import DEADLINE, HOST, Gateway, InteropTestCase, freePort, waitUntil
 from ugate.test.interop.targets import StreamServer, readAll, readExactly, webServer
@@ -98,6 +99,25 @@ class NodesTests(InteropTestCase):
         for host in (hostOf(self.keys["bob"]), "bob", "BOB"):
             answer = self.get(gateway, host)
             self.assertEqual(answer.status, 200, (answer.errors, gateway.said(), bob.said()))
+
+    def test_datagrams(self) -> None:
+        """
+        By HTTP/2, datagrams go to what bob serves for them, and to nothing else.
+        """
+        echo = DatagramEcho(self)
+        config = listing("bob.yaml").replace("127.0.0.1:8080", f"{HOST}:{self.web.port}")
+        config = config.replace("connect:mtls:", "h2connect:mtls:")
+        config = config.replace("serve:\n", f'serve:\n  dns: {{port: 53, to: "udp:{HOST}:{echo.port}"}}\n')
+        bob = self.node("bob", config)
+        ways = json.dumps([f"h2connect:{HOST}:{bob.ports['mesh']}"])
+        listen = "  {name}: {{endpoint: 'udp:0:to=bob\\:{port}'}}\n".format
+        more = "listen:\n" + listen(name="dns", port=53) + listen(name="web", port=80)
+        alice = self.node("alice", listing("alice.yaml").replace(ADDRESSES, ways).replace("listen:\n", more))
+        for size in (1, 1400, 60000):
+            self.assertEqual(size, len(asked(client(self, alice.ports["dns"]), bytes(size))), bob.said())
+        client(self, alice.ports["web"]).send(b"x")
+        bob.waitFor("serves nothing on port 80 of its own name for datagrams")
+        alice.waitFor("refused")
 
     def test_outsider(self) -> None:
         """
