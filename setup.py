@@ -31,7 +31,8 @@ CORE = [
 
 EXTRAS = {
     "argon2": ["argon2-cffi>=23.1"],
-    "test": ["hypothesis>=6.100", "treq>=24.9.1", "argon2-cffi>=23.1", "wsproto>=1.2"],
+    "dns": ["dnspython>=2.7"],
+    "test": ["hypothesis>=6.100", "treq>=24.9.1", "argon2-cffi>=23.1", "wsproto>=1.2", "dnspython>=2.7"],
     "dev": [
         "ruff>=0.14",
         "mypy>=1.18",

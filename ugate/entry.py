@@ -43,6 +43,8 @@ class _Gone:
     In place of the tenant of a listener that there is no more.
     """
 
+    names = None
+
     def __init__(self, name: str) -> None:
         self.name = name
 

@@ -23,6 +23,7 @@ from ugate.flows import AGAIN, STOPPING, Flows
 from ugate.interfaces import ILimits, IPending, ITenant
 from ugate.leg import Leg
 from ugate.metering import Meters
+from ugate.naming import named
 from ugate.posting import checkCarries, checkDatagrams
 from ugate.relay import Carried
 from ugate.stream import TCP, Principal, StreamInfo, Target
@@ -113,6 +114,8 @@ class Inbound(Leg):
         try:
             if len(flows) >= flows.limit:
                 flows.makeRoom(info)
+            if tenant.names is not None:
+                self.info = info = named(info, tenant.names)
             self.owner = tenant = tenant.tenantFor(info)
             tenant.policy.check(info)
             if tenant.limits is not None:

@@ -94,6 +94,12 @@ discoveryModule = LazyModule(
     "nodes on the same network that find each other",
     "ugate.modules.discoverysection:DiscoverySection",
 )
+dnsModule = LazyModule(
+    "dns",
+    "ugate.modules.dns:DnsModule",
+    "a resolver that knows the mesh, and asks others by the tenant's own ways",
+    "ugate.modules.dnssection:DnsSection",
+)
 captureModule = LazyModule(
     "capture",
     "ugate.modules.capture:CaptureModule",

@@ -14,6 +14,7 @@ from ugate.interfaces.identity import IIdentity, ITrust
 from ugate.interfaces.links import IChannel, ILink, ISession
 from ugate.interfaces.mesh import INodes, MeshAddress, MeshNode
 from ugate.interfaces.modules import IAsker, IModule, INode, IServesHTTP
+from ugate.interfaces.names import INames
 from ugate.interfaces.negotiation import Auth, INegotiation, ISilence, Step
 from ugate.interfaces.streams import (
     Detached,
@@ -43,6 +44,7 @@ __all__ = [
     "ILimits",
     "ILink",
     "IModule",
+    "INames",
     "INegotiation",
     "INode",
     "INodes",

@@ -56,6 +56,7 @@ class TenantReactor:
         egress: Egress,
         poll: Callable[[], Poll | None] = lambda: None,
         sockets: Sockets | None = None,
+        resolver: Callable[[], Any] = lambda: None,
     ) -> None:
         """
         @param reactor: the real one.
@@ -65,8 +66,10 @@ class TenantReactor:
             place, if anything does; asked when the first one comes.
         @param sockets: what it listens on is kept there, so that it may outlive the
             listener; L{None} if that is all the same.
+        @param resolver: gives what looks names up in the place of the real reactor's, if anything does.
         """
         self._reactor = reactor
+        self._resolver = resolver
         self._tenant = tenant
         self._egress = egress
         self._connectTCP = reactor.connectTCP
@@ -88,6 +91,13 @@ class TenantReactor:
             if name in self.__dict__:
                 return self.__dict__[name]
         return getattr(self._reactor, name)
+
+    @property
+    def nameResolver(self) -> Any:
+        """
+        See L{twisted.internet.interfaces.IReactorPluggableNameResolver}.
+        """
+        return self._resolver() or self._reactor.nameResolver
 
     def _settle(self) -> Poll | None:
         """

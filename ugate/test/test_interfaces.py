@@ -58,6 +58,7 @@ from ugate.modules.agent import ModuleAgent
 from ugate.modules.ca import CaModule
 from ugate.modules.capture import CaptureModule
 from ugate.modules.discovery import DiscoveryModule
+from ugate.modules.dns import DnsModule
 from ugate.modules.http import HttpModule
 from ugate.modules.lazy import LazyModule
 from ugate.modules.loopback import LoopbackEndpoint
@@ -90,7 +91,9 @@ from ugate.protocols.websocketclient import WebSocketClient
 from ugate.protocols.websocketrules import Rules
 from ugate.protocols.websocketserver import WebSocketServer
 from ugate.relay import Relay
+from ugate.resolverway import ResolverWay
 from ugate.stream import Principal, StreamInfo, Target
+from ugate.tenancy.addressnames import AddressNames
 from ugate.tenancy.config.commandline import CommandLineStore
 from ugate.tenancy.config.environment import EnvironmentStore
 from ugate.tenancy.config.files import FileStore
@@ -221,7 +224,17 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.upstream._Through": BY_CLASS,
     "ugate.leg.Leg": Leg,
     "ugate.poll.Poll": BY_CLASS,
+    "ugate.resolverway.ResolverWay": lambda: ResolverWay(tenant()),
     "ugate.modules.admin.AdminModule": AdminModule,
+    "ugate.modules.dns.DnsModule": DnsModule,
+    "ugate.modules.dnsdatagrams._Port": BY_CLASS,
+    "ugate.modules.dnsflows.Asked": BY_CLASS,
+    "ugate.modules.dnsflows._Asking": BY_CLASS,
+    "ugate.modules.dnshttp1._Endpoints": BY_CLASS,
+    "ugate.modules.dnslookups.Lookups": BY_CLASS,
+    "ugate.modules.dnslookups._Looking": BY_CLASS,
+    "ugate.modules.dnsresolver.Resolver": BY_CLASS,
+    "ugate.modules.dnsserving.Stream": BY_CLASS,
     "ugate.modules.agent.ModuleAgent": lambda: ModuleAgent(tenant()),
     "ugate.modules.agent._Here": BY_CLASS,
     "ugate.modules.ca.CaModule": CaModule,
@@ -297,6 +310,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.tenancy.egress.Egress": lambda: Egress(OwnListeners(), private=True),
     "ugate.tenancy.passwords.PasswordFile": BY_CLASS,
     "ugate.tenancy.passwords._Principals": BY_CLASS,
+    "ugate.tenancy.addressnames.AddressNames": lambda: AddressNames(REACTOR),
     "ugate.tenancy.nodes.Nodes": lambda: Nodes(REACTOR),
     "ugate.tenancy.ownnames.OneNamePolicy": BY_CLASS,
     "ugate.tenancy.policy.KnownPrincipals": KnownPrincipals,

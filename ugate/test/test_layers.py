@@ -86,7 +86,7 @@ LAYERS = (
     Layer("tenancy", ("ugate.tenancy",), ("values", "time", "protocols", "relay")),
     Layer(
         "gateway",
-        ("ugate.gateway", "ugate.entry", "ugate.flows", "ugate.streams"),
+        ("ugate.gateway", "ugate.entry", "ugate.flows", "ugate.naming", "ugate.streams"),
         ("values", "time", "relay"),
     ),
     Layer(
@@ -97,6 +97,7 @@ LAYERS = (
             "ugate.tenants",
             "ugate.tenantparts",
             "ugate.meshroutes",
+            "ugate.resolverway",
             "ugate.explaining",
             "ugate.storewatch",
             "ugate.listenerstrings",

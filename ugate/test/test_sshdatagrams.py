@@ -38,7 +38,7 @@ class DatagramTests(PeerCase):
         It is refused where a stream is: by no place, and by what the credentials are good for.
         """
         self.ask(say.DATAGRAMS, string(b"db") + U32.pack(0) + string(b"") + U32.pack(0))
-        self.assertRefuses(3, "port 0")
+        self.assertRefuses(2, "port 0")
         asked: list[str] = []
 
         def mayOpen(target: Target) -> None:

@@ -75,9 +75,9 @@ Way = Annotated[
     str,
     Meta(
         min_length=1,
-        description="The name of a dial section, hops, 'direct', 'mesh' or 'deny'.",
+        description="The name of a dial section, hops, 'direct', 'mesh', 'dns' or 'deny'.",
         examples=["office", "direct", "socks:proxy:1080"],
-        extra={"check": "via", "wanted": "a name in dial, hops, direct, mesh or deny"},
+        extra={"check": "via", "wanted": "a name in dial, hops, direct, mesh, dns or deny"},
     ),
 ]
 ALPN = Annotated[
