@@ -115,9 +115,16 @@ class TunTests(InteropTestCase):
         """
         The gateway on the near host.
         """
-        gateway = self.ugate(config=f"listen: {{main: 'tun:ug0{more}'}}\n{rest}", inside=self.near.inside)
+        path = self.configured(more, rest)
+        gateway = self.ugate("--config", str(path), listen="", inside=self.near.inside)
         self.assertIn(": ug0:", self.near.ip("-o", "link", "show"))
         return gateway
+
+    def configured(self, more: str, rest: str = "") -> Path:
+        """
+        Write its configuration.
+        """
+        return self.write("near.yaml", f"listen: {{main: 'tun:ug0{more}'}}\n{rest}")
 
     def ask(self, *argv: str) -> str:
         """
@@ -181,14 +188,21 @@ class TunTests(InteropTestCase):
 
     def test_parts(self) -> None:
         """
-        Only what is said goes there, by short packets; and when it is killed, nothing of it is left.
+        After a reload, only what is said goes there, by short packets, and who was there goes on; and when
+        it is killed, nothing of it is left.
         """
-        gateway = self.start(f":routes=203.0.113.0/24,2001\\:db8\\:5\\:\\:/48:exclude={ASIDE}/32:mtu=1280")
+        gateway = self.start(":mtu=1420")
+        slow = self.slow()
+        self.configured(f":routes=203.0.113.0/24,2001\\:db8\\:5\\:\\:/48:exclude={ASIDE}/32:mtu=1280")
+        os.kill(gateway.pid, signal.SIGHUP)
+        waitUntil(lambda: "mtu 1280" in self.near.ip("link", "show", "dev", "ug0"), "the reload")
+        waitUntil(lambda: "suppress_prefixlength" not in self.near.ip("rule"), "other rules")
         body = digestOf(len(BLOCK) * 5)
         for host in (FAR4, f"[{FAR6}]", ASIDE, self.far.ipv4):
             self.assertEqual(self.fetched(host), body, host)
         waitUntil(lambda: gateway.said().count(":8080 tun operator") == 2, "lines in the log")
         self.assertNotIn(ASIDE, gateway.said())
+        self.assertIsNone(slow.process.poll())
         os.kill(gateway.pid, signal.SIGKILL)
         waitUntil(lambda: self.traces() == self.before, "nothing to be left of it")
         self.assertEqual(self.fetched(FAR4), body)
