@@ -162,7 +162,8 @@ class Sessions:
         target = key[size : 2 * size]
         first = target[0]
         isOne = 0 < first < 224 if size == 4 else first != 0xFF and target[:2] != b"\xfe\x80"
-        return key[:size] == self.own and isOne and target not in (self.own, self.peer)
+        hasPort = key[-2:] != b"\0\0"
+        return key[:size] == self.own and isOne and hasPort and target not in (self.own, self.peer)
 
     def _begin(
         self, key: bytes, flags: int, before: tuple[Session, Rewriting, int] | None

@@ -129,6 +129,7 @@ class TranslateTests(SessionsCase):
             (OWN[4], "0.0.0.0"),
         ):
             self.assertIsNone(self.give(Segment(source, 1, target, 2)), (source, target))
+        self.assertIsNone(self.give(outwards(dport=0)))
         for target in ("ff02::1", "fe80::1", OWN[6], PEER[6]):
             self.assertIsNone(self.give(Segment(OWN[6], 1, target, 2), self.make(6)), target)
         self.assertEqual(len(self.sessions), 0)
