@@ -171,8 +171,14 @@ class Routes:
             said = self._batch("ip", f"-{version}", "-batch", "-", lines=lines)
             if said is not None:
                 self.down()
+                step = (
+                    f"; without IPv6, let it be addresses={way.addresses[0]}"
+                    if len(way.addresses) > 1
+                    else ""
+                )
                 raise ListenRefused(
-                    f"the routes of {way.device} (IPv{version}) cannot be set: {said or 'ip says nothing'}"
+                    f"the routes of {way.device} (IPv{version}) cannot be set: "
+                    f"{said or 'ip says nothing'}{step if version == 6 else ''}"
                 )
 
     def _checkFree(self) -> None:
