@@ -214,8 +214,8 @@ class RoutesTests(SynchronousTestCase):
         error = self.assertRaises(ListenRefused, self.routes.up)
         self.assertEqual(
             str(error),
-            "the routes of ug0 (IPv6) cannot be set: RTNETLINK answers: Permission denied Command failed -:3; "
-            "without IPv6, let it be addresses=10.98.0.1/30",
+            "the routes of ug0 (IPv6) cannot be set: RTNETLINK answers: Permission denied Command failed -:3"
+            "; without IPv6, let it be addresses=10.98.0.1/30",
         )
         self.assertTrue(self.process.stdin.closed)
 
