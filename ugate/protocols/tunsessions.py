@@ -12,7 +12,6 @@ program wanted to go.  So TCP is the kernel's on both sides; here are only the a
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Final
@@ -111,7 +110,7 @@ class Sessions:
         self._sessions: dict[bytes, tuple[Session, Rewriting, int]] = {}
         self._ports: dict[int, Session] = {}
         self._opening: dict[Session, None] = {}
-        self._ended: deque[tuple[float, Session]] = deque()
+        self._ended: dict[Session, float] = {}
         self._next = 0
         self._key = slice(layout.key, layout.transport + 4)
         self._flags = layout.transport + 13
@@ -173,8 +172,11 @@ class Sessions:
         if before is not None:
             self._forget(before[0])
         now = self._seconds()
-        while self._ended and (now - self._ended[0][0] > LINGER or len(self) >= self.limit):
-            self._forget(self._ended.popleft()[1])
+        while self._ended:
+            session, when = next(iter(self._ended.items()))
+            if now - when <= LINGER and len(self) < self.limit:
+                break
+            self._forget(session)
         if len(self) >= self.limit:
             oldest = next(iter(self._opening), None)
             if oldest is None or now - oldest.began < OPENING:
@@ -202,7 +204,7 @@ class Sessions:
         session.ends = after = before | direction
         if after == _BOTH != before:
             self._opening.pop(session, None)
-            self._ended.append((self._seconds(), session))
+            self._ended[session] = self._seconds()
         if after & _OURS and not before & _OURS:
             self._down(session)
 
@@ -214,8 +216,9 @@ class Sessions:
                 self.closed()
 
     def _forget(self, session: Session) -> None:
-        if self._ports.get(session.port) is session:
-            del self._ports[session.port]
-            del self._sessions[session.key]
-            del self._sessions[session.back]
-            self._opening.pop(session, None)
+        del self._ports[session.port]
+        del self._sessions[session.key]
+        del self._sessions[session.back]
+        self._opening.pop(session, None)
+        self._ended.pop(session, None)
+        self._down(session)

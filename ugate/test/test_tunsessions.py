@@ -173,8 +173,14 @@ class EndTests(SessionsCase):
         """
         first = self.begin()
         self.end(first)
-        self.assertNotEqual(self.begin().sport, first.sport)
-        self.assertEqual(len(self.sessions), 1)
+        second = self.begin()
+        self.assertNotEqual(second.sport, first.sport)
+        self.give(outwards(flags=FIN | ACK))
+        self.assertNotIn(self.begin().sport, (first.sport, second.sport))
+        self.assertEqual((len(self.sessions), self.sessions.up), (1, 1))
+        self.clock.advance(LINGER + 1)
+        self.begin(40001)
+        self.assertEqual((len(self.sessions), self.sessions.up), (2, 2))
 
     def test_reset(self) -> None:
         """
