@@ -147,7 +147,7 @@ class Sessions:
         The connection that came from that port of the neighbour; it is up.
         """
         session = self._ports.get(port)
-        if session is not None and not session.isUp:
+        if session is not None and not (session.isUp or session.ends & _OURS):
             session.isUp = True
             self.up += 1
             self._opening.pop(session, None)
