@@ -322,7 +322,7 @@ class LeavingTests(SynchronousTestCase):
         self.client.connection.send(b"more")
         connection: Any = stream._tlsConnection
         connection.bio_write(self.client._out())
-        inner = AccumulatingProtocol()  # type: ignore[no-untyped-call]
+        inner = AccumulatingProtocol()
         made = onSocket(stream, inner)
         assert made is not None
         inner.makeConnection(made)
