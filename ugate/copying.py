@@ -25,7 +25,7 @@ from ugate.leg import Leg
 from ugate.metering import Meter, Meters
 from ugate.protocols.muxwriting import Cutting, Writing
 from ugate.protocols.negotiate import connectionBelow
-from ugate.protocols.sockets import cut, endWriting, writeNow
+from ugate.protocols.sockets import closeNow, cut, endNow, endWriting, writeNow
 from ugate.shares import Share
 
 RECEIVE: Final = 1 << 18
@@ -185,7 +185,7 @@ class Copying:
         _transport(other).unregisterProducer()
         self._producer(leg).end()
         if self._open:
-            endWriting(_transport(other))
+            _end(_transport(other))
         else:
             self.close("done", abort=False)
 
@@ -240,7 +240,7 @@ class Copying:
             transport = _transport(leg)
             transport.unregisterProducer()
             if not abort:
-                transport.loseConnection()
+                _lose(transport, leg.eof)
             elif isTruncated and isinstance(transport, Writing):
                 transport.registerProducer(Cutting(transport), False)
             else:
@@ -368,6 +368,26 @@ def _discard(data: bytes) -> None:
     """
     What comes after the end has nobody to go to.
     """
+
+
+def _end(transport: Any) -> None:
+    """
+    End one direction, at once if it can be.
+    """
+    below = connectionBelow(transport)
+    if below is None or not endNow(below):
+        endWriting(transport)
+
+
+def _lose(transport: Any, eof: bool) -> None:
+    """
+    Close a connection, at once if it can be.
+
+    @param eof: whether its peer has ended.
+    """
+    below = connectionBelow(transport) if eof else None
+    if below is None or not closeNow(below):
+        transport.loseConnection()
 
 
 def _writer(transport: Any) -> Callable[[bytes], object]:
