@@ -19,6 +19,7 @@ from typing import Any, Final, cast
 from zope.interface import implementer
 
 from twisted.internet import tcp
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IHalfCloseableDescriptor, ISSLTransport, ITransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.components import registerAdapter
@@ -255,13 +256,19 @@ def closeNow(connection: tcp.Connection) -> bool:
     """
     if not _isEmpty(connection):
         return False
-    # Nothing is unread, so to close is to end.
-    connection._shouldShutdown = False
     leave = getattr(connection.reactor, "leave", None)
     if leave is not None:
         # The kernel forgets it when it is closed.
         leave(connection)
-    connection.connectionLost(connectionDone)
+    if type(connection).connectionLost is not tcp.Connection.connectionLost:
+        connection.connectionLost(connectionDone)
+        return True
+    # As that does it; but nothing is unread, so to close is to end.
+    FileDescriptor.connectionLost(connection, connectionDone)  # type: ignore[no-untyped-call]
+    connection.socket.close()
+    protocol = connection.protocol
+    del connection.socket, connection.fileno, connection.protocol
+    protocol.connectionLost(connectionDone)
     return True
 
 
