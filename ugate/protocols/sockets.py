@@ -264,7 +264,7 @@ def closeNow(connection: tcp.Connection) -> bool:
         connection.connectionLost(connectionDone)
         return True
     # As that does it; but nothing is unread, so to close is to end.
-    FileDescriptor.connectionLost(connection, connectionDone)  # type: ignore[no-untyped-call]
+    FileDescriptor.connectionLost(connection, connectionDone)
     connection.socket.close()
     protocol = connection.protocol
     del connection.socket, connection.fileno, connection.protocol
