@@ -59,6 +59,14 @@ class Host:
         return ""
 
 
+def needTun() -> None:
+    """
+    @raise SkipTest: there are no TUN devices here.
+    """
+    if not os.path.exists("/dev/net/tun"):
+        raise SkipTest("no /dev/net/tun here: load the module tun of the kernel")
+
+
 def _ip(*arguments: str) -> str:
     done = subprocess.run(
         [program("ip", "iproute2"), *arguments], capture_output=True, text=True, check=False, timeout=30

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from ugate.test.docpages import CERTS, SERVERS, listing
 from ugate.test.identityfakes import Holder
 from ugate.test.interop.domains import SERVER, TrustDomain
-from ugate.test.interop.namespaces import hosts
+from ugate.test.interop.namespaces import hosts, needTun
 from ugate.test.interop.processes import Child, Gateway, InteropTestCase, program, waitUntil
 
 NAMES = ("shop", "orders", "edge", "lab", "world", "printer")
@@ -45,6 +45,7 @@ class RolesTests(InteropTestCase):
 
     def setUp(self) -> None:
         super().setUp()
+        needTun()
         self.domain = TrustDomain(self.directory)
         self.hosts = hosts(self, NAMES)
         self.webs = {

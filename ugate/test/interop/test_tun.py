@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from unittest import SkipTest
 
-from ugate.test.interop.namespaces import Host, hosts
+from ugate.test.interop.namespaces import Host, hosts, needTun
 from ugate.test.interop.processes import Child, Gateway, InteropTestCase, program, waitUntil
 from ugate.test.interop.targets import BLOCK, digestOf
 
@@ -89,6 +89,7 @@ class TunTests(InteropTestCase):
 
     def setUp(self) -> None:
         super().setUp()
+        needTun()
         made = hosts(self, ("near", "far"))
         self.near, self.far = made["near"], made["far"]
         for number, host in enumerate((self.near, self.far), 1):
