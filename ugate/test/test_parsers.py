@@ -125,7 +125,7 @@ class ServerParserTests(SynchronousTestCase):
         self.assertBad("socks:tcp:1080:reactor=x:self=y", "reactor")
         self.assertBad("socks:nosuch:1", "socks:nosuch:1", "nosuch")
         self.assertBad("socks:tcp:x", "socks:tcp:x", "'x'")
-        self.assertBad("socks:tcp:1080:color=red", "color", "socks itself takes handshake=")
+        self.assertBad("socks:tcp:1080:color=red", "color", "socks itself takes answers=, handshake=")
         self.assertBad("socks:tcp:1080:tls=web\\:443", "tls")
         self.assertBad("socks:tcp:1080:handshake=0", "socks: handshake=0: wanted seconds")
         self.assertBad("auto:tcp:1080:tls=web:443", "auto: tls=: 'web'")

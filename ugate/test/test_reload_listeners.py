@@ -45,7 +45,7 @@ class ListenerTests(ReloadCase):
         self.assertEqual((before.numPorts, after.numPorts), (0, 1))
         self.assertEqual(old.say(HELLO), b"\x05\x00")
         self.assertNotEqual(self.client(node).say(HELLO), b"\x05\x00")
-        self.assertEqual(node.tenant._around.own._byPort, {1080: ["127.0.0.1"]})
+        self.assertEqual(node.tenant._around.own._byPort, {("tcp", 1080): ["127.0.0.1"]})
 
     def test_keptAlive(self) -> None:
         """
@@ -94,7 +94,7 @@ class ListenerTests(ReloadCase):
         self.good(node, config({"main": OTHER}))
         self.assertEqual([port.listening for port in self.reactor.ports], [False, True])
         self.assertEqual(node.listeners()[0].address, "127.0.0.1:1081")
-        self.assertEqual(node.own._byPort, {1081: ["127.0.0.1"]})
+        self.assertEqual(node.own._byPort, {("tcp", 1081): ["127.0.0.1"]})
 
     def test_removed(self) -> None:
         """
@@ -125,7 +125,7 @@ class ListenerTests(ReloadCase):
         self.assertIs(self.factory(node), before)
         self.assertIs(node.tenant.dialer, dialer)
         self.assertEqual([each.listening for each in self.reactor.ports], [True, False])
-        self.assertEqual((list(node.ports), node.own._byPort), (["main"], {1080: ["127.0.0.1"]}))
+        self.assertEqual((list(node.ports), node.own._byPort), (["main"], {("tcp", 1080): ["127.0.0.1"]}))
         # And that can be repaired.
         self.reactor.taken = {}
         self.good(node, config({"main": OTHER}))
