@@ -25,7 +25,7 @@ from ugate.leg import Leg
 from ugate.metering import Meter, Meters
 from ugate.protocols.muxwriting import Cutting, Writing
 from ugate.protocols.negotiate import connectionBelow
-from ugate.protocols.sockets import cut, endWriting, writeNow
+from ugate.protocols.sockets import closeNow, cut, endNow, endWriting, writeNow
 from ugate.shares import Share
 
 RECEIVE: Final = 1 << 18
@@ -48,7 +48,7 @@ class Copying:
     """
 
     __slots__ = (
-        *("_clock", "_finished", "_kept", "_legs", "_open", "_producers"),
+        *("_below", "_clock", "_finished", "_kept", "_legs", "_open", "_producers"),
         *("active", "received", "refusal", "sent"),
     )
 
@@ -73,9 +73,9 @@ class Copying:
         self._producers = _producers(a, b, meters)
         self._kept = set[Leg]() if meters is None else {a, b}
         """Whose bytes are copied, and will be."""
+        self._below = {a: connectionBelow(a.transport), b: connectionBelow(b.transport)}
         if meters is None:
-            for leg in (a, b):
-                below = connectionBelow(leg.transport)
+            for below in self._below.values():
                 if below is not None:
                     below.bufferSize = RECEIVE
         self.sent = self.received = 0
@@ -116,7 +116,8 @@ class Copying:
             self._forward()
 
     def _connect(self, leg: Leg, other: Leg) -> None:
-        write = _writer(_transport(other))
+        below = self._below[other]
+        write = _transport(other).write if below is None else partial(writeNow, below)
         outward = leg is self._legs[0]
         seconds = self._clock.seconds
 
@@ -185,7 +186,9 @@ class Copying:
         _transport(other).unregisterProducer()
         self._producer(leg).end()
         if self._open:
-            endWriting(_transport(other))
+            below = self._below[other]
+            if below is None or not endNow(below):
+                endWriting(_transport(other))
         else:
             self.close("done", abort=False)
 
@@ -240,7 +243,9 @@ class Copying:
             transport = _transport(leg)
             transport.unregisterProducer()
             if not abort:
-                transport.loseConnection()
+                below = self._below[leg] if leg.eof else None
+                if below is None or not closeNow(below):
+                    transport.loseConnection()
             elif isTruncated and isinstance(transport, Writing):
                 transport.registerProducer(Cutting(transport), False)
             else:
@@ -368,17 +373,6 @@ def _discard(data: bytes) -> None:
     """
     What comes after the end has nobody to go to.
     """
-
-
-def _writer(transport: Any) -> Callable[[bytes], object]:
-    """
-    What writes there, as soon as it can be.
-    """
-    below = connectionBelow(transport)
-    if below is None:
-        write: Callable[[bytes], object] = transport.write
-        return write
-    return partial(writeNow, below)
 
 
 def _transport(leg: Leg) -> Any:

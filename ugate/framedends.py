@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Protocol
 
 from twisted.internet.main import CONNECTION_LOST
@@ -152,6 +153,24 @@ def _isFree(transport: Any) -> bool:
     )
 
 
+def awaitRoom(channel: Any, source: Any) -> bool:
+    """
+    Read no more from a transport until the peer lets a stream send more, if that is what its bytes wait for.
+    """
+    if not channel.core.wait(channel, LEAST, partial(readOn, source)):
+        return False
+    source.stopReading()
+    return True
+
+
+def readOn(source: Any) -> None:
+    """
+    Read from a transport again, if it is still there.
+    """
+    if source.connected and not source.disconnecting:
+        source.startReading()
+
+
 class Outlet:
     """
     A socket for what comes on a stream in TLS, which is in memory.
@@ -265,10 +284,10 @@ class Inlet:
         channel = self._channel
         core = channel.core
         most = min(channel.window, core.window, core.maxFrame, MUCH - HEADER)
-        if most < LEAST or core.blocked or core.ready or core.out or not channel.isClear:
+        if core.blocked or core.ready or core.out or not channel.isClear or not self._secure.isFree:
             return self._read()
-        if not self._secure.isFree:
-            return self._read()
+        if most < LEAST:
+            return None if awaitRoom(channel, self._transport) else self._read()
         try:
             size = self._secure.take(self._transport.socket, most, HEADER, self._head)
         except BlockingIOError:

@@ -20,7 +20,7 @@ from typing import Any, Final
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
 
-from ugate.framedends import LEAST, NOWAIT, ROUNDS, Inlet, Outlet, Sink, Source
+from ugate.framedends import LEAST, NOWAIT, ROUNDS, Inlet, Outlet, Sink, Source, awaitRoom, readOn
 from ugate.framedforward import FrameSink
 from ugate.protocols.h2frames import DATA, HEADER, frameHead
 from ugate.protocols.mux import MuxStream
@@ -29,6 +29,12 @@ from ugate.protocols.tlsconnection import TLSConnection
 from ugate.splice import PIPE_SIZE, openPipe
 
 available: Final = hasattr(os, "splice")
+
+_TAIL: Final = 1 << 12
+"""Bytes that are left of a frame for which it pays to go on."""
+
+_BEHIND: Final = int(MSG_MORE | MSG_DONTWAIT)
+"""For the head of a frame: the rest comes at once.  To put two flags together takes as long as to send it."""
 
 _SPARE: Final = 4
 """Pipes that a link keeps for later."""
@@ -149,7 +155,7 @@ class LinkSplicer:
         below = self._below.socket
         try:
             if self._head:
-                self._head = self._head[below.send(self._head, MSG_MORE | MSG_DONTWAIT) :]
+                self._head = self._head[below.send(self._head, _BEHIND) :]
             while self._queued and not self._head:
                 self._queued -= os.splice(self._out[0], below.fileno(), self._queued, flags=NOWAIT)
         except BlockingIOError:
@@ -176,19 +182,22 @@ class LinkSplicer:
 
     def wait(self, channel: Any, source: Any) -> bool:
         """
-        Read no more from a transport until the link takes more, if that is what its bytes wait for.
+        Read no more from a transport until the link takes more, or the peer does, if that is what its bytes
+        wait for.
         """
-        if not (self.isBusy and channel.isClear):
+        core = self._core
+        if core is None or not channel.isClear:
             return False
-        source.stopReading()
-        self._waiting.append(source)
-        return True
+        if self.isBusy:
+            source.stopReading()
+            self._waiting.append(source)
+            return True
+        return not (core.blocked or core.ready or core.out) and awaitRoom(channel, source)
 
     def _readOn(self) -> None:
         waiting, self._waiting = self._waiting, []
         for source in waiting:
-            if source.connected and not source.disconnecting:
-                source.startReading()
+            readOn(source)
 
     # From the link to a socket.
 
@@ -202,7 +211,7 @@ class LinkSplicer:
             try:
                 if (
                     channel is not None
-                    and core.left >= LEAST
+                    and core.left >= (_TAIL if core.lastSize >= LEAST else LEAST)
                     and channel.sink is not None
                     and (room := channel.sink.room) >= LEAST
                 ):
@@ -229,7 +238,7 @@ class LinkSplicer:
         only the head is wanted here.
         """
         core = self._core
-        isNear = core.lastSize >= LEAST > core.left and (core.left or core.isBetween)
+        isNear = core.lastSize >= LEAST and core.left < _TAIL and (core.left or core.isBetween)
         size: int = core.left + HEADER if isNear else self._below.bufferSize
         return size
 

@@ -55,9 +55,12 @@ def listenerEndpoint(tenant: ITenant, name: str, listener: Listener) -> IStreamS
     if listener.open:
         _open(endpoint)
     below = innermost(endpoint)
-    if tenant.parent is not None and isinstance(below, (StandardIOEndpoint, AdoptedStreamServerEndpoint)):
+    whose = getattr(below, "whose", "")
+    if isinstance(below, (StandardIOEndpoint, AdoptedStreamServerEndpoint)):
+        whose = "the process's own"
+    if tenant.parent is not None and whose:
         raise ListenRefused(
-            f"listener {name} ({listener.endpoint}) is the process's own: only the root tenant may have it"
+            f"listener {name} ({listener.endpoint}) is {whose}: only the root tenant may have it"
         )
     return endpoint
 

@@ -28,6 +28,7 @@ from twisted.internet.interfaces import (
     IReactorTime,
     IReadDescriptor,
 )
+from twisted.internet.main import CONNECTION_DONE
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -35,6 +36,9 @@ _ROUNDS: Final = 8
 """How often the epoll is asked again before the reactor has its turn."""
 
 _EVENTS: Final = 128
+_DONE: Final = Failure(CONNECTION_DONE)
+"""Most end so, and to make one takes long."""
+
 _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
 
@@ -285,11 +289,12 @@ class Poll:
         """
         try:
             self.removeReader(guest)
+            failure = _DONE if why is CONNECTION_DONE else Failure(why)
             if reading and isinstance(why, ConnectionDone) and IHalfCloseableDescriptor.providedBy(guest):
-                guest.readConnectionLost(Failure(why))
+                guest.readConnectionLost(failure)
             else:
                 self.removeWriter(guest)
-                guest.connectionLost(Failure(why))
+                guest.connectionLost(failure)
         except BaseException:
             self._log.failure("what was to happen at the end of a descriptor failed")
 

@@ -9,7 +9,7 @@ A link to one peer, whose streams are dialed and listened for.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from zope.interface import implementer
 
@@ -34,6 +34,8 @@ from ugate.protocols.mux import MuxStream
 from ugate.stream import Principal, StreamInfo, Target
 
 _PEER = "peer"
+_SOON: Final = 1.0
+"""Seconds in which it need not be noted again that a peer is there."""
 """Where things happen, in the words of a link."""
 
 
@@ -303,7 +305,10 @@ class Session:
         """
         It is there: that is an answer, too, to whoever has asked.
         """
-        self.last = self.sessions.seconds()
+        now = self.sessions.seconds()
+        if now - self.last < _SOON and not self._checks:
+            return
+        self.last = now
         self.sessions.heard(self)
         self._checked(None)
 

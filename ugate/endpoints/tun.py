@@ -47,6 +47,8 @@ class DeviceEndpoint:
     """
 
     isLocal = True
+    whose = "for the traffic of the whole machine"
+    """Why no tenant but the root may have it."""
 
     def __init__(self, reactor: Any, way: Way, limit: int = FLOWS) -> None:
         """

@@ -269,7 +269,8 @@ class TunPort:
         key = bytes(packet[layout.key : layout.transport + 4])
         datagram = datagramIn(layout, packet, size)
         flow = self.table.get(key)
-        if datagram is None or (flow is None and not sessions.isFromUs(key)) or not key[-2:] > b"\0\0":
+        # Without ports, nothing begins any more.
+        if datagram is None or (flow is None and not (self._ports and sessions.isFromUs(key))):
             sessions.dropped += 1
         elif flow is None:
             assert self._device is not None

@@ -11,6 +11,7 @@ from an address of this host, as its servers do, is not led away; nor is what ha
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
@@ -78,7 +79,7 @@ def upLines(way: Way, mark: int, version: int) -> Iterator[str]:
     last = table + 5
     yield f"link set {device} addrgenmode none"
     yield f"link set {device} up mtu {way.mtu}"
-    yield f"address add {own} dev {device}{' nodad' if version == 6 else ''}"
+    yield f"address replace {own} dev {device}{' nodad' if version == 6 else ''}"
     routes = [each for each in way.routes if each.version == version]
     excluded = [each for each in (*way.exclude, *_NEVER[version]) if each.version == version]
     for network in dict.fromkeys(routes):
@@ -153,6 +154,7 @@ class Routes:
         @raise ListenRefused: they cannot be, and why; then none is there.
         """
         way = self._way
+        self._checkFree()
         # What somebody left behind who was ended together with his shell.
         self._batch("sh", "-c", _script(way), lines=())
         try:
@@ -169,21 +171,48 @@ class Routes:
             said = self._batch("ip", f"-{version}", "-batch", "-", lines=lines)
             if said is not None:
                 self.down()
-                raise ListenRefused(
-                    f"the routes of {way.device} (IPv{version}) cannot be set: {said or 'ip says nothing'}"
+                step = (
+                    f"; without IPv6, let it be addresses={way.addresses[0]}"
+                    if len(way.addresses) > 1
+                    else ""
                 )
+                raise ListenRefused(
+                    f"the routes of {way.device} (IPv{version}) cannot be set: "
+                    f"{said or 'ip says nothing'}{step if version == 6 else ''}"
+                )
+
+    def _checkFree(self) -> None:
+        """
+        @raise ListenRefused: there is a device already that has our table.
+        """
+        table = self._way.table
+        for version in self._way.versions:
+            found = self._ask("ip", f"-{version}", "route", "show", "table", str(table))
+            other = None if isinstance(found, str) else re.search(r" dev (\S+)", found.stdout)
+            if other is not None:
+                raise ListenRefused(
+                    f"the routing table {table} has routes of {other[1]}: give this device another table=, "
+                    "a few numbers apart"
+                )
+
+    def _ask(self, *argv: str, text: str = "") -> Any:
+        """
+        @return: what came of a program; or in words, why it did not run.
+        """
+        try:
+            return self._run(argv, input=text, capture_output=True, text=True, check=False, timeout=PATIENCE)
+        except FileNotFoundError:
+            return f"there is no program {argv[0]}: install iproute2"
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return str(error)
 
     def _batch(self, *argv: str, lines: Any) -> str | None:
         """
         @return: what it says against it; L{None} if it did it.
         """
-        text = "".join(f"{line}\n" for line in lines)
-        try:
-            done = self._run(argv, input=text, capture_output=True, text=True, check=False, timeout=PATIENCE)
-        except FileNotFoundError:
-            return f"there is no program {argv[0]}: install iproute2"
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return str(error)
+        done = self._ask(*argv, text="".join(f"{line}\n" for line in lines))
+        if isinstance(done, str):
+            return done
         return " ".join(done.stderr.split())[:_SHOWN] if done.returncode else None
 
     def down(self) -> None:

@@ -114,7 +114,7 @@ class Detached:
     """The L{ugate.poll.Poll} that waits already for the socket to be readable, if one does."""
 
     reactor: object | None = None
-    """What the transport waited in: a L{ugate.poll.Poll}, or a reactor."""
+    """That of the transport."""
 
 
 class IDetachable(Interface):

@@ -75,6 +75,7 @@ class Capture(Service):
         self._hold: Hold | None = None
         self._tool = ""
         self._mark = 0
+        self._trouble = ""
         self._looking: IDelayedCall | None = None
 
     def privilegedStartService(self) -> None:
@@ -104,12 +105,14 @@ class Capture(Service):
         gone = self._hold is not None and not self._hold.isUp
         if not gone and self._mark == self._wantedMark():
             return
-        if gone:
-            self.log.error("{title}: its rules are gone, and are made again", title=self.title)
+        trouble = "its rules are gone, and are made again" if gone else ""
         try:
             self._up()
         except UgateError as error:
-            self.log.error("{title}: {error}", title=self.title, error=str(error))
+            trouble = str(error)
+        if trouble and trouble != self._trouble:
+            self.log.error("{title}: {trouble}", title=self.title, trouble=trouble)
+        self._trouble = trouble
 
     def _wantedMark(self) -> int:
         mark: int = INode(self.tenant).configs[ROOT].node.mark
@@ -132,6 +135,13 @@ class Capture(Service):
         self.log.info(
             "{title}: {direction} by {tool}", title=self.title, direction=section.direction, tool=tool
         )
+
+    @property
+    def undoing(self) -> list[Step]:
+        """
+        What would undo all that it has done.
+        """
+        return down(self._name, self.section, self._tool) if self._tool else []
 
     def _check(self, section: CaptureSection, mark: int) -> None:
         """
@@ -172,19 +182,19 @@ class Capture(Service):
             return
         hold, self._hold = self._hold, None
         node = INode(self.tenant)
-        isReplaced = node.modules.get((self.tenant.name, "capture", self._name)) not in (None, self)
+        other = node.modules.get((self.tenant.name, "capture", self._name))
+        # What takes our place has made its rules already.
+        kept = other.undoing if isinstance(other, Capture) and other is not self else []
         try:
             if hold is not None:
                 hold.down()
-                if not isReplaced:
-                    self._do(noRoutes(self.section))
-            elif isReplaced:
-                # Those of the other one are in their place.
-                return
+                undoing = noRoutes(self.section)
             elif not node.running:
                 self.log.info("{title}: its rules stay; ucli capture down removes them", title=self.title)
+                return
             else:
-                self._do(down(self._name, self.section, tool))
+                undoing = down(self._name, self.section, tool)
+            self._do([step for step in undoing if step not in kept])
         except UgateError as error:
             self.log.error(
                 "{title}: its rules may still be there: {error}", title=self.title, error=str(error)

@@ -80,21 +80,22 @@ class Hold:
 
         @raise CannotCapture: they cannot be, and why.
         """
-        name, section, tool = self._name, self._section, self._tool
+        section, tool = self._section, self._tool
+        # It may begin before one that it replaces has ended, which then removes its own alone.
+        name = f"{self._name[:5]}_{os.urandom(3).hex()}"
+        take(down(self._name, section, tool))
         if tool == "nft":
-            self._own()
+            self._own(tableOf(name))
             return
         take(up(name, section, self._mark, tool))
         script = "\n".join(["cat > /dev/null", *map(str, down(name, section, tool))])
         self._start("sh", "-c", script)
 
-    def _own(self) -> None:
-        name, section = self._name, self._section
+    def _own(self, table: str) -> None:
+        section = self._section
         chains = chainsOf(section, self._mark)
-        # It may begin before one that it replaces has ended, and nobody may change what another one owns.
-        table = f"{tableOf(name)}_{os.urandom(3).hex()}"
         check = Step(("nft", "--check", "--file", "-"), tableText(table, chains))
-        take([*down(name, section, "nft"), check, *routes(section)])
+        take([check, *routes(section)])
         process = self._start("nft", "--interactive")
         try:
             process.stdin.write(ownedTable(table, chains).encode())

@@ -268,6 +268,9 @@ class H2Channel:
         if self.other is not None:
             self.other.other = None
             self.other = None
+        waits = self.core.waiting.pop(self, None)
+        if waits is not None:
+            waits[1]()
         self._queue.clear()
 
     def reset(self) -> None:

@@ -271,6 +271,7 @@ class H2Core(H2Sending):
             if channel.window > MAX_WINDOW:
                 raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "a window of more than 2^31-1")
             self.want(channel)
+        self._roomCame(tuple(self.waiting))
         self.events.settled(False)
         self.pump()
 
@@ -342,37 +343,6 @@ class H2Core(H2Sending):
 
     def _ponged(self, event: Any) -> None:
         self.events.ponged(event.ping_data)
-
-    def _provoked(self) -> None:
-        """
-        The peer made us end a stream, or say no, at once.
-        """
-        self._resets.spend()
-
-    def _windowCame(self, stream: int, whole: bytes) -> None:
-        if len(whole) != 13:
-            raise ConnectionFault(Code.FRAME_SIZE_ERROR, "WINDOW_UPDATE of another size")
-        increment = number(whole, 9) & MAX_WINDOW
-        if not stream:
-            self.window += increment
-            if not increment or self.window > MAX_WINDOW:
-                code = Code.FLOW_CONTROL_ERROR if increment else Code.PROTOCOL_ERROR
-                raise ConnectionFault(code, "the window of the connection by nothing, or to more than 2^31-1")
-            self.pump()
-            return
-        channel = self.channels.get(stream)
-        if channel is None:
-            if self.control.isIdle(stream):
-                raise ConnectionFault(Code.PROTOCOL_ERROR, "WINDOW_UPDATE of an idle stream")
-            return
-        channel.window += increment
-        if not increment or channel.window > MAX_WINDOW:
-            self._provoked()
-            code = Code.FLOW_CONTROL_ERROR if increment else Code.PROTOCOL_ERROR
-            self.resetStream(channel, code, "its window by nothing, or to more than 2^31-1")
-            return
-        self.want(channel)
-        self.pump()
 
     def _goAwayCame(self, stream: int, whole: bytes) -> None:
         if stream or len(whole) < 17:

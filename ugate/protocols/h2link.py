@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zope.interface import implementer
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
@@ -165,7 +165,7 @@ class H2Link(H2Wire):
         if opening is not None:
             opening.lost(code)
         elif channel.stream is not None:
-            channel.stream.closed(Failure(ConnectionDone() if code is None else ConnectionLost(text)))
+            channel.stream.closed(connectionDone if code is None else Failure(ConnectionLost(text)))
         self._closeIfDone()
 
     def ponged(self, data: bytes) -> None:

@@ -9,7 +9,7 @@ What one side of a connection in HTTP/2 sends: whose turn it is, and what the pe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from struct import Struct
 from typing import Final
 
@@ -30,9 +30,11 @@ from ugate.protocols.h2frames import (
     PREFACE,
     SETTINGS,
     Code,
+    ConnectionFault,
     FrameReader,
     frameHead,
     goAway,
+    number,
     rstStream,
     windowUpdate,
 )
@@ -55,6 +57,7 @@ class H2Sending(FrameReader):
     @ivar out: what is to be sent; whoever sends it empties it.
     @ivar channels: the streams that are up or being opened, by number.
     @ivar window: how many bytes the peer lets us send on all streams together.
+    @ivar widest: what that was at most; so much it is again, or half, when the peer has taken all.
     @ivar blocked: whether whoever sends has enough for now.
     @ivar maxFrame: the longest frame that the peer takes.
     @ivar maxStreams: how many streams the peer lets us open.
@@ -73,7 +76,9 @@ class H2Sending(FrameReader):
         self.limits = limits
         self.channels: dict[int, H2Channel] = {}
         self.out: list[bytes | memoryview] = []
-        self.window = FIRST_WINDOW
+        self.window = self.widest = FIRST_WINDOW
+        self.waiting: dict[H2Channel, tuple[int, Callable[[], object]]] = {}
+        """Who waits for the peer to let them send more."""
         self.firstOut = FIRST_WINDOW
         self.maxFrame = 16384
         self.maxStreams = _FEW_STREAMS
@@ -229,6 +234,62 @@ class H2Sending(FrameReader):
         channel.drop()
         self.events.lost(channel, code, text)
         self.grant()
+
+    def wait(self, channel: H2Channel, least: int, roomier: Callable[[], object]) -> bool:
+        """
+        Be told when the peer lets a stream send more.
+
+        @param least: how many bytes at once are wanted.
+        @param roomier: called once, when that many may be sent, or never will.
+        @return: whether that is so: not if they may be sent now, or if it is nothing that the peer has to do.
+        """
+        # Some tell of what they have taken when that is half of what they let us send.
+        if min(self.firstOut, self.widest) < 2 * least or min(channel.window, self.window) >= least:
+            return False
+        self.waiting[channel] = least, roomier
+        return True
+
+    def _roomCame(self, channels: Iterable[H2Channel]) -> None:
+        for channel in channels:
+            least, roomier = self.waiting[channel]
+            if min(channel.window, self.window) >= least or self.firstOut < 2 * least:
+                del self.waiting[channel]
+                roomier()
+
+    def _provoked(self) -> None:
+        """
+        The peer made us end a stream, or say no, at once.
+        """
+        self._resets.spend()
+
+    def _windowCame(self, stream: int, whole: bytes) -> None:
+        if len(whole) != 13:
+            raise ConnectionFault(Code.FRAME_SIZE_ERROR, "WINDOW_UPDATE of another size")
+        increment = number(whole, 9) & MAX_WINDOW
+        if not stream:
+            self.window += increment
+            if not increment or self.window > MAX_WINDOW:
+                code = Code.FLOW_CONTROL_ERROR if increment else Code.PROTOCOL_ERROR
+                raise ConnectionFault(code, "the window of the connection by nothing, or to more than 2^31-1")
+            self.widest = max(self.widest, self.window)
+            self._roomCame(tuple(self.waiting))
+            self.pump()
+            return
+        channel = self.channels.get(stream)
+        if channel is None:
+            if self.control.isIdle(stream):
+                raise ConnectionFault(Code.PROTOCOL_ERROR, "WINDOW_UPDATE of an idle stream")
+            return
+        channel.window += increment
+        if not increment or channel.window > MAX_WINDOW:
+            self._provoked()
+            code = Code.FLOW_CONTROL_ERROR if increment else Code.PROTOCOL_ERROR
+            self.resetStream(channel, code, "its window by nothing, or to more than 2^31-1")
+            return
+        if channel in self.waiting:
+            self._roomCame((channel,))
+        self.want(channel)
+        self.pump()
 
     def want(self, channel: H2Channel) -> None:
         """

@@ -19,7 +19,9 @@ from typing import Any, Final, cast
 from zope.interface import implementer
 
 from twisted.internet import tcp
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IHalfCloseableDescriptor, ISSLTransport, ITransport
+from twisted.internet.protocol import connectionDone
 from twisted.python.components import registerAdapter
 
 from ugate.errors import Refused
@@ -231,6 +233,55 @@ def endWriting(transport: ITransport) -> None:
         cast(IHalfCloseableTransport, transport).loseWriteConnection()
     else:
         transport.loseConnection()
+
+
+def endNow(connection: tcp.Connection) -> bool:
+    """
+    End one direction at once: Twisted waits for room first, though there is nothing to send.
+
+    @return: whether that was done: not if something goes first.
+    """
+    if not _isEmpty(connection) or connection._writeDisconnecting:
+        return False
+    connection._writeDisconnecting = connection._writeDisconnected = True
+    connection._closeWriteConnection()
+    return True
+
+
+def closeNow(connection: tcp.Connection) -> bool:
+    """
+    Close at once a connection whose peer has ended, and tell its protocol.
+
+    @return: whether that was done: not if something goes first.
+    """
+    if not _isEmpty(connection):
+        return False
+    leave = getattr(connection.reactor, "leave", None)
+    if leave is not None:
+        # The kernel forgets it when it is closed.
+        leave(connection)
+    if type(connection).connectionLost is not tcp.Connection.connectionLost:
+        connection.connectionLost(connectionDone)
+        return True
+    # As that does it; but nothing is unread, so to close is to end.
+    FileDescriptor.connectionLost(connection, connectionDone)
+    connection.socket.close()
+    protocol = connection.protocol
+    del connection.socket, connection.fileno, connection.protocol
+    protocol.connectionLost(connectionDone)
+    return True
+
+
+def _isEmpty(connection: tcp.Connection) -> bool:
+    """
+    Whether a connection is up, and all that was written is sent: also what is not known to it.
+    """
+    return (
+        bool(connection.connected)
+        and not (connection.dataBuffer or connection._tempDataBuffer or connection.disconnecting)
+        and connection.producer is None
+        and "doWrite" not in connection.__dict__
+    )
 
 
 def cut(transport: Any) -> None:

@@ -37,6 +37,9 @@ MOST: Final = MUCH + RECORD
 _WHOLE: Final = RECORD + 22
 """A record with its head, and with what TLS 1.3 has behind it."""
 
+_LOT: Final = MUCH // RECORD * _WHOLE
+"""Bytes that are received at once: with what is sent at once, which is as long, the two stay in step."""
+
 _LITTLE: Final = 2 * _WHOLE
 """Bytes that are received at once, as long as no more comes."""
 
@@ -137,7 +140,7 @@ class Records:
             connection._into_ssl, self._room, self._size = source, room, _WHOLE + count
             self._answers += count // ANSWERED
         # To look for more than there is costs, too.
-        self._most = MUCH if count >= _LITTLE else _LITTLE
+        self._most = _LOT if count >= _LITTLE else _LITTLE
         return count
 
     def read(self) -> memoryview:

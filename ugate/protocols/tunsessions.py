@@ -12,7 +12,6 @@ program wanted to go.  So TCP is the kernel's on both sides; here are only the a
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Final
@@ -111,7 +110,7 @@ class Sessions:
         self._sessions: dict[bytes, tuple[Session, Rewriting, int]] = {}
         self._ports: dict[int, Session] = {}
         self._opening: dict[Session, None] = {}
-        self._ended: deque[tuple[float, Session]] = deque()
+        self._ended: dict[Session, float] = {}
         self._next = 0
         self._key = slice(layout.key, layout.transport + 4)
         self._flags = layout.transport + 13
@@ -148,7 +147,7 @@ class Sessions:
         The connection that came from that port of the neighbour; it is up.
         """
         session = self._ports.get(port)
-        if session is not None and not session.isUp:
+        if session is not None and not (session.isUp or session.ends & _OURS):
             session.isUp = True
             self.up += 1
             self._opening.pop(session, None)
@@ -162,7 +161,8 @@ class Sessions:
         target = key[size : 2 * size]
         first = target[0]
         isOne = 0 < first < 224 if size == 4 else first != 0xFF and target[:2] != b"\xfe\x80"
-        return key[:size] == self.own and isOne and target not in (self.own, self.peer)
+        hasPort = key[-2:] != b"\0\0"
+        return key[:size] == self.own and isOne and hasPort and target not in (self.own, self.peer)
 
     def _begin(
         self, key: bytes, flags: int, before: tuple[Session, Rewriting, int] | None
@@ -172,8 +172,11 @@ class Sessions:
         if before is not None:
             self._forget(before[0])
         now = self._seconds()
-        while self._ended and (now - self._ended[0][0] > LINGER or len(self) >= self.limit):
-            self._forget(self._ended.popleft()[1])
+        while self._ended:
+            session, when = next(iter(self._ended.items()))
+            if now - when <= LINGER and len(self) < self.limit:
+                break
+            self._forget(session)
         if len(self) >= self.limit:
             oldest = next(iter(self._opening), None)
             if oldest is None or now - oldest.began < OPENING:
@@ -201,7 +204,7 @@ class Sessions:
         session.ends = after = before | direction
         if after == _BOTH != before:
             self._opening.pop(session, None)
-            self._ended.append((self._seconds(), session))
+            self._ended[session] = self._seconds()
         if after & _OURS and not before & _OURS:
             self._down(session)
 
@@ -213,8 +216,9 @@ class Sessions:
                 self.closed()
 
     def _forget(self, session: Session) -> None:
-        if self._ports.get(session.port) is session:
-            del self._ports[session.port]
-            del self._sessions[session.key]
-            del self._sessions[session.back]
-            self._opening.pop(session, None)
+        del self._ports[session.port]
+        del self._sessions[session.key]
+        del self._sessions[session.back]
+        self._opening.pop(session, None)
+        self._ended.pop(session, None)
+        self._down(session)

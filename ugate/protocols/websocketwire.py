@@ -24,6 +24,7 @@ from ugate.deadlines import Deadlines
 from ugate.protocols.mux import MuxStream
 from ugate.protocols.negotiate import connectionBelow
 from ugate.protocols.sockets import cut, undelivered, writePieces
+from ugate.protocols.tlsconnection import TLSConnection
 from ugate.protocols.websocketframes import PING, frame
 
 WINDOW: Final = 1 << 18
@@ -208,7 +209,7 @@ def _unsent(transport: Any) -> int:
             return 0 if channel is None else int(channel.unsent)
         if isinstance(transport, FileDescriptor):
             kept = len(transport.dataBuffer) - transport.offset + sum(map(len, transport._tempDataBuffer))
-            isSocket = isinstance(transport, tcp.Connection) and transport.connected
+            isSocket = isinstance(transport, tcp.Connection | TLSConnection) and transport.connected
             return kept + (undelivered(transport.fileno()) if isSocket else 0)
         transport = getattr(transport, "transport", None)
     return 0

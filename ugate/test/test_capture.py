@@ -152,6 +152,16 @@ class CaptureTests(SynchronousTestCase):
             self.assertEqual(len(self.taken), count)
         self.assertEqual([hold.isUp for hold in self.holds], [False, True])
 
+    def test_replacedByAnother(self) -> None:
+        """
+        What the new one has no use for is removed.
+        """
+        old = self.capture(CaptureSection(mode="tproxy", table=9, ipv6=False))
+        self.capture(CaptureSection(mode="tproxy", table=10, ipv6=False))
+        self.taken.clear()
+        old.stopService()
+        self.assertEqual(self.taken, ["ip -4 rule del fwmark 9 lookup 9", "ip -4 route flush table 9"])
+
     def test_open(self) -> None:
         """
         Rules that go with us are made again if they are gone, and go when we stop, whyever.

@@ -241,6 +241,9 @@ class HoldTests(SynchronousTestCase):
         shell, option, script = process.argv
         self.assertEqual((shell, option), ("sh", "-c"))
         self.assertTrue(script.startswith("cat > /dev/null\niptables --wait 10 --table nat -D OUTPUT"))
+        chain = script.partition(" -j ")[2].split()[0]
+        self.assertTrue(chain.startswith("ugate_out_"), chain)
+        self.assertIn(f":{chain} - [0:0]", self.taken[-1].text)
         process.deaf = True
         hold.down()
         self.assertEqual(process.ended, -9)

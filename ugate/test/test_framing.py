@@ -37,6 +37,9 @@ class BulkTests(FramingTestCase):
     Much data.
     """
 
+    mayWait = 1
+    """Bytes that are kept for who does not read, and one more: they wait where they are."""
+
     def test_eachWay(self) -> None:
         """
         It arrives as it was sent, is counted on both sides, and hardly any of it was copied.
@@ -101,6 +104,7 @@ class BulkTests(FramingTestCase):
         slow.a.give(data)
         self.rest()
         self.assertGreater(slow.a.unsent, 0)
+        self.assertLess(max(each.unsent for each in self.client.core.channels.values()), self.mayWait)
         other = noise(20 * self.unit, 1)
         quick.a.give(other)
         self.arrive(quick.b, other)
@@ -261,6 +265,7 @@ class SecureNarrowTests(SecureTests):
     version = OP_NO_TLSv1_3
 
     seen = 2
+    mayWait = 1 << 19
 
     def leg(self, buffers: int = 0) -> tuple[Peer, Leg]:
         return super().leg(16384)

@@ -219,6 +219,48 @@ class SendingTests(CoreTestCase):
         self.window(1, 100)
         self.assertEqual({1: 100}, self.sent())
 
+    def test_wait(self) -> None:
+        """
+        Who waits for both windows is told once, when so much may be sent; nobody waits for what is there, or
+        for more than half of what a peer may let us send at all.
+        """
+        told: list[str] = []
+
+        def wait(least: int = 30000) -> bool:
+            return self.core.wait(one.channel, least, lambda: told.append("roomier"))
+
+        one = self.up()
+        self.assertFalse(wait())
+        one.channel.write(bytes(60000))
+        self.assertFalse(wait(32768))
+        self.assertTrue(wait())
+        self.window(1, 24000)
+        self.window(0, 24000)
+        self.assertEqual([], told)
+        self.window(1, 1000)
+        self.assertEqual([], told)
+        self.window(0, 1000)
+        self.assertEqual((["roomier"], {}), (told, self.core.waiting))
+        self.window(0, 1 << 20)
+        self.window(1, 1)
+        self.assertEqual(["roomier"], told)
+
+    def test_waitInVain(self) -> None:
+        """
+        So is who waits for what will never be: settings may make windows smaller, and streams end.
+        """
+        told: list[int] = []
+        streams = [self.up(number) for number in (1, 3)]
+        for one in streams:
+            one.channel.write(bytes(40000))
+            self.window(0, 40000)
+            self.assertTrue(self.core.wait(one.channel, 30000, lambda one=one: told.append(one.channel.id)))  # type: ignore[misc]
+        streams[0].channel.reset()
+        self.assertEqual([1], told)
+        self.peer.settings((INITIAL_WINDOW, 50000))
+        self.assertEqual(([1, 3], {}), (told, self.core.waiting))
+        self.assertFalse(self.core.wait(streams[1].channel, 30000, lambda: told.append(0)))
+
     def test_overflow(self) -> None:
         """
         A window of over 2^31-1 ends its stream, or the connection.

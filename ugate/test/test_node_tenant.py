@@ -94,7 +94,7 @@ class TenantTests(NodeCase):
         """
         tenant = self.tenant(self.config({}, handshake=3.0))
         self.assertIs(ITenant(tenant.reactor), tenant)
-        self.assertEqual((tenant.handshake, tenant.portal, list(tenant.hops)), (3.0, None, ["mesh"]))
+        self.assertEqual((tenant.handshake, tenant.portal, list(tenant.hops)), (3.0, None, ["mesh", "dns"]))
         self.assertIsNot(self.tenant(self.config({}, users=True)).portal, None)
 
     def test_private(self) -> None:
@@ -150,7 +150,7 @@ class TenantTests(NodeCase):
         ):
             lines = tenant.dialer.explain(streamTo(target))
             self.assertIn(words, "\n".join(lines), target)
-        self.assertEqual(list(tenant.hops), ["mesh", "office"])
+        self.assertEqual(list(tenant.hops), ["mesh", "dns", "office"])
 
     def test_ownRest(self) -> None:
         """

@@ -212,15 +212,16 @@ class ListenTests(ReloadCase):
 
     def test_process(self) -> None:
         """
-        Standard input is none of a tenant's.
+        Standard input is none of a tenant's, nor is the traffic of the machine.
         """
-        stopped = self.assertRaises(
-            SystemExit,
-            self.run_,
-            config(tenants={"alice": Delegation()}),
-            alice=config({"own": "socks:stdio:"}),
-        )
-        self.assertIn("only the root tenant may have it", str(stopped.code))
+        for string in ("socks:stdio:", "tun:ug0"):
+            stopped = self.assertRaises(
+                SystemExit,
+                self.run_,
+                config(tenants={"alice": Delegation()}),
+                alice=config({"own": string}),
+            )
+            self.assertIn("only the root tenant may have it", str(stopped.code))
 
     def test_openRelay(self) -> None:
         """

@@ -131,6 +131,8 @@ class StopTests(TunCase):
         refused = self.send(outwards(sport=1))
         assert refused is not None
         self.assertEqual(refused.flags, RST | ACK)
+        self.send(outwards(flags=0, body=b"x", protocol=17))
+        self.assertEqual(self.factory.asked, [])
         last = self.send(answerTo(given, FIN | ACK, b"bye"))
         assert last is not None
         self.assertEqual(last.body, b"bye")

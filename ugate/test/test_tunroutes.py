@@ -43,7 +43,7 @@ class LinesTests(SynchronousTestCase):
             [
                 "link set ug0 addrgenmode none",
                 "link set ug0 up mtu 1420",
-                "address add 10.98.0.1/30 dev ug0",
+                "address replace 10.98.0.1/30 dev ug0",
                 "route replace 0.0.0.0/0 dev ug0 table 7567",
                 "route replace throw 192.0.2.0/24 table 7567",
                 "route replace throw 169.254.0.0/16 table 7567",
@@ -62,7 +62,7 @@ class LinesTests(SynchronousTestCase):
         IPv6, of which a part goes there, wherever else it might.
         """
         lines = list(upLines(WAY, 1, 6))
-        self.assertIn("address add fd98::1/126 dev ug0 nodad", lines)
+        self.assertIn("address replace fd98::1/126 dev ug0 nodad", lines)
         self.assertIn("route replace 2001:db8::/32 dev ug0 table 7567", lines)
         self.assertEqual(
             [line for line in lines if line.startswith("rule")],
@@ -140,6 +140,7 @@ class RoutesTests(SynchronousTestCase):
         self.process = Process()
         self.spawned: list[Any] = []
         self.fails: dict[str, Any] = {}
+        self.shown = ""
         self.routes = self.make()
 
     def make(self, way: Way = WAY) -> Routes:
@@ -152,9 +153,12 @@ class RoutesTests(SynchronousTestCase):
         """
         Run a program.
         """
-        self.ran.append(argv)
-        self.texts.append(options["input"])
+        if "show" not in argv:
+            self.ran.append(argv)
+            self.texts.append(options["input"])
         self.assertEqual(options["timeout"], PATIENCE)
+        if "show" in argv:
+            return SimpleNamespace(returncode=not self.shown, stdout=self.shown, stderr="")
         said = self.fails.get(argv[1])
         if isinstance(said, Exception):
             raise said
@@ -210,9 +214,21 @@ class RoutesTests(SynchronousTestCase):
         error = self.assertRaises(ListenRefused, self.routes.up)
         self.assertEqual(
             str(error),
-            "the routes of ug0 (IPv6) cannot be set: RTNETLINK answers: Permission denied Command failed -:3",
+            "the routes of ug0 (IPv6) cannot be set: RTNETLINK answers: Permission denied Command failed -:3"
+            "; without IPv6, let it be addresses=10.98.0.1/30",
         )
         self.assertTrue(self.process.stdin.closed)
+
+    def test_taken(self) -> None:
+        """
+        A table with routes of another device is left alone.
+        """
+        self.shown = "throw 10.0.0.0/8\ndefault dev ug7 scope link\n"
+        error = self.assertRaises(ListenRefused, self.routes.up)
+        self.assertIn("the routing table 7567 has routes of ug7: give this device another", str(error))
+        self.assertEqual((self.ran, self.spawned), ([], []))
+        self.shown = "throw 10.0.0.0/8\n"
+        self.routes.up()
 
     def test_missing(self) -> None:
         """

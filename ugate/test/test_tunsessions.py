@@ -7,6 +7,9 @@ Tests for L{ugate.protocols.tunsessions}.
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -129,6 +132,7 @@ class TranslateTests(SessionsCase):
             (OWN[4], "0.0.0.0"),
         ):
             self.assertIsNone(self.give(Segment(source, 1, target, 2)), (source, target))
+        self.assertIsNone(self.give(outwards(dport=0)))
         for target in ("ff02::1", "fe80::1", OWN[6], PEER[6]):
             self.assertIsNone(self.give(Segment(OWN[6], 1, target, 2), self.make(6)), target)
         self.assertEqual(len(self.sessions), 0)
@@ -172,8 +176,14 @@ class EndTests(SessionsCase):
         """
         first = self.begin()
         self.end(first)
-        self.assertNotEqual(self.begin().sport, first.sport)
-        self.assertEqual(len(self.sessions), 1)
+        second = self.begin()
+        self.assertNotEqual(second.sport, first.sport)
+        self.give(outwards(flags=FIN | ACK))
+        self.assertNotIn(self.begin().sport, (first.sport, second.sport))
+        self.assertEqual((len(self.sessions), self.sessions.up), (1, 1))
+        self.clock.advance(LINGER + 1)
+        self.begin(40001)
+        self.assertEqual((len(self.sessions), self.sessions.up), (2, 2))
 
     def test_reset(self) -> None:
         """
@@ -197,6 +207,15 @@ class EndTests(SessionsCase):
         self.begin(40001)
         self.assertEqual(len(self.sessions), 2)
         self.assertEqual(self.sessions.up, 2)
+
+    def test_early(self) -> None:
+        """
+        One that was reset before it was accepted is not up any more.
+        """
+        given = self.begin(up=False)
+        self.give(outwards(flags=RST))
+        self.assertIsNotNone(self.sessions.find(given.sport))
+        self.assertEqual(self.sessions.up, 0)
 
     def test_closed(self) -> None:
         """
@@ -269,3 +288,45 @@ class LimitTests(SessionsCase):
             ports.append(given.sport)
         self.assertEqual(stays.sport, 1025)
         self.assertEqual(ports, [65534, 65535, 1024, 1026, 1027])
+
+
+class AnyOrderTests(SessionsCase):
+    """
+    Packets as nobody should send them.
+    """
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(("program", "port", "accept", "wait")),
+                st.integers(1, 6),
+                st.sampled_from((SYN, SYN | ACK, ACK, FIN | ACK, RST, SYN | FIN, 0)),
+            ),
+            max_size=60,
+        )
+    )
+    def test_any(self, steps: list[tuple[str, int, int]]) -> None:
+        """
+        In whatever order they come, there are never more connections than there may be, and all that is known
+        of them fits together.
+        """
+        self.setUp()
+        sessions = self.sessions
+        for kind, number, flags in steps:
+            known = list(sessions._ports)
+            port = known[number % len(known)] if known else 1024
+            if kind == "program":
+                self.give(outwards(sport=number, flags=flags))
+            elif kind == "port":
+                self.give(Segment(OWN[4], PORT, PEER[4], port, flags))
+            elif kind == "accept":
+                sessions.find(port)
+            else:
+                self.clock.advance(number * 12)
+            self.assertLessEqual(len(sessions), 4)
+            all = set(sessions._ports.values())
+            self.assertEqual({found[0] for found in sessions._sessions.values()}, all)
+            self.assertEqual(len(sessions._sessions), 2 * len(all))
+            self.assertLessEqual({*sessions._opening, *sessions._ended}, all)
+            self.assertEqual(sessions.up, sum(session.isUp for session in all))
+            self.assertFalse(any(session.isUp and session.ends & 2 for session in all))

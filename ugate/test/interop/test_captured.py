@@ -338,6 +338,42 @@ class OutTests(CapturedCase):
         self.on("alice", "sh", "-ec", self.ucli("capture", "show", "--down", *options))
         self.assertEqual(self.state(), before)
 
+    def waitForRules(self, text: str) -> None:
+        """
+        Wait until there are rules with that in them, once for each family at most.
+        """
+
+        def there() -> bool:
+            state = self.state()
+            return text in state and state.count("redirect to :15001") < 3
+
+        waitUntil(there, text)
+
+    def test_changes(self) -> None:
+        """
+        A section that changes has other rules, and one that goes has none; by hand, rules go with a process.
+        """
+        gateway = self.gate(f"{BOTH}capture: {{out: {{tool: iptables}}}}")
+        (path,) = self.directory.glob("gate-*.yaml")
+        for section, there in (
+            ("{out: {exclude: {ports: 81}}}", "dport 81"),
+            ("{out: {failure: open}}", "flags owner"),
+            ("{out: {failure: open, tool: iptables}}", "redirect to :15001"),
+            ("{out: {exclude: {ports: 82}}}", "dport 82"),
+        ):
+            path.write_text(f"{BOTH}capture: {section}")
+            self.waitForRules(there)
+            self.assertEqual(self.get(self.urls()[0]), (0, PAGE))
+        path.write_text(BOTH)
+        waitUntil(lambda: "15001" not in self.state(), "no rules")
+        argv = ("capture", "up", "--failure", "open", "--pid", str(gateway.pid))
+        holding = self.spawn(self.hosts["alice"].inside(sys.executable, "-m", "ugate.cli.main", *argv))
+        holding.waitFor("the rules are there")
+        self.assertIn("flags owner", self.state())
+        gateway.kill()
+        self.assertEqual(holding.wait(), 0)
+        self.assertNotIn("15001", self.state())
+
     def test_loop(self) -> None:
         """
         Rules that leave nobody out cannot make it talk to itself for ever; with its own user left out it

@@ -15,6 +15,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from ugate.endpoints.negotiated import PENDING
+from ugate.protocols.h2frames import PING, PREFACE, SETTINGS, frameHead
+from ugate.protocols.tlsrecords import ANSWERS
 from ugate.test.hellofakes import realHello
 from ugate.test.identityfakes import authority
 from ugate.test.interop.asking import connected, curl
@@ -24,6 +26,9 @@ from ugate.test.interop.targets import readAll
 from ugate.test.interop.test_mtlspeers import NAME, DomainTestCase
 
 UPDATES = 100
+_ANSWER = 27
+"""Bytes of new keys."""
+
 _ASKED = b"GET /bytes/10 HTTP/1.0\r\n\r\n"
 
 
@@ -183,6 +188,33 @@ class HostileTests(DomainTestCase):
             client.write(_ASKED)
             self.assertEqual(b"HTTP/1.1 200", client.readExactly(12))
         self.good()
+
+    def test_newKeysOfALink(self) -> None:
+        """
+        The same of a link of many streams; but who has all of them answered, over and over, is cut.
+        """
+        self.gateway = self.node(
+            self.domain.istio("gate", self.server),
+            f'listen: {{main: {{endpoint: "h2connect:mtls:tcp:0:{LOOPBACK}"}}}}\n'
+            "policy: {private: allow, rules: [{who: 'certificate:*', action: allow}]}\n",
+        )
+        with self.raw() as client:
+            client.connect()
+            client.write(PREFACE + frameHead(0, SETTINGS, 0, 0))
+            for number in range(UPDATES):
+                client.updateKey(number % 2 == 0)
+            ping = frameHead(8, PING, 0, 0) + b"whoisit?"
+            client.write(ping)
+            said = b""
+            while ping[9:] not in said:
+                said += client.read(65536)
+            asked = 0
+            with contextlib.suppress(BrokenOff):
+                while asked < ANSWERS:
+                    client.updateKey(True)
+                    asked += 1
+        self.assertGreater(asked, ANSWERS // _ANSWER // 2)
+        self.assertLess(asked, ANSWERS)
 
     def test_earlyData(self) -> None:
         """

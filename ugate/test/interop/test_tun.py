@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from unittest import SkipTest
 
 from ugate.test.interop.namespaces import Host, hosts
 from ugate.test.interop.processes import Child, Gateway, InteropTestCase, program, waitUntil
@@ -69,6 +70,16 @@ print("Serving", flush=True)
 """Says back what it was told, once that has ended; and a resolver for which every name is 198.51.100.7."""
 
 
+NAMES = f"""
+node: {{drain: 0.2}}
+routes:
+  - {{match: "*:53", via: dns}}
+  - {{match: "*.corp.example", via: "forward:{FAR4}:8080"}}
+dns: {{main: {{hosts: {{printer.home: 192.168.1.9}}, fake: 198.18.0.0/15, fakeFor: "*.corp.example"}}}}
+"""
+"""A resolver for those who look names up by the device."""
+
+
 class TunTests(InteropTestCase):
     """
     A host with a device, and another one that is reached by it.
@@ -100,15 +111,20 @@ class TunTests(InteropTestCase):
         routes = [ip(family, "route", "show", "table", "all") for family in ("-4", "-6")]
         return [str(len(devices)), ip("-4", "rule"), ip("-6", "rule"), *routes]
 
-    def start(self, more: str = "", node: str = "") -> Gateway:
+    def start(self, more: str = "", rest: str = "") -> Gateway:
         """
         The gateway on the near host.
         """
-        gateway = self.ugate(
-            config=f"listen: {{main: 'tun:ug0{more}'}}\nnode: {{{node}}}\n", inside=self.near.inside
-        )
+        path = self.configured(more, rest)
+        gateway = self.ugate("--config", str(path), listen="", inside=self.near.inside)
         self.assertIn(": ug0:", self.near.ip("-o", "link", "show"))
         return gateway
+
+    def configured(self, more: str, rest: str = "") -> Path:
+        """
+        Write its configuration.
+        """
+        return self.write("near.yaml", f"listen: {{main: 'tun:ug0{more}'}}\n{rest}")
 
     def ask(self, *argv: str) -> str:
         """
@@ -155,7 +171,6 @@ class TunTests(InteropTestCase):
         dig = program("dig", "bind9-dnsutils")
         for host in (FAR4, FAR6):
             self.assertEqual(self.ask(dig, "+short", f"@{host}", "some.example").strip(), "198.51.100.7")
-        waitUntil(lambda: gateway.said().count("-> udp:") == 2, "lines of flows", 30)
         self.checkBulk()
 
     def checkBulk(self) -> None:
@@ -173,23 +188,32 @@ class TunTests(InteropTestCase):
 
     def test_parts(self) -> None:
         """
-        Only what is said goes there, by short packets; and when it is killed, nothing of it is left.
+        After a reload, only what is said goes there, by short packets, and who was there goes on; and when
+        it is killed, nothing of it is left.
         """
-        gateway = self.start(f":routes=203.0.113.0/24,2001\\:db8\\:5\\:\\:/48:exclude={ASIDE}/32:mtu=1280")
+        gateway = self.start(":mtu=1420")
+        slow = self.slow()
+        self.configured(f":routes=203.0.113.0/24,2001\\:db8\\:5\\:\\:/48:exclude={ASIDE}/32:mtu=1280")
+        os.kill(gateway.pid, signal.SIGHUP)
+        waitUntil(lambda: "mtu 1280" in self.near.ip("link", "show", "dev", "ug0"), "the reload")
+        waitUntil(lambda: "suppress_prefixlength" not in self.near.ip("rule"), "other rules")
         body = digestOf(len(BLOCK) * 5)
         for host in (FAR4, f"[{FAR6}]", ASIDE, self.far.ipv4):
             self.assertEqual(self.fetched(host), body, host)
         waitUntil(lambda: gateway.said().count(":8080 tun operator") == 2, "lines in the log")
         self.assertNotIn(ASIDE, gateway.said())
+        self.assertIsNone(slow.process.poll())
         os.kill(gateway.pid, signal.SIGKILL)
         waitUntil(lambda: self.traces() == self.before, "nothing to be left of it")
         self.assertEqual(self.fetched(FAR4), body)
 
     def test_stops(self) -> None:
         """
-        When it stops, who is still there is cut, and nothing of it is left.
+        Whoever looks a name up asks the resolver of the gateway, and then asks for that name; when it
+        stops, who is still there is cut, and nothing of it is left.
         """
-        gateway = self.start(node="drain: 0.2")
+        gateway = self.start(rest=NAMES)
+        self.names(gateway)
         slow = self.slow()
         waitUntil((self.directory / "slow").exists, "the first bytes")
         os.kill(gateway.pid, signal.SIGTERM)
@@ -197,6 +221,23 @@ class TunTests(InteropTestCase):
         slow.process.wait(30)
         self.assertIn("reset by peer", slow.said())
         self.assertEqual(self.traces(), self.before)
+
+    def names(self, gateway: Gateway) -> None:
+        """
+        Names by the resolver, whoever is asked, and what is at one of them.
+        """
+        try:
+            import dns  # noqa: F401
+        except ImportError as error:
+            raise SkipTest("no dnspython here: install ugate[dns]") from error
+        dig = (program("dig", "bind9-dnsutils"), "+short")
+        for more in ((), ("+tcp",)):
+            said = self.ask(*dig, *more, f"@{FAR4}", "printer.home")
+            self.assertEqual(said.strip(), "192.168.1.9")
+        fake = self.ask(*dig, f"@{FAR4}", "web.corp.example").strip()
+        self.assertEqual(fake.split(".")[:2], ["198", "18"])
+        self.assertEqual(self.fetched(fake), digestOf(len(BLOCK) * 5))
+        waitUntil(lambda: "-> web.corp.example:8080 via forward" in gateway.said(), "the name in the log")
 
     def slow(self) -> Child:
         """
