@@ -34,7 +34,7 @@ from ugate.protocols.httpfields import Fields
 from ugate.protocols.httpreply import Unserved
 from ugate.protocols.mux import MuxStream
 from ugate.protocols.sockets import endWriting
-from ugate.stream import StreamInfo
+from ugate.stream import UDP, StreamInfo
 
 if TYPE_CHECKING:
     from ugate.protocols.websockettunnels import Tunnels
@@ -213,6 +213,13 @@ class H2Link(H2Wire):
             return 0
         return max(0, min(core.maxStreams - len(core.channels), core.control.unopened))
 
+    @property
+    def _isExtended(self) -> bool:
+        """
+        Whether the peer takes the CONNECT of RFC 8441.
+        """
+        return bool(self.core.control.remote_settings.enable_connect_protocol)
+
     def open(self, info: StreamInfo) -> Deferred[Any]:
         """
         See L{ILink}.
@@ -221,7 +228,7 @@ class H2Link(H2Wire):
             if self.room <= 0:
                 raise self._noRoom()
             fields = h2requests.request(info, HOP, self.info)
-            if fields[1][0] == b":protocol" and not self.core.control.remote_settings.enable_connect_protocol:
+            if info.target is not None and info.target.network == UDP and not self._isExtended:
                 step = "use one that serves CONNECT-UDP, or another way for datagrams"
                 raise Refused(Cause.UNSUPPORTED, Phase.REMOTE, HOP, "it takes no datagrams", step)
             channel = self.core.open(fields)
