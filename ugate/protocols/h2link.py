@@ -34,7 +34,7 @@ from ugate.protocols.httpfields import Fields
 from ugate.protocols.httpreply import Unserved
 from ugate.protocols.mux import MuxStream
 from ugate.protocols.sockets import endWriting
-from ugate.stream import UDP, StreamInfo
+from ugate.stream import StreamInfo
 
 if TYPE_CHECKING:
     from ugate.protocols.websockettunnels import Tunnels
@@ -213,13 +213,6 @@ class H2Link(H2Wire):
             return 0
         return max(0, min(core.maxStreams - len(core.channels), core.control.unopened))
 
-    @property
-    def _isExtended(self) -> bool:
-        """
-        Whether the peer takes the CONNECT of RFC 8441.
-        """
-        return bool(self.core.control.remote_settings.enable_connect_protocol)
-
     def open(self, info: StreamInfo) -> Deferred[Any]:
         """
         See L{ILink}.
@@ -227,11 +220,8 @@ class H2Link(H2Wire):
         try:
             if self.room <= 0:
                 raise self._noRoom()
-            fields = h2requests.request(info, HOP, self.info)
-            if info.target is not None and info.target.network == UDP and not self._isExtended:
-                step = "use one that serves CONNECT-UDP, or another way for datagrams"
-                raise Refused(Cause.UNSUPPORTED, Phase.REMOTE, HOP, "it takes no datagrams", step)
-            channel = self.core.open(fields)
+            isExtended = bool(self.core.control.remote_settings.enable_connect_protocol)
+            channel = self.core.open(h2requests.request(info, HOP, self.info, isExtended))
         except Refused:
             return fail(Failure())
         done: Deferred[Any] = Deferred(lambda _: self._giveUp(channel))
