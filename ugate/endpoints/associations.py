@@ -16,8 +16,9 @@ from zope.interface import implementer
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ugate.endpoints.flowtable import Flow
@@ -27,6 +28,7 @@ from ugate.endpoints.udp import AT_ONCE, CONE, NOW, SIZE, udpAddress
 from ugate.endpoints.udpport import Hearing, boundSocket
 from ugate.errors import Cause, Phase, Refused, StringError
 from ugate.poll import canPoll
+from ugate.protocols.servernames import ENDED
 from ugate.protocols.socks5 import ASSOCIATE, associated
 from ugate.protocols.socks5udp import IPV4, IPV4_END, headerEnd, headerFor, targetOf
 from ugate.stream import NO_HINTS, StreamInfo
@@ -38,6 +40,9 @@ FLOWS: Final = 512
 """How many targets one association may have at once."""
 
 _SOCKS5: Final = "socks5"
+_IN_TLS: Final = frozenset(("mtls", ENDED))
+"""The negotiations that end TLS."""
+
 _MAPPED: Final = "::ffff:"
 
 
@@ -87,6 +92,7 @@ class Association(Protocol):
     The connection that an association hangs on.  Nothing more is said on it.
     """
 
+    _log = Logger()
     _hearing: AssociationSocket | None = None
 
     def __init__(self, factory: AssociationFactory) -> None:
@@ -100,6 +106,7 @@ class Association(Protocol):
         try:
             hearing = self._open(transport)
         except Refused as refused:
+            self._log.info("an association is refused: {reason}", reason=refused)
             transport.refuse(refused)
             return
         self._factory.count += 1
@@ -115,6 +122,10 @@ class Association(Protocol):
             raise Refused(
                 Cause.UNSUPPORTED, Phase.NEGOTIATE, str(info), "no address for datagrams here", step
             )
+        if _isSecret(transport, info):
+            detail = "what was asked for in TLS would be in clear"
+            step = "send datagrams by h2connect or ssh, or give these clients a listener without TLS"
+            raise Refused(Cause.UNSUPPORTED, Phase.NEGOTIATE, str(info), detail, step)
         if factory.count >= ASSOCIATIONS:
             many = f"{factory.count} associations are open on one listener"
             raise Refused(Cause.OVERLOADED, Phase.NEGOTIATE, str(info), many)
@@ -139,6 +150,17 @@ class Association(Protocol):
         if hearing is not None:
             self._factory.count -= 1
             hearing.close()
+
+
+def _isSecret(transport: Any, info: StreamInfo) -> bool:
+    """
+    Whether a connection is in TLS, ours or Twisted's.
+    """
+    while transport is not None:
+        if ISSLTransport.providedBy(transport):
+            return True
+        transport = getattr(transport, "transport", None)
+    return not _IN_TLS.isdisjoint(info.layers)
 
 
 class AssociationFlow(Flow):

@@ -220,11 +220,8 @@ class H2Link(H2Wire):
         try:
             if self.room <= 0:
                 raise self._noRoom()
-            fields = h2requests.request(info, HOP, self.info)
-            if fields[1][0] == b":protocol" and not self.core.control.remote_settings.enable_connect_protocol:
-                step = "use one that serves CONNECT-UDP, or another way for datagrams"
-                raise Refused(Cause.UNSUPPORTED, Phase.REMOTE, HOP, "it takes no datagrams", step)
-            channel = self.core.open(fields)
+            isExtended = bool(self.core.control.remote_settings.enable_connect_protocol)
+            channel = self.core.open(h2requests.request(info, HOP, self.info, isExtended))
         except Refused:
             return fail(Failure())
         done: Deferred[Any] = Deferred(lambda _: self._giveUp(channel))

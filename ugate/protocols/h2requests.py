@@ -56,17 +56,21 @@ _CAUSES: Final[Mapping[int, Cause]] = {
 }
 
 
-def request(info: StreamInfo, hop: str, link: StreamInfo) -> Fields:
+def request(info: StreamInfo, hop: str, link: StreamInfo, isExtended: bool) -> Fields:
     """
     The header of the request for a stream.
 
     @param link: what is known of the connection.
-    @raise Refused: it has no target, or one that HTTP cannot name.
+    @param isExtended: whether the peer takes the C{CONNECT} of RFC 8441.
+    @raise Refused: it has no target, or one that HTTP cannot name, or that the peer does not know.
     """
     target = info.target
     if target is None:
         raise Refused(Cause.UNSUPPORTED, Phase.NEGOTIATE, hop, "the stream names no target")
     if target.network == UDP:
+        if not isExtended:
+            step = "use one that serves CONNECT-UDP, or another way for datagrams"
+            raise Refused(Cause.UNSUPPORTED, Phase.REMOTE, hop, "it takes no datagrams", step)
         fields = connectudp.request(target, link, hop)
     else:
         fields = [(b":method", b"CONNECT"), (b":authority", authorityOf(target, hop).encode("ascii"))]

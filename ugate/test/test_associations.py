@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from zope.interface import directlyProvides
+
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IHalfCloseableDescriptor, ISSLTransport
 from twisted.internet.protocol import connectionDone
 
 from ugate.endpoints import associations
@@ -249,6 +251,21 @@ class AssociationTests(GatewayCase):
         self.assertEqual(self.connect(host=UNIXAddress("/x")).value()[2:4], b"\x05\x07")
         self.assertEqual(self.connect(host=IPv4Address("TCP", "192.0.2.1", 1)).value()[2:4], b"\x05\x03")
         self.assertEqual(self.clock.getReaders(), [])
+
+    def test_secret(self) -> None:
+        """
+        Who asks in TLS is refused: the datagrams would be in clear.
+        """
+        line = Here(IPv4Address("TCP", "127.0.0.1", 1080))
+        directlyProvides(line, ISSLTransport, IHalfCloseableDescriptor)
+        inMutual = StreamInfo(line.getPeer(), line.getHost(), principal=ALICE, layers=("mtls",))
+        for each, peer in (line, line.getPeer()), (Here(line.getHost()), inMutual):
+            each.protocol = self.inner.factory.buildProtocol(peer)
+            each.protocol.makeConnection(each)
+            each.protocol.dataReceived(GREET + ASK)
+            self.assertEqual(each.value()[2:4], b"\x05\x07")
+        self.assertEqual(self.clock.getReaders(), [])
+        self.assertEqual(len([line for line in self.said() if "in TLS would be in clear" in line]), 2)
 
     def test_mapped(self) -> None:
         """
