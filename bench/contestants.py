@@ -38,6 +38,9 @@ SNI = "sni"
 RELAY = "relay"
 """A front: the same, led on by a gate to a node without an address, which leads it to the target."""
 
+SSH = "ssh"
+"""A front: a port for each target of a client of SSH, which forwards it through the contestant."""
+
 _LOWEST, _HIGHEST = 10240, 32767
 _TRIES = 200
 
@@ -58,10 +61,13 @@ class Hop:
     """Where it sends streams: the next one's C{socks} port, or nothing, or a port for each target."""
 
     front: str = ""
-    """L{PLAIN}, L{TLS}, L{SNI} or L{RELAY}; or nothing, for what the contestant speaks."""
+    """L{PLAIN}, L{TLS}, L{SNI}, L{RELAY} or L{SSH}; or nothing, for what the contestant speaks."""
 
     isFirst: bool = True
     """Whether clients talk to it, and not another instance."""
+
+    targets: Mapping[str, int] = field(default_factory=dict)
+    """The targets' own ports by name."""
 
     @property
     def shared(self) -> Path:
@@ -102,8 +108,9 @@ class Contestant(ABC):
     @cvar name: its name in tables and options.
     @cvar speaks: L{SOCKS5}, L{FORWARD} or L{NONE}.
     @cvar hops: how many instances can be chained.
-    @cvar fronts: what else it can be reached by: L{PLAIN}, L{TLS}, L{SNI}, L{RELAY}.
+    @cvar fronts: what else it can be reached by: L{PLAIN}, L{TLS}, L{SNI}, L{RELAY}, L{SSH}.
     @cvar leastHops: how many have to be.
+    @cvar peers: how many instances, of the first ones, are not what is measured, but a client that all have.
     """
 
     name: str
@@ -111,6 +118,7 @@ class Contestant(ABC):
     hops: int = 2
     fronts: Collection[str] = ()
     leastHops: int = 1
+    peers: int = 0
 
     @abstractmethod
     def missing(self) -> str:

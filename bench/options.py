@@ -20,6 +20,7 @@ from bench.ours import StandIn, Ugate
 from bench.peers import Envoy, HAProxy, Microsocks, SingBox
 from bench.relayed import PlainUgate, RelayedUgate
 from bench.rows import ROWS, Row
+from bench.ssh import AsyncSSH, OpenSSH, SSHUgate
 
 _RESULTS = Path(__file__).parent / "results"
 _SECONDS, _ROUNDS, _WARM, _IDLE = 1.2, 5, 0.2, 1000
@@ -123,6 +124,7 @@ def plan(arguments: Sequence[str] | None = None) -> Plan:
         ours = StandIn(given.ugate) if given.ugate else Ugate(given.ugate_listen)
         known: list[Contestant] = [Direct(), ours, SingBox(), Envoy(), HAProxy(), Microsocks()]
         known += [FramedUgate(), FramedEnvoy(), SecureUgate(), SecureEnvoy(), RelayedUgate(), PlainUgate()]
+        known += [SSHUgate(), AsyncSSH(), OpenSSH()]
         contestants = {contestant.name: contestant for contestant in known}
         rows = {row.key: row for row in ROWS}
         seconds = given.seconds or (_QUICK_SECONDS if given.quick else _SECONDS)
