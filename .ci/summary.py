@@ -7,8 +7,8 @@ Run the tests with trial, and end with one line that a machine can read: C{N pas
 C{python .ci/summary.py [--jobs N] [--limit SECONDS] [NAME ...]}
 
 Without a NAME (a dotted name or a file, as trial takes them) every C{test_*.py} of ugate and its bench
-runs. What is below C{interop} runs one test at a time, since it starts processes and measures time; all
-else in C{--jobs} processes.
+runs, in C{--jobs} processes: first what needs memory alone, then what is below C{interop}, which starts
+processes of its own and waits for them.
 The exit status is 0 when at least one test ran and none failed.
 """
 
@@ -164,14 +164,14 @@ def discover(checkout: Path) -> tuple[list[str], list[str]]:
     Find the test modules.
 
     @param checkout: where the packages are.
-    @return: the names of those that may run beside one another, and of those that run alone.
+    @return: the names of those in memory, and of those with real peers.
     """
-    together: list[str] = []
-    alone: list[str] = []
+    memory: list[str] = []
+    peers: list[str] = []
     for path in sorted(path for package in PACKAGES for path in (checkout / package).rglob("test_*.py")):
         parts = path.relative_to(checkout).with_suffix("").parts
-        (alone if "interop" in parts else together).append(".".join(parts))
-    return together, alone
+        (peers if "interop" in parts else memory).append(".".join(parts))
+    return memory, peers
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -181,7 +181,7 @@ def main(arguments: Sequence[str]) -> int:
     @return: the exit status.
     """
     parser = argparse.ArgumentParser(description="Run the tests; the last line says how many did what.")
-    parser.add_argument("--jobs", type=int, default=1, help="processes for tests in memory (default 1)")
+    parser.add_argument("--jobs", type=int, default=1, help="how many processes run tests (default 1)")
     parser.add_argument(
         "--limit", type=float, default=900, help="seconds a run of trial may take (default 900)"
     )
@@ -191,8 +191,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.names:
         runs = [(options.names, 1)]
     else:
-        together, alone = discover(Path.cwd())
-        runs = [(together, options.jobs), (alone, 1)]
+        runs = [(names, options.jobs) for names in discover(Path.cwd())]
 
     total = Outcome()
     for names, jobs in runs:

@@ -22,7 +22,7 @@ from ugate.errors import StringError
 from ugate.interfaces import IDialer, IIdentity, ILimits, IPolicy, ITrust
 from ugate.meshroutes import MeshRoutes
 from ugate.stream import Target
-from ugate.tenancy.config.mesh import nodesFrom
+from ugate.tenancy.config.mesh import nodesFrom, publishersFrom
 from ugate.tenancy.config.schema import Delegation, Node
 from ugate.tenancy.config.sections import ROOT, parentPath
 from ugate.tenancy.config.whole import DENY, DIRECT, MESH, Config
@@ -187,7 +187,8 @@ class TenantParts:
         """
         See L{ugate.tenancy.tenant.Parts}.
         """
-        return Nodes(self.around.reactor, nodesFrom(self.configs[tenant.name].nodes))
+        peers = self.configs[tenant.name].nodes
+        return Nodes(self.around.reactor, nodesFrom(peers), publishersFrom(peers))
 
     def meshFor(self, tenant: Tenant) -> Mesh:
         """

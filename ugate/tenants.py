@@ -22,7 +22,7 @@ from ugate.errors import UgateError
 from ugate.hoppools import drainGone, poolsOf
 from ugate.journal import Journal
 from ugate.poll import Poll
-from ugate.tenancy.config.mesh import nodesFrom
+from ugate.tenancy.config.mesh import nodesFrom, publishersFrom
 from ugate.tenancy.config.schema import Delegation, Node
 from ugate.tenancy.config.sections import ROOT, childPath, parentPath
 from ugate.tenancy.config.whole import MESH, Config
@@ -206,7 +206,7 @@ class Tenants(TenantParts):
         if any(getattr(old.policy, each) != getattr(config.policy, each) for each in _CREDENTIALS):
             self._anew(tenant, ("portal",), journal)
         if old.nodes != config.nodes and "nodes" in vars(tenant):
-            journal.did(tenant.nodes.change(nodesFrom(config.nodes)))
+            journal.did(tenant.nodes.change(nodesFrom(config.nodes), publishersFrom(config.nodes)))
             journal.later(lambda: self._redial(tenant))
         routing = config.dial, config.routes, config.serve, settings.connect
         if (old.dial, old.routes, old.serve, node.connect) != routing:
@@ -270,11 +270,13 @@ class Tenants(TenantParts):
 
     def _redial(self, tenant: Tenant) -> None:
         """
-        Nodes that have dialed in have to ask anew for what they want.
+        Nodes that have dialed in have to ask anew for what they want; of what users publish, that which they
+        may not any more is gone.
         """
         mesh: Any = vars(tenant).get("mesh")
         if mesh is not None:
             mesh.registry.retire()
+            mesh.forwards.look()
 
     def _retire(self, tenant: Tenant) -> None:
         """

@@ -30,6 +30,7 @@ readyServer = ServerParser("ready")
 behindServer = GateParser("behind")
 reverseServer = ServerParser("reverse")
 linkedServer = GateParser("linked")
+remoteForwardServer = GateParser("remoteforward")
 
 socksClient = HopParser("socks")
 socks4Client = HopParser("socks4")

@@ -21,12 +21,14 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClie
 
 from ugate.endpoints.addresses import isLiteral
 from ugate.endpoints.dialers import Way, together, within
+from ugate.endpoints.forwarded import Users
+from ugate.endpoints.forwards import Forwards
 from ugate.endpoints.meshlinks import MeshLinks
 from ugate.endpoints.meshtransports import PATIENCE, TRANSPORTS
 from ugate.endpoints.pool import LinkState
 from ugate.endpoints.ready import Ready
 from ugate.endpoints.refusals import noTarget
-from ugate.endpoints.registry import Registry, Table
+from ugate.endpoints.registry import Registry
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer, IEgress, MeshAddress, MeshNode
 from ugate.stream import StreamInfo, Target
@@ -47,15 +49,10 @@ _ANSWERS: Final = (Phase.REMOTE, Phase.AUTH)
 _UNANSWERED: Final = (Cause.PEER_MISBEHAVED, Cause.PEER_CLOSED, Cause.TIMED_OUT)
 
 
-class KnownNodes(Table, Protocol):
+class KnownNodes(Users, Protocol):
     """
     What is wanted of a table of nodes.
     """
-
-    def find(self, name: str) -> MeshNode | None:
-        """
-        See L{ugate.interfaces.INodes}.
-        """
 
     def given(self, keyid: str) -> MeshNode | None:
         """
@@ -114,7 +111,7 @@ class Mesh:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_links", "_ready", "_registry", "_tenant", "_tried")
+    __slots__ = ("_forwards", "_links", "_ready", "_registry", "_tenant", "_tried")
 
     def __init__(self, tenant: MeshTenant) -> None:
         """
@@ -124,6 +121,7 @@ class Mesh:
         self._tried: dict[tuple[str, MeshAddress], Tried] = {}
         self._ready: Ready | None = None
         self._registry: Registry | None = None
+        self._forwards: Forwards | None = None
         self._links = MeshLinks(PATIENCE)
 
     @property
@@ -143,6 +141,15 @@ class Mesh:
         if self._registry is None:
             self._registry = Registry(self._tenant.reactor, self._tenant.nodes)
         return self._registry
+
+    @property
+    def forwards(self) -> Forwards:
+        """
+        What users publish on their connections.
+        """
+        if self._forwards is None:
+            self._forwards = Forwards(self._tenant.reactor, self._tenant.nodes)
+        return self._forwards
 
     def links(self) -> list[LinkState]:
         """
@@ -178,6 +185,8 @@ class Mesh:
         self._links.stop()
         if self._registry is not None:
             self._registry.stop()
+        if self._forwards is not None:
+            self._forwards.stop()
 
     def lastTry(self, keyid: str, address: MeshAddress) -> Tried | None:
         """
@@ -193,7 +202,7 @@ class Mesh:
         """
         node = self._nodeOf(info)
         ways = self._ways(node, info)
-        return Way(lambda factory: self._go(node, ways, self._asked(node, info), factory))
+        return Way(lambda factory: self._go(node, ways, info, factory))
 
     def _nodeOf(self, info: StreamInfo) -> MeshNode:
         target = info.target
@@ -207,13 +216,13 @@ class Mesh:
             )
         return node
 
-    def _asked(self, node: MeshNode, info: StreamInfo) -> StreamInfo:
+    def _asked(self, node: MeshNode, address: MeshAddress, info: StreamInfo) -> StreamInfo:
         """
         The stream as the node is asked for it: by a name that it knows to be its own.
         """
         target = info.target
         assert target is not None
-        if _beginsWith(target.host, node.keyid):
+        if _beginsWith(target.host, node.keyid) or TRANSPORTS[address.transport].isNamed:
             return info
         return info.but(target=Target(node.keyid.lower(), target.port))
 
@@ -277,7 +286,9 @@ class Mesh:
         for address, dialer in ways:
             began = self._tenant.reactor.seconds()
             try:
-                protocol = await within(self._tenant.reactor, None, dialer, info, factory)
+                protocol = await within(
+                    self._tenant.reactor, None, dialer, self._asked(node, address, info), factory
+                )
             except CancelledError:
                 if self._tenant.reactor.seconds() - began >= _PATIENT:
                     self._remember(node, address, "it had not answered when the client gave up")
@@ -311,13 +322,12 @@ class Mesh:
             ways = self._ways(node, info)
         except Refused as refused:
             return [str(refused)]
-        asked = self._asked(node, info)
         lines = [f"{info.target} is on the node {node.keyid}, known by {node.source}"]
         for number, (address, dialer) in enumerate(ways, 1):
             tried = self.lastTry(node.keyid, address)
             failed = f", which has failed before ({tried.why})" if tried is not None and tried.why else ""
             lines.append(f"way {number} of {len(ways)}{failed}:")
-            lines += [f"  {line}" for line in dialer.explain(asked)]
+            lines += [f"  {line}" for line in dialer.explain(self._asked(node, address, info))]
         return lines
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 from ugate.endpoints.chain import Chain
 from ugate.endpoints.dialing import dialerFromChain
 from ugate.endpoints.direct import Direct, DirectTo
+from ugate.endpoints.forwards import Forwards
 from ugate.endpoints.hops import Hop
 from ugate.endpoints.meshlinks import MeshLinks
 from ugate.endpoints.ready import Ready
@@ -50,6 +51,11 @@ class Transport:
     Whether nothing is connected to, so that no rule for addresses holds.
     """
 
+    isNamed: bool = False
+    """
+    Whether it is asked by the name that a stream asks for, each of which may lead elsewhere.
+    """
+
 
 def _connect(reactor: Any, node: MeshNode, address: MeshAddress, who: str, links: MeshLinks) -> IDialer:
     host, port = address.host, address.port
@@ -81,8 +87,20 @@ def registryOf(tenant: ITenant) -> Registry:
     return registry
 
 
+def forwardsOf(tenant: ITenant) -> Forwards:
+    """
+    What users publish on their connections to a tenant.
+    """
+    forwards: Forwards = tenant.hops["mesh"].forwards
+    return forwards
+
+
 def _reverse(reactor: Any, node: MeshNode, address: MeshAddress, who: str, links: MeshLinks) -> IDialer:
     return registryOf(ITenant(reactor))
+
+
+def _ssh(reactor: Any, node: MeshNode, address: MeshAddress, who: str, links: MeshLinks) -> IDialer:
+    return forwardsOf(ITenant(reactor))
 
 
 def _h2connect(reactor: Any, node: MeshNode, address: MeshAddress, who: str, links: MeshLinks) -> IDialer:
@@ -98,10 +116,12 @@ TRANSPORTS: Final[Mapping[str, Transport]] = {
     "tls": Transport(_tls, passes=True),
     "ready": Transport(_ready, passes=True, isHere=True),
     "reverse": Transport(_reverse, isHere=True),
+    "ssh": Transport(_ssh, isHere=True, isNamed=True),
 }
 """
 What a L{MeshAddress} may have in C{transport}: C{connect} is mutual TLS with the node, and HTTP CONNECT for
 the target inside; C{h2connect} is the same in HTTP/2, on links that streams share; C{tls} is the node's own
 TLS port, to which streams that are TLS already go as they are; C{ready} is the same by a connection that the
-node itself has made to here; C{reverse} is a stream on a link that it has made to here.
+node itself has made to here; C{reverse} is a stream on a link that it has made to here; C{ssh} is what a user
+publishes on a connection of SSH.
 """

@@ -89,7 +89,8 @@ class ServerParser:
 @implementer(IPlugin, IStreamServerEndpointStringParser)
 class GateParser:
     """
-    The parser of C{behind:HOST:PORT} and C{linked:HOST:PORT}, which listen at a gate.
+    The parser of C{behind:HOST:PORT}, C{linked:HOST:PORT} and C{remoteforward:HOST:PORT}, which listen at a
+    gate.
 
     @since: ugate NEXT
     """
@@ -114,6 +115,10 @@ class GateParser:
             from ugate.endpoints.behindstring import behindFromParts
 
             return behindFromParts(reactor, parts, kwargs)
+        if self.prefix == "remoteforward":
+            from ugate.endpoints.sshstring import remoteForwardFromParts
+
+            return remoteForwardFromParts(reactor, parts, kwargs)
         from ugate.endpoints.reversestring import linkedFromParts
 
         return linkedFromParts(reactor, parts, kwargs)

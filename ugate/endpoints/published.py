@@ -21,10 +21,21 @@ from ugate.endpoints.mtls import NOBODY
 from ugate.endpoints.negotiated import NegotiatedServerEndpoint
 from ugate.endpoints.reach import innermost
 from ugate.errors import Cause, Denied, Phase, Refused
-from ugate.interfaces import Auth, INegotiation
+from ugate.interfaces import Auth, INegotiation, MeshNode
 from ugate.stream import StreamInfo, Target
 
 _PROTOCOL: Final = "forward"
+
+
+def isGiven(node: MeshNode, name: str) -> bool:
+    """
+    Whether the config lets a node, or a user, have a name.
+    """
+    return name in node.names or any(_fits(name, host) for host in node.hosts)
+
+
+def _fits(name: str, host: str) -> bool:
+    return name.endswith(host[1:]) if host.startswith("*.") else name == host
 
 
 class Published:
@@ -54,11 +65,12 @@ class Published:
         """
         return sorted(port for port, (owner, _) in self._held.items() if owner == keyid)
 
-    async def take(self, keyid: str, ports: Iterable[int], factory: IProtocolFactory) -> None:
+    async def take(self, keyid: str, ports: Iterable[int], factory: IProtocolFactory, host: str = "") -> None:
         """
         Let these ports, and no others, lead to a node; whoever calls has seen that it may have them.
 
         @param factory: what the streams are for.
+        @param host: by which name streams ask for it; its KEYID unless given.
         @raise Refused: one of them cannot be; what it had before it has still.
         """
         wanted = frozenset(ports)
@@ -70,7 +82,7 @@ class Published:
         made: dict[int, tuple[str, IListeningPort]] = {}
         try:
             for port in sorted(wanted - self._held.keys()):
-                made[port] = keyid, await self._endpointFor(keyid, port).listen(factory)
+                made[port] = keyid, await self._endpointFor(host or keyid.lower(), port).listen(factory)
         except CannotListenError as error:
             for _, listening in made.values():
                 maybeDeferred(listening.stopListening)
@@ -81,8 +93,8 @@ class Published:
         if made:
             self.log.info("node {keyid} has port {ports}", keyid=keyid, ports=", ".join(map(str, made)))
 
-    def _endpointFor(self, keyid: str, port: int) -> IStreamServerEndpoint:
-        target = Target(keyid.lower(), port)
+    def _endpointFor(self, host: str, port: int) -> IStreamServerEndpoint:
+        target = Target(host, port)
 
         def negotiation(info: StreamInfo, auth: Auth) -> INegotiation:
             from ugate.protocols.auto import Fixed
@@ -92,6 +104,12 @@ class Published:
 
         inner = self._kind(self._reactor, port, interface=self._interface)
         return NegotiatedServerEndpoint(self._reactor, inner, negotiation, logins=False, eager=True)
+
+    def release(self, keyid: str, port: int) -> None:
+        """
+        A node does not want a port any more.
+        """
+        self._stop(each for each in self.ports(keyid) if each == port)
 
     def leave(self, keyid: str) -> None:
         """

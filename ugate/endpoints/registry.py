@@ -149,7 +149,7 @@ class Registry:
                 raise Denied(session.hop, f"the name {name} is that of another peer that is there", step)
         if self._nodes is not None:
             self._nodes.learn(
-                MeshNode(keyid, (_addressOf(session.link.info.peer),), tuple(sorted(wanted)), SOURCE)
+                MeshNode(keyid, (addressOf(session.link.info.peer, SOURCE),), tuple(sorted(wanted)), SOURCE)
             )
         if peer is None:
             peer = self._peers[key] = _Peer(keyid)
@@ -317,9 +317,9 @@ def _notThere(host: str, detail: str = "it has no link to us") -> Refused:
     return Refused(Cause.HOST_UNREACHABLE, Phase.CONNECT, host, detail, step)
 
 
-def _addressOf(peer: Any) -> MeshAddress:
+def addressOf(peer: Any, source: str) -> MeshAddress:
     """
     Where a peer came from, for people.
     """
     isAddress = isinstance(peer, (IPv4Address, IPv6Address))
-    return MeshAddress(SOURCE, peer.host, peer.port) if isAddress else MeshAddress(SOURCE, "localhost", 1)
+    return MeshAddress(source, peer.host, peer.port) if isAddress else MeshAddress(source, "localhost", 1)

@@ -105,7 +105,8 @@ class _Keeping:
         session.whenClosed().addCallback(self._gone, session.hop)
         port.log.info("the link to {hop} is up", hop=session.hop)
         port.isLive()
-        port.aging.start(self)
+        if port.renews:
+            port.aging.start(self)
         if before is not None:
             before.onClosing = None
             before.close()
@@ -177,6 +178,7 @@ class ReversePort:
         self.jitter = endpoint.jitter
         self.accepts = endpoint.accepts
         self.joined = endpoint.joined
+        self.renews = endpoint.renews
         self.factory = factory
         self.aging: Deadlines[_Keeping] = Deadlines(endpoint.clock, RENEW, _Keeping.renew)
         self.sessions = Sessions(endpoint.clock, endpoint.limits, kind="linked", name=endpoint.place)
@@ -272,6 +274,7 @@ class ReverseServerEndpoint:
         limits: SessionLimits = KEEP,
         accepts: bool = False,
         joined: Callable[[Session], object] | None = None,
+        renews: bool = True,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """
@@ -281,6 +284,7 @@ class ReverseServerEndpoint:
         @param limits: for each of them.
         @param accepts: whether each stream is accepted before its protocol has it.
         @param joined: called with each session that is up.
+        @param renews: whether another link takes the place of one before that is too old.
         @param jitter: from 0 to 1; 1 makes a pause whole and 0 halves it.
         @raise ValueError: that is no number of links.
         """
@@ -292,6 +296,7 @@ class ReverseServerEndpoint:
         self.limits = limits
         self.accepts = accepts
         self.joined = joined
+        self.renews = renews
         self.jitter = jitter
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:

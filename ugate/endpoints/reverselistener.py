@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from ugate.endpoints.clients import OURSELVES
 from ugate.endpoints.meshtransports import registryOf
 from ugate.endpoints.muxed import MuxedServerEndpoint
-from ugate.endpoints.published import Published
+from ugate.endpoints.published import Published, isGiven
 from ugate.endpoints.reach import certifies
 from ugate.endpoints.session import Session
 from ugate.endpoints.sessions import SessionLimits
@@ -247,12 +247,8 @@ def _granted(owner: Any, keyid: str, wish: Wish) -> tuple[tuple[str, ...], tuple
     given = owner.nodes.given(keyid) or MeshNode(keyid, ())
     wrong = [f"port {port}" for port in wish.ports if port not in given.ports]
     more = tuple(name.lower() for name in wish.names if name.lower() not in given.names)
-    wrong += [f"the name {name}" for name in more if not any(_fits(name, host) for host in given.hosts)]
+    wrong += [f"the name {name}" for name in more if not isGiven(given, name)]
     if wrong:
         detail = f"{' and '.join(wrong)} is not given to its key"
         raise Denied(f"node {keyid}", detail, "see the section nodes of the gate")
     return given.names, more
-
-
-def _fits(name: str, host: str) -> bool:
-    return name.endswith(host[1:]) if host.startswith("*.") else name == host

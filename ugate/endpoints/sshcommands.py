@@ -8,6 +8,7 @@ What a gateway says to a person who has nothing but C{ssh}: who they are, and wh
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from ugate.errors import Refused, StringError
@@ -35,15 +36,23 @@ class Commands:
     @since: ugate NEXT
     """
 
-    def __init__(self, tenant: ITenant, info: StreamInfo, permits: Permits = ALL) -> None:
+    def __init__(
+        self,
+        tenant: ITenant,
+        info: StreamInfo,
+        permits: Permits = ALL,
+        published: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
         """
         @param tenant: that of the listener.
         @param info: what is known of the client; it has a principal.
         @param permits: what its credentials are good for.
+        @param published: says what it publishes, and may.
         """
         self._tenant = tenant
         self._info = info
         self._permits = permits
+        self._published = published
 
     def answer(self, line: str) -> tuple[str, int]:
         """
@@ -64,11 +73,12 @@ class Commands:
         tenant = self._tenant.tenantFor(self._info)
         lines = [
             f"You are {principal} ({principal.method}), and the rules are those of the tenant {tenant.name}.",
-            "This is a gateway: it carries streams (ssh -L, -D, -W, -J), and has no shell.",
+            "This is a gateway: it carries streams (ssh -L, -D, -W, -J, -R), and has no shell.",
         ]
         if self._permits.opens is not None:
             places = ", ".join(f"{host}:{port or '*'}" for host, port in self._permits.opens)
             lines.append(f"Your key is good for streams to {places or 'nowhere'}.")
+        lines += self._published()
         lines.append("ssh GATE explain HOST:PORT says whether you may go there; ssh GATE help, what else.")
         return "\n".join(lines) + "\n"
 

@@ -54,7 +54,7 @@ class SSHHop:
         self._via = via
         self._timeout = DEFAULT_TIMEOUT if hop.timeout is None else hop.timeout
         self.pool = SessionPool(reactor, PoolLimits(open=self._timeout)) if pool is None else pool
-        self._dialer = self.pool.dialer(self._keyOf, self._link, hop.place)
+        self._dialer = self.pool.dialer(self._keyOf, self.link, hop.place)
 
     def _keyOf(self, info: StreamInfo) -> SessionKey:
         """
@@ -90,7 +90,12 @@ class SSHHop:
             if agent is not None and agent.transport is not None:
                 agent.transport.loseConnection()
 
-    def _link(self, info: StreamInfo) -> Deferred[Any]:
+    def link(self, info: StreamInfo) -> Deferred[Any]:
+        """
+        A connection of its own.
+
+        @return: the L{ugate.interfaces.ILink}; fails with L{Refused}.
+        """
         return Deferred.fromCoroutine(self._connect(info))
 
     def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:

@@ -17,13 +17,17 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 
 from ugate.endpoints.muxed import MuxedServerEndpoint
+from ugate.endpoints.published import Published
 from ugate.endpoints.reach import onlyLocal
+from ugate.endpoints.session import Session
 from ugate.endpoints.sessions import SessionLimits
 from ugate.endpoints.sshcommands import Commands
+from ugate.endpoints.sshpublishing import Publishing
 from ugate.errors import Denied, ListenRefused
 from ugate.interfaces import IIdentity, IPrincipal, ITenant
 from ugate.protocols.credentials import ALL, ILogin, Login
 from ugate.protocols.sshauth import LoginCheck
+from ugate.protocols.sshforwards import SSHForwards
 from ugate.protocols.sshlink import SSHLink
 from ugate.protocols.sshsession import SSHSession
 from ugate.stream import Principal, Target
@@ -50,7 +54,17 @@ class SSHServerEndpoint(MuxedServerEndpoint):
         @param inner: how to listen.
         @param deadline: seconds until a client has to be logged in.
         """
-        super().__init__(reactor, inner, _unmade, limits=LIMITS, deadline=deadline, logins=True)
+        self._published = Published(reactor, inner)
+        super().__init__(
+            reactor,
+            inner,
+            _unmade,
+            limits=LIMITS,
+            deadline=deadline,
+            logins=True,
+            joined=_joined,
+            stopped=self._published.stop,
+        )
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """
@@ -64,12 +78,13 @@ class SSHServerEndpoint(MuxedServerEndpoint):
             return fail(ListenRefused(why))
         portal = tenant.portal
         login = None if portal is None else _loginBy(portal)
-        self.maker = serverMaker(
-            self.reactor, lambda: _keysOf(tenant.identity), login, partial(self._prepare, tenant)
-        )
+        prepare = partial(self._prepare, tenant, factory)
+        self.maker = serverMaker(self.reactor, lambda: _keysOf(tenant.identity), login, prepare)
         return super().listen(factory)
 
-    def _prepare(self, tenant: ITenant, link: SSHLink, user: str, login: Login | None) -> None:
+    def _prepare(
+        self, tenant: ITenant, served: IProtocolFactory, link: SSHLink, user: str, login: Login | None
+    ) -> None:
         """
         What a link is good for.
         """
@@ -78,7 +93,8 @@ class SSHServerEndpoint(MuxedServerEndpoint):
             info = info.but(principal=_OPERATOR if onlyLocal(self.inner) else _ANYONE)
         else:
             permits = login.permits
-        commands = Commands(tenant, info, permits)
+        publishing = Publishing(tenant, link, info, permits, self._published, served)
+        commands = Commands(tenant, info, permits, publishing.lines)
 
         def mayOpen(target: Target) -> None:
             if not permits.mayOpen(target.host, target.port):
@@ -86,7 +102,13 @@ class SSHServerEndpoint(MuxedServerEndpoint):
                 raise Denied(str(target), "the key is not good for it", step)
 
         link.mayOpen = mayOpen
+        link.forwards = SSHForwards(publishing)
         link.sessions = lambda channel: SSHSession(channel, commands.answer)
+
+
+def _joined(session: Session) -> None:
+    link: Any = session.link
+    link.forwards.publisher.begin(session)
 
 
 def _keysOf(identity: IIdentity) -> Any:

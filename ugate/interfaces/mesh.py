@@ -52,7 +52,7 @@ class MeshNode:
     """When that is forgotten, by the reactor's clock; L{None} for never."""
 
     hosts: tuple[str, ...] = ()
-    """Names that it may ask for when it dials in: hosts, and suffixes with C{*.}; of the config alone."""
+    """Names that it may ask for when it comes: hosts, and suffixes with C{*.}; of the config alone."""
 
     ports: tuple[int, ...] = ()
     """Ports of ours that it may ask for then; of the config alone."""

@@ -253,15 +253,25 @@ def decodeClientHello(body: bytes) -> ClientHello:
     legacyVersion = int.from_bytes(body[:2], "big")
     if legacyVersion >> 8 != 3:
         raise _broken(f"version {legacyVersion:#06x} is not TLS", Alert.PROTOCOL_VERSION)
-    session, at = _vector(body, _RANDOM_END, 1)
-    suites, at = _vector(body, at, 2)
-    compressions, at = _vector(body, at, 1)
-    if len(session) > _MAX_SESSION or not suites or len(suites) % 2 or not compressions:
+    size = len(body)
+    try:
+        # As _vector reads them, but these are in every hello and nobody wants their bytes.
+        session = body[_RANDOM_END]
+        at = _RANDOM_END + 1 + session
+        suites = body[at] << 8 | body[at + 1]
+        at += 2 + suites
+        compressions = body[at]
+        at += 1 + compressions
+    except IndexError:
+        raise _beyond() from None
+    if at > size:
+        raise _beyond()
+    if session > _MAX_SESSION or not suites or suites % 2 or not compressions:
         raise _broken("the session, the ciphers or the compressions have an impossible length")
     extensions: dict[int, bytes] = {}
-    if at < len(body):
+    if at < size:
         block, at = _vector(body, at, 2)
-        if at != len(body):
+        if at != size:
             raise _broken("bytes follow its extensions")
         extensions = _extensions(block)
     return ClientHello(
@@ -353,7 +363,7 @@ def _versions(value: bytes) -> tuple[int, ...]:
     if len(items) % 2:
         raise _broken("the list of versions has an odd length")
     found = unpack(f">{len(items) // 2}H", items)
-    return tuple([version for version in found if not _isGrease(version)])
+    return tuple([each for each in found if each & 0x0F0F != 0x0A0A or not _isGrease(each)])
 
 
 def _isGrease(value: int) -> bool:

@@ -22,13 +22,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ugate.deadlines import Deadlines
-from ugate.errors import Cause, Phase, ProtocolError, Refused, StringError
+from ugate.errors import Cause, Denied, Phase, ProtocolError, Refused, StringError
 from ugate.protocols.mux import MuxStream
 from ugate.protocols.sshchannel import SSHChannel
 from ugate.protocols.sshpackets import (
     CHANNEL_FAILURE,
     CHANNEL_SUCCESS,
     DIRECT,
+    FORWARDED,
     OPEN_FAILURE,
     SESSION,
     SHORTAGE,
@@ -49,6 +50,9 @@ HOP: Final = "peer"
 
 PROTOCOL: Final = "direct-tcpip"
 """What such a stream was recognized as."""
+
+BACKWARD: Final = "forwarded-tcpip"
+"""The same of one that came to where a server listens for us."""
 
 WINDOW: Final = 1 << 21
 """Bytes that a stream may send before its reader takes some."""
@@ -79,6 +83,7 @@ class SSHChannels(ABC):
     @ivar transport: what is below, once that has begun.
     @ivar isHeld: whether nothing may be sent for now.
     @ivar mayOpen: asked for each target that the peer wants, before anybody else is; raises L{Refused}.
+    @ivar listening: where the server listens for us, and where streams want to go that come there.
     @ivar sessions: makes what is above a C{session} of the peer, from its channel; L{None} for no such.
     @since: ugate NEXT
     """
@@ -99,6 +104,7 @@ class SSHChannels(ABC):
         """
         self.info = info
         self.channels: dict[int, SSHChannel] = {}
+        self.listening: dict[Target, Target] = {}
         self._next = 0
         self._large = self._unread = 0
         self._openings: dict[SSHChannel, tuple[StreamInfo, Deferred[Any]]] = {}
@@ -231,7 +237,10 @@ class SSHChannels(ABC):
             elif self.isDraining:
                 text = "going away"
             elif kind == DIRECT:
-                self._direct(remote, window, packet, reader.rest())
+                self._stream(remote, window, packet, asked(reader.rest()), PROTOCOL)
+                return
+            elif kind == FORWARDED and self.listening:
+                self._stream(remote, window, packet, asked(reader.rest()), BACKWARD)
                 return
             elif kind == SESSION and self.sessions is not None:
                 channel = self._make(remote, window, packet)
@@ -244,14 +253,19 @@ class SSHChannels(ABC):
             code, text = UNKNOWN_TYPE, str(e)
         self._say(remote, code, text)
 
-    def _direct(self, remote: int, window: int, packet: int, data: bytes) -> None:
-        target, claim = asked(data)
+    def _stream(
+        self, remote: int, window: int, packet: int, wanted: tuple[Target, str], protocol: str
+    ) -> None:
+        asked, claim = wanted
+        target = self.listening.get(asked, asked) if protocol == BACKWARD else asked
         base = self.info
         hints = {**base.hints, "originator": claim} if claim else base.hints
-        info = base.but(target=target, protocol=PROTOCOL, hints=hints, layers=(*base.layers, "ssh"))
+        info = base.but(target=target, protocol=protocol, hints=hints, layers=(*base.layers, "ssh"))
         channel = self._make(remote, window, packet)
         stream = channel.stream = MuxStream(channel, info, True)
         try:
+            if protocol == BACKWARD and asked not in self.listening:
+                raise Denied(HOP, f"nothing was asked for at {asked}")
             if self.mayOpen is not None:
                 self.mayOpen(target)
             if self.incoming is None:

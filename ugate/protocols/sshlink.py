@@ -3,7 +3,7 @@
 # See LICENSE for details.
 
 """
-A link of many streams in SSH (RFC 4254): C{direct-tcpip} both ways round.
+A link of many streams in SSH (RFC 4254): C{direct-tcpip} both ways round, and C{forwarded-tcpip} to clients.
 
 What is below it moves packets: C{sendPacket(number, payload)}, C{sendDisconnect(code, text)} and
 C{transport}, as transports of Conch have them, and registers producers; it calls what services of Conch have.
@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from zope.interface import implementer
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -26,28 +26,33 @@ from ugate.errors import Cause, Phase, ProtocolError, Refused
 from ugate.interfaces import ILink
 from ugate.protocols.sshchannel import PACKET, SSHChannel
 from ugate.protocols.sshchannels import HOP, MOST, PATIENCE, SSHChannels
+from ugate.protocols.sshforwards import CANCEL, FORWARD, SSHForwards, SSHReplies
 from ugate.protocols.sshpackets import (
     CHANNEL_FAILURE,
     CHANNEL_REQUEST,
     CHANNEL_SUCCESS,
     CLOSE,
     DATA,
+    DEBUG,
     DIRECT,
     EOF,
     EXTENDED_DATA,
+    FORWARDED,
     GLOBAL_REQUEST,
     OPEN,
     OPEN_CONFIRMATION,
     OPEN_FAILURE,
     REQUEST_FAILURE,
     REQUEST_SUCCESS,
+    U32,
     WINDOW_ADJUST,
     Reader,
     U32x3,
     asks,
     string,
+    words,
 )
-from ugate.stream import StreamInfo
+from ugate.stream import StreamInfo, Target
 
 _KEEPALIVE: Final = b"keepalive@openssh.com"
 _DRAINING: Final = b"draining@ugate"
@@ -60,11 +65,14 @@ class SSHLink(SSHChannels):
     """
     See L{ILink}.
 
+    @ivar forwards: what a client has asked to be listened for, and what alone is opened to it; L{None} on the
+        side of the client.
     @since: ugate NEXT
     """
 
     name = b"ssh-connection"
     protocol = "ssh"
+    forwards: SSHForwards | None = None
     onDraining: Callable[[], object] | None = None
 
     def __init__(self, clock: IReactorTime, info: StreamInfo) -> None:
@@ -73,8 +81,9 @@ class SSHLink(SSHChannels):
         @param info: what is known of the connection, and who the peer has proven to be.
         """
         super().__init__(clock, info)
-        self._pings: deque[Deferred[None]] = deque()
+        self._requests: deque[Deferred[bytes | None]] = deque()
         self._waiting: list[Deferred[str]] = []
+        self._replies = SSHReplies(self.send)
         self._why = ""
 
     def logPrefix(self) -> str:
@@ -119,15 +128,24 @@ class SSHLink(SSHChannels):
         name, wants = reader.string(), reader.truth()
         if name == _DRAINING:
             self._peerDrains()
-        if wants:
-            self.send(REQUEST_SUCCESS if name == _KEEPALIVE else REQUEST_FAILURE, b"")
+        if name in (FORWARD, CANCEL) and self.forwards is not None:
+            answer = self.forwards.requested(name, reader)
+        else:
+            answer = succeed(b"") if name == _KEEPALIVE else fail(_unknown(name))
+        self._replies.add(wants, answer)
 
-    def _ponged(self, reader: Reader) -> None:
-        if not self._pings:
+    def _denied(self, reader: Reader) -> None:
+        self._answers(None)
+
+    def _granted(self, reader: Reader) -> None:
+        self._answers(reader.rest())
+
+    def _answers(self, payload: bytes | None) -> None:
+        if not self._requests:
             raise ProtocolError("an answer that nobody has asked for")
-        waiting = self._pings.popleft()
+        waiting = self._requests.popleft()
         if not waiting.called:
-            waiting.callback(None)
+            waiting.callback(payload)
 
     # ILink
 
@@ -159,23 +177,71 @@ class SSHLink(SSHChannels):
         if not self.room:
             many = f"{len(self.channels)} streams are open on the link"
             return fail(Refused(Cause.OVERLOADED, Phase.REMOTE, HOP, many))
+        kind = DIRECT if self.forwards is None else FORWARDED
+        try:
+            asked = asks(target, info) if self.forwards is None else self.forwards.opens(target, info)
+        except Refused as refused:
+            return fail(refused)
         channel = self._another()
         done: Deferred[Any] = Deferred()
         self._openings[channel] = info, done
-        head = string(DIRECT) + U32x3.pack(channel.id, channel.granted, PACKET)
-        self.send(OPEN, head + asks(target, info))
+        self.send(OPEN, string(kind) + U32x3.pack(channel.id, channel.granted, PACKET) + asked)
         return done
 
     def ping(self) -> Deferred[None]:
         """
         See L{ILink}.
         """
+        return self._request(_KEEPALIVE).addCallback(lambda _: None)
+
+    def _request(self, name: bytes, payload: bytes = b"") -> Deferred[Any]:
+        """
+        Ask for something that is not of a stream.
+
+        @return: what the answer says; L{None} for no.
+        """
         if self._isClosed:
             return fail(Refused(Cause.PEER_CLOSED, Phase.REMOTE, HOP, self._why))
-        waiting: Deferred[None] = Deferred()
-        self._pings.append(waiting)
-        self.send(GLOBAL_REQUEST, string(_KEEPALIVE) + b"\1")
+        waiting: Deferred[Any] = Deferred()
+        self._requests.append(waiting)
+        self.send(GLOBAL_REQUEST, string(name) + b"\1" + payload)
         return waiting
+
+    def listen(self, host: str, port: int, to: Target | None = None) -> Deferred[Target]:
+        """
+        Let the server listen for us (RFC 4254, 7.1): what comes there is opened here.
+
+        @param port: 0 for any.
+        @param to: where such streams want to go; unless given, where it listens.
+        @return: where it listens; fails with L{Refused}.
+        """
+        at = string(host.encode()) + U32.pack(port)
+        return self._request(FORWARD, at).addCallback(self._listens, host, port, to)
+
+    def _listens(self, payload: bytes | None, host: str, port: int, to: Target | None) -> Target:
+        if payload is None:
+            raise Refused(Cause.DENIED, Phase.REMOTE, HOP, f"it does not listen at {host}:{port} for us")
+        try:
+            at = Target(host, port or Reader(payload).number())
+        except ProtocolError as error:
+            raise Refused(
+                Cause.PEER_MISBEHAVED, Phase.REMOTE, HOP, f"where does it listen? {error}"
+            ) from error
+        self.listening[at] = to or at
+        return at
+
+    def unlisten(self, at: Target) -> Deferred[None]:
+        """
+        Let it listen there no more.
+        """
+        self.listening.pop(at, None)
+        return self._request(CANCEL, string(at.host.encode()) + U32.pack(at.port)).addCallback(lambda _: None)
+
+    def tell(self, text: str) -> None:
+        """
+        Say something to the people at the other end, if they listen: C{ssh -v}.
+        """
+        self.send(DEBUG, b"\1" + string(text.encode()) + string(b""))
 
     def drain(self) -> None:
         """
@@ -251,19 +317,23 @@ class SSHLink(SSHChannels):
             stream, channel.stream = channel.stream, None
             if stream is not None:
                 stream.closed(Failure(ConnectionLost(why)))
-        pings, self._pings = self._pings, deque()
-        for ping in pings:
-            if not ping.called:
-                ping.errback(Refused(Cause.PEER_CLOSED, Phase.REMOTE, HOP, why))
+        requests, self._requests = self._requests, deque()
+        for request in requests:
+            if not request.called:
+                request.errback(Refused(Cause.PEER_CLOSED, Phase.REMOTE, HOP, why))
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(why)
 
 
+def _unknown(name: bytes) -> Refused:
+    return Refused(Cause.UNSUPPORTED, Phase.NEGOTIATE, HOP, f"a request that is not known: {words(name)}")
+
+
 _MESSAGES: Final[dict[int, Callable[[SSHLink, Reader], None]]] = {
     GLOBAL_REQUEST: SSHLink._globally,
-    REQUEST_SUCCESS: SSHLink._ponged,
-    REQUEST_FAILURE: SSHLink._ponged,
+    REQUEST_SUCCESS: SSHLink._granted,
+    REQUEST_FAILURE: SSHLink._denied,
     OPEN: SSHLink._asked,
     OPEN_CONFIRMATION: SSHLink._confirmed,
     OPEN_FAILURE: SSHLink._failed,

@@ -20,6 +20,7 @@ FORWARDED: Final = b"forwarded-tcpip"
 SESSION: Final = b"session"
 
 DISCONNECT: Final = 1
+DEBUG: Final = 4
 AUTH_REQUEST: Final = 50
 AUTH_FAILURE: Final = 51
 AUTH_SUCCESS: Final = 52

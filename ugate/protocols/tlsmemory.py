@@ -31,19 +31,24 @@ def canLeave(connection: Any) -> bool:
 
     @param connection: an C{OpenSSL.SSL.Connection}.
     """
-    return hasattr(connection, "_ssl") and hasattr(connection, "_into_ssl") and _isThere()
+    kind: Any = type(connection)
+    return _isKnown(kind)
 
 
 @cache
-def _isThere() -> bool:
+def _isKnown(kind: type) -> bool:
     """
-    Whether pyOpenSSL has inside what is needed.
+    Whether connections of that kind are pyOpenSSL's, and have inside what is needed.
     """
     try:
         from OpenSSL._util import lib
+        from OpenSSL.SSL import TLS_METHOD, Connection, Context
     except ImportError:
         return False
-    return all(hasattr(lib, name) for name in _NEEDED)
+    if not issubclass(kind, Connection) or not all(hasattr(lib, name) for name in _NEEDED):
+        return False
+    one = Connection(Context(TLS_METHOD), None)
+    return all(hasattr(one, name) for name in ("_ssl", "_into_ssl", "_from_ssl"))
 
 
 def takeOut(connection: Any) -> tuple[bytes, bool]:

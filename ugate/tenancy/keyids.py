@@ -69,6 +69,16 @@ def keyidOf(key: CertificatePublicKeyTypes | Any) -> str:
     return b32encode(sha256(pointOf(key)).digest()).decode().rstrip("=")
 
 
+def keyidOfUser(tenant: str, name: str) -> str:
+    """
+    What stands in the place of a KEYID for a user, who has none: no key has it.
+
+    @param tenant: whose credentials prove who it is.
+    @since: ugate NEXT
+    """
+    return b32encode(sha256(f"ugate user\0{tenant}\0{name}".encode()).digest()).decode().rstrip("=")
+
+
 def vip6Of(key: CertificatePublicKeyTypes | Any) -> str:
     """
     The address of a public key: C{fd00::} with the last 8 bytes of it; of RSA, with those of its SHA-1, since

@@ -23,16 +23,17 @@ from twisted.internet.interfaces import IReactorTime
 
 from ugate.errors import Cause, Phase, Refused, StringError
 from ugate.interfaces import INodes, MeshAddress, MeshNode
-from ugate.stream import Target
+from ugate.stream import Principal, Target
 from ugate.tenancy.config.texts import DOMAIN_NAME
 from ugate.tenancy.keyids import keyidIn
 from ugate.tenancy.match import normalHost, packed
+from ugate.tenancy.publishers import Publisher, userNode
 
 CONFIG: Final = "config"
 """The source that is believed before all others."""
 
-PUBLISHED: Final = "reverse"
-"""The source whose names the config has let nodes have."""
+PUBLISHED: Final = ("reverse", "ssh")
+"""The sources whose names the config has let nodes, or users, have."""
 
 MAX_NODES: Final = 4096
 """Nodes that one source may have told of."""
@@ -121,12 +122,15 @@ class Nodes:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_claimed", "_clock", "_counts", "_given", "_learned", "_names")
+    __slots__ = ("_claimed", "_clock", "_counts", "_given", "_learned", "_names", "_publishers")
 
-    def __init__(self, clock: IReactorTime, given: Iterable[MeshNode] = ()) -> None:
+    def __init__(
+        self, clock: IReactorTime, given: Iterable[MeshNode] = (), publishers: Iterable[Publisher] = ()
+    ) -> None:
         """
         @param clock: by which nodes expire.
         @param given: those of the config, each KEYID once.
+        @param publishers: the users whom it lets publish something.
         """
         self._clock = clock
         self._given: dict[str, MeshNode] = {}
@@ -135,21 +139,28 @@ class Nodes:
         self._learned: dict[str, dict[str, MeshNode]] = {}
         self._claimed: dict[str, str] = {}
         self._counts: dict[str, int] = {}
-        self._use(given)
+        self._use(given, publishers)
 
-    def _use(self, given: Iterable[MeshNode]) -> None:
+    def _use(self, given: Iterable[MeshNode], publishers: Iterable[Publisher]) -> None:
+        self._publishers = tuple(publishers)
         self._given = {node.keyid: node for node in given}
         self._names = {name: node.keyid for node in self._given.values() for name in node.names}
 
-    def change(self, given: Iterable[MeshNode]) -> Callable[[], None]:
+    def change(self, given: Iterable[MeshNode], publishers: Iterable[Publisher] = ()) -> Callable[[], None]:
         """
         Let the config have given others; what the network says stays.
 
         @return: what takes that back.
         """
-        before = tuple(self._given.values())
-        self._use(given)
-        return lambda: self._use(before)
+        before = tuple(self._given.values()), self._publishers
+        self._use(given, publishers)
+        return lambda: self._use(*before)
+
+    def user(self, principal: Principal) -> MeshNode:
+        """
+        What the config alone says of a user who publishes.
+        """
+        return userNode(principal, self._publishers)
 
     def given(self, keyid: str) -> MeshNode | None:
         """
@@ -191,8 +202,8 @@ class Nodes:
         return keyid is not None and ("." not in name or self._isPublished(name, keyid))
 
     def _isPublished(self, name: str, keyid: str) -> bool:
-        known = self._learned.get(keyid, {}).get(PUBLISHED)
-        return known is not None and name in known.names
+        known = self._learned.get(keyid, {})
+        return any(source in known and name in known[source].names for source in PUBLISHED)
 
     def all(self) -> Sequence[MeshNode]:
         """

@@ -17,10 +17,12 @@ from ugate.checks import stringChecks
 from ugate.interfaces import MeshAddress, MeshNode
 from ugate.tenancy.config.files import FileStore
 from ugate.tenancy.config.jsonschema import jsonSchema
-from ugate.tenancy.config.mesh import nodesFrom
+from ugate.tenancy.config.mesh import nodesFrom, publishersFrom
 from ugate.tenancy.config.mistakes import ConfigError
 from ugate.tenancy.config.normal import normalForm
 from ugate.tenancy.config.whole import Config, readConfigs
+from ugate.tenancy.publishers import Publisher
+from ugate.tenancy.who import parseWho
 
 BOB, EVE = "A" * 52, "B" * 51 + "A"
 
@@ -79,7 +81,9 @@ class MeshSectionTests(SynchronousTestCase):
         Each is told at its place.
         """
         self.wrong("nodes: {bob: nobody}", "1:14: nodes.bob is 'nobody'; wanted a KEYID")
-        self.wrong("nodes:\n  bob: {addresses: []}", "2:8: nodes.bob lacks 'keyid'")
+        self.wrong(
+            "nodes:\n  bob: {addresses: []}", "2:8: nodes.bob: wanted either keyid, for a node, or who"
+        )
         self.wrong(
             f"nodes:\n  bob:\n    keyid: {BOB}\n    addresses: [connect:h:1, ssh:h:22, nowhere]\n"
             "    names: [ok, localhost]\n",
@@ -90,6 +94,26 @@ class MeshSectionTests(SynchronousTestCase):
         )
         self.wrong("serve: {web: nowhere}", "1:14: serve.web: 'nowhere': wanted HOST:PORT")
         self.wrong("serve: {web: {port: 0, to: 'h:1'}}", "1:21: serve.web.port is 0; wanted")
+
+    def test_users(self) -> None:
+        """
+        In place of a node there may be users: whom it means, and what they may have; the normal form reads
+        back.
+        """
+        text = "nodes: {people: {who: ['key:bob', 'certificate:*'], hosts: '*.Bob.example', ports: [8022]}}"
+        config = self.read_(text)
+        self.assertEqual([], nodesFrom(config.nodes))
+        wanted = Publisher((parseWho("key:bob"), parseWho("certificate:*")), ("*.bob.example",), (8022,))
+        self.assertEqual([wanted], publishersFrom(config.nodes))
+        self.assertEqual(config, self.read_(normalForm(config)))
+        both = "1:14: nodes.bob: wanted either keyid, for a node, or who, for users"
+        self.wrong(f"nodes: {{bob: {{who: bob, keyid: {BOB}}}}}", both)
+        self.wrong("nodes: {bob: {who: []}}", "wanted either keyid")
+        self.wrong("nodes: {bob: {who: 'nokind:bob'}}", "'nokind' proves nobody")
+        self.wrong(
+            "nodes: {bob: {who: bob, names: x}}", "1:14: nodes.bob: users have neither addresses nor names"
+        )
+        self.wrong("nodes: {bob: {who: bob, hosts: '1.2.3.4'}}", "1:32: nodes.bob.hosts")
 
     def test_twice(self) -> None:
         """

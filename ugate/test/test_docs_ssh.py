@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from twisted.internet.defer import Deferred
 
-from ugate.endpoints import muxed, sshstring
+from ugate.endpoints import forwards, muxed, remoteforward, sshstring
 from ugate.endpoints.links import linkTo
 from ugate.endpoints.session import Session
 from ugate.errors import Cause, Refused
-from ugate.protocols import sshauth, sshchannel, sshchannels, sshciphers, sshtransport
+from ugate.protocols import sshauth, sshchannel, sshchannels, sshciphers, sshforwards, sshtransport
 from ugate.protocols.sshclient import Account, clientMaker, signerOf
 from ugate.protocols.sshclientauth import Signer
 from ugate.stream import Principal, StreamInfo, Target
@@ -66,6 +66,15 @@ class TableTests(HowtoTests):
             "rekey": sshtransport.SETTINGS.rekeyTime,
             "rekey bytes": sshtransport.SETTINGS.rekeyBytes,
             "goodbye": sshtransport.GOODBYE,
+            "forwards": sshforwards.MOST,
+            "all forwards": forwards.MAX_FORWARDS,
+            "user's forwards": forwards.MAX_OF_USER,
+            "publishers": forwards.MAX_USERS,
+            "names": forwards.MAX_NAMES,
+            "kept": forwards.KEPT,
+            "places": sshstring.MAX_PLACES,
+            "listens": remoteforward.ANSWER,
+            "at once": sshforwards.WAITING,
             "close": sshchannels.PATIENCE,
         }
         self.assertEqual(wanted, rows)

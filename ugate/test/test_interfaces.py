@@ -28,6 +28,7 @@ from ugate.endpoints.connecting import Connecting
 from ugate.endpoints.dialers import Deny, Fallback, Retry
 from ugate.endpoints.direct import Direct, DirectTo
 from ugate.endpoints.forward import Forward
+from ugate.endpoints.forwards import Forwards
 from ugate.endpoints.h2connect import H2Connect
 from ugate.endpoints.hops import Hop
 from ugate.endpoints.mesh import Mesh
@@ -178,6 +179,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.pooldialer.PoolDialer": lambda: SessionPool(REACTOR).dialer(BY_CLASS, BY_CLASS),
     "ugate.endpoints.pooldialer.PoolEndpoint": BY_CLASS,
     "ugate.endpoints.readydialer.ReadyDialer": lambda: ReadyDialer(BY_CLASS, "A" * 52),
+    "ugate.endpoints.forwards.Forwards": lambda: Forwards(REACTOR, Nodes(REACTOR)),
     "ugate.endpoints.registry.Registry": lambda: Registry(REACTOR),
     "ugate.endpoints.reverse.NoAddress": NoAddress,
     "ugate.endpoints.reverse.ReversePort": BY_CLASS,

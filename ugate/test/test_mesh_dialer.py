@@ -226,5 +226,12 @@ class MeshDialerTests(SynchronousTestCase):
         """
         self.assertEqual(
             {name: each.passes for name, each in TRANSPORTS.items()},
-            {"connect": False, "h2connect": False, "tls": True, "ready": True, "reverse": False},
+            {
+                "connect": False,
+                "h2connect": False,
+                "tls": True,
+                "ready": True,
+                "reverse": False,
+                "ssh": False,
+            },
         )

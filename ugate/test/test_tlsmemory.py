@@ -156,9 +156,9 @@ class CanLeaveTests(SynchronousTestCase):
         """
         It must be there.
         """
-        self.addCleanup(tlsmemory._isThere.cache_clear)
+        self.addCleanup(tlsmemory._isKnown.cache_clear)
         self.assertTrue(canLeave(shaken()[1]))
         self.assertFalse(canLeave(SimpleNamespace(_ssl=None)))
         self.patch(tlsmemory, "_NEEDED", ("SSL_of_tomorrow",))
-        tlsmemory._isThere.cache_clear()
+        tlsmemory._isKnown.cache_clear()
         self.assertFalse(canLeave(shaken()[1]))

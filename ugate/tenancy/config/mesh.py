@@ -18,6 +18,8 @@ from ugate.tenancy.config.mistakes import Mistake
 from ugate.tenancy.config.sections import Section
 from ugate.tenancy.match import normalHost
 from ugate.tenancy.nodes import addressFromText, nodeName
+from ugate.tenancy.publishers import Publisher
+from ugate.tenancy.who import parseWho
 
 
 def nodesFrom(peers: Mapping[str, Peer]) -> list[MeshNode]:
@@ -33,6 +35,18 @@ def nodesFrom(peers: Mapping[str, Peer]) -> list[MeshNode]:
             ports=peer.ports,
         )
         for name, peer in peers.items()
+        if peer.keyid is not None
+    ]
+
+
+def publishersFrom(peers: Mapping[str, Peer]) -> list[Publisher]:
+    """
+    The users that a config lets publish something, in place of nodes.
+    """
+    return [
+        Publisher(tuple(map(parseWho, peer.who)), tuple(map(normalHost, peer.hosts)), peer.ports)
+        for peer in peers.values()
+        if peer.who
     ]
 
 
@@ -47,6 +61,8 @@ def meshMistakes(
     keys: dict[str, str] = {}
     names: dict[str, str] = {}
     for section, peer in peers.items():
+        if peer.keyid is None:
+            continue
         other = keys.setdefault(peer.keyid.upper(), section)
         if other != section:
             message = f"nodes.{section}: nodes.{other} has that KEYID; wanted one section with more names"

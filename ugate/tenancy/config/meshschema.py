@@ -12,15 +12,24 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from ugate.tenancy.config.texts import ONE_OR_LIST, Hosts, Keyid
+from ugate.tenancy.config.texts import ONE_OR_LIST, Hosts, Keyid, Who
 
 
 class Peer(Struct, frozen=True, forbid_unknown_fields=True):
     """
-    A node of the mesh: whose key it has, and how it is reached.
+    A node of the mesh: whose key it has, and how it is reached; or users who publish by SSH.
     """
 
-    keyid: Keyid
+    keyid: Keyid | None = None
+    who: Annotated[
+        tuple[Who, ...],
+        Meta(
+            description="In place of a KEYID, users who may publish by ssh -R what hosts and ports say.",
+            examples=["key:bob"],
+            extra={"one": True},
+            extra_json_schema=ONE_OR_LIST,
+        ),
+    ] = ()
     addresses: Annotated[
         tuple[
             Annotated[
@@ -60,7 +69,7 @@ class Peer(Struct, frozen=True, forbid_unknown_fields=True):
     hosts: Annotated[
         tuple[Hosts, ...],
         Meta(
-            description="Other names that it may ask for here, if it dials in.",
+            description="Other names that it may ask for here, if it dials in or publishes.",
             extra={"one": True},
             extra_json_schema=ONE_OR_LIST,
         ),
@@ -68,11 +77,17 @@ class Peer(Struct, frozen=True, forbid_unknown_fields=True):
     ports: Annotated[
         tuple[Annotated[int, Meta(ge=1, le=65535)], ...],
         Meta(
-            description="Ports of ours that it may ask for, if it dials in.",
+            description="Ports of ours that it may ask for, if it dials in or publishes.",
             extra={"one": True},
             extra_json_schema=ONE_OR_LIST,
         ),
     ] = ()
+
+    def __post_init__(self) -> None:
+        if (self.keyid is None) == (not self.who):
+            raise ValueError("wanted either keyid, for a node, or who, for users")
+        if self.who and (self.addresses or self.names):
+            raise ValueError("users have neither addresses nor names of their own; wanted hosts and ports")
 
 
 class Service(Struct, frozen=True, forbid_unknown_fields=True):

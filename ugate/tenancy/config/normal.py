@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct, to_builtins
 
 from ugate.tenancy.config.identityschema import Identity, Trust
+from ugate.tenancy.config.meshschema import Peer
 from ugate.tenancy.config.schema import Policy
 from ugate.tenancy.config.sections import ROOT, childPath
 from ugate.tenancy.config.whole import Config, Route
@@ -47,6 +48,9 @@ def sectionValue(section: Struct | Route) -> dict[str, Any]:
         # Nothing fits an empty list.
         return {**route, "alpn": _few(section.alpn)} if section.alpn else route
     value: dict[str, Any] = to_builtins(section)
+    if isinstance(section, Peer):
+        # It has either.
+        del value["keyid" if section.who else "who"]
     if isinstance(section, Policy):
         # Nothing fits an empty list, and everything what is not there.
         rules = [sectionValue(rule) for rule in section.rules]
