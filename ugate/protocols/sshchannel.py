@@ -148,7 +148,7 @@ class SSHChannel:
         link = self.link
         if self.isUp and not (self.unsent or link.isHeld) and size <= self.window and size <= self.packet:
             self.window -= size
-            link.send(DATA, U32x2.pack(self.remote, size) + data)
+            link.send(DATA, U32x2.pack(self.remote, size), data)
             return
         self._queue.append(data)
         self.unsent += size
@@ -173,9 +173,7 @@ class SSHChannel:
             self.window -= size
             self.unsent -= size
             left -= size
-            pieces: list[bytes | memoryview] = [U32x2.pack(self.remote, size)]
-            pieces += takePieces(self._queue, size)
-            link.send(DATA, b"".join(pieces))
+            link.send(DATA, U32x2.pack(self.remote, size), *takePieces(self._queue, size))
         if self.unsent or self.isClosing:
             return
         if self._finishing:

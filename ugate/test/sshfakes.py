@@ -7,6 +7,7 @@ What is below a link in SSH, without keys: packets as they are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -62,13 +63,20 @@ class FakeWire:
         """
         self.producer = None
 
-    def sendPacket(self, number: int, payload: bytes) -> None:
+    def together(self, call: Callable[[], object]) -> None:
         """
-        As Conch has it.
+        There are no writes here to put together.
+        """
+        call()
+
+    def sendPacket(self, number: int, payload: bytes, *more: bytes | memoryview) -> None:
+        """
+        As Conch has it, but for more of the payload.
         """
         if self.isClosed:
             return
-        self.sent.append((number, bytes(payload)))
+        payload = b"".join((payload, *more))
+        self.sent.append((number, payload))
         self.waiting += len(payload)
         if self.waiting > FULL and self.producer is not None and not self.isPaused:
             self.isPaused = True
