@@ -18,7 +18,7 @@ import asyncssh
 from bench.dial import HOST
 
 
-class Forwarding(asyncssh.SSHServer):
+class Forwarding(asyncssh.SSHServer):  # type: ignore[misc,unused-ignore]
     """
     Who is logged in may go anywhere.
     """

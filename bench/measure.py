@@ -275,7 +275,7 @@ def _mixed(stand: Stand, pace: Pace) -> Reading:
 
 
 def _login(stand: Stand, pace: Pace) -> Reading:
-    """Clients of SSH, one after another: from the start of each until its stream has brought a message back."""
+    """Clients of SSH, one after another: each from its start until a message has come back on its stream."""
     server, echo = stand.lastPorts["echo"], stand.targetPorts["echo"]
     with _loads(stand, pace) as loads:
         command = (*client(stand.directory.parent, server), "-W", f"{HOST}:{echo}", HOST)

@@ -54,8 +54,8 @@ def client(shared: Path, port: int) -> list[str]:
     @param port: of the server.
     @return: the beginning of a command.
     """
-    options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "BatchMode=yes")
-    options += ("IdentitiesOnly=yes", "ExitOnForwardFailure=yes", f"Ciphers={_CIPHER}")
+    options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "BatchMode=yes"]
+    options += ["IdentitiesOnly=yes", "ExitOnForwardFailure=yes", f"Ciphers={_CIPHER}"]
     said = [each for option in options for each in ("-o", option)]
     where = ["-p", str(port), "-l", getpass.getuser(), "-i", str(key(shared, "client"))]
     return [onPath("ssh"), "-F", "none", *said, *where]

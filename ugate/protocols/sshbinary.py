@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_sshbinary -*-
+# -*- test-case-name: ugate.test.test_sshbinary,ugate.test.test_sshsending -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -17,6 +17,7 @@ from twisted.conch.ssh.common import NS
 from twisted.conch.ssh.transport import MSG_KEXINIT, MSG_NEWKEYS
 
 from ugate.errors import ProtocolError
+from ugate.protocols.sockets import acknowledge
 from ugate.protocols.sshciphers import LEAST
 from ugate.protocols.sshpackets import AUTH_SUCCESS, DATA, Reader
 from ugate.protocols.sshsending import Sending
@@ -61,6 +62,8 @@ class PacketWire(Sending):
         if self._isOver:
             return
         self._inTurn = True
+        if self._bare is not None and not self.isAuthenticated:
+            acknowledge(self._bare.socket)
         try:
             if not self.gotVersion:
                 self.buf += data

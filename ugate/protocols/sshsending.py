@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_sshbinary -*-
+# -*- test-case-name: ugate.test.test_sshsending,ugate.test.test_sshbinary -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -20,7 +20,7 @@ from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 
 from ugate.protocols.negotiate import connectionBelow
-from ugate.protocols.sockets import writePieces
+from ugate.protocols.sockets import sendAtOnce, writePieces
 from ugate.protocols.sshciphers import NoCipher, PacketCipher
 from ugate.protocols.sshpackets import AUTH_SUCCESS
 from ugate.protocols.sshsettings import WireSettings
@@ -82,6 +82,8 @@ class Sending(SSHTransportBase):  # type: ignore[misc,unused-ignore]
         self.supportedKeyExchanges = [each for each in self.settings.kex if each in self._possibleKex()]
         self._after("login", self.settings.loginTime, lambda: self._fail("the login took too long"))
         self._bare = connectionBelow(self.transport)
+        if self._bare is not None:
+            sendAtOnce(self._bare.socket)
         self.transport.registerProducer(self, True)  # type: ignore[union-attr]
         self.transport.write(self.ourVersionString + b"\r\n")  # type: ignore[union-attr]
         self.sendKexInit()
