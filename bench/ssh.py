@@ -61,6 +61,18 @@ def client(shared: Path, port: int) -> list[str]:
     return [onPath("ssh"), "-F", "none", *said, *where]
 
 
+def policy(keys: Path) -> dict[str, object]:
+    """
+    @param keys: a file of public keys.
+    @return: ugate's policy: who has one of them may go to this machine.
+    """
+    return {
+        "keys": str(keys),
+        "rules": [{"action": "allow", "who": "key:*"}],
+        "private": "allow",
+    }
+
+
 class Server(Contestant):
     """
     One server, and the client before it.
@@ -116,14 +128,9 @@ class SSHUgate(Server, Ugate):
         @param hop: the instance.
         @return: its command.
         """
-        rules = [{"action": "allow", "who": "key:*"}]
         sections = {
             "node": {"flows": "quiet"},
-            "policy": {
-                "keys": str(key(hop.shared, "client").with_suffix(".pub")),
-                "rules": rules,
-                "private": "allow",
-            },
+            "policy": policy(key(hop.shared, "client").with_suffix(".pub")),
             "listen": {name: f"ssh:tcp:{port}:interface={HOST}" for name, port in hop.listen.items()},
         }
         config = hop.directory / "ugate.json"

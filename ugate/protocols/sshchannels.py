@@ -133,8 +133,8 @@ class SSHChannels(ABC):
 
     def send(self, number: int, payload: bytes, *more: bytes | memoryview) -> None:
         """
-        Send a message, whose payload may be in pieces.  Data waits for the transport; what a peer makes us say
-        beside it does not, and there is an end to that.
+        Send a message, whose payload may be in pieces.  Data waits for the transport; what a peer makes us
+        say beside it does not, and there is an end to that.
         """
         if self._isClosed:
             return
