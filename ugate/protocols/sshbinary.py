@@ -43,8 +43,6 @@ class PacketWire(Sending):
 
     _takesData: Callable[[memoryview], object] | None = None
     """What takes data before all else."""
-    _turnEnds: Callable[[], object] | None = None
-    """Called when all that came has been taken."""
 
     # What comes
 
@@ -74,8 +72,6 @@ class PacketWire(Sending):
         except ProtocolError as error:
             self._fail(str(error))
         finally:
-            if self._turnEnds is not None:
-                self._turnEnds()
             self._inTurn = False
             self._flush()
 

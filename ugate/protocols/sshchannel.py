@@ -36,6 +36,9 @@ PACKET: Final = 1 << 16
 TURN: Final = 1 << 18
 """Bytes that one stream may send before others have their turn."""
 
+PACKETS: Final = 64
+"""Packets that are as many: a peer may want them to be small."""
+
 _MAX_WINDOW: Final = (1 << 32) - 1
 
 
@@ -166,14 +169,13 @@ class SSHChannel:
         """
         Send a turn's worth of what waits.
         """
-        left = TURN
-        link = self.link
-        while self.unsent and self.window and left > 0 and not (link.isHeld or self.isClosing):
-            size = min(self.unsent, self.window, self.packet, left)
+        size = min(self.unsent, self.window, TURN, self.packet * PACKETS)
+        if size and not (self.isClosing or self.link.isHeld):
             self.window -= size
             self.unsent -= size
-            left -= size
-            link.send(DATA, U32x2.pack(self.remote, size), *takePieces(self._queue, size))
+            pieces = takePieces(self._queue, size)
+            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            self.link.transport.sendData(self.remote, memoryview(data), self.packet)
         if self.unsent or self.isClosing:
             return
         if self._finishing:

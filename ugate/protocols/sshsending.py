@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from ugate.protocols.negotiate import connectionBelow
 from ugate.protocols.sockets import sendAtOnce, writePieces
 from ugate.protocols.sshciphers import NoCipher, PacketCipher
-from ugate.protocols.sshpackets import AUTH_SUCCESS
+from ugate.protocols.sshpackets import AUTH_SUCCESS, DATA, DATA_HEAD, U32x2
 from ugate.protocols.sshsettings import WireSettings
 
 _FRAME: Final = 64
@@ -230,6 +230,30 @@ class Sending(SSHTransportBase):  # type: ignore[misc,unused-ignore]
         self._unsentSize += size
         if self._unsentSize > _TOGETHER or not self._inTurn:
             self._flush()
+
+    def sendData(self, channel: int, data: memoryview, most: int) -> None:
+        """
+        Send data of a channel, in packets that are as large as they may be.
+
+        @param channel: its number there.
+        @param most: bytes of data in a packet.
+        """
+        if self._isOver or self._weExchange:
+            for at in range(0, len(data), most):
+                self.sendPacket(DATA, U32x2.pack(channel, len(data[at : at + most])), data[at : at + most])
+            return
+        unsent, sealed = self._unsent, self._outgoing.sealed
+        before = len(unsent)
+        for at in range(0, len(data), most):
+            part = data[at : at + most]
+            unsent += sealed(DATA_HEAD.pack(DATA, channel, len(part)), part)
+            self._sealed += 1
+        size = sum(map(len, unsent[before:]))
+        self._moved += size
+        self._unsentSize += size
+        if self._unsentSize > _TOGETHER or not self._inTurn:
+            self._flush()
+        self._lookAtAge()
 
     def together(self, call: Callable[[], object]) -> None:
         """

@@ -14,7 +14,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 
 from ugate.protocols.sshlink import SSHLink
-from ugate.protocols.sshpackets import U32, string
+from ugate.protocols.sshpackets import DATA, U32, U32x2, string
 from ugate.stream import Principal, StreamInfo
 
 PEER = IPv4Address("TCP", "192.0.2.1", 4000)
@@ -68,6 +68,14 @@ class FakeWire:
         There are no writes here to put together.
         """
         call()
+
+    def sendData(self, channel: int, data: memoryview, most: int) -> None:
+        """
+        A packet after the other.
+        """
+        for at in range(0, len(data), most):
+            part = data[at : at + most]
+            self.sendPacket(DATA, U32x2.pack(channel, len(part)), part)
 
     def sendPacket(self, number: int, payload: bytes, *more: bytes | memoryview) -> None:
         """
