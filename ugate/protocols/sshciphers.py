@@ -175,33 +175,45 @@ class ChaCha(PacketCipher):
     overhead = 16
 
     def __init__(self, key: bytes) -> None:
-        self._main, self._lengths = key[:32], key[32:64]
+        # What is added to the data is the same in both directions.
+        self._main, self._lengths = (
+            Cipher(algorithms.ChaCha20(each, bytes(16)), None).encryptor() for each in (key[:32], key[32:64])
+        )
         self._known: int | None = None
 
-    def _stream(self, key: bytes, data: bytes | memoryview) -> bytes:
-        nonce = bytes(8) + LONG.pack(self.sequence)
-        return Cipher(algorithms.ChaCha20(key, nonce), None).encryptor().update(data)
+    def _begin(self) -> Poly1305:
+        """
+        Begin the packet: the first block of its stream is the key of Poly1305, and in the second begins what is
+        inside.
+        """
+        self._main.reset_nonce(bytes(8) + LONG.pack(self.sequence))
+        return Poly1305(self._main.update(ZEROS)[:32])
+
+    def _crypted(self, length: bytes) -> bytes:
+        self._lengths.reset_nonce(bytes(8) + LONG.pack(self.sequence))
+        return self._lengths.update(length)
 
     def _length(self, buffer: memoryview) -> int | None:
         if self._known is None and len(buffer) >= 4:
-            self._known = LENGTH.unpack(self._stream(self._lengths, bytes(buffer[:4])))[0]
+            self._known = LENGTH.unpack(self._crypted(bytes(buffer[:4])))[0]
         return self._known
 
     def _seal(self, length: bytes, packet: bytes) -> Sequence[bytes]:
-        # The first block of the stream is the key of Poly1305, the packet begins in the second.
-        stream = self._stream(self._main, ZEROS + packet)
-        sealed = self._stream(self._lengths, length) + stream[64:]
-        key = self._stream(self._main, ZEROS)[:32]
-        return sealed, Poly1305.generate_tag(key, sealed)
+        mac = self._begin()
+        sealed = self._crypted(length), self._main.update(packet)
+        for each in sealed:
+            mac.update(each)
+        return *sealed, mac.finalize()
 
     def _open(self, buffer: memoryview, end: int) -> bytes:
         self._known = None
-        key = self._stream(self._main, ZEROS)[:32]
+        mac = self._begin()
+        mac.update(buffer[: end - 16])
         try:
-            Poly1305.verify_tag(key, bytes(buffer[: end - 16]), bytes(buffer[end - 16 : end]))
+            mac.verify(bytes(buffer[end - 16 : end]))
         except InvalidSignature as error:
             raise ProtocolError("bad MAC") from error
-        return self._stream(self._main, ZEROS + bytes(buffer[4 : end - 16]))[64:]
+        return self._main.update(buffer[4 : end - 16])
 
 
 class Counted(PacketCipher):
