@@ -110,6 +110,7 @@ class Contestant(ABC):
     @cvar hops: how many instances can be chained.
     @cvar fronts: what else it can be reached by: L{PLAIN}, L{TLS}, L{SNI}, L{RELAY}, L{SSH}.
     @cvar leastHops: how many have to be.
+    @cvar alone: whether it has a part in the rows of its fronts only.
     @cvar peers: how many instances, of the first ones, are not what is measured, but a client that all have.
     """
 
@@ -119,6 +120,7 @@ class Contestant(ABC):
     fronts: Collection[str] = ()
     leastHops: int = 1
     peers: int = 0
+    alone: bool = False
 
     @abstractmethod
     def missing(self) -> str:

@@ -59,7 +59,7 @@ def takesPart(contestant: Contestant, row: Row) -> bool:
     """
     if contestant.speaks == NONE and row.work in FRESH:
         return False
-    if row.front and row.front not in contestant.fronts:
+    if row.front not in contestant.fronts if row.front else contestant.alone:
         return False
     return contestant.leastHops <= row.hops <= contestant.hops
 

@@ -218,6 +218,20 @@ ROWS = (
         front=SSH,
     ),
     Row(
+        "ssh-connect",
+        "connect",
+        (Metric("ssh-connect", "ssh -L: new streams", "1/s", _SSH),),
+        hops=2,
+        front=SSH,
+    ),
+    Row(
+        "ssh-rtt",
+        "rtt",
+        (Metric("ssh-rtt", "ssh -L: 64-byte round trips, 32 streams", "1/s", _SSH),),
+        hops=2,
+        front=SSH,
+    ),
+    Row(
         "ssh-login",
         "ssh-login",
         (Metric("ssh-login", "ssh -W: time until it echoes", "ms", _LOGIN, lessIsBetter=True, digits=1),),

@@ -1,4 +1,4 @@
-# -*- test-case-name: bench.test_report -*-
+# -*- test-case-name: bench.test_ssh -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -82,6 +82,7 @@ class Server(Contestant):
     fronts = (SSH,)
     leastHops = 2
     peers = 1
+    alone = True
 
     def missing(self) -> str:
         """

@@ -1,4 +1,4 @@
-# -*- test-case-name: bench.test_soak -*-
+# -*- test-case-name: bench.test_ssh -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

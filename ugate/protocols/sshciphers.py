@@ -183,8 +183,8 @@ class ChaCha(PacketCipher):
 
     def _begin(self) -> Poly1305:
         """
-        Begin the packet: the first block of its stream is the key of Poly1305, and in the second begins what is
-        inside.
+        Begin the packet: the first block of its stream is the key of Poly1305, and what is inside begins in
+        the second.
         """
         self._main.reset_nonce(bytes(8) + LONG.pack(self.sequence))
         return Poly1305(self._main.update(ZEROS)[:32])
