@@ -192,9 +192,12 @@ class SSHChannel:
             self._want()
 
     def _end(self) -> None:
-        if self.finished:
-            return
-        self.finished = True
+        if not self.finished:
+            self.finished = True
+            # Mostly it is closed, too, and one write wakes the peer once.
+            self.link.transport.together(self._sendEnd)
+
+    def _sendEnd(self) -> None:
         self.link.send(EOF, U32.pack(self.remote))
         self.closeIfDone()
 
