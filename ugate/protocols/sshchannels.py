@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_sshlink,ugate.test.test_sshlink_answering -*-
+# -*- test-case-name: ugate.test.test_sshlink,ugate.test.test_sshlink_answering,ugate.test.test_sshstreams -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

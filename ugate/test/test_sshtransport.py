@@ -7,7 +7,6 @@ Tests for L{ugate.protocols.sshtransport} and L{ugate.protocols.sshclient}: both
 
 from __future__ import annotations
 
-import tracemalloc
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
@@ -25,7 +24,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate.errors import Cause, Phase, Refused, UgateError
 from ugate.protocols.credentials import Login
 from ugate.protocols.muxwriting import FULL
-from ugate.protocols.sshchannels import WINDOW
 from ugate.protocols.sshclient import Account, SSHClient, clientMaker, signerOf
 from ugate.protocols.sshclientauth import Signer
 from ugate.protocols.sshlink import SSHLink
@@ -257,41 +255,6 @@ class StreamTests(PairCase):
         self.assertEqual([], server._queue)
         self.flush()
         self.assertEqual(1 << 20, len(conversation.received))
-
-    def test_stopped(self) -> None:
-        """
-        A stream whose reader has stopped takes no more memory than its window and a little, at both ends
-        together, however much there is to send; what is read then is whole.
-        """
-        streams = 4
-        tracemalloc.start()
-        self.addCleanup(tracemalloc.stop)
-        for isUp in (True, False):
-            accepted: list[Conversation] = []
-
-            def accept(stream: Any, accepted: list[Conversation] = accepted) -> None:
-                accepted.append(Conversation())
-                stream.accept()
-                stream.begin(accepted[-1])
-
-            self.theirs.incoming = accept
-            opened = [Conversation() for _ in range(streams)]
-            for each in opened:
-                self.ours.open(INFO.but(target=Target("db", 1))).addCallback(lambda s, e=each: s.begin(e))
-            self.flush()
-            senders, readers = (opened, accepted) if isUp else (accepted, opened)
-            data = bytes(range(256)) * (1 << 15)
-            before, _ = tracemalloc.get_traced_memory()
-            for reader, sender in zip(readers, senders, strict=True):
-                reader.pause()
-                sender.pour(data)
-            self.flush()
-            held, _ = tracemalloc.get_traced_memory()
-            held -= sum(len(sender.unpoured) for sender in senders)
-            self.assertLess(held - before, streams * (WINDOW + (1 << 20)))
-            readers[0].resume()
-            self.flush()
-            self.assertTrue(data == readers[0].received)
 
     def test_goodbye(self) -> None:
         """
