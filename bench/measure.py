@@ -28,6 +28,7 @@ _SETTLE = 0.4
 _CONNECT_PROCESSES = 4
 _RTT_PROCESSES = 2
 _RTT_STREAMS = 16
+_ASSOCIATIONS = 2
 _MIXED_STREAMS = 8
 _SOCKETS = 1.9
 
@@ -265,6 +266,14 @@ def _rtt(stand: Stand, pace: Pace) -> Reading:
         return Reading((sum(rates[slot] for slot in slots),), {"cpu": cpu})
 
 
+def _datagrams(stand: Stand, pace: Pace) -> Reading:
+    """Datagrams there and back on a few associations."""
+    with _loads(stand, pace) as loads:
+        slots = [loads.add("datagrams", streams=_ASSOCIATIONS) for _ in range(_RTT_PROCESSES)]
+        rates, cpu = _rates(stand, loads, pace.warm, pace.seconds)
+        return Reading((sum(rates[slot] for slot in slots),), {"cpu": cpu})
+
+
 def _mixed(stand: Stand, pace: Pace) -> Reading:
     """Round trips while a bulk stream runs."""
     with _loads(stand, pace) as loads:
@@ -312,6 +321,7 @@ _WORKS: dict[str, Callable[[Stand, Pace], Reading]] = {
     "rtt": _rtt,
     "mixed": _mixed,
     "ssh-login": _login,
+    "datagrams": _datagrams,
     "idle": _idle,
     "start": _start,
     "tls-bulk": _tlsBulk,

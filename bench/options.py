@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.captured import CapturedUgate
 from bench.contestants import Contestant, Direct
 from bench.framed import FramedEnvoy, FramedUgate, SecureEnvoy, SecureUgate
 from bench.measure import Pace
@@ -125,6 +126,7 @@ def plan(arguments: Sequence[str] | None = None) -> Plan:
         known: list[Contestant] = [Direct(), ours, SingBox(), Envoy(), HAProxy(), Microsocks()]
         known += [FramedUgate(), FramedEnvoy(), SecureUgate(), SecureEnvoy(), RelayedUgate(), PlainUgate()]
         known += [SSHUgate(), AsyncSSH(), OpenSSH()]
+        known.append(CapturedUgate())
         contestants = {contestant.name: contestant for contestant in known}
         rows = {row.key: row for row in ROWS}
         seconds = given.seconds or (_QUICK_SECONDS if given.quick else _SECONDS)

@@ -30,6 +30,7 @@ class Ugate(Contestant):
 
     name = "ugate"
     speaks = SOCKS5
+    datagrams = True
     fronts: Collection[str] = (PLAIN, TLS, SNI)
 
     def __init__(self, listen: str = "socks") -> None:

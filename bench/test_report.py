@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench import contestants
+from bench.captured import CapturedUgate
 from bench.chart import chart
 from bench.contestants import SNI, TLS, Direct, Hop
 from bench.framed import FramedEnvoy, FramedUgate, SecureEnvoy, SecureUgate
@@ -267,6 +268,22 @@ class SecureTests(SynchronousTestCase):
             self.assertIn(theirs, (directory / "haproxy.cfg").read_text())
 
 
+class CapturedTests(SynchronousTestCase):
+    """
+    Streams that the kernel leads to it.
+    """
+
+    def test_command(self) -> None:
+        """Rules for the ports of the targets, and nothing else; then the listener that these lead to."""
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        command = CapturedUgate().command(Hop(directory, {"captured": 1}, {"bulk": 2, "echo": 3}))
+        self.assertEqual(command.argv[:2], ["sh", "-c"])
+        rules = (directory / "rules.nft").read_text()
+        self.assertIn("ip daddr 127.0.0.1 tcp dport { 2, 3 } redirect to :1\n", rules)
+        self.assertIn("redirect:tcp:1:interface=127.0.0.1", (directory / "ugate.yaml").read_text())
+
+
 class FramedTests(SynchronousTestCase):
     """
     Chains with HTTP/2 in them.
@@ -363,6 +380,8 @@ class PlanTests(SynchronousTestCase):
         self.assertTrue(takesPart(Direct(), rows["rtt"]))
         self.assertFalse(takesPart(Microsocks(), rows["rtt-2"]))
         self.assertTrue(takesPart(HAProxy(), rows["rtt-2"]))
+        takes = [takesPart(who, rows["datagrams"]) for who in (Direct(), Ugate(), SingBox(), Microsocks())]
+        self.assertEqual(takes, [True, True, True, False])
         self.assertEqual([takesPart(who, rows["tls-new"]) for who in (HAProxy(), Ugate())], [True, True])
         self.assertEqual([takesPart(who, rows["tls-new"]) for who in (Direct(), SingBox())], [False, False])
         self.assertTrue(takesPart(FramedUgate(), rows["rtt-2"]))

@@ -19,6 +19,7 @@ from ugate.errors import StringError
 from ugate.stream import Target
 from ugate.tenancy.certificates import checkCertificates
 from ugate.tenancy.identityfiles import checkRoots
+from ugate.tenancy.jwts import checkIssuers
 from ugate.tenancy.keys import checkKeys
 from ugate.tenancy.match import parseMatch
 from ugate.tenancy.nodes import addressFromText, nodeName
@@ -54,6 +55,7 @@ def stringChecks(reactor: Any) -> Mapping[str, Callable[[str], object]]:
         "target": Target.fromText,
         "users": checkUsers,
         "tokens": checkTokens,
+        "issuers": checkIssuers,
         "keys": checkKeys,
         "revokedKeys": checkRevokedKeys,
         "certificates": checkCertificates,

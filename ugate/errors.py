@@ -82,8 +82,11 @@ class Refused(UgateError):
     @ivar hop: where: the endpoint string or the address of the hop, without secrets.
     @ivar detail: what exactly happened there, or empty.
     @ivar nextStep: what an operator can do about it.
+    @ivar full: the path of the tenant that may have no more streams, if that is why; else empty.
     @since: ugate NEXT
     """
+
+    full = ""
 
     def __init__(self, cause: Cause, phase: Phase, hop: str, detail: str = "", nextStep: str = "") -> None:
         super().__init__(cause, phase, hop, detail)

@@ -17,6 +17,7 @@ from twisted.internet.endpoints import serverFromString
 from ugate.errors import Refused, UgateError
 from ugate.interfaces import ITenant
 from ugate.listeners import ANYONE, OPERATOR, anonymousAt
+from ugate.posting import checkCarries
 from ugate.protocols.servernames import ENDED
 from ugate.stream import Principal, StreamInfo, Target
 from ugate.tenancy.config.schema import Listener
@@ -46,11 +47,11 @@ def explain(
             policy.check(info)
         except Refused as refused:
             return [*lines, *_rule(policy, info), str(refused)]
-        return [
-            *lines,
-            *(_rule(policy, info) or [f"policy: {who} ({who.method}) may"]),
-            *owner.dialer.explain(info),
-        ]
+        lines += _rule(policy, info) or [f"policy: {who} ({who.method}) may"]
+        lines += owner.dialer.explain(info)
+        dialer: Any = owner.dialer
+        checkCarries(dialer.ruleFor(info).dialer if hasattr(dialer, "ruleFor") else dialer, info)
+        return lines
     except Refused as refused:
         return [*lines, str(refused)]
 

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 
 from ugate.deadlines import Deadlines
 from ugate.errors import Cause, Phase, Refused
+from ugate.recency import Recency
 from ugate.relay import Carried, Relay
 from ugate.stream import StreamInfo
 from ugate.streams import LiveStream, Refusal, Totals
@@ -36,6 +37,7 @@ AGAIN: Final = "ask again when it is up"
 
 _SLACK: Final = 3.0
 _STOPPED: Final = -1
+_ROOT: Final = "root"
 
 
 class Flows:
@@ -75,6 +77,8 @@ class Flows:
         self.dialing: Deadlines[Any] = Deadlines(reactor, connect * _SLACK, lambda stream: stream.overdue())
         self._last = 0
         self._live: dict[int, LiveStream] = {}
+        # Those of datagrams that are up, by whose they are.
+        self._datagrams: dict[str, Recency[Any]] = {}
         self._totals: dict[str, Totals] = {}
         # The tenant of which something was refused last is the last one.
         self._refusals: dict[str, deque[Refusal]] = {}
@@ -180,6 +184,41 @@ class Flows:
         self.dialing.stop(stream)
         self._totalsOf(stream).opened += 1
 
+    def exchanging(self, stream: Any) -> None:
+        """
+        A flow of datagrams is up: it makes way for others, if there is no place.
+
+        @param stream: with C{used}: when a datagram went by it last.
+        """
+        self._datagrams.setdefault(stream.owner.name, Recency()).add(stream)
+
+    def makeRoom(self, info: StreamInfo) -> None:
+        """
+        There is no place for one more stream: let a flow of datagrams go.
+
+        @raise Refused: there is none.
+        """
+        if self.limit == _STOPPED or not self.makeWay(_ROOT):
+            raise self.full(info)
+
+    def makeWay(self, path: str) -> bool:
+        """
+        End the flow of datagrams that was idle for longest.
+
+        @param path: whose it has to be, or of whom below.
+        @return: whether there was one.
+        """
+        oldest: Any = None
+        for owner, recency in self._datagrams.items():
+            if path in (_ROOT, owner) or owner.startswith(f"{path}/"):
+                flow = recency.oldest()
+                if flow is not None and (oldest is None or flow.used < oldest.used):
+                    oldest = flow
+        if oldest is None:
+            return False
+        oldest.close("made way: no more streams may be open")
+        return True
+
     def full(self, info: StreamInfo) -> Refused:
         """
         Why there is no place for one more stream.
@@ -202,17 +241,20 @@ class Flows:
         totals.sent += sent
         totals.received += received
         self._live.pop(stream.id, None)
+        self._exchanged(stream)
         if refusal is not None:
             self._count(stream, refusal)
         if not self.quiet or refusal is not None:
             info = stream.info
             seconds = self.seconds() - stream.began
+            dropped = getattr(carried, "dropped", 0)
+            lost = f", {dropped} datagrams dropped" if dropped else ""
             self.log.info(
                 # Formatted here: eight fields would cost more than the stream did.
                 "{flow}",
                 flow=(
                     f"{_where(stream)}: {info}{_way(stream)} {info.protocol} {info.principal}: {sent} sent, "
-                    f"{received} received, {seconds:.3f} s, {reason}"
+                    f"{received} received, {seconds:.3f} s, {reason}{lost}"
                 ),
                 tenant=stream.owner.name,
                 listener=stream.listener,
@@ -224,12 +266,20 @@ class Flows:
                 reason=reason,
             )
 
+    def _exchanged(self, stream: LiveStream) -> None:
+        recency = self._datagrams.get(stream.owner.name)
+        if recency is not None:
+            recency.discard(stream)
+            if not recency:
+                del self._datagrams[stream.owner.name]
+
     def refused(self, stream: LiveStream, reason: Refused) -> None:
         """
         A stream was not carried.
         """
         self.dialing.stop(stream)
         self._live.pop(stream.id, None)
+        self._exchanged(stream)
         self._count(stream, reason)
         self.log.info(
             "{where}: {info} {protocol} {principal}: refused: {reason}",

@@ -15,9 +15,15 @@ from typing import Any, Final, Protocol
 
 from twisted.internet.main import CONNECTION_LOST
 
+from ugate.protocols.h2frames import DATA, HEADER, frameHead
+from ugate.protocols.tlsconnection import TLSConnection
+from ugate.protocols.tlsrecords import MUCH
 from ugate.splice import PIPE_SIZE
 
 NOWAIT: Final = getattr(os, "SPLICE_F_NONBLOCK", 2)
+
+LEAST: Final = 1 << 16
+"""Bytes of a frame for which it pays."""
 
 ROUNDS: Final = 4
 """Frames, or parts of one, that are moved before others have their turn."""
@@ -133,14 +139,53 @@ class Sink:
         """
         How many bytes it takes now: none if there are some ahead of them, or somebody wants them to wait.
         """
-        transport = self.transport
-        isReady = (
-            self._stream.isClear
-            and not self._queued
-            and transport.connected
-            and not (transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting)
-        )
+        isReady = self._stream.isClear and not self._queued and _isFree(self.transport)
         return PIPE_SIZE if isReady else 0
+
+
+def _isFree(transport: Any) -> bool:
+    """
+    Whether what is sent by the socket of a transport is behind all that was written there.
+    """
+    return transport.connected and not (
+        transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting
+    )
+
+
+class Outlet:
+    """
+    A socket for what comes on a stream in TLS, which is in memory.
+    """
+
+    __slots__ = ("_moved", "_stream", "_transport")
+
+    def __init__(self, stream: Any, transport: Any, moved: Callable[[int], object]) -> None:
+        """
+        @param moved: called with each count of bytes.
+        """
+        self._stream = stream
+        self._transport = transport
+        self._moved = moved
+
+    def take(self, data: bytes | memoryview) -> bool:
+        """
+        Send something.
+
+        @return: whether it was taken: not if there is something ahead of it, or somebody wants it to wait.
+        """
+        transport = self._transport
+        if not (self._stream.isClear and _isFree(transport)):
+            return False
+        try:
+            sent: int = transport.socket.send(data)
+        except OSError:
+            # Full, or broken: its transport finds out which.
+            sent = 0
+        size = len(data)
+        if sent < size:
+            transport.write(bytes(data[sent:]))
+        self._moved(size)
+        return True
 
 
 class Source:
@@ -190,3 +235,57 @@ class Source:
         The transport goes on by itself: it has to find out how it ended.
         """
         self._transport.doRead = self._read
+
+
+class Inlet:
+    """
+    A socket whose bytes are for a stream in TLS: stands where the C{doRead} of its transport was.
+    """
+
+    __slots__ = ("_channel", "_moved", "_read", "_secure", "_transport")
+
+    def __init__(
+        self, secure: TLSConnection, channel: Any, transport: Any, moved: Callable[[int], object]
+    ) -> None:
+        """
+        @param secure: the transport of the link.
+        @param moved: called with each count of bytes.
+        """
+        self._secure = secure
+        self._channel = channel
+        self._transport = transport
+        self._moved = moved
+        self._read = transport.doRead
+        transport.doRead = self.doRead
+
+    def doRead(self) -> Any:
+        """
+        See L{IReadDescriptor<twisted.internet.interfaces.IReadDescriptor>}.
+        """
+        channel = self._channel
+        core = channel.core
+        most = min(channel.window, core.window, core.maxFrame, MUCH - HEADER)
+        if most < LEAST or core.blocked or core.ready or core.out or not channel.isClear:
+            return self._read()
+        if not self._secure.isFree:
+            return self._read()
+        try:
+            size = self._secure.take(self._transport.socket, most, HEADER, self._head)
+        except BlockingIOError:
+            return None
+        except OSError:
+            # The kernel says so once: whoever asks again would find a clean end.
+            self._transport.doRead = self._read
+            return CONNECTION_LOST
+        if not size:
+            # The transport goes on by itself: it has to find out how it ended.
+            self._transport.doRead = self._read
+            return self._read()
+        channel.window -= size
+        core.window -= size
+        core.sent(size)
+        self._moved(size)
+        return None
+
+    def _head(self, size: int) -> bytes:
+        return frameHead(size, DATA, 0, self._channel.id)

@@ -20,17 +20,15 @@ from typing import Any, Final
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
 
-from ugate.framedends import NOWAIT, ROUNDS, Sink, Source
+from ugate.framedends import LEAST, NOWAIT, ROUNDS, Inlet, Outlet, Sink, Source
 from ugate.framedforward import FrameSink
 from ugate.protocols.h2frames import DATA, HEADER, frameHead
 from ugate.protocols.mux import MuxStream
 from ugate.protocols.negotiate import connectionBelow
+from ugate.protocols.tlsconnection import TLSConnection
 from ugate.splice import PIPE_SIZE, openPipe
 
 available: Final = hasattr(os, "splice")
-
-LEAST: Final = 1 << 16
-"""Bytes of a frame for which it pays."""
 
 _SPARE: Final = 4
 """Pipes that a link keeps for later."""
@@ -264,15 +262,24 @@ def _close(pipe: tuple[int, int]) -> None:
         os.close(end)
 
 
-def splicerFor(stream: Any) -> LinkSplicer | None:
+def _linkOf(stream: Any) -> Any:
     """
-    What splices for the link of a stream, if that can be spliced.
+    The link of a stream, if that is one of HTTP/2.
 
     @param stream: a L{MuxStream<ugate.protocols.mux.MuxStream>}, or any transport.
     """
     # Wrappers of Twisted's claim to be what they wrap, and TLS is one.
     channel = stream.channel if isinstance(stream, MuxStream) else None
-    link = getattr(getattr(channel, "core", None), "events", None)
+    return getattr(getattr(channel, "core", None), "events", None)
+
+
+def splicerFor(stream: Any) -> LinkSplicer | None:
+    """
+    What splices for the link of a stream, if that can be spliced.
+
+    @param stream: see L{_linkOf}.
+    """
+    link = _linkOf(stream)
     if not available or link is None or link.bare is None:
         return None
     if link.splicer is None:
@@ -284,6 +291,15 @@ def splicerFor(stream: Any) -> LinkSplicer | None:
     return splicer
 
 
+def _secureBelow(stream: Any) -> TLSConnection | None:
+    """
+    The transport of the link of a stream, if that is TLS and right above a socket.
+    """
+    link = _linkOf(stream)
+    secure: TLSConnection | None = None if link is None else link.secure
+    return secure
+
+
 def lend(source: Any, sink: Any, moved: Callable[[int], object]) -> bool:
     """
     Let the kernel move what comes from a transport to another, as far as it can.
@@ -293,12 +309,19 @@ def lend(source: Any, sink: Any, moved: Callable[[int], object]) -> bool:
     """
     bare = connectionBelow(source)
     if bare is not None:
+        secure = _secureBelow(sink)
+        if secure is not None:
+            Inlet(secure, sink.channel, bare, moved)
+            return True
         splicer = splicerFor(sink)
         if splicer is not None:
             Source(splicer, sink.channel, bare, moved)
             return True
         return False
     bare = connectionBelow(sink)
+    if bare is not None and _secureBelow(source) is not None:
+        source.channel.outlet = Outlet(source, bare, moved)
+        return True
     onward = splicerFor(sink) if bare is None else None
     splicer = splicerFor(source) if bare is not None or onward is not None else None
     if splicer is None:

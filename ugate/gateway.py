@@ -17,38 +17,18 @@ from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from ugate.errors import Cause, Denied, Phase, Refused
+from ugate.entry import Entry
+from ugate.errors import Cause, Phase, Refused
 from ugate.flows import AGAIN, STOPPING, Flows
 from ugate.interfaces import ILimits, IPending, ITenant
 from ugate.leg import Leg
 from ugate.metering import Meters
+from ugate.naming import named
+from ugate.posting import checkCarries, checkDatagrams
 from ugate.relay import Carried
-from ugate.stream import Principal, StreamInfo, Target
+from ugate.stream import TCP, Principal, StreamInfo, Target
 
 _LATE: Final = "no answer from any hop in time"
-
-
-class Entry:
-    """
-    What the gateways of a listener have in common that follow each other when it is changed.
-
-    @ivar tenant: whose listener it is.
-    @ivar accepted: how many streams came in so far.
-    @since: ugate NEXT
-    """
-
-    __slots__ = ("accepted", "tenant")
-
-    def __init__(self, tenant: ITenant) -> None:
-        self.tenant = tenant
-        self.accepted = 0
-
-    def close(self) -> None:
-        """
-        The listener is gone: who has connected before may not open more streams.
-        """
-        gone: Any = _Gone(self.tenant.name)
-        self.tenant = gone
 
 
 class Gateway(Factory):
@@ -99,18 +79,6 @@ class Gateway(Factory):
         return Inbound(self)
 
 
-class _Gone:
-    """
-    In place of the tenant of a listener that there is no more.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def tenantFor(self, info: StreamInfo) -> ITenant:
-        raise Denied(str(info), "its listener is gone", "connect to one that is there")
-
-
 class Inbound(Leg):
     """
     The leg of who asked; it is the L{ugate.flows.LiveStream}, too.
@@ -145,22 +113,20 @@ class Inbound(Leg):
         self.info = info = self._info()
         try:
             if len(flows) >= flows.limit:
-                raise flows.full(info)
+                flows.makeRoom(info)
+            if tenant.names is not None:
+                self.info = info = named(info, tenant.names)
             self.owner = tenant = tenant.tenantFor(info)
             tenant.policy.check(info)
-            limits = tenant.limits
-            if limits is not None:
-                limits.admit()
-                self._limits = limits
-                self._meters = meters = limits.meters
-                if meters is not None and meters.buffers is not None:
-                    self.count(meters.buffers)
+            if tenant.limits is not None:
+                self._admit(tenant.limits)
             dialer = tenant.dialer
             routed = getattr(dialer, "ruleFor", None)
             if routed is not None:
                 rule = routed(info)
                 self.via = rule.via
                 dialer = rule.dialer
+            checkCarries(dialer, info)
             endpoint = dialer.endpointFor(info)
             self.id = flows.begin(self)
             self._dial = dial = endpoint.connect(_OUTWARD)
@@ -178,6 +144,28 @@ class Inbound(Leg):
             if self._dial is not None:
                 # It takes its time.
                 flows.dialing.start(self)
+
+    def _admit(self, limits: ILimits) -> None:
+        """
+        @raise Refused: the tenant may not have one more stream.
+        """
+        try:
+            limits.admit()
+        except Refused as refused:
+            if not refused.full or not self.gateway.flows.makeWay(refused.full):
+                raise
+            limits.admit()
+        self._limits = limits
+        self._meters = meters = limits.meters
+        if meters is not None and meters.buffers is not None:
+            self.count(meters.buffers)
+
+    @property
+    def used(self) -> float:
+        """
+        When something was carried last, if that is up.
+        """
+        return self.began if self._up is None else self._up.active
 
     @property
     def tenant(self) -> str:
@@ -263,7 +251,14 @@ class Inbound(Leg):
             transport: Any = self.transport
             if IPending.providedBy(transport):
                 transport.accept()
-            self._up = flows.relay.join(self, outward, self._carried, self._meters)
+            target = self.info.target
+            if target is None or target.network == TCP:
+                self._up = flows.relay.join(self, outward, self._carried, self._meters)
+            else:
+                checkDatagrams((self, outward), target)
+                self._up = flows.relay.join(self, outward, self._carried, self._meters, target)
+                if self._up is not None:
+                    flows.exchanging(self)
         except Exception:
             # The Deferred of a dialer is not where anybody would look for it.
             self._broken(outward, Failure())

@@ -121,7 +121,7 @@ class Node(MultiService):
         self.started = time.time()
         self._started = started
         self._draining = draining
-        self.own = OwnListeners() if own is None else own
+        self.own = (OwnListeners() if own is None else own).markWith(node.mark)
         self.relay = Relay(reactor, node.idle, threads)
         self.flows = Flows(
             reactor, self.relay, connect=_longest(configs), streams=node.streams, quiet=node.flows == "quiet"
@@ -133,8 +133,7 @@ class Node(MultiService):
             usage.start()
         self._tenants = tenantsFrom(around, configs, usage, self._usedUp)
         self._listeners = Listeners(self.flows, sockets, self._stdioEnded)
-        modules = list(modules)
-        self.kinds = kindsOf(modules)
+        self.kinds = kindsOf(modules := list(modules))
         self._services = Services(self, {module.name: module for module in modules}, sockets)
         self.reloading = Reloading(
             reactor,
@@ -301,6 +300,7 @@ class Node(MultiService):
         node = configs[ROOT].node
         flows.change(_longest(configs), node.streams, node.flows == "quiet")
         self.relay.change(node.idle)
+        self.own.markWith(node.mark)
         different = {path for path in touched if closes(path, configs, before)}
         for stream in flows.streams() if different else ():
             if stream.owner.name in different:

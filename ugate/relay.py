@@ -13,23 +13,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Final, Protocol
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.tcp import Connection
 
 from ugate.copying import Copying
 from ugate.deadlines import Deadlines
-from ugate.interfaces import IDetachable, IDetachableTLS
+from ugate.idling import Idling
+from ugate.interfaces import IDatagrams, IDetachable, IDetachableTLS
 from ugate.leg import Leg
 from ugate.metering import Meters
 from ugate.poll import asSocketReactor, canPoll
+from ugate.posting import Posting
 from ugate.protocols.mux import MuxStream
 from ugate.protocols.sockets import cut, detachable
 from ugate.pump import Pump
+from ugate.stream import Target
 
-_CHECKS: Final = 8
-"""How often idle streams are looked for within one idle time."""
+IDLE_DATAGRAMS: Final = 60.0
+"""Seconds after which a flow of datagrams is over that has none."""
+
+BRIEF: Final = 10.0
+"""The same for those to the port of DNS: a question has one answer."""
+
+_DNS: Final = 53
 
 
 class Carried(Protocol):
@@ -60,23 +69,30 @@ class Relay:
     @since: ugate NEXT
     """
 
-    def __init__(self, reactor: IReactorTime, idle: float = 900.0, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        idle: float = 900.0,
+        threads: int | None = None,
+        datagrams: float = IDLE_DATAGRAMS,
+    ) -> None:
         """
         @param reactor: what tells the time, and waits for sockets if it can.
         @param idle: seconds without a byte either way after which a stream is cut.
         @param threads: how many may splice bulk; by default as many as there
             are cores, 2 at least.
+        @param datagrams: seconds without a datagram either way after which a flow is over.
         """
         self._reactor = reactor
-        self._idle = idle
         self._threads = max(2, os.cpu_count() or 2) if threads is None else threads
         self._pump: Pump | None = None
-        self._streams: dict[Carried, None] = {}
-        self._timer: IDelayedCall | None = None
+        self._streams: Idling[Carried] = Idling(reactor, idle, _idle)
+        self._datagrams: Idling[Carried] = Idling(reactor, datagrams, _over)
+        self._brief: Idling[Carried] = Idling(reactor, min(BRIEF, datagrams), _over)
         self._closing: Deadlines[Leg] = Deadlines(reactor, idle, _cut)
 
     def __len__(self) -> int:
-        return len(self._streams)
+        return len(self._streams) + len(self._datagrams) + len(self._brief)
 
     @property
     def closing(self) -> int:
@@ -86,10 +102,15 @@ class Relay:
         return len(self._closing)
 
     def __iter__(self) -> Iterator[Carried]:
-        return iter(tuple(self._streams))
+        return chain(self._streams, self._datagrams, self._brief)
 
     def join(
-        self, a: Leg, b: Leg, finished: Callable[[Carried, str], object], meters: Meters | None = None
+        self,
+        a: Leg,
+        b: Leg,
+        finished: Callable[[Carried, str], object],
+        meters: Meters | None = None,
+        target: Target | None = None,
     ) -> Carried | None:
         """
         Carry on from here: what was kept early goes first.
@@ -99,10 +120,12 @@ class Relay:
         @param finished: called once with the stream and why it ended: C{done}
             when both directions did.
         @param meters: what limits it, if anything does: C{up} is from C{a} to C{b}.
+        @param target: where it goes, if it is a flow of datagrams.
         @return: the stream, or L{None} when it has ended already.
         """
-        if self._timer is None:
-            self._timer = self._reactor.callLater(self._idle / _CHECKS, self._sweep)
+        streams = self._streams
+        if target is not None:
+            streams = self._brief if target.port == _DNS else self._datagrams
         stream: Carried | None = None
         ended: str | None = None
         copied: tuple[Leg, ...] = ()
@@ -111,14 +134,18 @@ class Relay:
             nonlocal ended
             ended = reason
             if stream is not None:
-                self._streams.pop(stream, None)
+                streams.discard(stream)
                 finished(stream, reason)
             for leg in copied:
                 self._outlive(leg)
 
         detachA = _detachable(a)
         detachB = _detachable(b) if detachA is not None else None
-        if detachA is not None and detachB is not None and (pump := self.pump()) is not None:
+        if target is not None and all(IDatagrams.providedBy(leg.transport) for leg in (a, b)):
+            posting = Posting(self._reactor, a, b, end, meters)
+            posting.start()
+            stream = posting
+        elif detachA is not None and detachB is not None and (pump := self.pump()) is not None:
             one, two = detachA.detach(), detachB.detach()
             stream = pump.join(one, two, a.takeEarly(), b.takeEarly(), end, meters)
         else:
@@ -129,7 +156,7 @@ class Relay:
         if ended is not None:
             finished(stream, ended)
             return None
-        self._streams[stream] = None
+        streams.add(stream)
         return stream
 
     def pump(self) -> Pump | None:
@@ -150,23 +177,24 @@ class Relay:
             leg.lost = lambda _: self._closing.stop(leg)
             self._closing.start(leg)
 
-    def change(self, idle: float) -> None:
+    def change(self, idle: float, datagrams: float | None = None) -> None:
         """
         Let streams be idle for another time, those that are up, too.
+
+        @param datagrams: the same of flows of datagrams; L{None} to leave it.
         """
-        if idle != self._idle:
-            self._idle = idle
-            self._closing.seconds = idle
-            if self._timer is not None:
-                self._timer.reset(idle / _CHECKS)
+        self._streams.change(idle)
+        self._closing.seconds = idle
+        if datagrams is not None:
+            self._datagrams.change(datagrams)
+            self._brief.change(min(BRIEF, datagrams))
 
     def stop(self) -> None:
         """
         Cut what is left and give everything back.
         """
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for streams in (self._streams, self._datagrams, self._brief):
+            streams.stop()
         for stream in self:
             stream.close("shutdown", abort=True)
         for leg in self._closing:
@@ -175,15 +203,6 @@ class Relay:
         if self._pump is not None:
             self._pump.stop()
             self._pump = None
-
-    def _sweep(self) -> None:
-        self._timer = None
-        oldest = self._reactor.seconds() - self._idle
-        for stream in self:
-            if stream.active < oldest:
-                stream.close("idle", abort=True)
-        if self._streams:
-            self._timer = self._reactor.callLater(self._idle / _CHECKS, self._sweep)
 
 
 def _detachable(leg: Leg) -> IDetachable | IDetachableTLS | None:
@@ -198,6 +217,15 @@ def _detachable(leg: Leg) -> IDetachable | IDetachableTLS | None:
         return bare
     secure: IDetachableTLS | None = IDetachableTLS(transport, None)
     return secure
+
+
+def _idle(stream: Carried) -> None:
+    stream.close("idle", abort=True)
+
+
+def _over(stream: Carried) -> None:
+    # Flows of datagrams have no other end.
+    stream.close("idle", abort=False)
 
 
 def _cut(leg: Leg) -> None:

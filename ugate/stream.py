@@ -21,10 +21,23 @@ from twisted.internet.interfaces import IAddress
 from ugate.errors import StringError
 from ugate.interfaces import IStreamInfo
 
+TCP: Final = "tcp"
+"""The network of a stream of bytes."""
+
+UDP: Final = "udp"
+"""The network of a stream of datagrams."""
+
 ROOT: Final = "root"
 """The path of the tenant that is the node itself."""
 
 NO_HINTS: Final[Mapping[str, str]] = MappingProxyType({})
+
+NAME: Final = "name"
+"""
+The hint with the name that a stream's client says of its server, where the target is an address: routes and
+rules that deny look at it, too.  It proves nothing.
+"""
+
 _MAX_PORT: Final = 65535
 _MAX_HOST: Final = 255
 
@@ -41,10 +54,28 @@ class Target:
     """A DNS name as the client wrote it, or an IPv4 or IPv6 literal without brackets."""
 
     port: int
-    """The TCP port, 1 to 65535."""
+    """The port, 1 to 65535."""
+
+    network: str = TCP
+    """L{TCP}, or L{UDP} for datagrams."""
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        where = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return where if self.network == TCP else f"{self.network}:{where}"
+
+    @classmethod
+    def anyFromText(cls, text: str) -> Target:
+        """
+        As L{fromText}, with C{udp:} (or C{tcp:}) in front for the network: what C{str()} gives.  Only for
+        what people write: no client says so which network it wants.
+
+        @raise StringError: if it is not of that shape.
+        """
+        network, _, rest = text.partition(":")
+        if network not in (TCP, UDP) or ":" not in rest:
+            return cls.fromText(text)
+        plain = cls.fromText(rest)
+        return cls(plain.host, plain.port, network)
 
     @classmethod
     def fromText(cls, text: str, defaultPort: int | None = None) -> Target:
@@ -70,9 +101,11 @@ class Target:
         return cls.checked(host, int(port))
 
     @classmethod
-    def checked(cls, host: str, port: int) -> Target:
+    def checked(cls, host: str, port: int, network: str = TCP) -> Target:
         """
         A target from parts that came from outside.
+
+        @param network: what was asked for; no text of the client's.
 
         @raise StringError: if the host is empty, over 255 characters or has
             characters that no host name and no address has, or if the port is
@@ -84,7 +117,7 @@ class Target:
             raise StringError(f"a host name of {len(host)} characters: wanted 1 to {_MAX_HOST}")
         if not host.isprintable() or any(c in " /\\@?#[]\"'<>%" for c in host):
             raise StringError(f"{host!r}: not a host name or an address")
-        return cls(host, port)
+        return cls(host, port, network)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +171,19 @@ class StreamInfo:
     """What it was recognized as: C{socks5}, C{connect}, C{tls} ..."""
 
     hints: Mapping[str, str] = field(default_factory=lambda: NO_HINTS, hash=False)
-    """What the peer claims and nothing proves: C{sni}, C{alpn}, C{user} ..."""
+    """What the peer claims and nothing proves: C{sni}, C{alpn}, C{user}, L{NAME} ..."""
 
     layers: tuple[str, ...] = ()
     """The negotiations that it went through, outermost first."""
+
+    @property
+    def claimed(self) -> Target | None:
+        """
+        What its client calls its target, if that is an address and it calls it by a name.
+        """
+        target = self.target
+        name = None if self.hints is NO_HINTS or target is None else self.hints.get(NAME)
+        return None if name is None or target is None else Target(name, target.port, target.network)
 
     def but(self, **changes: Any) -> StreamInfo:
         """
@@ -163,7 +205,11 @@ class StreamInfo:
         peer: Any = self.peer
         host = getattr(peer, "host", None)
         where = str(Target(host, peer.port)) if isinstance(host, str) else _inWords(peer)
-        return f"{where} -> {self.target}" if self.target else where
+        if self.target is None:
+            return where
+        claimed = self.claimed
+        name = "" if claimed is None else f" ({claimed.host})"
+        return f"{where} -> {self.target}{name}"
 
 
 def _inWords(peer: IAddress) -> str:

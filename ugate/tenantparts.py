@@ -21,11 +21,12 @@ from ugate.endpoints.services import Services
 from ugate.errors import StringError
 from ugate.interfaces import IDialer, IIdentity, ILimits, IPolicy, ITrust
 from ugate.meshroutes import MeshRoutes
+from ugate.resolverway import ResolverWay
 from ugate.stream import Target
 from ugate.tenancy.config.mesh import nodesFrom, publishersFrom
 from ugate.tenancy.config.schema import Delegation, Node
 from ugate.tenancy.config.sections import ROOT, parentPath
-from ugate.tenancy.config.whole import DENY, DIRECT, MESH, Config
+from ugate.tenancy.config.whole import DENY, DIRECT, DNS, MESH, Config
 from ugate.tenancy.limits import TenantLimits
 from ugate.tenancy.match import parseMatch
 from ugate.tenancy.nodes import Nodes
@@ -149,7 +150,7 @@ class TenantParts:
             or Retry(reactor, dialer, config[name].retries + 1, timeout=config[name].timeout)
             for name, dialer in tenant.dials.items()
         }
-        return {MESH: tenant.mesh, **hops}
+        return {MESH: tenant.mesh, DNS: ResolverWay(tenant), **hops}
 
     def dialerFor(self, tenant: Tenant) -> IDialer:
         """

@@ -35,7 +35,7 @@ from ugate.tenantparts import TenantParts, delegated
 _ROUTING: Final = ("dials", "hops", "dialer")
 _MESH: Final = ("nodes", "mesh", "learnedReactor", "learnedEgress")
 _PARTS: Final = ("policy", "portal", "reactor", "hopReactor", "egress", "hopEgress", *_ROUTING, *_MESH)
-_CREDENTIALS: Final = ("users", "tokens", "keys", "revoked", "certificates")
+_CREDENTIALS: Final = ("users", "tokens", "issuers", "keys", "revoked", "certificates")
 
 
 class Tenants(TenantParts):

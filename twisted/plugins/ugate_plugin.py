@@ -9,7 +9,15 @@ configuration, and the modules.
 
 from twisted.application.service import ServiceMaker
 
-from ugate.endpoints.parsers import GateParser, HopParser, MeshParser, ServerParser
+from ugate.endpoints.parsers import (
+    DatagramParser,
+    GateParser,
+    HopParser,
+    MeshParser,
+    ServerParser,
+    TproxyParser,
+    TunParser,
+)
 from ugate.modules.lazy import LazyModule
 from ugate.tenancy.config.lazystore import LazyStore
 
@@ -27,10 +35,14 @@ autoServer = ServerParser("auto")
 sniServer = ServerParser("sni")
 websocketServer = ServerParser("websocket")
 readyServer = ServerParser("ready")
+redirectServer = ServerParser("redirect")
+tproxyServer = TproxyParser("tproxy")
 behindServer = GateParser("behind")
 reverseServer = ServerParser("reverse")
 linkedServer = GateParser("linked")
+udpServer = DatagramParser()
 remoteForwardServer = GateParser("remoteforward")
+tunServer = TunParser()
 
 socksClient = HopParser("socks")
 socks4Client = HopParser("socks4")
@@ -89,4 +101,16 @@ discoveryModule = LazyModule(
     "ugate.modules.discovery:DiscoveryModule",
     "nodes on the same network that find each other",
     "ugate.modules.discoverysection:DiscoverySection",
+)
+dnsModule = LazyModule(
+    "dns",
+    "ugate.modules.dns:DnsModule",
+    "a resolver that knows the mesh, and asks others by the tenant's own ways",
+    "ugate.modules.dnssection:DnsSection",
+)
+captureModule = LazyModule(
+    "capture",
+    "ugate.modules.capture:CaptureModule",
+    "connections that the kernel leads to a listener",
+    "ugate.modules.capturesection:CaptureSection",
 )

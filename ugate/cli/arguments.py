@@ -17,6 +17,7 @@ import msgspec
 from msgspec import NODEFAULT, UNSET, inspect
 
 from ugate import __version__
+from ugate.cli import capturearguments
 from ugate.cli.authorityarguments import addCommands
 from ugate.cli.outcomes import EXITS
 from ugate.modules.operations import OPERATIONS, Operation
@@ -165,6 +166,7 @@ def parser() -> ArgumentParser:
             where = groups[name]
         _addCommand(where, word, operation)
     addCommands(commands, _Formatter)
+    capturearguments.addCommands(commands, _Formatter)
     completion = commands.add_parser(
         "completion", help="print what completes the commands of a shell", formatter_class=_Formatter
     )

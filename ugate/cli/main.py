@@ -55,6 +55,10 @@ def _run(given: Namespace) -> int:
         from ugate.cli.authority import run
 
         return run(given)
+    if given.command == "capture":
+        from ugate.cli.capture import run as capture
+
+        return capture(given)
     operation = BY_NAME[given.operation]
     try:
         parameters, body = collect(operation, given)

@@ -155,7 +155,7 @@ class AddressEndpoint:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_reactor", "_sockets", "_target", "_timeout")
+    __slots__ = ("_reactor", "_sockets", "_source", "_target", "_timeout")
 
     def __init__(
         self,
@@ -163,6 +163,7 @@ class AddressEndpoint:
         target: Target,
         timeout: float | None = DEFAULT_TIMEOUT,
         sockets: Sockets | None = None,
+        source: str = "",
     ) -> None:
         """
         @param reactor: whose C{connectTCP} may refuse an address: by an exception, or
@@ -170,7 +171,9 @@ class AddressEndpoint:
         @param target: an IPv4 or IPv6 address, and the port.
         @param timeout: seconds; L{None} if the caller cancels when it takes too long.
         @param sockets: what makes many such connections.
+        @param source: the address to connect from, be it one of this host's or not; empty for any.
         """
+        self._source = source
         self._reactor = reactor
         self._target = target
         self._timeout = timeout
@@ -183,7 +186,7 @@ class AddressEndpoint:
         target = self._target
         sockets = self._sockets or socketsOf(self._reactor, self._timeout)
         if sockets is not None:
-            return sockets.connect(target, factory)
+            return sockets.connect(target, factory, self._source)
         opening = _Opening(factory, str(target))
         try:
             self._reactor.connectTCP(
@@ -191,7 +194,7 @@ class AddressEndpoint:
                 target.port,
                 opening,
                 self._timeout,
-                None,
+                (self._source, 0) if self._source else None,
             )
         except Exception:
             return fail(refusedAt(Failure(), str(target)))

@@ -33,6 +33,13 @@ from ugate.errors import Denied
 from ugate.interfaces import IEgress
 from ugate.stream import Target
 
+IP_TRANSPARENT: Final = 19
+IPV6_TRANSPARENT: Final = 75
+"""Linux's: a socket may have addresses that are not this host's."""
+
+_BIND_ADDRESS_NO_PORT: Final = 24
+"""Linux's: the port is chosen when it is known where to, so that many connections may have the same one."""
+
 _IN_PROGRESS: Final = (errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK, errno.EINTR)
 
 
@@ -67,7 +74,7 @@ class Dialed(tcp.Connection):
         return (IPv6Address if ":" in host else IPv4Address)("TCP", host, port)
 
 
-def _withZone(target: Target) -> tuple[str, int, int, int]:
+def withZone(target: Target) -> tuple[str, int, int, int]:
     """
     An address on one link, as sockets want it.
 
@@ -80,6 +87,33 @@ def _withZone(target: Target) -> tuple[str, int, int, int]:
         raise OSError(errno.ENETUNREACH, f"there is no interface {zone!r}") from error
 
 
+def bindTo(connecting: socket.socket, source: str) -> None:
+    """
+    Let a connection come from an address, be it one of this host's or not; the port is any.
+
+    @raise OSError: it cannot, and why.
+    """
+    if connecting.family == socket.AF_INET6:
+        level, option = socket.IPPROTO_IPV6, IPV6_TRANSPARENT
+    else:
+        level, option = socket.IPPROTO_IP, IP_TRANSPARENT
+    if (":" in source) != (connecting.family == socket.AF_INET6):
+        raise OSError(errno.EAFNOSUPPORT, f"from {source} there is no way to an address of the other family")
+    connecting.setsockopt(level, option, 1)
+    connecting.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
+    connecting.bind((source, 0))
+
+
+def mark(connecting: socket.socket, egress: IEgress) -> None:
+    """
+    Let the kernel know a socket as ours.
+    """
+    try:
+        connecting.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, egress.mark)
+    except PermissionError:
+        egress.cannotMark()
+
+
 @implementer(IWriteDescriptor)
 class Connecting:
     """
@@ -90,7 +124,17 @@ class Connecting:
     @since: ugate NEXT
     """
 
-    __slots__ = ("__weakref__", "_deadlines", "_factory", "_reactor", "_socket", "_target", "opened")
+    __slots__ = (
+        "__weakref__",
+        "_deadlines",
+        "_egress",
+        "_factory",
+        "_reactor",
+        "_socket",
+        "_source",
+        "_target",
+        "opened",
+    )
 
     def __init__(
         self,
@@ -98,13 +142,20 @@ class Connecting:
         target: Target,
         factory: IProtocolFactory,
         deadlines: Deadlines[Connecting] | None,
+        egress: IEgress | None = None,
+        source: str = "",
     ) -> None:
         """
         @param reactor: what waits for the socket.
         @param target: an IPv4 or IPv6 address, and the port.
         @param factory: makes the protocol.
         @param deadlines: until when it must be up; L{None} if the caller cancels.
+        @param egress: says how the connection has to be known again, if it has.
+        @param source: the address to connect from, which need not be one of this host's; empty for whichever
+            the kernel takes.
         """
+        self._egress = egress
+        self._source = source
         self._reactor = reactor
         self._target = target
         self._factory = factory
@@ -122,8 +173,16 @@ class Connecting:
         try:
             family = socket.AF_INET6 if ":" in target.host else socket.AF_INET
             self._socket = connecting = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-            address = _withZone(target) if "%" in target.host else (target.host, target.port)
+            address = withZone(target) if "%" in target.host else (target.host, target.port)
+            egress = self._egress
+            if self._source:
+                bindTo(connecting, self._source)
+            if egress is not None and egress.mark:
+                mark(connecting, egress)
             number = connecting.connect_ex(address)
+            if egress is not None and egress.outgoing is not None:
+                made = (*connecting.getsockname()[:2], target.host, target.port)
+                egress.outgoing.add(made, connecting)
             if number in _IN_PROGRESS:
                 # On the same machine it is up or refused by now.
                 number = connecting.connect_ex(address)
@@ -243,15 +302,17 @@ class Sockets:
         if timeout is not None:
             self._deadlines = Deadlines(reactor, timeout, Connecting.overdue)
 
-    def connect(self, target: Target, factory: IProtocolFactory) -> Deferred[IProtocol]:
+    def connect(self, target: Target, factory: IProtocolFactory, source: str = "") -> Deferred[IProtocol]:
         """
         Begin a connection to an IPv4 or IPv6 address.
 
+        @param source: see L{Connecting}.
         @return: see L{Connecting.opened}.
         """
-        if self._egress is not None:
+        egress = self._egress
+        if egress is not None:
             try:
-                self._egress.check(target.host, target.port)
+                egress.check(target.host, target.port)
             except Denied as denied:
                 return fail(denied)
-        return Connecting(self._reactor, target, factory, self._deadlines).begin()
+        return Connecting(self._reactor, target, factory, self._deadlines, egress, source).begin()

@@ -9,7 +9,7 @@ Dialers made of dialers: one after another, the same again, or none at all.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,7 +24,8 @@ from twisted.python.failure import Failure
 from ugate.endpoints.pauses import pauseBefore
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer
-from ugate.stream import StreamInfo
+from ugate.posting import checkCarries, networksOf
+from ugate.stream import TCP, UDP, StreamInfo
 
 PASSING: Final = frozenset(
     (
@@ -82,6 +83,7 @@ def within(
         gives it.
     @raise Refused: the dialer knows no way.
     """
+    checkCarries(dialer, info)
     connected: Deferred[IProtocol] = dialer.endpointFor(info).connect(factory)
     if timeout is not None:
 
@@ -115,6 +117,8 @@ class Deny:
 
     @since: ugate NEXT
     """
+
+    networks = TCP, UDP
 
     def __init__(self, reason: str = "this way is closed", nextStep: str = "") -> None:
         """
@@ -160,6 +164,13 @@ class Fallback:
         self._clock = clock
         self._dialers = tuple(dialers)
         self._timeout = timeout
+
+    @property
+    def networks(self) -> frozenset[str]:
+        """
+        See L{IDialer}: what any of them carries.
+        """
+        return frozenset[str]().union(*map(networksOf, self._dialers))
 
     def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
         """
@@ -232,6 +243,13 @@ class Retry:
         self._pause = pause
         self._maxPause = maxPause
         self._jitter = jitter
+
+    @property
+    def networks(self) -> Collection[str]:
+        """
+        See L{IDialer}.
+        """
+        return networksOf(self._dialer)
 
     def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
         """

@@ -41,10 +41,11 @@ def _proxy(load: Callable[[], ClientNegotiation]) -> Maker:
     return make
 
 
-def _socks() -> ClientNegotiation:
+def _socks(reactor: Any, hop: Hop, via: IDialer | IStreamClientEndpoint) -> IDialer:
+    from ugate.endpoints.associating import SocksUpstream
     from ugate.protocols.socks5client import Socks5Client
 
-    return Socks5Client
+    return SocksUpstream(reactor, hop, Socks5Client, via)
 
 
 def _socks4() -> ClientNegotiation:
@@ -61,7 +62,7 @@ def _connect() -> ClientNegotiation:
 
 def _direct(reactor: Any, hop: Hop, via: IDialer | IStreamClientEndpoint) -> IDialer:
     # It only stands where a chain begins, and nothing carries it.
-    return Direct(reactor, _timeout(hop))
+    return Direct(reactor, _timeout(hop), asClient=hop.asClient)
 
 
 def _mtls(reactor: Any, hop: Hop, via: IDialer | IStreamClientEndpoint) -> IDialer:
@@ -95,7 +96,7 @@ def _ssh(reactor: Any, hop: Hop, via: IDialer | IStreamClientEndpoint) -> IDiale
 
 
 MAKERS: Final[Mapping[str, Maker]] = {
-    "socks": _proxy(_socks),
+    "socks": _socks,
     "socks4": _proxy(_socks4),
     "connect": _proxy(_connect),
     "mtls": _mtls,

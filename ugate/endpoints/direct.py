@@ -17,10 +17,11 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from ugate.endpoints.addresses import DEFAULT_TIMEOUT, AddressEndpoint, isLiteral, socketsOf
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.refusals import noTarget
-from ugate.errors import Denied
+from ugate.endpoints.udp import CONE, Cones, DatagramEndpoint
+from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer, IEgress
 from ugate.protocols.servernames import ENDED
-from ugate.stream import StreamInfo, Target
+from ugate.stream import TCP, UDP, StreamInfo, Target
 
 
 @implementer(IDialer)
@@ -32,16 +33,22 @@ class Direct:
     @since: ugate NEXT
     """
 
-    def __init__(self, reactor: Any, timeout: float = DEFAULT_TIMEOUT) -> None:
+    networks = TCP, UDP
+
+    def __init__(self, reactor: Any, timeout: float = DEFAULT_TIMEOUT, *, asClient: bool = False) -> None:
         """
         @param reactor: L{IReactorTCP}, L{IReactorTime} and
             L{IReactorPluggableNameResolver}.
         @param timeout: seconds until a connection must be up, with the lookup of its
             name.
+        @param asClient: whether connections come from the addresses of those who ask for them, in place of
+            one of this host's.
         """
+        self._asClient = asClient
         self._reactor = reactor
         self._timeout = timeout
         self._sockets = socketsOf(reactor, timeout)
+        self._cones: Cones = {}
 
     def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
         """
@@ -52,9 +59,15 @@ class Direct:
         target = info.target
         if target is None:
             raise noTarget(info)
+        if target.network == UDP:
+            if self._asClient:
+                raise _notAsClient(info)
+            whose = info.hints.get(CONE, "")
+            return DatagramEndpoint(self._reactor, target, self._timeout, self._cones, whose)
+        source = _clientOf(info) if self._asClient else ""
         if isLiteral(target.host):
-            return AddressEndpoint(self._reactor, target, self._timeout, self._sockets)
-        return NameEndpoint(self._reactor, target, self._timeout)
+            return AddressEndpoint(self._reactor, target, self._timeout, self._sockets, source)
+        return NameEndpoint(self._reactor, target, self._timeout, source=source)
 
     def explain(self, info: StreamInfo) -> list[str]:
         """
@@ -62,16 +75,46 @@ class Direct:
         """
         if info.target is None:
             return [str(noTarget(info))]
-        line = f"connect to {info.target} from here"
+        isUDP = info.target.network == UDP
+        origin = "the address of the client" if self._asClient else "here"
+        line = f"{'send datagrams' if isUDP else 'connect'} to {info.target} from {origin}"
         if not isLiteral(info.target.host):
             return [f"{line}, its name resolved here, within {self._timeout:g} s"]
         egress = IEgress(self._reactor, None)
         if egress is not None:
             try:
-                egress.check(info.target.host, info.target.port)
+                egress.check(info.target.host, info.target.port, info.target.network)
             except Denied as denied:
                 return [str(denied)]
         return [f"{line}, within {self._timeout:g} s"]
+
+
+def _notAsClient(info: StreamInfo) -> Refused:
+    return Refused(
+        Cause.UNSUPPORTED,
+        Phase.CONNECT,
+        str(info),
+        "datagrams do not go from the address of the client",
+        "add a route for them in front, as {match: 'udp:*', via: direct}",
+    )
+
+
+def _clientOf(info: StreamInfo) -> str:
+    """
+    The address of who asks for a stream.
+
+    @raise Refused: it has none.
+    """
+    host = getattr(info.peer, "host", None)
+    if not isinstance(host, str):
+        raise Refused(
+            Cause.UNSUPPORTED,
+            Phase.CONNECT,
+            str(info),
+            "its client has no address to connect from",
+            "leave out asClient= for those",
+        )
+    return host.removeprefix("::ffff:")
 
 
 class Unrouted(Direct):

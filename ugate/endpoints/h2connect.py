@@ -28,7 +28,7 @@ from ugate.endpoints.upstream import carrierOf
 from ugate.errors import StringError, UgateError
 from ugate.interfaces import IDialer, ITenant
 from ugate.protocols.h2link import linkMaker
-from ugate.stream import StreamInfo
+from ugate.stream import TCP, UDP, StreamInfo
 
 if TYPE_CHECKING:
     from ugate.protocols.websockettunnels import Tunnels
@@ -79,6 +79,8 @@ class H2Connect:
     @ivar pool: its links.
     @since: ugate NEXT
     """
+
+    networks = TCP, UDP
 
     def __init__(
         self,
@@ -152,8 +154,9 @@ class H2Connect:
             way = self._via.explain(info.but(target=hop.target))
         else:
             way = [f"connect to {hop.place} by {hop.via}"]
+        asks = "CONNECT" if info.target is None or info.target.network == TCP else "CONNECT-UDP"
         clear = " in clear text" if hop.h2c else ""
         return [
             *way,
-            f"ask {hop.place} for {info.target} in HTTP/2 CONNECT{clear}, on a link that streams share",
+            f"ask {hop.place} for {info.target} in HTTP/2 {asks}{clear}, on a link that streams share",
         ]

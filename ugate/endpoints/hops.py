@@ -73,7 +73,7 @@ KINDS: Final[Mapping[str, HopKind]] = {
     "h2connect": HopKind("h2connect", _ALWAYS | {"via", "name", "h2c"}, "HTTP/2 CONNECT"),
     "websocket": HopKind("websocket", _PROXY | _PASSWORD | {"path"}, "WebSocket"),
     "ssh": HopKind("ssh", _ALWAYS | _PASSWORD | {"via", "user", "key", "known", "agent"}, "SSH"),
-    "direct": HopKind("direct", _ALWAYS, addressed=False),
+    "direct": HopKind("direct", _ALWAYS | {"asClient"}, addressed=False),
 }
 """
 The prefixes.  A new one has a line here, and its dialer a line in
@@ -131,6 +131,9 @@ class Hop:
     path: str = ""
     """What is asked for of a server of WebSocket, if that is not C{/}."""
 
+    asClient: bool = False
+    """Whether to connect from the address of who asks for the stream."""
+
     timeout: float | None = None
     """Seconds for the connection, and again for each handshake; L{None} for the default."""
 
@@ -142,9 +145,8 @@ class Hop:
 
     via: Hop | str | None = None
     """
-    What carries the connection to the proxy: a hop, the name of one that the
-    config has, or (with a colon in it) an endpoint string of Twisted's that
-    connects to it.
+    What carries the connection to the proxy: a hop, the name of one that the config has, or (with a
+    colon in it) an endpoint string of Twisted's that connects to it.
     """
 
     to: Target | None = None
@@ -387,6 +389,7 @@ _KEYWORDS: Final[Mapping[str, _Keyword]] = {
     "name": _Keyword(_readName),
     "alpn": _Keyword(readALPN, lambda names: b",".join(names).decode()),
     "path": _Keyword(readPath),
+    "asClient": _Keyword(_readYesNo, lambda _: "yes"),
     "timeout": _Keyword(_readTimeout, lambda seconds: repr(seconds).removesuffix(".0")),
     "attempts": _Keyword(_readAttempts),
     "proxyproto": _Keyword(readProxyproto, lambda version: f"v{version}"),

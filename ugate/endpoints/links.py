@@ -20,6 +20,7 @@ from ugate.endpoints.refusals import refusedAt, renamed
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import ILink, IPending
 from ugate.protocols.sockets import cut
+from ugate.protocols.tlsconnection import onSocket
 from ugate.stream import StreamInfo
 
 LinkMaker: TypeAlias = Callable[[StreamInfo], tuple[IProtocol, Deferred[Any]]]
@@ -41,6 +42,7 @@ class LinkHost(Protocol):
     """
 
     _inner: Any = None
+    takesViews = False
 
     def __init__(self, maker: LinkMaker) -> None:
         """
@@ -71,8 +73,16 @@ class LinkHost(Protocol):
             return
         # What comes is none of ours.
         self.dataReceived = self._inner.dataReceived  # type: ignore[method-assign]
+        self.takesViews = getattr(self._inner, "takesViews", False)
         up.addCallbacks(self._isUp, self._fail)
-        self._inner.makeConnection(transport)
+        # A link lives long and carries much.
+        secure = onSocket(transport, self)
+        if secure is None:
+            self._inner.makeConnection(transport)
+        else:
+            self.transport = secure
+            self._inner.makeConnection(secure)
+            secure.begin()
 
     def _isUp(self, link: ILink) -> None:
         if self.up.called:

@@ -224,7 +224,7 @@ class Mesh:
         assert target is not None
         if _beginsWith(target.host, node.keyid) or TRANSPORTS[address.transport].isNamed:
             return info
-        return info.but(target=Target(node.keyid.lower(), target.port))
+        return info.but(target=Target(node.keyid.lower(), target.port, target.network))
 
     def _ways(self, node: MeshNode, info: StreamInfo) -> list[tuple[MeshAddress, IDialer]]:
         """

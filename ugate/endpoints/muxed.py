@@ -29,6 +29,7 @@ from ugate.endpoints.links import HANDSHAKE, LinkHost, LinkMaker
 from ugate.endpoints.serving import Serving
 from ugate.endpoints.session import Session
 from ugate.endpoints.sessions import DEFAULT, SessionLimits, Sessions
+from ugate.endpoints.sources import TurnedAway
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import ILink
 
@@ -102,6 +103,8 @@ class LinkFactory(Serving):
 
     def _failed(self, failure: Failure, addr: IAddress | None) -> None:
         refused = failure.trap(Refused) and failure.value
+        if isinstance(refused, TurnedAway):
+            return
         if isinstance(refused, Refused) and refused.cause is not Cause.PEER_CLOSED:
             self._log.info("{peer}: {refused}", peer=str(addr), refused=str(refused))
 

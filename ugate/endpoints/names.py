@@ -69,8 +69,15 @@ class _Race:
     """
 
     def __init__(
-        self, reactor: Any, target: Target, factory: IProtocolFactory, timeout: float, delay: float
+        self,
+        reactor: Any,
+        target: Target,
+        factory: IProtocolFactory,
+        timeout: float,
+        delay: float,
+        source: str = "",
     ) -> None:
+        self._source = source
         self._reactor = reactor
         self._target = target
         self._factory = factory
@@ -110,7 +117,7 @@ class _Race:
         target = self._queue.pop(0)
         if self._queue:
             self._next = self._reactor.callLater(self._delay, self._attempt)
-        attempt = AddressEndpoint(self._reactor, target, None).connect(self._factory)
+        attempt = AddressEndpoint(self._reactor, target, None, source=self._source).connect(self._factory)
         self._pending.append(attempt)
         attempt.addCallbacks(self._succeeded, self._failed, (attempt,), {}, (attempt,), {})
 
@@ -181,7 +188,7 @@ class NameEndpoint:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_delay", "_reactor", "_target", "_timeout")
+    __slots__ = ("_delay", "_reactor", "_source", "_target", "_timeout")
 
     def __init__(
         self,
@@ -189,6 +196,7 @@ class NameEndpoint:
         target: Target,
         timeout: float = DEFAULT_TIMEOUT,
         attemptDelay: float = ATTEMPT_DELAY,
+        source: str = "",
     ) -> None:
         """
         @param reactor: L{IReactorTCP}, L{IReactorTime} and
@@ -196,7 +204,9 @@ class NameEndpoint:
         @param timeout: seconds for the lookup and all attempts together.
         @param attemptDelay: seconds that an attempt has before the next one begins
             beside it.
+        @param source: see L{AddressEndpoint}.
         """
+        self._source = source
         self._reactor = reactor
         self._target = target
         self._timeout = timeout
@@ -211,7 +221,7 @@ class NameEndpoint:
             name = target.host.encode("idna").decode("ascii")
         except UnicodeError as e:
             return fail(Refused(Cause.NAME_UNKNOWN, Phase.RESOLVE, str(target), f"no DNS name: {e}"))
-        race = _Race(self._reactor, target, factory, self._timeout, self._delay)
+        race = _Race(self._reactor, target, factory, self._timeout, self._delay, self._source)
         self._reactor.nameResolver.resolveHostName(race, name, target.port)
         return race.won
 

@@ -86,6 +86,26 @@ class ServerParser:
             raise StringError(f"{self.prefix}: {e}") from e
 
 
+class TproxyParser(ServerParser):
+    """
+    The parser of C{tproxy:} and the rest, which may be C{udp:PORT}.
+
+    @since: ugate NEXT
+    """
+
+    def parseStreamServer(self, reactor: Any, /, *args: Any, **kwargs: Any) -> IStreamServerEndpoint:
+        """
+        The endpoint.
+
+        @raise StringError: the string cannot be read.
+        """
+        if args[:1] != ("udp",):
+            return super().parseStreamServer(reactor, *args, **kwargs)
+        from ugate.endpoints.capturedstring import datagramsFromParts
+
+        return datagramsFromParts(reactor, [str(arg) for arg in args[1:]], kwargs)
+
+
 @implementer(IPlugin, IStreamServerEndpointStringParser)
 class GateParser:
     """
@@ -122,6 +142,54 @@ class GateParser:
         from ugate.endpoints.reversestring import linkedFromParts
 
         return linkedFromParts(reactor, parts, kwargs)
+
+
+@implementer(IPlugin, IStreamServerEndpointStringParser)
+class DatagramParser:
+    """
+    The parser of C{udp:PORT}, a port for datagrams.
+
+    @since: ugate NEXT
+    """
+
+    prefix = "udp"
+
+    # Positional only: a string may have keywords of these names.
+    def parseStreamServer(  # type: ignore[override]
+        self, reactor: Any, /, *args: Any, **kwargs: Any
+    ) -> IStreamServerEndpoint:
+        """
+        The endpoint.
+
+        @raise StringError: the string cannot be read.
+        """
+        from ugate.endpoints.udpstring import udpFromParts
+
+        return udpFromParts(reactor, args, kwargs)
+
+
+@implementer(IPlugin, IStreamServerEndpointStringParser)
+class TunParser:
+    """
+    The parser of C{tun:DEVICE}, a network interface whose traffic becomes streams.
+
+    @since: ugate NEXT
+    """
+
+    prefix = "tun"
+
+    # Positional only: a string may have keywords of these names.
+    def parseStreamServer(  # type: ignore[override]
+        self, reactor: Any, /, *args: Any, **kwargs: Any
+    ) -> IStreamServerEndpoint:
+        """
+        The endpoint.
+
+        @raise StringError: the string cannot be read.
+        """
+        from ugate.endpoints.tunstring import tunFromParts
+
+        return tunFromParts(reactor, args, kwargs)
 
 
 @implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)

@@ -107,6 +107,9 @@ def onlyLocal(endpoint: IStreamServerEndpoint) -> bool:
     if inner is not None:
         others = getattr(endpoint, "forOthers", False) or isHaproxy(endpoint)
         return not others and onlyLocal(inner)
+    isLocal = getattr(endpoint, "isLocal", None)
+    if isLocal is not None:
+        return bool(isLocal)
     if isinstance(endpoint, (TCP4ServerEndpoint, TCP6ServerEndpoint, SSL4ServerEndpoint)):
         return isLoopback(endpoint._interface)
     if isinstance(endpoint, AdoptedStreamServerEndpoint):

@@ -26,11 +26,13 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 
+from ugate.endpoints.capturedstring import CAPTURING, redirectServer, tproxyServer
 from ugate.endpoints.hops import MAX_TIMEOUT, readALPN
 from ugate.endpoints.keyids import readKeys
 from ugate.endpoints.negotiated import NegotiatedServerEndpoint, authOf
 from ugate.endpoints.reversestring import reverseServer
 from ugate.endpoints.sshstring import sshServer
+from ugate.endpoints.udpstring import associating
 from ugate.errors import StringError
 from ugate.interfaces import Auth, INegotiation, ITenant
 from ugate.stream import Principal, StreamInfo, Target
@@ -152,7 +154,13 @@ def socksServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IS
     """
     from ugate.protocols.socks5 import Socks5
 
-    return NegotiatedServerEndpoint(reactor, inner, Socks5, deadline=handshakeOf(reactor, own))
+    return NegotiatedServerEndpoint(
+        reactor,
+        inner,
+        partial(Socks5, associates=True),
+        deadline=handshakeOf(reactor, own),
+        wrap=associating(reactor, own),
+    )
 
 
 def socks4Server(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> IStreamServerEndpoint:
@@ -211,7 +219,7 @@ def autoServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> ISt
 
     choices: dict[str, Choice] = {
         "socks4": Socks4,
-        "socks5": Socks5,
+        "socks5": partial(Socks5, associates=True),
         "http1": partial(HttpProxy, origin=_target("http", own)),
     }
     for name in _FIXED:
@@ -227,7 +235,7 @@ def autoServer(reactor: Any, inner: IStreamServerEndpoint, own: Keywords) -> ISt
         lambda info, auth: Auto(info, auth, choices),
         deadline=handshakeOf(reactor, own),
         patience=patience if SILENT in choices else None,
-        wrap=partial(_http, reactor),
+        wrap=associating(reactor, own, partial(_http, reactor)),
         cap=_HTTP_CAP,
     )
 
@@ -371,20 +379,22 @@ class ServerKind:
 
 
 SERVERS: Final[Mapping[str, ServerKind]] = {
-    "socks": ServerKind(socksServer),
+    "socks": ServerKind(socksServer, frozenset(("handshake", "answers"))),
     "socks4": ServerKind(socks4Server),
     "connect": ServerKind(connectServer, frozenset(("handshake", "http"))),
     "proxyproto": ServerKind(proxyprotoServer),
     "mtls": ServerKind(mtlsServer, frozenset(("handshake", "alpn", "anonymous"))),
     "h2connect": ServerKind(h2connectServer, frozenset(("handshake", "websocket", "origins", "hosts"))),
-    "ssh": ServerKind(sshServer),
+    "ssh": ServerKind(sshServer, frozenset(("handshake", "nist", "penalties"))),
     "ready": ServerKind(readyServer, frozenset(("handshake", "keys"))),
     "websocket": ServerKind(websocketServer, frozenset(("handshake", "path", "origins", "hosts", "proxied"))),
     "reverse": ServerKind(reverseServer, frozenset(("handshake", "keys"))),
     "forward": ServerKind(forwardServer, frozenset(("handshake", "to"))),
+    "redirect": ServerKind(redirectServer, CAPTURING),
+    "tproxy": ServerKind(tproxyServer, CAPTURING),
     "sni": ServerKind(
         sniServer, frozenset(("handshake", "names", "ends", "certificates", "default", "port", "alpn"))
     ),
-    "auto": ServerKind(autoServer, frozenset(("handshake", "wait", "http", *_FIXED))),
+    "auto": ServerKind(autoServer, frozenset(("handshake", "wait", "http", "answers", *_FIXED))),
 }
 """The prefixes.  A new one has a line here, and an instance in the plugin file."""

@@ -24,7 +24,7 @@ from ugate.endpoints.upstream import carrierOf
 from ugate.errors import UgateError
 from ugate.interfaces import IDialer, ITenant
 from ugate.protocols.sshagent import Agent
-from ugate.stream import StreamInfo
+from ugate.stream import TCP, UDP, StreamInfo
 
 
 @implementer(IDialer)
@@ -35,6 +35,8 @@ class SSHHop:
     @ivar pool: its links.
     @since: ugate NEXT
     """
+
+    networks = TCP, UDP
 
     def __init__(
         self,

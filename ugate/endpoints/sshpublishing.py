@@ -103,8 +103,8 @@ class Publishing:
 
     async def _publish(self, host: str, port: int) -> Target:
         session = self.session
-        if session is None:
-            raise Refused(Cause.OVERLOADED, Phase.NEGOTIATE, host, "the connection is not up")
+        if session is None or session.isClosing:
+            raise Refused(Cause.OVERLOADED, Phase.NEGOTIATE, host, "the connection is not up, or is ending")
         owner, node, principal = self._owner()
         asked = _GATE if host in _HERE else host
         if not self._permits.mayListen(asked, port):

@@ -16,11 +16,12 @@ from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 
-from ugate.endpoints.muxed import MuxedServerEndpoint
+from ugate.endpoints.muxed import HANDSHAKES, MuxedServerEndpoint
 from ugate.endpoints.published import Published
 from ugate.endpoints.reach import onlyLocal
 from ugate.endpoints.session import Session
 from ugate.endpoints.sessions import SessionLimits
+from ugate.endpoints.sources import Sources
 from ugate.endpoints.sshcommands import Commands
 from ugate.endpoints.sshpublishing import Publishing
 from ugate.errors import Denied, ListenRefused
@@ -48,12 +49,23 @@ class SSHServerEndpoint(MuxedServerEndpoint):
     @since: ugate NEXT
     """
 
-    def __init__(self, reactor: Any, inner: IStreamServerEndpoint, deadline: float) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        inner: IStreamServerEndpoint,
+        deadline: float,
+        nist: bool = False,
+        penalties: bool = True,
+    ) -> None:
         """
         @param reactor: that of a tenant.
         @param inner: how to listen.
         @param deadline: seconds until a client has to be logged in.
+        @param nist: whether clients may exchange keys by the curves of NIST.
+        @param penalties: whether those have to wait whose logins fail.
         """
+        self.nist = nist
+        self.penalties = penalties
         self._published = Published(reactor, inner)
         super().__init__(
             reactor,
@@ -70,7 +82,7 @@ class SSHServerEndpoint(MuxedServerEndpoint):
         """
         See L{IStreamServerEndpoint.listen}.
         """
-        from ugate.protocols.sshtransport import serverMaker
+        from ugate.protocols.sshtransport import CAUTIOUS, SETTINGS, serverMaker
 
         tenant = ITenant(self.reactor, None)
         if tenant is None:
@@ -79,7 +91,9 @@ class SSHServerEndpoint(MuxedServerEndpoint):
         portal = tenant.portal
         login = None if portal is None else _loginBy(portal)
         prepare = partial(self._prepare, tenant, factory)
-        self.maker = serverMaker(self.reactor, lambda: _keysOf(tenant.identity), login, prepare)
+        speaks = SETTINGS if self.nist else CAUTIOUS
+        make = serverMaker(self.reactor, lambda: _keysOf(tenant.identity), login, prepare, speaks)
+        self.maker = Sources(self.reactor, HANDSHAKES, self.deadline, self.penalties).maker(make)
         return super().listen(factory)
 
     def _prepare(

@@ -36,7 +36,15 @@ def sshServer(reactor: Any, inner: IStreamServerEndpoint, own: Mapping[str, str]
     from ugate.endpoints.servers import _seconds
     from ugate.endpoints.sshserver import SSHServerEndpoint
 
-    return SSHServerEndpoint(reactor, inner, _seconds("handshake", own, LOGIN))
+    nist, penalties = (_isYes(name, own, unless) for name, unless in (("nist", "no"), ("penalties", "yes")))
+    return SSHServerEndpoint(reactor, inner, _seconds("handshake", own, LOGIN), nist, penalties)
+
+
+def _isYes(name: str, own: Mapping[str, str], unless: str) -> bool:
+    text = own.get(name, unless)
+    if text not in ("no", "yes"):
+        raise StringError(f"{name}={text}: wanted yes or no")
+    return text == "yes"
 
 
 def remoteForwardFromParts(

@@ -12,7 +12,7 @@ a refusal that says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from zope.interface import implementer
@@ -39,12 +39,13 @@ if TYPE_CHECKING:
     from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 
-def clientOptions(serverName: str, hop: str) -> Any:
+def clientOptions(serverName: str, hop: str, protocols: Sequence[bytes] = ()) -> Any:
     """
     Twisted's TLS options for a client that trusts what this host trusts.
 
     @param serverName: the name or address that the certificate must be good for.
     @param hop: what L{Refused} names.
+    @param protocols: what to offer by ALPN, best first.
     @raise Refused: if TLS is not installed.
     """
     try:
@@ -53,7 +54,7 @@ def clientOptions(serverName: str, hop: str) -> Any:
         raise Refused(
             Cause.UNSUPPORTED, Phase.TLS, hop, str(e), "install TLS: pip install 'twisted[tls]'"
         ) from e
-    return optionsForClientTLS(serverName)
+    return optionsForClientTLS(serverName, acceptableProtocols=list(protocols) or None)
 
 
 def _said(error: BaseException) -> str:

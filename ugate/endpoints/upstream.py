@@ -30,7 +30,7 @@ from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import IDialer, INegotiation
 from ugate.stream import StreamInfo, Target
 
-MAX_PASSWORD: Final = 4096
+MAX_PASSWORD: Final = 8192
 
 
 class ClientNegotiation(Protocol):

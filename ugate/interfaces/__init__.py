@@ -14,9 +14,11 @@ from ugate.interfaces.identity import IIdentity, ITrust
 from ugate.interfaces.links import IChannel, ILink, ISession
 from ugate.interfaces.mesh import INodes, MeshAddress, MeshNode
 from ugate.interfaces.modules import IAsker, IModule, INode, IServesHTTP
+from ugate.interfaces.names import INames
 from ugate.interfaces.negotiation import Auth, INegotiation, ISilence, Step
 from ugate.interfaces.streams import (
     Detached,
+    IDatagrams,
     IDetachable,
     IDetachableTLS,
     IHalfCloseableTransport,
@@ -32,6 +34,7 @@ __all__ = [
     "IAsker",
     "IChannel",
     "IConfigStore",
+    "IDatagrams",
     "IDetachable",
     "IDetachableTLS",
     "IDialer",
@@ -41,6 +44,7 @@ __all__ = [
     "ILimits",
     "ILink",
     "IModule",
+    "INames",
     "INegotiation",
     "INode",
     "INodes",

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 class IDialer(Interface):
     """
-    Where a stream goes.
+    Where a stream goes.  One that carries datagrams, too, has an attribute C{networks} with C{"udp"} in it
+    (L{ugate.posting.checkCarries} looks); one without carries bytes alone, and is not asked for the others.
     """
 
     def endpointFor(info: StreamInfo) -> IStreamClientEndpoint:
@@ -55,11 +56,35 @@ class IEgress(Interface):
     The rule on resolved addresses: C{IEgress(reactor)} of a tenant's reactor.
     """
 
-    def check(host: str, port: int) -> None:
+    def check(host: str, port: int, network: str = "tcp") -> None:
         """
-        Return if a connection may be made to that address.
+        Return if a connection may be made to that address, or datagrams sent.
 
+        @param network: C{tcp} or C{udp}.
         @raise ugate.errors.Denied: it may not; the error says which rule.
+        """
+
+    def isOwn(host: str, port: int, network: str = "tcp") -> bool:
+        """
+        Whether a listener of this process is there.
+
+        @param host: an address literal.
+        """
+
+    mark = Attribute("L{int}: what the kernel shall mark connections with that we make; 0 for nothing.")
+    outgoing = Attribute(
+        "L{None}, or while the kernel leads streams here those that were made last: C{add(made, socket)} and "
+        "C{holds(made)}, where C{made} is the own address and port, and those of the other end."
+    )
+
+    def capture() -> None:
+        """
+        The kernel may lead connections of this machine here from now on, and must not do so with ours.
+        """
+
+    def cannotMark() -> None:
+        """
+        The kernel does not let us mark them.
         """
 
 

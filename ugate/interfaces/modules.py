@@ -97,6 +97,7 @@ class INode(Interface):
     """
 
     started = Attribute("L{float}: when it was started, in seconds since 1970.")
+    running = Attribute("L{bool}: whether it runs, and was not told to stop.")
     tenants = Attribute("Mapping of L{str} to L{ITenant}: all of them, by path; parents before children.")
     store = Attribute("L{IConfigStore}: all of the configuration.")
     configs = Attribute("Mapping of paths to C{Config}: what each tenant is configured to do now.")

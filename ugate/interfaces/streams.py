@@ -8,8 +8,9 @@ What is known of a stream, and what may be done with its transport.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
 
@@ -69,6 +70,31 @@ class IHalfCloseableTransport(Interface):
         """
 
 
+class IDatagrams(Interface):
+    """
+    A transport whose stream is datagrams.  Its protocol gets and writes them as DATAGRAM capsules (RFC 9297,
+    with the context ID of RFC 9298), so that whatever carries bytes carries them on; two such transports
+    pass them on as they are, as many at once as there are.
+    """
+
+    dropped = Attribute("L{int}: how many could not be passed on, either way.")
+
+    def post(datagram: bytes) -> None:
+        """
+        Send one to the peer.  If it cannot be taken at once, it is dropped, and counted.
+        """
+
+    def postAll(datagrams: Sequence[bytes]) -> None:
+        """
+        Send some, in their order.
+        """
+
+    def receive(receiver: Callable[[Sequence[bytes]], object]) -> None:
+        """
+        Give what comes to C{receiver} from now on, and nothing to the protocol.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Detached:
     """
@@ -86,6 +112,9 @@ class Detached:
 
     waiting: object | None = None
     """The L{ugate.poll.Poll} that waits already for the socket to be readable, if one does."""
+
+    reactor: object | None = None
+    """What the transport waited in: a L{ugate.poll.Poll}, or a reactor."""
 
 
 class IDetachable(Interface):
@@ -111,4 +140,12 @@ class IDetachableTLS(Interface):
         """
         As L{IDetachable.detach}; but the socket is a L{ugate.protocols.tlssocket.TLSSocket}, which is used as
         one is and cannot be spliced.
+        """
+
+    def part() -> tuple[Detached, Any]:
+        """
+        As L{IDetachable.detach}; the socket is the bare one, what is unsent is encrypted, and what is unread
+        is not.
+
+        @return: that, and the L{ugate.protocols.tlsrecords.Records}, which may have read more.
         """

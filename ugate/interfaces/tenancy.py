@@ -30,12 +30,13 @@ class ITenant(Interface):
     policy = Attribute("L{IPolicy}.")
     dialer = Attribute("L{IDialer}: the routes of this tenant.")
     handshake = Attribute("L{float}: seconds that a client has to say what it wants.")
-    hops = Attribute("Mapping of L{str} to L{IDialer}: the hops that C{dial:} names, and C{mesh}.")
+    hops = Attribute("Mapping of L{str} to L{IDialer}: the hops that C{dial:} names, C{mesh} and C{dns}.")
     identity = Attribute(
         "L{IIdentity}: made when it is first asked for, which may raise L{ugate.errors.UgateError}."
     )
     trust = Attribute("L{ITrust}: the same.")
     nodes = Attribute("L{INodes}: the nodes of the mesh that it knows; none of its parent's.")
+    names = Attribute("L{INames}: which names addresses stand for; or L{None} where nobody resolves names.")
 
     def tenantFor(info: StreamInfo) -> ITenant:
         """

@@ -32,7 +32,7 @@ DELEGATED: Final = frozenset(["dial", "routes", "policy", "tenants", ADMIN])
 """The kinds whose sections somebody who looks after a tenant may write; others open ports or read files."""
 
 _ON_THIS_MACHINE: Final = "it is on the machine of the node: only who looks after the node may name it"
-_FILES: Final = frozenset(["users", "tokens", "keys", "certificates"])
+_FILES: Final = frozenset(["users", "tokens", "issuers", "keys", "revoked", "certificates"])
 _REFERENCES: Final = frozenset(["file", "env"])
 _HOPS: Final = frozenset([("dial", "hops"), ("routes", "via")])
 

@@ -110,6 +110,15 @@ class _Collector:
             (((path, cause.name.lower()), count) for (path, cause), count in flows.causes.items()),
         )
         yield from self._links()
+        yield self._sum(
+            CounterMetricFamily("ugate_dns_answers", "Answers of resolvers.", labels=["tenant", "from"]),
+            (
+                ((path, source), count)
+                for path, tenant in self._node.tenants.items()
+                for resolver in getattr(tenant, "resolvers", ())
+                for source, count in resolver.answering.counts.items()
+            ),
+        )
 
     def _links(self) -> Iterator[Any]:
         rows = [(path, *row) for path, tenant in self._node.tenants.items() for row in countsOf(tenant)]

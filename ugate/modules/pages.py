@@ -48,6 +48,10 @@ _FORWARDED: Final = (b"Forwarded", b"Via", b"X-Forwarded-For", b"X-Forwarded-Hos
 CA: Final = b"ca"
 """Where the CA of a tenant is, beside its place among the modules."""
 
+DNS: Final = "dns"
+DNS_QUERY: Final = b"dns-query"
+"""Where the resolver of a tenant is, which is the path that others have, too (RFC 8484)."""
+
 METHOD: Final = "certificate"
 """The method of principals that the certificate of their connection proved."""
 
@@ -115,7 +119,9 @@ class Pages(Resource):
         if path == b"modules" and MODULES in self._serve:
             return self._named(request, place, tenant)
         if path == CA and MODULES in self._serve:
-            return self._module(request, place, tenant, CA.decode(), self._authority(tenant))
+            return self._module(request, place, tenant, CA.decode(), self._only(tenant, CA.decode()))
+        if path == DNS_QUERY and MODULES in self._serve:
+            return self._module(request, place, tenant, DNS, self._only(tenant, DNS))
         _checkOrigin(request)
         if path == b"api" and ADMIN in self._serve:
             return Api(lambda request: self._caller(request, place, tenant), self._perform)
@@ -190,15 +196,13 @@ class Pages(Resource):
         del request.postpath[:2]
         return self._module(request, place, tenant, kind, name)
 
-    def _authority(self, tenant: str) -> str:
+    def _only(self, tenant: str, kind: str) -> str:
         """
-        The name of the CA of a tenant that has one.
+        The name of the only section of a kind that a tenant has.
         """
-        names: list[str] = [
-            name for path, kind, name in self.node.modules if (path, kind) == (tenant, CA.decode())
-        ]
+        names: list[str] = [name for path, each, name in self.node.modules if (path, each) == (tenant, kind)]
         if len(names) != 1:
-            raise Trouble(404, f"there are {len(names)} of them here: wanted /modules/ca/NAME/")
+            raise Trouble(404, f"there are {len(names)} of them here: wanted /modules/{kind}/NAME/")
         return names[0]
 
     def _module(self, request: Any, place: Place, tenant: str, kind: str, name: str) -> Any:

@@ -8,6 +8,7 @@ What somebody proves who it is with, beside the passwords and SSH keys that C{tw
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -80,6 +81,7 @@ class ILogin(Interface):
 
     principal = Attribute("L{ugate.stream.Principal}: who it is.")
     permits = Attribute("L{Permits}: what the credentials are good for.")
+    again = Attribute("Callable: whether they still are, and nobody has taken them away or revoked them.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,10 @@ ALL: Final = Permits()
 """No limits but those of the policy."""
 
 
+def _always() -> bool:
+    return True
+
+
 @implementer(ILogin)
 @dataclass(frozen=True, slots=True)
 class Login:
@@ -133,6 +139,9 @@ class Login:
 
     permits: Permits = ALL
     """See L{ILogin}."""
+
+    again: Callable[[], bool] = field(default=_always, repr=False, compare=False)
+    """See L{ILogin}.  It keeps no secret."""
 
 
 @implementer(IBearerToken)

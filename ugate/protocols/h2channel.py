@@ -41,6 +41,7 @@ class H2Channel:
     @ivar code: what it is reset with, if that one was reset with it.
     @ivar isOver: whether the peer sends no more, though what is above may not have been told.
     @ivar sink: the L{ugate.framing.Sink} of what comes, if it is to be spliced there.
+    @ivar outlet: the L{ugate.framedends.Outlet} of what comes in TLS, if it has one.
     @since: ugate NEXT
     """
 
@@ -60,6 +61,7 @@ class H2Channel:
         "isUp",
         "mayRead",
         "other",
+        "outlet",
         "promised",
         "received",
         "sink",
@@ -85,6 +87,7 @@ class H2Channel:
         self.other: H2Channel | None = None
         self.code: int | None = None
         self.sink: Any = None
+        self.outlet: Any = None
         self._queue: deque[bytes | memoryview] = deque()
 
     def _nobody(self, data: bytes) -> None:
@@ -99,18 +102,22 @@ class H2Channel:
 
     # What comes.
 
-    def came(self, data: bytes) -> None:
+    def came(self, data: bytes | memoryview) -> None:
         """
         A piece of data came.  What exceeds the first window of a stream counts for the connection
         until the reader has it.
         """
         core = self.core
         size = len(data)
+        if self.outlet is not None and self.outlet.take(data):
+            core.freed += size
+            self.taken(size)
+            return
         self.unread += size
         over = self.unread - core.limits.firstWindow
         if over < size:
             core.freed += size if over <= 0 else size - over
-        self.received(data)
+        self.received(data if type(data) is bytes else bytes(data))
 
     def consumed(self, count: int) -> None:
         """
@@ -257,7 +264,7 @@ class H2Channel:
         self.isUp, self.finished = False, True
         # The rest of a frame may still come, and be counted as read.
         self.received = self._nobody
-        self.sink = None
+        self.sink = self.outlet = None
         if self.other is not None:
             self.other.other = None
             self.other = None

@@ -68,7 +68,7 @@ class H2Core(H2Sending):
         super().__init__(client, events, seconds, limits)
         self._met: Blocks[bytes, Fields] = Blocks()
 
-    def receive(self, data: bytes) -> None:
+    def receive(self, data: bytes | memoryview) -> None:
         """
         Take what came; what is above hears of it at once.
 
@@ -84,7 +84,7 @@ class H2Core(H2Sending):
         self.grant()
         self.flush()
 
-    def _readPreface(self, data: bytes) -> bytes:
+    def _readPreface(self, data: bytes | memoryview) -> bytes | memoryview:
         wanted = self._preface
         size = min(len(wanted), len(data))
         if data[:size] != wanted[:size]:
@@ -110,7 +110,9 @@ class H2Core(H2Sending):
         self.grant()
         self.flush()
 
-    def dataBegins(self, stream: int, size: int, padding: int, flags: int) -> Callable[[bytes], object]:
+    def dataBegins(
+        self, stream: int, size: int, padding: int, flags: int
+    ) -> Callable[[bytes | memoryview], object]:
         """
         See L{FrameReader.dataBegins}.
         """
@@ -393,7 +395,7 @@ _HANDLERS: Final[dict[type, Callable[[H2Core, Any], None]]] = {
 }
 
 
-def _drop(piece: bytes) -> None:
+def _drop(piece: bytes | memoryview) -> None:
     """
     What came on a stream that takes nothing.
     """

@@ -137,7 +137,7 @@ def number(payload: bytes, at: int = 0) -> int:
     return value
 
 
-def _discard(piece: bytes) -> None:
+def _discard(piece: bytes | memoryview) -> None:
     """
     What nobody wants.
     """
@@ -157,7 +157,7 @@ class FrameReader(ABC):
         self._need = HEADER
         self.left = 0
         self._padding = 0
-        self._take: Callable[[bytes], object] = _discard
+        self._take: Callable[[bytes | memoryview], object] = _discard
         self._ends: Callable[[], object] | None = None
         self._block = 0
         """The stream whose header block is not whole."""
@@ -165,7 +165,9 @@ class FrameReader(ABC):
         self._blockFrames = 0
 
     @abstractmethod
-    def dataBegins(self, stream: int, size: int, padding: int, flags: int) -> Callable[[bytes], object]:
+    def dataBegins(
+        self, stream: int, size: int, padding: int, flags: int
+    ) -> Callable[[bytes | memoryview], object]:
         """
         A C{DATA} frame begins.
 
@@ -188,9 +190,9 @@ class FrameReader(ABC):
         @param whole: it, with its head.
         """
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | memoryview) -> None:
         """
-        Take what came.
+        Take what came.  Nothing of a view is kept.
 
         @raise ConnectionFault: it is no frame that may come now.
         """
@@ -227,7 +229,7 @@ class FrameReader(ABC):
         if not self.left:
             self._payloadEnds()
 
-    def _gather(self, data: bytes, at: int) -> int:
+    def _gather(self, data: bytes | memoryview, at: int) -> int:
         """
         Put bytes to those that are kept, until they are a head or a frame.
         """
@@ -242,7 +244,7 @@ class FrameReader(ABC):
         self._begin(whole, 0)
         return end
 
-    def _begin(self, data: bytes, at: int) -> int:
+    def _begin(self, data: bytes | memoryview, at: int) -> int:
         """
         Look at the head of a frame.
 
@@ -270,10 +272,10 @@ class FrameReader(ABC):
             return len(data)
         if kind in (HEADERS, CONTINUATION, PUSH_PROMISE):
             self._headersCame(kind, length, flags, stream)
-        self.frame(kind, flags, stream, data[at:end])
+        self.frame(kind, flags, stream, bytes(data[at:end]))
         return end
 
-    def _beginData(self, data: bytes, at: int, length: int, flags: int, stream: int) -> int:
+    def _beginData(self, data: bytes | memoryview, at: int, length: int, flags: int, stream: int) -> int:
         if not stream:
             raise ConnectionFault(Code.PROTOCOL_ERROR, "DATA on the connection itself")
         content, padding, head = length, 0, HEADER

@@ -78,7 +78,7 @@ class H2Link(H2Wire):
         self._client = client
         self.core = H2Core(client, self, clock.seconds, limits)
         self._tunnels = tunnels
-        self.core.isExtended = tunnels is not None
+        self.core.isExtended = not client
         self._requests = h2requests.Asked(info, tunnels)
         self._openings: dict[int, Opening] = {}
         self._pings: dict[bytes, Deferred[None]] = {}
@@ -129,9 +129,7 @@ class H2Link(H2Wire):
         """
         Tell the peer that a stream is up.
         """
-        self.core.respond(
-            channel, h2requests.OK if self._tunnels is None else h2requests.accepting(channel.stream.info)
-        )
+        self.core.respond(channel, h2requests.accepting(channel.stream.info))
 
     def refuse(self, channel: H2Channel, reason: Refused) -> None:
         """
@@ -222,7 +220,11 @@ class H2Link(H2Wire):
         try:
             if self.room <= 0:
                 raise self._noRoom()
-            channel = self.core.open(h2requests.request(info, HOP))
+            fields = h2requests.request(info, HOP, self.info)
+            if fields[1][0] == b":protocol" and not self.core.control.remote_settings.enable_connect_protocol:
+                step = "use one that serves CONNECT-UDP, or another way for datagrams"
+                raise Refused(Cause.UNSUPPORTED, Phase.REMOTE, HOP, "it takes no datagrams", step)
+            channel = self.core.open(fields)
         except Refused:
             return fail(Failure())
         done: Deferred[Any] = Deferred(lambda _: self._giveUp(channel))

@@ -4,7 +4,7 @@
 
 """
 What is said in HTTP/2 of one stream: the C{CONNECT} of RFC 9113, 8.5, and what Istio's HBONE puts
-beside it.
+beside it; for datagrams, that of RFC 9298.
 
 Both C{baggage} (W3C) and C{forwarded} (RFC 7239) are what a peer claims: they become hints, within
 L{LONGEST} bytes, and go on to the next gateway.
@@ -17,12 +17,13 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from ugate.errors import Cause, Phase, Refused, StringError
+from ugate.protocols import connectudp
 from ugate.protocols.h2blocks import MOST
 from ugate.protocols.h2frames import Code, codeName
 from ugate.protocols.httpconnectclient import authorityOf, refusalOf
 from ugate.protocols.httpfields import Fields, values
 from ugate.protocols.httpreply import Reply, Unserved, refusal
-from ugate.stream import StreamInfo, Target
+from ugate.stream import UDP, StreamInfo, Target
 
 if TYPE_CHECKING:
     from ugate.protocols.websockettunnels import Tunnels
@@ -32,6 +33,8 @@ PROTOCOL: Final = "h2connect"
 
 OK: Final[Fields] = [(b":status", b"200")]
 """The answer that says that there is a stream."""
+
+_OK_DATAGRAMS: Final[Fields] = [*OK, connectudp.CAPSULES]
 
 LONGEST: Final = 1024
 """Bytes of one claim; a longer one is left out."""
@@ -53,16 +56,20 @@ _CAUSES: Final[Mapping[int, Cause]] = {
 }
 
 
-def request(info: StreamInfo, hop: str) -> Fields:
+def request(info: StreamInfo, hop: str, link: StreamInfo) -> Fields:
     """
     The header of the request for a stream.
 
+    @param link: what is known of the connection.
     @raise Refused: it has no target, or one that HTTP cannot name.
     """
     target = info.target
     if target is None:
         raise Refused(Cause.UNSUPPORTED, Phase.NEGOTIATE, hop, "the stream names no target")
-    fields = [(b":method", b"CONNECT"), (b":authority", authorityOf(target, hop).encode("ascii"))]
+    if target.network == UDP:
+        fields = connectudp.request(target, link, hop)
+    else:
+        fields = [(b":method", b"CONNECT"), (b":authority", authorityOf(target, hop).encode("ascii"))]
     baggage = _claim(info.hints.get("baggage", ""))
     if baggage:
         fields.append((b"baggage", baggage))
@@ -110,8 +117,11 @@ def asked(fields: Fields, base: StreamInfo, tunnels: Tunnels | None = None) -> S
         raise Unserved(
             405, "This port carries streams: CONNECT HOST:PORT, in HTTP/2, and nothing else.", allow
         )
-    if b":protocol" in said:
-        if tunnels is None or said[b":protocol"].lower() != b"websocket":
+    protocol = said.get(b":protocol", b"").lower()
+    if protocol == connectudp.NAME:
+        return _known(connectudp.targetOf(said.get(b":path", b"")), fields, base)
+    if protocol:
+        if tunnels is None or protocol != b"websocket":
             raise Unserved(501, "This port knows no such :protocol: send a CONNECT without it.")
         return tunnels.asked(fields, base)
     if any(int(length or b"1") for length in values(fields, b"content-length") if length.isdigit()):
@@ -120,6 +130,10 @@ def asked(fields: Fields, base: StreamInfo, tunnels: Tunnels | None = None) -> S
         target = Target.fromText(said.get(b":authority", b"").decode("ascii"))
     except (StringError, UnicodeDecodeError) as e:
         raise Unserved(400, f"CONNECT wants HOST:PORT, and [v6]:PORT for IPv6: {e}.") from e
+    return _known(target, fields, base)
+
+
+def _known(target: Target, fields: Fields, base: StreamInfo) -> StreamInfo:
     hints = {**base.hints, **claims(fields)}
     return StreamInfo(base.peer, base.host, target, base.principal, PROTOCOL, hints, (*base.layers, PROTOCOL))
 
@@ -158,8 +172,10 @@ class Asked:
 
 def accepting(info: StreamInfo) -> Fields:
     """
-    The answer that says that there is a stream, which may be a tunnel in WebSocket.
+    The answer that says that there is a stream, which may be a tunnel in WebSocket, or one of datagrams.
     """
+    if info.target is not None and info.target.network == UDP:
+        return _OK_DATAGRAMS
     chosen = info.hints.get("subprotocol", "") if info.protocol != PROTOCOL else ""
     return [*OK, (b"sec-websocket-protocol", chosen.encode("ascii"))] if chosen else OK
 

@@ -23,6 +23,7 @@ from ugate.protocols.h2channel import H2Channel
 from ugate.protocols.h2core import H2Core
 from ugate.protocols.h2frames import Code, ConnectionFault
 from ugate.protocols.sockets import writePieces
+from ugate.protocols.tlsconnection import TLSConnection
 
 RECEIVE: Final = 1 << 18
 """Bytes that are received at once from a socket."""
@@ -35,12 +36,16 @@ class H2Wire(Protocol, ABC):
 
     @ivar core: what knows the protocol.
     @ivar bare: the transport, if it is a socket and nothing more.
+    @ivar secure: the transport, if that is TLS and right above a socket.
     @ivar splicer: the L{ugate.framing.LinkSplicer}, once there is one.
     """
 
     core: H2Core
     bare: tcp.Connection | None = None
     splicer: Any = None
+    takesViews = True
+    """See L{TLSConnection}."""
+    secure: TLSConnection | None = None
     _isClosed = _isLeaving = False
     _theirs = _ours = False
     """Whether the settings of the peer came, and its word on ours."""
@@ -69,11 +74,12 @@ class H2Wire(Protocol, ABC):
             self.bare = transport
             transport.bufferSize = RECEIVE
             transport.setTcpNoDelay(True)
+        self.secure = transport if isinstance(transport, TLSConnection) else None
         transport.registerProducer(self, True)
         self._after(self._limits.handshake, self._late)
         self.core.start()
 
-    def dataReceived(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes | memoryview) -> None:
         """
         Bytes of frames.
         """
@@ -131,7 +137,10 @@ class H2Wire(Protocol, ABC):
         if core.blocked and (self._isHearing or not core.client):
             # A client asks for more besides.
             self._unread += sum(map(len, pieces))
-        writePieces(self.transport, self.bare, pieces)
+        if self.secure is not None:
+            self.secure.writeSequence(pieces)
+        else:
+            writePieces(self.transport, self.bare, pieces)
 
     def _late(self) -> None:
         """

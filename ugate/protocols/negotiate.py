@@ -335,7 +335,9 @@ class Negotiating(Passing):
         self._closing = True
         self._held = b""
         self.transport = self.inner = self.negotiation = None
-        return Detached(below.socket, held, below.unsent, below.waiting) if held else below
+        if not held:
+            return below
+        return Detached(below.socket, held, below.unsent, below.waiting, below.reactor)
 
 
 def _knowsHalfClose(inner: object) -> bool:
@@ -386,6 +388,14 @@ class _TLSBelow(_SocketBelow):
     """
     That of a connection in TLS.
     """
+
+    def part(self) -> tuple[Detached, Any]:
+        """
+        See L{IDetachableTLS.part}.
+        """
+        below: Any = self._below
+        detached, records = below.part()
+        return self._host.leave(detached), records
 
 
 def _tlsBelow(host: Negotiating) -> _TLSBelow | None:

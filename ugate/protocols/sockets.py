@@ -103,7 +103,7 @@ class BareSocket:
         connection.disconnected = 1
         # As its own connectionLost() leaves it, so that late calls find it dead.
         del connection.socket, connection.fileno, connection.protocol
-        return Detached(detached, b"", unsent, waiting)
+        return Detached(detached, b"", unsent, waiting, connection.reactor)
 
 
 def _bareSocket(connection: tcp.Connection) -> BareSocket | None:

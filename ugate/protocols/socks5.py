@@ -28,6 +28,7 @@ _LOGIN_VERSION: Final = 1
 _NO_LOGIN: Final = 0
 _USER_PASSWORD: Final = 2
 _CONNECT: Final = 1
+_ASSOCIATE: Final = 3
 _IPV4: Final = 1
 _NAME: Final = 3
 _IPV6: Final = 4
@@ -50,6 +51,12 @@ _CODES: Final = {
     Cause.TIMED_OUT: 6,
     Cause.UNSUPPORTED: _COMMAND_UNSUPPORTED,
 }
+
+ASSOCIATE: Final = "associate"
+"""
+What a connection is recognized as that an association for datagrams hangs on; and the hint which port they
+will come from, if the client says so.
+"""
 
 _NO_ADDRESS: Final = b"\x01\x00\x00\x00\x00\x00\x00"
 _FAILURES: Final = tuple(bytes((_VERSION, code, 0)) + _NO_ADDRESS for code in range(9))
@@ -76,11 +83,20 @@ def boundAddress(address: IAddress) -> bytes:
     return _NO_ADDRESS
 
 
+def associated(address: IAddress) -> bytes:
+    """
+    The reply that an association is there, with the address that datagrams go to.
+
+    @since: ugate NEXT
+    """
+    return b"\x05\x00\x00" + boundAddress(address)
+
+
 @implementer(INegotiation)
 class Socks5:
     """
-    The server side of SOCKS5.  It serves CONNECT, by name, IPv4 and IPv6; BIND
-    and UDP ASSOCIATE are answered with "command not supported".
+    The server side of SOCKS5.  It serves CONNECT, by name, IPv4 and IPv6, and UDP ASSOCIATE, if
+    somebody is there for it, who also replies (L{associated}); BIND is answered with "command not supported".
 
     With L{Auth.OPTIONAL} a client that offers a login is asked for it, even if
     it would go on without: clients offer one only when they have one (curl
@@ -90,13 +106,15 @@ class Socks5:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_auth", "_buffer", "_info", "_no", "_state")
+    __slots__ = ("_associates", "_auth", "_buffer", "_info", "_no", "_state")
 
-    def __init__(self, info: StreamInfo, auth: Auth) -> None:
+    def __init__(self, info: StreamInfo, auth: Auth, associates: bool = False) -> None:
         """
         @param info: what is known of the stream so far.
         @param auth: whether the client has to log in.
+        @param associates: whether UDP ASSOCIATE is served.
         """
+        self._associates = associates
         self._info = info
         self._auth = auth
         self._buffer = b""
@@ -221,7 +239,7 @@ class Socks5:
             # unread when a socket closes take the answer with them.
             return Step(send) if send else _MORE
         if data[1] != _CONNECT:
-            raise self._unsupported(send, data[1], kind)
+            return self._associate(send, data, end, kind)
         target = self._target(send, kind, data[4 : end - 2], int.from_bytes(data[end - 2 : end], "big"))
         info = self._info
         self._buffer = b""
@@ -239,6 +257,22 @@ class Socks5:
                 (*info.layers, "socks5"),
             ),
         )
+
+    def _associate(self, send: bytes, data: bytes, end: int, kind: int) -> Step:
+        """
+        A request that is none for a stream.  Most clients do not know where their datagrams will come from;
+        if one does, the port is kept.
+
+        @raise ProtocolError: it is none for an association either, or these are not served.
+        """
+        if data[1] != _ASSOCIATE or not self._associates:
+            raise self._unsupported(send, data[1], kind)
+        self._buffer = b""
+        port = int.from_bytes(data[end - 2 : end], "big")
+        hints = {**self._info.hints, ASSOCIATE: str(port)} if port else self._info.hints
+        layers = (*self._info.layers, "socks5")
+        self._info = self._info.but(target=None, protocol=ASSOCIATE, hints=hints, layers=layers)
+        return Step(send, done=True, info=self._info)
 
     def _target(self, send: bytes, kind: int, address: bytes, port: int) -> Target:
         """
@@ -261,10 +295,11 @@ class Socks5:
         """
         The error for a command or a kind of address that is not served.
         """
-        if command != _CONNECT:
+        if command not in (_CONNECT, _ASSOCIATE) or (command == _ASSOCIATE and not self._associates):
+            served = "CONNECT and UDP ASSOCIATE are" if self._associates else "CONNECT is"
             name = {2: "BIND", 3: "UDP ASSOCIATE"}.get(command, f"0x{command:02x}")
             return ProtocolError(
-                f"the SOCKS5 command {name}: only CONNECT is served",
+                f"the SOCKS5 command {name}: only {served} served",
                 send + _FAILURES[_COMMAND_UNSUPPORTED],
             )
         return ProtocolError(
@@ -275,10 +310,11 @@ class Socks5:
     def accept(self) -> bytes:
         """
         The reply that the stream is up, with the address that the client
-        connected to: the one by which the stream goes on is not known here.
+        connected to: the one by which the stream goes on is not known here.  Of an association others
+        say it, who know its address.
         """
         self._no = b""
-        return b"\x05\x00\x00" + boundAddress(self._info.host)
+        return b"" if self._info.protocol == ASSOCIATE else b"\x05\x00\x00" + boundAddress(self._info.host)
 
     def refuse(self, reason: Refused) -> bytes:
         """

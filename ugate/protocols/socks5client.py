@@ -19,12 +19,15 @@ from twisted.cred.credentials import UsernamePassword
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import INegotiation, Step
 from ugate.protocols.sockshost import MAX_FIELD, hostToWire
-from ugate.stream import Principal, Target
+from ugate.stream import UDP, Principal, Target
 
 _VERSION: Final = 5
 _NO_LOGIN: Final = 0
 _USER_PASSWORD: Final = 2
 _NO_METHOD: Final = 0xFF
+_ANY: Final = b"\x05\x03\x00\x01" + bytes(6)
+"""The request for an association; where datagrams will come from is not known yet."""
+
 _MORE: Final = Step()
 
 _REPLIES: Final = {
@@ -34,7 +37,7 @@ _REPLIES: Final = {
     4: (Cause.HOST_UNREACHABLE, "check the name, and that the host is up and in reach of that proxy"),
     5: (Cause.CONNECTION_REFUSED, ""),
     6: (Cause.TIMED_OUT, "check that the host is up and in reach of that proxy"),
-    7: (Cause.UNSUPPORTED, "use a proxy that serves CONNECT"),
+    7: (Cause.UNSUPPORTED, "use a proxy that serves CONNECT, and UDP ASSOCIATE for datagrams"),
     8: (Cause.UNSUPPORTED, "that proxy does not take this kind of address: use a name, or another proxy"),
 }
 
@@ -87,12 +90,13 @@ def _loginMessage(login: UsernamePassword, hop: str) -> bytes:
 class Socks5Client:
     """
     The client side of SOCKS5: ask a proxy for a stream to a target, by name
-    where it has one, so that the proxy resolves it.
+    where it has one, so that the proxy resolves it; or, for datagrams, for an association.
 
+    @ivar bound: the port at the proxy for the datagrams of an association, once it is there.
     @since: ugate NEXT
     """
 
-    __slots__ = ("_buffer", "_hop", "_login", "_request", "_state", "_target")
+    __slots__ = ("_buffer", "_hop", "_login", "_request", "_state", "_target", "bound")
 
     def __init__(
         self, target: Target, login: UsernamePassword | None = None, hop: str = "the SOCKS5 proxy"
@@ -106,7 +110,8 @@ class Socks5Client:
         self._target = target
         self._hop = hop
         self._login = None if login is None else _loginMessage(login, hop)
-        self._request = b"\x05\x01\x00" + _address(target, hop)
+        self._request = _ANY if target.network == UDP else b"\x05\x01\x00" + _address(target, hop)
+        self.bound = 0
         self._buffer = b""
         # A plain function: a bound method would make a reference cycle of each connection.
         self._state: Callable[[Socks5Client, bytes], Step] = Socks5Client.state_method
@@ -195,6 +200,9 @@ class Socks5Client:
         if size < end:
             return Step(send) if send else _MORE
         self._buffer = b""
+        self.bound = int.from_bytes(data[end - 2 : end], "big")
+        if not self.bound and self._target.network == UDP:
+            raise self._misbehaved("it has an association at no port")
         return Step(send, done=True, rest=data[end:])
 
     def _checkVersion(self, data: bytes) -> None:

@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 
 from ugate.errors import ProtocolError, Refused
 from ugate.protocols.credentials import CertifiedKey, Login
-from ugate.protocols.sshcertificate import SUFFIX
+from ugate.protocols.sshcertificate import certifiedName
 from ugate.protocols.sshpackets import (
     AUTH_FAILURE,
     AUTH_PK_OK,
@@ -31,7 +31,7 @@ from ugate.protocols.sshpackets import (
     string,
     words,
 )
-from ugate.protocols.sshsignatures import ALGORITHMS
+from ugate.protocols.sshsignatures import USERS
 
 TRIES: Final = 6
 """Passwords and signatures that may be wrong."""
@@ -50,9 +50,12 @@ _NO_SERVICE: Final = 7
 _NO_MORE: Final = 14
 _PROTOCOL: Final = 2
 _LONGEST: Final = 512
-"""Bytes of a name or a password."""
+"""Bytes of a name."""
 
-_CERTIFIED: Final = {algorithm + SUFFIX: algorithm for algorithm in ALGORITHMS}
+PASSWORD: Final = 8192
+"""Bytes of a password, which may be a token."""
+
+_CERTIFIED: Final = {certifiedName(algorithm): algorithm for algorithm in USERS}
 """By which algorithm the key of a certificate signs."""
 
 LoginCheck = Callable[[ICredentials], "Deferred[Login]"]
@@ -64,6 +67,7 @@ class ServerAuth:
     Asks a client who it is, until it has proven that.
 
     @ivar transport: what is below, as for L{ugate.protocols.sshlink.SSHLink}.
+    @ivar wrong: how many passwords and signatures were wrong.
     @since: ugate NEXT
     """
 
@@ -95,7 +99,7 @@ class ServerAuth:
         self._checking: Deferred[Login] | None = None
         self._delayed: IDelayedCall | None = None
         self._isBusy = self._isOver = False
-        self._tries = self._count = 0
+        self.wrong = self._count = 0
 
     def logPrefix(self) -> str:
         """
@@ -160,7 +164,7 @@ class ServerAuth:
 
     def _password(self, user: bytes, reader: Reader) -> None:
         isChange, password = reader.truth(), reader.string()
-        if isChange or len(password) > _LONGEST:
+        if isChange or len(password) > PASSWORD:
             self._wrong(user, "password", "not as it has to be")
             return
         self._check(UsernamePassword(user, password), user, "password")
@@ -168,7 +172,7 @@ class ServerAuth:
     def _key(self, user: bytes, service: bytes, reader: Reader) -> None:
         isSigned, algorithm, blob = reader.truth(), reader.string(), reader.string()
         signs = _CERTIFIED.get(algorithm, algorithm)
-        if signs not in ALGORITHMS:
+        if signs not in USERS:
             self._refuse()
             return
         method = "key" if signs is algorithm else "certificate"
@@ -270,7 +274,7 @@ class ServerAuth:
         self._next()
 
     def _wrong(self, user: bytes, method: str, why: str) -> None:
-        self._tries += 1
+        self.wrong += 1
         self.log.info(
             "{peer}: {user} is not let in by a {method}: {why}",
             peer=str(self._peer),
@@ -278,7 +282,7 @@ class ServerAuth:
             method=method,
             why=why,
         )
-        if self._tries >= TRIES:
+        if self.wrong >= TRIES:
             self._leave(_NO_MORE, "too many tries")
         else:
             self._refuse()

@@ -15,7 +15,7 @@ from typing import Final
 
 from ugate.errors import ProtocolError, StringError
 from ugate.protocols.sshpackets import Reader, string, words
-from ugate.protocols.sshsignatures import isSigned, keyFromBlob
+from ugate.protocols.sshsignatures import FIDO, isSigned, keyFromBlob
 
 USER: Final = 1
 HOST: Final = 2
@@ -23,12 +23,16 @@ HOST: Final = 2
 SUFFIX: Final = b"-cert-v01@openssh.com"
 """How the names of their types end."""
 
+_OWNER: Final = b"@openssh.com"
+
 _FIELDS: Final[Mapping[bytes, int]] = {
     b"ssh-ed25519": 1,
     b"ssh-rsa": 2,
     b"ecdsa-sha2-nistp256": 2,
     b"ecdsa-sha2-nistp384": 2,
     b"ecdsa-sha2-nistp521": 2,
+    FIDO[0]: 2,
+    FIDO[1]: 3,
 }
 """How many strings a key is of."""
 
@@ -36,6 +40,18 @@ _MOST: Final = 256
 """Names, and options, of one certificate."""
 
 FORWARDING: Final = b"permit-port-forwarding"
+NO_TOUCH: Final = b"no-touch-required"
+VERIFY: Final = b"verify-required"
+
+
+def certifiedName(kind: bytes) -> bytes:
+    """
+    How certificates of a type of keys are called, or signatures that come with them.
+    """
+    return kind.removesuffix(_OWNER) + SUFFIX
+
+
+_TYPES: Final[Mapping[bytes, bytes]] = {certifiedName(kind): kind for kind in _FIELDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +106,9 @@ class SSHCertificate:
         @raise ProtocolError: it is none.
         """
         reader = Reader(blob)
-        kind = reader.string().removesuffix(SUFFIX)
+        kind = _TYPES.get(reader.string(), b"")
         count = _FIELDS.get(kind)
-        if count is None or not blob[4:].startswith(kind + SUFFIX):
+        if count is None:
             raise ProtocolError("a certificate of an unknown type")
         reader.string()
         key = string(kind) + b"".join(string(reader.string()) for _ in range(count))
@@ -151,6 +167,9 @@ class SSHCertificate:
         @raise StringError: it does not, or nobody here knows what it means.
         """
         for name, data in self.critical.items():
+            if name == VERIFY and Reader(self.key).string() in FIDO:
+                # Its signatures are what that is about.
+                continue
             if name != b"source-address":
                 raise StringError(f"it demands {words(name)}, which there is not here")
             if not _isWithin(address, words(Reader(data).string())):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from zope.interface import implementer
 
+from twisted.internet.error import ConnectionLost
+
 from ugate.errors import Cause, Phase, ProtocolError, Refused
 from ugate.interfaces import IChannel
 from ugate.protocols.muxwriting import takePieces
@@ -40,6 +42,20 @@ PACKETS: Final = 64
 """Packets that are as many: a peer may want them to be small."""
 
 _MAX_WINDOW: Final = (1 << 32) - 1
+
+
+class Cut(ConnectionLost):
+    """
+    A channel is gone before both of its directions had ended.
+
+    @since: ugate NEXT
+    """
+
+    def __str__(self) -> str:
+        """
+        Why, without the words of Twisted.
+        """
+        return str(self.args[0])
 
 
 @implementer(IChannel)

@@ -16,7 +16,7 @@ from typing import Any, Final
 from zope.interface import implementer
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -24,13 +24,18 @@ from twisted.python.failure import Failure
 from ugate.deadlines import Deadlines
 from ugate.errors import Cause, Denied, Phase, ProtocolError, Refused, StringError
 from ugate.protocols.mux import MuxStream
-from ugate.protocols.sshchannel import SSHChannel
+from ugate.protocols.sshchannel import Cut, SSHChannel
+from ugate.protocols.sshforwards import NO_PATHS
 from ugate.protocols.sshpackets import (
     CHANNEL_FAILURE,
     CHANNEL_SUCCESS,
+    CONNECT_FAILED,
+    DATAGRAMS,
     DIRECT,
     FORWARDED,
+    LOCAL,
     OPEN_FAILURE,
+    PROHIBITED,
     SESSION,
     SHORTAGE,
     U32,
@@ -43,7 +48,7 @@ from ugate.protocols.sshpackets import (
     string,
     words,
 )
-from ugate.stream import StreamInfo, Target
+from ugate.stream import UDP, StreamInfo, Target
 
 HOP: Final = "peer"
 """What refusals name; whoever knows the hop says so instead."""
@@ -242,6 +247,11 @@ class SSHChannels(ABC):
             elif kind == DIRECT:
                 self._stream(remote, window, packet, asked(reader.rest()), PROTOCOL)
                 return
+            elif kind == DATAGRAMS:
+                place, claim = asked(reader.rest())
+                flow = Target(place.host, place.port, UDP)
+                self._stream(remote, window, packet, (flow, claim), PROTOCOL)
+                return
             elif kind == FORWARDED and self.listening:
                 self._stream(remote, window, packet, asked(reader.rest()), BACKWARD)
                 return
@@ -250,10 +260,14 @@ class SSHChannels(ABC):
                 channel.stream = self.sessions(channel)
                 channel.accept()
                 return
+            elif kind == LOCAL:
+                code, text = PROHIBITED, NO_PATHS
+                path = words(reader.string())
+                self.log.info("{info}: {path} refused: {why}", info=str(self.info), path=path, why=text)
             else:
                 code, text = UNKNOWN_TYPE, "unknown channel type"
         except StringError as e:
-            code, text = UNKNOWN_TYPE, str(e)
+            code, text = CONNECT_FAILED, str(e)
         self._say(remote, code, text)
 
     def _stream(
@@ -380,7 +394,7 @@ class SSHChannels(ABC):
         self._forget(channel)
         stream, channel.stream = channel.stream, None
         if stream is not None:
-            stream.closed(Failure(ConnectionDone() if whole else ConnectionLost("the peer cut the stream")))
+            stream.closed(Failure(ConnectionDone() if whole else Cut("the peer cut the stream")))
         self._closeIfDone()
 
     def _requested(self, reader: Reader) -> None:

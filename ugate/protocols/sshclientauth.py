@@ -3,7 +3,7 @@
 # See LICENSE for details.
 
 """
-Who we are, as the client of an SSH connection (RFC 4252).
+Who we are, as the client of an SSH connection (RFC 4252, and RFC 4256 as far as a password goes).
 """
 
 from __future__ import annotations
@@ -24,14 +24,21 @@ from ugate.protocols.sshpackets import (
     AUTH_PK_OK,
     AUTH_REQUEST,
     AUTH_SUCCESS,
+    U32,
     Reader,
     string,
     words,
 )
 
 _SERVICE: Final = b"ssh-connection"
+_ASKS: Final = b"keyboard-interactive"
+_INFO_REQUEST: Final = AUTH_PK_OK
+_INFO_RESPONSE: Final = 61
 _BANNERS: Final = 10
 """Banners that are listened to."""
+
+_ROUNDS: Final = 4
+"""Times that a server may ask, also for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,8 @@ class ClientAuth:
         self._tried: list[str] = []
         self._signer: Signer | None = None
         self._signing: Deferred[Any] | None = None
+        self._answers: list[bytes] | None = None
+        self._rounds = 0
         self._isOver = False
         self._banners = 0
         self._isNobody = not (self._signers or password is not None)
@@ -123,8 +132,10 @@ class ClientAuth:
                 self._isOver = True
                 self._done(None)
             elif number == AUTH_FAILURE:
-                self._signer = None
+                self._signer = self._answers = None
                 self._next(Reader(packet).string().split(b","))
+            elif number == _INFO_REQUEST and self._answers is not None:
+                self._asked(Reader(packet), self._answers)
             elif number == AUTH_PK_OK:
                 self._wanted(Reader(packet))
             elif number == AUTH_BANNER:
@@ -156,6 +167,10 @@ class ClientAuth:
             password, self._password = self._password, None
             self._tried.append("a password")
             self._send(b"password", b"\0" + string(password))
+        elif self._password is not None and _ASKS in methods:
+            self._answers, self._password = [self._password], None
+            self._tried.append("a password")
+            self._send(_ASKS, string(b"") + string(b""))
         elif self._isNobody and not self._tried:
             self._tried.append("nothing")
             self._send(b"none", b"")
@@ -167,6 +182,28 @@ class ClientAuth:
     def _send(self, method: bytes, more: bytes) -> None:
         head = string(self._user) + string(_SERVICE) + string(method)
         self.transport.sendPacket(AUTH_REQUEST, head + more)
+
+    def _asked(self, reader: Reader, answers: list[bytes]) -> None:
+        """
+        The server asks: for a password, if that is all.
+        """
+        for _ in range(3):
+            reader.string()
+        count = reader.number()
+        self._rounds += 1
+        if count > len(answers) or self._rounds > _ROUNDS:
+            said = words(reader.string()) if count else "nothing"
+            self._fail(
+                Cause.AUTHENTICATION, f"it asks for {count} things, and there is no more to say: {said}"
+            )
+            return
+        if count:
+            prompt, isShown = words(reader.string()), reader.truth()
+            if isShown:
+                self._fail(Cause.AUTHENTICATION, f"it would show the answer to {prompt!r}")
+                return
+        given = b"".join(string(answers.pop()) for _ in range(count))
+        self.transport.sendPacket(_INFO_RESPONSE, U32.pack(count) + given)
 
     def _wanted(self, reader: Reader) -> None:
         signer, self._signer = self._signer, None

@@ -22,6 +22,10 @@ from ugate.stream import StreamInfo, Target
 
 FORWARD: Final = b"tcpip-forward"
 CANCEL: Final = b"cancel-tcpip-forward"
+LOCAL_FORWARD: Final = b"streamlocal-forward@openssh.com"
+
+NO_PATHS: Final = "no files of the gate are served: ask for HOST:PORT"
+"""Why UNIX sockets are refused; each of the two may have them on its own machine."""
 
 MOST: Final = 32
 """Forwards of one connection."""

@@ -9,18 +9,21 @@ KEXINIT, in which both sides of SSH say what they speak, and what is chosen (RFC
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from ugate.errors import ProtocolError
 from ugate.protocols.sshciphers import AEADS
-from ugate.protocols.sshpackets import Reader, string
+from ugate.protocols.sshpackets import Reader, string, words
 
 MARKERS = frozenset(
     {b"ext-info-c", b"ext-info-s", b"kex-strict-c-v00@openssh.com", b"kex-strict-s-v00@openssh.com"}
 )
 """Names in the list of key exchanges that are none."""
+
+_SHOWN: Final = 70
+"""Characters of a list that are told to whoever has nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ class Chosen:
     """Whether what the client guessed is what was chosen."""
 
 
-def first(what: str, client: Iterable[bytes], server: Iterable[bytes]) -> bytes:
+def first(what: str, client: Sequence[bytes], server: Sequence[bytes]) -> bytes:
     """
     What the client likes most of all that both have.
 
@@ -118,7 +121,8 @@ def first(what: str, client: Iterable[bytes], server: Iterable[bytes]) -> bytes:
     for each in client:
         if each in server and each not in MARKERS:
             return each
-    raise ProtocolError(f"no {what} in common")
+    asked, has = (words(b",".join(each))[:_SHOWN] for each in (client, server))
+    raise ProtocolError(f"no {what} in common: the client has {asked}; the server has {has}")
 
 
 def choose(client: KexInit, server: KexInit) -> Chosen:

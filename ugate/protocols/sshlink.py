@@ -18,21 +18,28 @@ from typing import Any, Final
 from zope.interface import implementer
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from ugate.errors import Cause, Phase, ProtocolError, Refused
+from ugate.errors import Cause, Denied, Phase, ProtocolError, Refused
 from ugate.interfaces import ILink
-from ugate.protocols.sshchannel import PACKET, SSHChannel
+from ugate.protocols.sshchannel import PACKET, Cut, SSHChannel
 from ugate.protocols.sshchannels import HOP, MOST, PATIENCE, SSHChannels
-from ugate.protocols.sshforwards import CANCEL, FORWARD, SSHForwards, SSHReplies
+from ugate.protocols.sshforwards import (
+    CANCEL,
+    FORWARD,
+    LOCAL_FORWARD,
+    NO_PATHS,
+    SSHForwards,
+    SSHReplies,
+)
 from ugate.protocols.sshpackets import (
     CHANNEL_FAILURE,
     CHANNEL_REQUEST,
     CHANNEL_SUCCESS,
     CLOSE,
     DATA,
+    DATAGRAMS,
     DEBUG,
     DIRECT,
     EOF,
@@ -52,7 +59,7 @@ from ugate.protocols.sshpackets import (
     string,
     words,
 )
-from ugate.stream import StreamInfo, Target
+from ugate.stream import UDP, StreamInfo, Target
 
 _KEEPALIVE: Final = b"keepalive@openssh.com"
 _DRAINING: Final = b"draining@ugate"
@@ -144,9 +151,17 @@ class SSHLink(SSHChannels):
             self._peerDrains()
         if name in (FORWARD, CANCEL) and self.forwards is not None:
             answer = self.forwards.requested(name, reader)
+        elif name == LOCAL_FORWARD and self.forwards is not None:
+            answer = fail(self._noPath(reader))
         else:
             answer = succeed(b"") if name == _KEEPALIVE else fail(_unknown(name))
         self._replies.add(wants, answer)
+
+    def _noPath(self, reader: Reader) -> Denied:
+        path = words(reader.string())
+        self.log.info("{peer} may not publish at {path}: {why}", peer=str(self.info), path=path, why=NO_PATHS)
+        self.tell(f"{path} is not published: {NO_PATHS}")
+        return Denied(path, NO_PATHS)
 
     def _denied(self, reader: Reader) -> None:
         self._answers(None)
@@ -192,6 +207,10 @@ class SSHLink(SSHChannels):
             many = f"{len(self.channels)} streams are open on the link"
             return fail(Refused(Cause.OVERLOADED, Phase.REMOTE, HOP, many))
         kind = DIRECT if self.forwards is None else FORWARDED
+        if target.network == UDP:
+            if kind == FORWARDED:
+                return fail(Refused(Cause.UNSUPPORTED, Phase.REMOTE, HOP, "it takes no datagrams"))
+            kind = DATAGRAMS
         try:
             asked = asks(target, info) if self.forwards is None else self.forwards.opens(target, info)
         except Refused as refused:
@@ -330,7 +349,7 @@ class SSHLink(SSHChannels):
         for channel in channels.values():
             stream, channel.stream = channel.stream, None
             if stream is not None:
-                stream.closed(Failure(ConnectionLost(why)))
+                stream.closed(Failure(Cut(why)))
         requests, self._requests = self._requests, deque()
         for request in requests:
             if not request.called:

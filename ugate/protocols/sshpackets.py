@@ -16,8 +16,14 @@ from ugate.errors import Cause, Phase, ProtocolError, Refused, StringError
 from ugate.stream import StreamInfo, Target
 
 DIRECT: Final = b"direct-tcpip"
+DATAGRAMS: Final = b"direct-udp@ugate"
+"""
+A channel of datagrams, in the capsules of RFC 9297: it is opened as one for a stream is, and no server but
+this one knows it.
+"""
 FORWARDED: Final = b"forwarded-tcpip"
 SESSION: Final = b"session"
+LOCAL: Final = b"direct-streamlocal@openssh.com"
 
 DISCONNECT: Final = 1
 DEBUG: Final = 4

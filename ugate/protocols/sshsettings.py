@@ -11,10 +11,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ugate.protocols.sshciphers import CIPHERS, MACS
-from ugate.protocols.sshsignatures import ALGORITHMS
+from ugate.protocols.sshsignatures import USERS
 
 WEAK_KEYS = frozenset((b"ssh-rsa", b"ssh-dss"))
 """Algorithms with SHA-1, which are never offered."""
+
+KEX = (b"mlkem768x25519-sha256", b"curve25519-sha256", b"curve25519-sha256@libssh.org")
+"""Key exchanges that everybody offers, what we prefer first."""
+
+NIST = (b"ecdh-sha2-nistp256", b"ecdh-sha2-nistp384", b"ecdh-sha2-nistp521")
+"""Those that audits have something against, and that are all that peers have who keep to FIPS 140."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +37,10 @@ class WireSettings:
     macs: tuple[bytes, ...] = MACS
     """MACs, for ciphers that have none of their own."""
 
-    kex: tuple[bytes, ...] = (
-        b"mlkem768x25519-sha256",
-        b"curve25519-sha256",
-        b"curve25519-sha256@libssh.org",
-        b"ecdh-sha2-nistp256",
-        b"ecdh-sha2-nistp384",
-        b"ecdh-sha2-nistp521",
-    )
+    kex: tuple[bytes, ...] = KEX + NIST
     """Key exchanges. Those that a side cannot make are not offered."""
 
-    userKeys: tuple[bytes, ...] = ALGORITHMS
+    userKeys: tuple[bytes, ...] = USERS
     """Signatures of clients that a server takes, as it tells them."""
 
     rekeyBytes: int = 1 << 30

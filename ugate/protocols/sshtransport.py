@@ -10,10 +10,12 @@ L{ugate.protocols.sshlink}.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from twisted.conch.ssh.keys import Key
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger, LogLevel
@@ -27,7 +29,9 @@ from ugate.protocols.sshcertificate import SUFFIX
 from ugate.protocols.sshchannels import HOP
 from ugate.protocols.sshlink import SSHLink
 from ugate.protocols.sshpackets import origin, words
+from ugate.protocols.sshsettings import KEX
 from ugate.protocols.sshwire import ServerWire, WireSettings
+from ugate.protocols.tlsverify import checkAgain
 from ugate.stream import StreamInfo
 
 UNKNOWN: Final = 100
@@ -40,7 +44,16 @@ LOGIN: Final = 3600.0
 """Seconds until somebody has to be logged in, whatever else is said of that."""
 
 SETTINGS: Final = WireSettings(endTime=GOODBYE, loginTime=LOGIN)
-"""How both sides speak."""
+"""How hops speak, and listeners that are told to take all key exchanges."""
+
+CAUTIOUS: Final = replace(SETTINGS, kex=KEX)
+"""How listeners speak."""
+
+_SHORT: Final[Mapping[Any, str]] = {
+    ConnectionDone: "the peer has closed the connection",
+    ConnectionLost: "the connection was lost",
+}
+"""Why a connection ends, in the place of Twisted's words."""
 
 HostKeys = Mapping[bytes, tuple[Any, Any]]
 """Public and private keys of Conch, by the names of their formats."""
@@ -69,6 +82,8 @@ class Wired:
 
     _log = _Calm()
     log = Logger()
+    # Which version that is, strangers need not know.
+    ourVersionString = b"SSH-2.0-ugate"
     info: StreamInfo
     why = ""
     transport: Any
@@ -139,7 +154,7 @@ class Wired:
         """
         See L{IProtocol.connectionLost}.
         """
-        self.why = self.why or str(reason.value)
+        self.why = self.why or _SHORT.get(type(reason.value)) or reason.getErrorMessage()
         super().connectionLost(reason)  # type: ignore[misc]
         if not self.ready.called:
             self.ready.errback(Refused(Cause.PEER_CLOSED, Phase.NEGOTIATE, HOP, self.why))
@@ -171,6 +186,8 @@ class SSHServer(Wired, ServerWire):  # type: ignore[misc]
     @since: ugate NEXT
     """
 
+    _login: Login | None = None
+
     def __init__(
         self,
         clock: IReactorTime,
@@ -178,6 +195,7 @@ class SSHServer(Wired, ServerWire):  # type: ignore[misc]
         keys: HostKeys,
         login: LoginCheck | None,
         prepare: Callable[[SSHLink, str, Login | None], object],
+        settings: WireSettings = CAUTIOUS,
     ) -> None:
         """
         @param clock: for all that has to be in time.
@@ -185,20 +203,40 @@ class SSHServer(Wired, ServerWire):  # type: ignore[misc]
         @param keys: who we are.
         @param login: who has which credentials; L{None} if everybody may come, as nobody.
         @param prepare: called with each link before it is up, the name that was given, and who that is.
+        @param settings: how it speaks.
         """
-        super().__init__(clock, SETTINGS)
+        super().__init__(clock, settings)
         self.begin(info)
         self._prepare = prepare
         address = origin(info)[0] if hasattr(info.peer, "host") else ""
-        self.factory: Any = _Server(keys, lambda: ServerAuth(clock, login, self._loggedIn, info, address))
+        self._auth = ServerAuth(clock, login, self._loggedIn, info, address)
+        self.factory: Any = _Server(keys, lambda: self._auth)
         self.supportedPublicKeys = [
             each
             for name, (public, _) in keys.items()
             for each in ([name] if name.endswith(SUFFIX) else algorithmsOf(public))
         ]
 
+    @property
+    def wrong(self) -> int:
+        """
+        How many passwords and signatures were wrong.
+        """
+        return self._auth.wrong
+
+    def checkAgain(self) -> None:
+        """
+        See whether the client may still be here.
+
+        @raise Refused: what it has logged in with is gone, over or revoked; or see L{checkAgain}.
+        """
+        if self._login is not None and not self._login.again():
+            detail = f"what {self._login.principal} has logged in with is not good any more"
+            raise Refused(Cause.AUTHENTICATION, Phase.AUTH, HOP, detail, "let it log in again")
+        checkAgain(self.transport)
+
     def _loggedIn(self, user: str, login: Login | None) -> None:
-        info = self.info
+        info, self._login = self.info, login
         if login is not None:
             info = info.but(principal=login.principal)
         if user:
@@ -275,6 +313,7 @@ def serverMaker(
     keys: Callable[[], HostKeys],
     login: LoginCheck | None,
     prepare: Callable[[SSHLink, str, Login | None], object],
+    settings: WireSettings = CAUTIOUS,
 ) -> Callable[[StreamInfo], tuple[SSHServer, Deferred[ILink]]]:
     """
     Makes the protocols of connections, one each, with what fires when a link is up.
@@ -288,7 +327,7 @@ def serverMaker(
             ours = keys()
         except UgateError as error:
             raise Refused(Cause.GENERAL, Phase.AUTH, "identity", str(error)) from error
-        server = SSHServer(clock, info, ours, login, prepare)
+        server = SSHServer(clock, info, ours, login, prepare, settings)
         return server, server.ready
 
     return make

@@ -14,7 +14,7 @@ Importing this imports Conch, which takes a third of a second.
 from __future__ import annotations
 
 from hashlib import md5
-from typing import Any
+from typing import Any, Final
 
 from twisted.conch.ssh import _kex, keys
 from twisted.conch.ssh.common import NS
@@ -37,6 +37,9 @@ from ugate.protocols.sshsettings import WireSettings
 
 __all__ = ["ClientWire", "ServerWire", "WireSettings"]
 
+ASKS: Final = 32
+"""How often a client may ask for the login."""
+
 
 class ServerWire(Wire, SSHServerTransport):
     """
@@ -45,17 +48,22 @@ class ServerWire(Wire, SSHServerTransport):
     @since: ugate NEXT
     """
 
+    _asked = 0
+
     def ssh_SERVICE_REQUEST(self, packet: bytes) -> None:
         """
-        The login may be asked for, once.
+        The login may be asked for.  Some clients ask before each try; it is one login all the same.
         """
         name = Reader(packet).string()
-        if self.service is not None or name != b"ssh-userauth":
+        self._asked += 1
+        isOpen = self.service is None or self.service.name == name
+        if name != b"ssh-userauth" or not isOpen or self._asked > ASKS:
             self._fail(f"no service {name[:40]!r} now", DISCONNECT_SERVICE_NOT_AVAILABLE)
             return
         service = self.factory.getService(self, name)
         self.sendPacket(MSG_SERVICE_ACCEPT, NS(name))
-        self.setService(service())
+        if self.service is None:
+            self.setService(service())
 
 
 class ClientWire(Wire, SSHClientTransport):

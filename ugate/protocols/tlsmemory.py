@@ -18,16 +18,17 @@ from typing import Any, Final
 _LOT: Final = 4096
 _RECORD: Final = 16384
 _NEEDED: Final = (
-    "BIO_read", "BIO_write", "ERR_clear_error", "ERR_peek_error", "ERR_reason_error_string",
-    "SSL_MODE_ENABLE_PARTIAL_WRITE", "SSL_clear_mode", "SSL_do_handshake", "SSL_get_error", "SSL_read",
-    "SSL_set_fd", "SSL_shutdown", "SSL_write",
+    "BIO_get_mem_data", "BIO_new_mem_buf", "BIO_read", "BIO_set_mem_eof_return", "BIO_write",
+    "ERR_clear_error", "ERR_peek_error", "ERR_reason_error_string", "SSL_MODE_ENABLE_PARTIAL_WRITE",
+    "SSL_clear_mode", "SSL_do_handshake", "SSL_get_error", "SSL_read", "SSL_set_bio", "SSL_set_fd",
+    "SSL_shutdown", "SSL_write",
 )  # fmt: skip
 _WANT_READ: Final = 2
 
 
 def canLeave(connection: Any) -> bool:
     """
-    Whether a connection over memory can go over to a socket.
+    Whether a connection over memory can go over to a socket, or be worked on in large pieces.
 
     @param connection: an C{OpenSSL.SSL.Connection}.
     """

@@ -38,16 +38,10 @@ from ugate.errors import Refused
 from ugate.interfaces import Detached, IDetachable, IDetachableTLS, IHalfCloseableTransport, IPending
 from ugate.protocols.sockets import detachable
 from ugate.protocols.tlsmemory import canLeave, out, takeOut
+from ugate.protocols.tlsrecords import ANSWERED, ANSWERS, Records
 from ugate.protocols.tlssocket import TLSSocket
 
 _LOT: Final = 32768
-
-ANSWERS: Final = 65536
-"""Bytes that OpenSSL may answer of itself, as to new keys, and one more for each C{ANSWERED} received:
-nothing else holds them up when the peer does not read."""
-
-ANSWERED: Final = 16
-"""Bytes received."""
 
 
 @implementer(IHalfCloseableProtocol)
@@ -98,6 +92,23 @@ class TLSStream(BufferingTLSTransport):
 
         @param below: the transport below us.
         """
+        detached, connection, hop = self._part(below)
+        unread, isOver = takeOut(connection)
+        secure = TLSSocket(detached.socket, connection, detached.unsent, hop)
+        if isOver:
+            secure.over()
+        return Detached(cast(socket, secure), unread, b"", detached.waiting, detached.reactor)
+
+    def part(self, below: IDetachable) -> tuple[Detached, Records]:
+        """
+        See L{IDetachableTLS.part}.
+
+        @param below: the transport below us.
+        """
+        detached, connection, hop = self._part(below)
+        return detached, Records(connection, hop)
+
+    def _part(self, below: IDetachable) -> tuple[Detached, Any, str]:
         # What was written in this turn goes first.
         self._aggregator.close()
         detached = below.detach()
@@ -109,11 +120,8 @@ class TLSStream(BufferingTLSTransport):
         self.wrappedProtocol = self.transport = self._tlsConnection = nothing
         if detached.unread:
             connection.bio_write(detached.unread)
-        unread, isOver = takeOut(connection)
-        secure = TLSSocket(detached.socket, connection, detached.unsent, getattr(self.factory, "hop", ""))
-        if isOver:
-            secure.over()
-        return Detached(cast(socket, secure), unread, b"", detached.waiting)
+            detached = Detached(detached.socket, b"", detached.unsent, detached.waiting, detached.reactor)
+        return detached, connection, getattr(self.factory, "hop", "")
 
     def _checkHandshakeStatus(self) -> None:
         if self._tlsConnection is not None:
@@ -298,6 +306,12 @@ class _SocketBelow:
         See L{IDetachableTLS.detach}.
         """
         return self._stream.leave(self._below)
+
+    def part(self) -> tuple[Detached, Records]:
+        """
+        See L{IDetachableTLS.part}.
+        """
+        return self._stream.part(self._below)
 
 
 def _socketBelow(stream: TLSStream) -> _SocketBelow | None:

@@ -220,10 +220,13 @@ def checkAgain(transport: Any) -> None:
     """
     See whether the peer of a connection that is up is still believed.
 
-    @param transport: of any kind; who is there is only known of TLS.
+    @param transport: of any kind; who is there is only known of TLS, and of what has a C{checkAgain} itself.
     @raise Refused: it is not.
     @since: ugate NEXT
     """
+    own = getattr(transport, "checkAgain", None)
+    if own is not None:
+        own()
     connection = getattr(transport, "_tlsConnection", None)
     check: PeerCheck | None = getattr(connection, "peerCheck", None)
     if check is not None:

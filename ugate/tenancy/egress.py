@@ -14,12 +14,15 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, TypeAlias
+from weakref import ReferenceType, ref
 
 from zope.interface import implementer
 
+from twisted.logger import Logger
+
 from ugate.errors import Denied
 from ugate.interfaces import IEgress
-from ugate.stream import Target
+from ugate.stream import TCP, Target
 
 Address: TypeAlias = IPv4Address | IPv6Address
 
@@ -76,35 +79,125 @@ def _classify(host: str) -> tuple[str, bool]:
     return "", address.is_private or address.is_site_local
 
 
-class OwnListeners:
+MOST_OUTGOING: Final = 8192
+"""So many of the connections that were made last are remembered, to know them again."""
+
+_TCP_CLOSE: Final = 7
+
+Connection: TypeAlias = tuple[str, int, str, int]
+"""The own address and port of a connection, and those of the other end."""
+
+
+class Outgoing:
     """
-    The addresses that this process listens on, which no stream may lead back to.
+    The connections that this process has made last.
 
     @since: ugate NEXT
     """
+
+    __slots__ = ("_last",)
+
+    def __init__(self) -> None:
+        self._last: dict[Connection, ReferenceType[socket.socket]] = {}
+
+    def add(self, made: Connection, connecting: socket.socket) -> None:
+        """
+        One more; the oldest is forgotten if there are too many.
+        """
+        last = self._last
+        last[made] = ref(connecting)
+        if len(last) > MOST_OUTGOING:
+            del last[next(iter(last))]
+
+    def holds(self, made: Connection) -> bool:
+        """
+        Whether it is one of them, and is still up: its addresses and ports may be those of another program
+        as soon as it is not.
+        """
+        found = self._last.get(made)
+        connected = None if found is None else found()
+        if connected is None:
+            return False
+        if connected.type & socket.SOCK_DGRAM:
+            return connected.fileno() >= 0
+        try:
+            return connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _TCP_CLOSE
+        except OSError:
+            return False
+
+    def __len__(self) -> int:
+        return len(self._last)
+
+
+class OwnListeners:
+    """
+    The addresses that this process listens on, which no stream may lead back to; and how its own connections
+    are known, where the kernel leads those of this machine to it.
+
+    @ivar mark: what they are marked with now; 0 for nothing.
+    @ivar marks: what they are marked with as soon as that is wanted.
+    @ivar outgoing: the last of them, while the kernel leads any here.
+    @since: ugate NEXT
+    """
+
+    log = Logger()
+    mark = 0
+    marks = 0
+    outgoing: Outgoing | None = None
 
     def __init__(self, isOurs: Callable[[Address], bool] | None = None) -> None:
         """
         @param isOurs: whether this machine has an address; it is asked itself unless given.
         """
-        self._byPort: dict[int, list[str]] = {}
+        self._byPort: dict[tuple[str, int], list[str]] = {}
         self._isOurs = _isOurs if isOurs is None else isOurs
 
-    def add(self, host: str, port: int) -> None:
+    def capture(self) -> None:
+        """
+        See L{IEgress<ugate.interfaces.IEgress>}.
+        """
+        if self.outgoing is None:
+            self.outgoing = Outgoing()
+            self.mark = self.marks
+
+    def markWith(self, mark: int) -> OwnListeners:
+        """
+        How our own connections are known, if they have to be.
+
+        @param mark: 0 for not at all.
+        @return: itself.
+        """
+        self.marks = mark
+        if self.outgoing is not None:
+            self.mark = mark
+        return self
+
+    def cannotMark(self) -> None:
+        """
+        See L{IEgress<ugate.interfaces.IEgress>}.
+        """
+        if self.mark:
+            self.mark = 0
+            self.log.warn(
+                "our own connections cannot be marked, which needs CAP_NET_ADMIN: so the rules that lead "
+                "streams here have to leave out the user that ugate runs as"
+            )
+
+    def add(self, host: str, port: int, network: str = TCP) -> None:
         """
         We listen there now; C{0.0.0.0} and C{::} are every address of this machine.
         """
-        self._byPort.setdefault(port, []).append(host)
+        self._byPort.setdefault((network, port), []).append(host)
 
-    def remove(self, host: str, port: int) -> None:
+    def remove(self, host: str, port: int, network: str = TCP) -> None:
         """
         No longer.
         """
-        hosts = self._byPort.get(port, [])
+        hosts = self._byPort.get((network, port), [])
         if host in hosts:
             hosts.remove(host)
         if not hosts:
-            self._byPort.pop(port, None)
+            self._byPort.pop((network, port), None)
 
     def clear(self) -> None:
         """
@@ -112,11 +205,11 @@ class OwnListeners:
         """
         self._byPort.clear()
 
-    def holds(self, host: str, port: int) -> bool:
+    def holds(self, host: str, port: int, network: str = TCP) -> bool:
         """
         Whether a connection to there would come back to us.
         """
-        hosts = self._byPort.get(port)
+        hosts = self._byPort.get((network, port))
         if hosts is None:
             return False
         address = plain(ip_address(host.partition("%")[0]))
@@ -187,9 +280,9 @@ class Egress:
         self.loopback = loopback
         self.zones = zones
 
-    def check(self, host: str, port: int) -> None:
+    def check(self, host: str, port: int, network: str = TCP) -> None:
         """
-        Return if a connection may be made to that address.
+        Return if a connection may be made to that address, or datagrams sent.
 
         @param host: an address literal.
         @raise Denied: it may not; the error says which rule.
@@ -202,11 +295,43 @@ class Egress:
             why, step = "a private address", self.step
         if not why and not self.loopback and plain(ip_address(host.partition("%")[0])).is_loopback:
             why, step = "a loopback address that the network gave us", "have that node tell another address"
-        if not why and self._own.holds(host, port):
+        if not why and self._own.holds(host, port, network):
             why = "a listener of this gateway"
             step = "ask for the service itself, not for the gateway"
         if why:
-            raise Denied(str(Target(host, port)), why, step)
+            raise Denied(str(Target(host, port, network)), why, step)
+
+    def isOwn(self, host: str, port: int, network: str = TCP) -> bool:
+        """
+        See L{IEgress}.
+        """
+        return self._own.holds(host, port, network)
+
+    @property
+    def mark(self) -> int:
+        """
+        See L{IEgress}.
+        """
+        return self._own.mark
+
+    @property
+    def outgoing(self) -> Outgoing | None:
+        """
+        See L{IEgress}.
+        """
+        return self._own.outgoing
+
+    def cannotMark(self) -> None:
+        """
+        See L{IEgress}.
+        """
+        self._own.cannotMark()
+
+    def capture(self) -> None:
+        """
+        See L{IEgress}.
+        """
+        self._own.capture()
 
     def _delegated(self, host: str) -> bool:
         if not self.ranges:

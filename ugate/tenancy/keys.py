@@ -6,7 +6,8 @@
 SSH keys of people, in a file like C{authorized_keys} of OpenSSH, where the comment is the name.
 
 Of the options C{expiry-time}, C{permitopen}, C{permitlisten}, C{no-port-forwarding} and C{restrict} hold, and
-C{cert-authority} and C{principals} for a CA, whose users need not be in the file.
+C{cert-authority} and C{principals} for a CA, whose users need not be in the file; and for keys in FIDO tokens
+C{no-touch-required} and C{verify-required}.
 Those that forbid what is not there anyway (C{no-pty} and the like) may stand there.  A line with any other is
 a mistake, since without it the line would allow more than it says: C{from} and the like are matters of
 C{policy.rules}.
@@ -19,19 +20,29 @@ import time
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ugate.errors import StringError
 from ugate.protocols.credentials import ALL, Permits
-from ugate.protocols.sshsignatures import isSigned, keyFromBlob
+from ugate.protocols.sshpackets import Reader
+from ugate.protocols.sshsignatures import FIDO, TOUCH, Demands, isSigned, keyFromBlob
 from ugate.tenancy.credentialfiles import Reread, checked, checkName, readEach
 
 _TYPES: Final = frozenset(
     ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
-)
+) | {each.decode() for each in FIDO}
 _HARMLESS: Final = frozenset(("no-agent-forwarding", "no-pty", "no-user-rc", "no-x11-forwarding"))
-_SWITCHES: Final = frozenset(("restrict", "no-port-forwarding", "port-forwarding", "cert-authority"))
+_SWITCHES: Final = frozenset(
+    (
+        "restrict",
+        "no-port-forwarding",
+        "port-forwarding",
+        "cert-authority",
+        "no-touch-required",
+        "verify-required",
+    )
+)
 _OPTION: Final = re.compile(r'([A-Za-z0-9-]+)(?:="((?:[^"\\]|\\.)*)")?')
 _EXPIRY: Final = re.compile(r"(\d{8})(\d{4})?(\d{2})?(Z?)")
 _WANTED: Final = "wanted KEY-TYPE BASE64 NAME, as in the .pub file that ssh-keygen writes"
@@ -63,6 +74,9 @@ class SSHKey:
     principals: tuple[str, ...] | None = None
     """The only names that it may certify; L{None} for any."""
 
+    demands: Demands = TOUCH
+    """What a FIDO token has to say of its owner; of a CA, that of whom it certifies."""
+
     @classmethod
     def fromLine(cls, line: bytes) -> SSHKey:
         """
@@ -86,8 +100,16 @@ class SSHKey:
         blob = _decoded(parts[0], parts[1])
         if options.principals is not None and not options.isAuthority:
             raise StringError("principals= is for a CA: write cert-authority before it, or take it out")
+        isToken = parts[0].encode() in FIDO
+        if isToken and options.isAuthority:
+            raise StringError("a key in a FIDO token certifies nobody here; wanted a CA with another key")
+        if options.demands != TOUCH and not (isToken or options.isAuthority):
+            raise StringError("no-touch-required and verify-required are for keys in FIDO tokens (sk-...)")
         name = checkName(parts[2].strip().encode(), colons=True)
-        return cls(name, blob, options.expires, options.permits, options.isAuthority, options.principals)
+        authority = options.isAuthority
+        return cls(
+            name, blob, options.expires, options.permits, authority, options.principals, options.demands
+        )
 
 
 def _decoded(kind: str, text: str) -> bytes:
@@ -126,6 +148,7 @@ class _Options:
     isForwarding: bool = True
     isAuthority: bool = False
     principals: tuple[str, ...] | None = None
+    demands: Demands = TOUCH
 
     def take(self, name: str, value: str | None) -> bool:
         """
@@ -136,6 +159,10 @@ class _Options:
         if value is None:
             if name == "cert-authority":
                 self.isAuthority = True
+            if name == "no-touch-required":
+                self.demands = replace(self.demands, touch=False)
+            if name == "verify-required":
+                self.demands = replace(self.demands, pin=True)
             if name in ("restrict", "no-port-forwarding", "port-forwarding"):
                 self.isForwarding = name == "port-forwarding"
             return name in _HARMLESS or name in _SWITCHES
@@ -272,7 +299,23 @@ class KeyFile:
         key = self._good(blob)
         if key is None or key.isAuthority:
             return None
-        return key if signature is None or isSigned(blob, signed, signature) else None
+        isGood = signature is None or isSigned(blob, signed, signature, key.demands)
+        return key if isGood else None
+
+    def why(self, blob: bytes) -> str:
+        """
+        Why a key that is in the file lets nobody in; nothing if it did not sign, or is not there.  Of one in
+        a FIDO token it is said what may be wrong with how it did.
+        """
+        key = self._file.value.get(blob)
+        if key is None:
+            return ""
+        if key.isAuthority:
+            return f"the key of {key.name} certifies others, and lets nobody in"
+        if not self._good(blob):
+            return f"the key of {key.name} has ended: see its expiry-time"
+        isToken = Reader(blob).string() in FIDO
+        return f"the token of {key.name} was not touched, or wants its PIN" if isToken else ""
 
     def authority(self, blob: bytes) -> SSHKey | None:
         """

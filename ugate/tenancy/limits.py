@@ -147,7 +147,9 @@ class TenantLimits:
     def _check(self, now: float, hop: str) -> None:
         section = self.section
         if section.streams is not None and self.streams >= section.streams:
-            raise self._refused(hop, "streams", f"{self.streams} streams are open", "close some")
+            refused = self._refused(hop, "streams", f"{self.streams} streams are open", "close some")
+            refused.full = self.path
+            raise refused
         if section.opens is not None:
             self._refill(now, section.opens)
             if self._opens < 1:

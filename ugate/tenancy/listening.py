@@ -56,7 +56,7 @@ class Ask:
     """
 
     kind: str
-    """C{tcp}, C{unix} or C{descriptor}."""
+    """C{tcp}, C{udp}, C{unix} or C{descriptor}."""
 
     address: tuple[Any, ...]
     """Two that are equal are the same socket, unless their port is 0."""
@@ -116,6 +116,13 @@ class Held:
         What builds the protocols.
         """
         return self.ask.factory
+
+    @property
+    def socket(self) -> Any:
+        """
+        The socket itself.
+        """
+        return self.place.port.socket
 
     def startListening(self) -> None:
         """
@@ -270,7 +277,7 @@ class Sockets:
         return self._retiring is not None and place not in self._opened and self._retiring(place.owner)
 
     def _checkFree(self, ask: Ask) -> None:
-        if ask.kind == "tcp" and ask.address[0] == 0:
+        if ask.kind in ("tcp", "udp") and ask.address[0] == 0:
             return
         for place in self._places.get(ask.key, ()):
             raise self._taken(ask, place)
@@ -280,7 +287,7 @@ class Sockets:
         # Who it is is not for a tenant to know.
         mine = self._owner[0]
         words = f"{kind} {name} has it" if path == mine else "another tenant of this gateway has it"
-        interface = ask.address[1] if ask.kind == "tcp" else ""
+        interface = ask.address[1] if ask.kind in ("tcp", "udp") else ""
         return Taken(interface, ask.address[0], words)
 
     def _open(self, ask: Ask) -> Any:
@@ -316,10 +323,10 @@ class Sockets:
             for each in sockets:
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
 
-    def _tell(self, place: Place, tell: Callable[[str, int], object]) -> None:
+    def _tell(self, place: Place, tell: Callable[[str, int, str], object]) -> None:
         address = place.port.getHost()
         if isinstance(address, (IPv4Address, IPv6Address)):
-            tell(address.host, address.port)
+            tell(address.host, address.port, address.type.lower())
 
 
 def _portOf(place: Place) -> int:

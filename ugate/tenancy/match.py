@@ -4,7 +4,7 @@
 
 """
 Which targets a rule means: a host, a suffix, an address, a network, all of them;
-each with one port, a range of ports, or any.
+each with one port, a range of ports, or any; as bytes, as datagrams, or both.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Final
 
 from ugate.errors import StringError
-from ugate.stream import Target
+from ugate.stream import TCP, UDP, Target
 
 MAX_PORT: Final = 65535
 
-_SHAPES: Final = "wanted HOST, *.SUFFIX, an address, NETWORK/BITS or *; a port, if any, as :PORT or :FROM-TO"
+_SHAPES: Final = (
+    "wanted HOST, *.SUFFIX, an address, NETWORK/BITS or *; a port, if any, as :PORT or :FROM-TO; "
+    "and tcp: or udp: in front, if only one of them is meant"
+)
 _PORT_DIGITS: Final = 5
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 
@@ -91,10 +94,15 @@ class Match:
     hi: int = MAX_PORT
     """The last port."""
 
+    over: str = ""
+    """C{tcp} or C{udp}; empty for both."""
+
     def matches(self, target: Target) -> bool:
         """
         Whether this means a target.
         """
+        if self.over and self.over != target.network:
+            return False
         if not self.lo <= target.port <= self.hi:
             return False
         if self.kind is Kind.ANY:
@@ -111,6 +119,9 @@ class Match:
         return host.endswith(f".{self.host}") and packed(host) is None
 
     def __str__(self) -> str:
+        return f"{self.over}:{self._where()}" if self.over else self._where()
+
+    def _where(self) -> str:
         ports = f":{self.lo}" if self.lo == self.hi else f":{self.lo}-{self.hi}"
         if (self.lo, self.hi) == (1, MAX_PORT):
             ports = ""
@@ -133,25 +144,35 @@ def parseMatch(text: str) -> Match:
         wanted shape.
     @since: ugate NEXT
     """
-    host, ports = _parted(text.strip())
+    over, where = _over(text.strip())
+    host, ports = _parted(where)
     try:
         lo, hi = _ports(ports)
         if host == "*":
-            return Match(Kind.ANY, lo=lo, hi=hi)
+            return Match(Kind.ANY, lo=lo, hi=hi, over=over)
         if "/" in host or ":" in host or normalHost(host).rpartition(".")[2].isdigit():
             network = _network(host)
-            return Match(
-                Kind.NETWORK, network=network.network_address.packed, bits=network.prefixlen, lo=lo, hi=hi
-            )
+            first, bits = network.network_address.packed, network.prefixlen
+            return Match(Kind.NETWORK, network=first, bits=bits, lo=lo, hi=hi, over=over)
         kind = Kind.SUFFIX if host.startswith("*.") else Kind.HOST
         name = normalHost(host[2:] if kind is Kind.SUFFIX else host)
         if "*" in name:
             raise StringError("a star stands alone, or as *. at the front")
         if name.startswith(".") or name.endswith(".") or ".." in name:
             raise StringError("two dots with nothing between, or one at the front")
-        return Match(kind, Target.checked(name, lo).host, lo=lo, hi=hi)
+        return Match(kind, Target.checked(name, lo).host, lo=lo, hi=hi, over=over)
     except StringError as e:
         raise StringError(f"match {text!r}: {e}; {_SHAPES}") from e
+
+
+def _over(text: str) -> tuple[str, str]:
+    """
+    The network, if it says one, and the rest.  C{udp:53} is a port of a host of that name.
+    """
+    over, _, rest = text.partition(":")
+    if over in (TCP, UDP) and rest and not rest.replace("-", "").isdigit():
+        return over, rest
+    return "", text
 
 
 def _parted(text: str) -> tuple[str, str | None]:

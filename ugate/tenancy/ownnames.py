@@ -94,7 +94,7 @@ class OneNamePolicy:
         target = info.target
         if target is None or not self._own.isOurs(target.host):
             return info
-        return info.but(target=Target(self._own.oneName(), target.port))
+        return info.but(target=Target(self._own.oneName(), target.port, target.network))
 
     def check(self, info: StreamInfo) -> None:
         """

@@ -133,6 +133,13 @@ class PasswordFile:
         self._refresh()
         return name in self._users
 
+    def hashOf(self, name: bytes) -> AnyHash | None:
+        """
+        What is kept of somebody's password; L{None} if there is none.
+        """
+        self._refresh()
+        return self._users.get(name)
+
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """
         Check a name and a password (L{IUsernamePassword}).

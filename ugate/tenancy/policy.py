@@ -97,7 +97,7 @@ class RulesPolicy:
     def numberFor(self, info: StreamInfo) -> int | None:
         """
         Where in C{rules} the one is that decides, or L{None} if none does.  None does about a peer
-        that nobody knows.
+        that nobody knows.  Rules that deny look at what the client calls its target, too.
         """
         principal = info.principal
         if principal is None:
@@ -106,9 +106,12 @@ class RulesPolicy:
         concerning = self._concerning.get(key)
         if concerning is None:
             concerning = self._keep(key, principal)
-        target = info.target
+        target, claimed = info.target, info.claimed
         for number, rule in concerning:
             if rule.meansTarget(target):
+                return number
+            # A name that only its client says may be a reason to deny a stream, never to allow it.
+            if claimed is not None and not rule.allow and rule.meansTarget(claimed):
                 return number
         return None
 

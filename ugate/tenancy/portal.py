@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final, Protocol
 
 from zope.interface import implementer
@@ -21,8 +23,9 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import ISSHPrivateKey, IUsernamePassword, SSHPrivateKey, UsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
+from ugate.errors import StringError
 from ugate.interfaces import IPrincipal
 from ugate.protocols.credentials import (
     BearerToken,
@@ -33,11 +36,13 @@ from ugate.protocols.credentials import (
     ILogin,
     Login,
     PeerCertificate,
+    Permits,
 )
 from ugate.stream import ROOT, Principal
 from ugate.tenancy.certificates import CertificateFile
 from ugate.tenancy.config.sections import MAX_DEPTH, childPath, isName
-from ugate.tenancy.keys import KeyFile
+from ugate.tenancy.jwts import IssuerFile, isJWT
+from ugate.tenancy.keys import KeyFile, SSHKey
 from ugate.tenancy.passwords import Defer, PasswordFile
 from ugate.tenancy.tokens import TokenFile, isToken
 from ugate.tenancy.usercertificates import Certified, RevokedFile
@@ -67,6 +72,12 @@ class CredentialFiles(Protocol):
         """
 
     @property
+    def issuers(self) -> str | None:
+        """
+        See L{ugate.tenancy.jwts}.
+        """
+
+    @property
     def keys(self) -> str | None:
         """
         See L{ugate.tenancy.keys}.
@@ -89,7 +100,7 @@ def hasCredentials(files: CredentialFiles) -> bool:
     """
     Whether somebody could log in.
     """
-    return any((files.users, files.tokens, files.keys, files.certificates))
+    return any((files.users, files.tokens, files.issuers, files.keys, files.certificates))
 
 
 def _nobody(path: str) -> None:
@@ -138,6 +149,7 @@ class Logins:
         self._children = children
         self._passwords = PasswordFile(files.users, reactor, defer)
         self._tokens = TokenFile(files.tokens, now)
+        self._issuers = None if files.issuers is None else IssuerFile(files.issuers, now)
         self._keys = None if files.keys is None else KeyFile(files.keys, now)
         self._revoked = None if files.revoked is None else RevokedFile(files.revoked)
         self._certified = None if self._keys is None else Certified(self._keys, self._revoked, now)
@@ -160,27 +172,50 @@ class Logins:
             return self._certifiedKey(credentials)
         return self._certificate(credentials)
 
-    def _password(self, credentials: Any) -> Deferred[Principal]:
+    def _password(self, credentials: Any) -> Deferred[Login]:
         name, password = credentials.username, credentials.password
         user, at, tenant = name.rpartition(b"@")
         # Who is in our own file may have an @ in the name.
         if at and not self._passwords.knows(name):
             child = self._child(tenant)
             if child is not None:
-                return _login(child, UsernamePassword(user, password))
+                return self._below(tenant, child, UsernamePassword(user, password))
+        if self._issuers is not None and isJWT(password):
+            return maybeDeferred(self._issued, self._issuers, password, name)
         if isToken(password):
-            owner = self._tokens.nameFor(password)
-            if owner is not None and name in (ANY_USER, owner.encode()):
-                return succeed(Principal(owner, "token", self.path))
+            token = self._tokens.find(password)
+            if token is not None and name in (ANY_USER, token.name.encode()):
+                principal = self._proven(token.name, "token")
+                return succeed(Login(principal, again=partial(self._tokens.has, token)))
         checked: Deferred[Any] = self._passwords.requestAvatarId(credentials)
-        return checked.addCallback(lambda known: Principal(known.decode(), "password", self.path))
+        return checked.addCallback(self._known)
 
-    def _token(self, credentials: Any) -> Principal | Deferred[Principal]:
+    def _issued(self, issuers: IssuerFile, text: bytes, name: bytes = ANY_USER) -> Login:
+        """
+        @param name: the user name that came with it.
+        @raise UnauthorizedLogin: it lets nobody in, and why.
+        """
+        try:
+            issued = issuers.find(text)
+        except StringError as error:
+            raise UnauthorizedLogin(f"the JWT: {error}") from error
+        if name not in (ANY_USER, issued.name.encode()):
+            raise UnauthorizedLogin(f"the JWT: it is for {issued.name}, and not for another user name")
+        return Login(self._proven(issued.name, "jwt"), again=partial(issuers.has, issued))
+
+    def _known(self, name: bytes) -> Login:
+        known = self._passwords.hashOf(name)
+        principal = self._proven(name.decode(), "password")
+        return Login(principal, again=lambda: self._passwords.hashOf(name) == known)
+
+    def _token(self, credentials: Any) -> Principal | Login | Deferred[Login]:
         tenant, tilde, token = credentials.token.rpartition(b"~")
         if tilde:
             child = self._child(tenant)
             if child is not None:
-                return _login(child, BearerToken(token))
+                return self._below(tenant, child, BearerToken(token))
+        if self._issuers is not None and not tilde and isJWT(token):
+            return self._issued(self._issuers, token)
         return self._proven("" if tilde else self._tokens.nameFor(token), "token")
 
     def _key(self, credentials: Any) -> Login | Deferred[Login]:
@@ -192,13 +227,21 @@ class Logins:
             if child is None:
                 raise UnauthorizedLogin
             key = SSHPrivateKey(user, credentials.algName, credentials.blob, signed, signature)
-            return _login(child, key, ILogin)
-        known = None if self._keys is None else self._keys.find(credentials.blob, signed, signature)
-        if known is None or (self._revoked is not None and self._revoked.now().hasKey(known.blob)):
+            return self._below(tenant, child, key)
+        if self._keys is None:
             raise UnauthorizedLogin
+        known = self._keys.find(credentials.blob, signed, signature)
+        if known is None:
+            raise UnauthorizedLogin(self._keys.why(credentials.blob))
+        if self._revoked is not None and self._revoked.now().hasKey(known.blob):
+            raise UnauthorizedLogin(f"the key of {known.name} is revoked")
         if signature is None:
             _wouldDo()
-        return Login(self._proven(known.name, "key"), known.permits)
+        return Login(self._proven(known.name, "key"), known.permits, partial(self._hasKey, known))
+
+    def _hasKey(self, known: SSHKey) -> bool:
+        isThere = self._keys is not None and self._keys.find(known.blob, b"", None) == known
+        return isThere and not (self._revoked is not None and self._revoked.now().hasKey(known.blob))
 
     def _certifiedKey(self, credentials: Any) -> Login | Deferred[Login]:
         user, at, tenant = credentials.username.rpartition(b"@")
@@ -208,13 +251,26 @@ class Logins:
                 raise UnauthorizedLogin
             signed, signature = credentials.sigData, credentials.signature
             below = CertifiedKey(user, credentials.blob, signed, signature, credentials.address)
-            return _login(child, below, ILogin)
+            return self._below(tenant, child, below)
         if self._certified is None:
             raise UnauthorizedLogin
-        name, permits = self._certified.login(credentials, credentials.username)
+        found = name, permits = self._certified.login(credentials, credentials.username)
         if credentials.signature is None:
             _wouldDo()
-        return Login(self._proven(name, "certificate"), permits)
+        shown = CertifiedKey(credentials.username, credentials.blob, b"", None, credentials.address)
+        return Login(
+            self._proven(name, "certificate"), permits, partial(_isStill, self._certified, shown, found)
+        )
+
+    def _below(self, tenant: bytes, child: Portal, credentials: Any) -> Deferred[Login]:
+        """
+        Who that is in a tenant below: as long as that has the same portal.
+        """
+
+        def lasting(login: Login) -> Login:
+            return replace(login, again=lambda: self._child(tenant) is child and login.again())
+
+        return _login(child, credentials, ILogin).addCallback(lasting)
 
     def _certificate(self, credentials: Any) -> Principal | Deferred[Principal]:
         if credentials.tenant:
@@ -258,6 +314,13 @@ def _wouldDo() -> None:
     from twisted.conch.error import ValidPublicKey
 
     raise ValidPublicKey
+
+
+def _isStill(certified: Certified, shown: CertifiedKey, found: tuple[str, Permits]) -> bool:
+    try:
+        return certified.login(shown, shown.username) == found
+    except UnauthorizedLogin:
+        return False
 
 
 def _login(portal: Portal, credentials: Any, wanted: Any = IPrincipal) -> Deferred[Any]:

@@ -56,6 +56,7 @@ class TenantReactor:
         egress: Egress,
         poll: Callable[[], Poll | None] = lambda: None,
         sockets: Sockets | None = None,
+        resolver: Callable[[], Any] = lambda: None,
     ) -> None:
         """
         @param reactor: the real one.
@@ -65,8 +66,10 @@ class TenantReactor:
             place, if anything does; asked when the first one comes.
         @param sockets: what it listens on is kept there, so that it may outlive the
             listener; L{None} if that is all the same.
+        @param resolver: gives what looks names up in the place of the real reactor's, if anything does.
         """
         self._reactor = reactor
+        self._resolver = resolver
         self._tenant = tenant
         self._egress = egress
         self._connectTCP = reactor.connectTCP
@@ -88,6 +91,13 @@ class TenantReactor:
             if name in self.__dict__:
                 return self.__dict__[name]
         return getattr(self._reactor, name)
+
+    @property
+    def nameResolver(self) -> Any:
+        """
+        See L{twisted.internet.interfaces.IReactorPluggableNameResolver}.
+        """
+        return self._resolver() or self._reactor.nameResolver
 
     def _settle(self) -> Poll | None:
         """
@@ -173,6 +183,49 @@ class TenantReactor:
             return listening
 
         return self._listen(Ask("descriptor", (fileDescriptor,), factory, opened))
+
+    def listenDatagrams(
+        self,
+        port: int,
+        interface: str,
+        factory: Any,
+        open: Callable[[Any, Any], IListeningPort],
+        change: Callable[[Any], object],
+        kind: str = "udp",
+    ) -> IListeningPort:
+        """
+        Listen for datagrams: see L{listenAt}.
+
+        @param kind: which listeners may follow one another.
+        """
+        return self.listenAt(kind, (port, interface), factory, open, change)
+
+    def listenAt(
+        self,
+        kind: str,
+        address: tuple[Any, ...],
+        factory: Any,
+        open: Callable[[Any, Any], IListeningPort],
+        change: Callable[[Any], object],
+    ) -> IListeningPort:
+        """
+        Listen at what Twisted's reactors do not know.
+
+        @param kind: which listeners may follow one another.
+        @param address: those with the same one are the same.
+        @param factory: makes the protocols of flows.
+        @param open: opens a port that listens, with the factory and a reactor.
+        @param change: gives one what it has in this one, if it was another listener's before.
+        """
+
+        def opened(beside: bool) -> IListeningPort:
+            return open(factory, self)
+
+        def changed(listening: Any) -> None:
+            listening.reactor = self
+            change(listening)
+
+        return self._listen(Ask(kind, address, factory, opened, changed))
 
     def _listen(self, ask: Ask) -> IListeningPort:
         return ask.open(False) if self._sockets is None else self._sockets.listen(ask)

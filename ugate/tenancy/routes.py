@@ -103,7 +103,8 @@ class Routes:
 
     def numberFor(self, info: StreamInfo) -> int:
         """
-        Where in C{rules} the rule of a stream is.
+        Where in C{rules} the rule of a stream is: the first that means its target, or what its client
+        calls that.
 
         @raise Denied: no rule means its target, or it has none.
         """
@@ -111,10 +112,16 @@ class Routes:
         if target is None:
             raise Denied(str(info), "the stream names no target", "use a listener that gives it one")
         number = self._targets.first(target)
+        claimed = info.claimed
+        if claimed is not None:
+            number = min(number, self._targets.first(claimed))
         if self._inside:
             for protocol in info.hints.get("alpn", "").split(","):
                 if protocol in self._inside:
-                    number = min(number, self._inside[protocol].first(target))
+                    inside = self._inside[protocol]
+                    number = min(number, inside.first(target))
+                    if claimed is not None:
+                        number = min(number, inside.first(claimed))
         if number == NONE:
             raise Denied(
                 str(target),

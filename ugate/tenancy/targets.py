@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ugate.stream import Target
+from ugate.stream import TCP, UDP, Target
 from ugate.tenancy.match import MAX_PORT, Kind, Match, normalHost, packed
 
 NONE: Final = 1 << 62
@@ -63,9 +63,13 @@ class Targets:
     name, not on the number of matches.
     """
 
-    __slots__ = ("_everything", "_hosts", "_networks", "_suffixes", "_plain")
+    __slots__ = ("_datagrams", "_everything", "_hosts", "_networks", "_suffixes", "_plain")
 
-    def __init__(self) -> None:
+    def __init__(self, network: str = TCP) -> None:
+        """
+        @param network: of which targets these are; those of datagrams have an index of their own.
+        """
+        self._datagrams = Targets(UDP) if network == TCP else None
         self._everything = _Ports()
         self._hosts: dict[str, _Ports] = {}
         self._suffixes: dict[str, _Ports] = {}
@@ -80,6 +84,11 @@ class Targets:
 
         @param number: not below those of the matches there.
         """
+        if self._datagrams is not None:
+            if match.over != TCP:
+                self._datagrams.add(match, number)
+            if match.over == UDP:
+                return
         self._portsOf(match).add(match, number)
         self._plain = self._plain and match.kind is Kind.ANY
 
@@ -98,6 +107,8 @@ class Targets:
         """
         The number of the first match that means a target, or L{NONE}.
         """
+        if self._datagrams is not None and target.network != TCP:
+            return self._datagrams.first(target)
         port = target.port
         best = self._everything.first(port)
         if self._plain:

@@ -22,6 +22,7 @@ from ugate.errors import Denied
 from ugate.interfaces import IDialer, IIdentity, ILimits, INode, IPolicy, ITenant, ITrust
 from ugate.poll import Poll
 from ugate.stream import Principal, StreamInfo
+from ugate.tenancy.addressnames import AddressNames
 from ugate.tenancy.config.sections import ROOT, childPath
 from ugate.tenancy.egress import Egress, OwnListeners
 from ugate.tenancy.listening import Sockets
@@ -71,8 +72,12 @@ class Tenant:
 
     @ivar name: its path.
     @ivar hosts: the names that were delegated to it: hosts, and suffixes with C{*.}.
+    @ivar names: see L{ITenant}; whoever resolves names for it makes one.
+    @ivar resolvers: those that run for it, the last of which is asked.
     @since: ugate NEXT
     """
+
+    names: AddressNames | None = None
 
     def __init__(
         self,
@@ -105,6 +110,7 @@ class Tenant:
         self.children: dict[str, Tenant] = {}
         self.handshake = handshake
         self.hosts: tuple[str, ...] = ()
+        self.resolvers: list[Any] = []
         if around is None:
             around = Around(reactor, OwnListeners() if own is None else own)
         self._around = around
@@ -240,7 +246,7 @@ class Tenant:
         """
         For what its clients ask for: all egress rules hold.
         """
-        return self._reactor(self.egress)
+        return self._reactor(self.egress, lambda: self.resolver)
 
     @cached_property
     def hopReactor(self) -> Any:
@@ -256,9 +262,23 @@ class Tenant:
         """
         return self._reactor(self.learnedEgress)
 
-    def _reactor(self, egress: Egress) -> TenantReactor:
+    @property
+    def resolver(self) -> Any:
+        """
+        What looks up the targets of its streams, if not the system.
+        """
+        return next((each.lookups for each in reversed(self.resolvers) if each.lookups is not None), None)
+
+    @property
+    def systemResolver(self) -> Any:
+        """
+        What looks up names that no resolver of ours does.
+        """
+        return self._around.reactor.nameResolver
+
+    def _reactor(self, egress: Egress, resolver: Callable[[], Any] = lambda: None) -> TenantReactor:
         around = self._around
-        return TenantReactor(around.reactor, self, egress, around.poll, around.sockets)
+        return TenantReactor(around.reactor, self, egress, around.poll, around.sockets, resolver)
 
     def bound(self, private: bool, ranges: Sequence[IPv4Network | IPv6Network]) -> None:
         """

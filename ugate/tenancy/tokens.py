@@ -149,15 +149,29 @@ class TokenFile:
         """
         Whom a token was made for; L{None} if it is none of these, or has expired.
         """
+        token = self.find(text)
+        return None if token is None else token.name
+
+    def find(self, text: bytes) -> Token | None:
+        """
+        What is kept of a token; L{None} as for L{nameFor}.
+        """
+        token = self._withDigest(sha256(text).digest())
+        return token if isToken(text) else None
+
+    def has(self, token: Token) -> bool:
+        """
+        Whether one that was found is still there, as it was, and has not expired.
+        """
+        return self._withDigest(token.digest) == token
+
+    def _withDigest(self, digest: bytes) -> Token | None:
         if self._file is not None and self._file.refresh():
             self._use()
-        digest = sha256(text).digest()
         token = self._tokens.get(self._keyed(digest), self._decoy)
-        if not hmac.compare_digest(token.digest, digest) or not isToken(text):
+        if not hmac.compare_digest(token.digest, digest):
             return None
-        if token.expires is not None and self._now() >= token.expires:
-            return None
-        return token.name
+        return None if token.expires is not None and self._now() >= token.expires else token
 
 
 def main(arguments: Sequence[str] | None = None, now: Callable[[], float] = time.time) -> int:

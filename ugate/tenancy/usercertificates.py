@@ -15,13 +15,13 @@ from twisted.cred.error import UnauthorizedLogin
 
 from ugate.errors import ProtocolError, StringError
 from ugate.protocols.credentials import ICertifiedKey, Permits
-from ugate.protocols.sshcertificate import FORWARDING, USER, SSHCertificate
+from ugate.protocols.sshcertificate import FORWARDING, NO_TOUCH, USER, VERIFY, SSHCertificate
 from ugate.protocols.sshkrl import MAGIC, Revoked
-from ugate.protocols.sshsignatures import isSigned
+from ugate.protocols.sshsignatures import Demands, isSigned
 from ugate.tenancy.config.mistakes import ConfigError, Mistake
 from ugate.tenancy.config.tree import Place, Source
 from ugate.tenancy.credentialfiles import Reread, checked, readLines
-from ugate.tenancy.keys import KeyFile, blobFrom
+from ugate.tenancy.keys import KeyFile, SSHKey, blobFrom
 
 NOTHING: Final = Permits((), ())
 _MAX: Final = 10 * 1024 * 1024
@@ -107,15 +107,23 @@ class Certified:
         try:
             certificate = SSHCertificate.fromBlob(credentials.blob)
             name = user.decode()
-            permits = self._check(certificate, name, credentials.address)
+            authority = self._check(certificate, name, credentials.address)
         except (ProtocolError, StringError, UnicodeDecodeError) as error:
             raise UnauthorizedLogin(str(error)) from error
         signature = credentials.signature
-        if signature is not None and not isSigned(certificate.key, credentials.sigData, signature):
-            raise UnauthorizedLogin("its key has not signed")
-        return name, permits
+        demands = Demands(
+            authority.demands.touch or NO_TOUCH not in certificate.extensions,
+            authority.demands.pin or VERIFY in certificate.critical,
+        )
+        if signature is not None and not isSigned(certificate.key, credentials.sigData, signature, demands):
+            raise UnauthorizedLogin("its key has not signed, or not as it has to")
+        return name, authority.permits if FORWARDING in certificate.extensions else NOTHING
 
-    def _check(self, certificate: SSHCertificate, name: str, address: str) -> Permits:
+    def _check(self, certificate: SSHCertificate, name: str, address: str) -> SSHKey:
+        """
+        @return: the CA.
+        @raise StringError: it is not good, and why.
+        """
         title = f"the certificate {certificate.title!r}"
         authority = self._keys.authority(certificate.authority)
         if authority is None or not certificate.isSignedBy(authority.blob):
@@ -129,4 +137,4 @@ class Certified:
                 raise StringError("it is revoked")
         except StringError as error:
             raise StringError(f"{title}: {error}") from error
-        return authority.permits if FORWARDING in certificate.extensions else NOTHING
+        return authority

@@ -17,7 +17,7 @@ from typing import Final
 from ugate.errors import StringError
 from ugate.stream import Principal
 
-METHODS: Final = ("local", "open", "password", "token", "key", "certificate", "enrolment")
+METHODS: Final = ("local", "open", "password", "token", "jwt", "key", "certificate", "enrolment")
 """What can prove who somebody is."""
 
 _MAX: Final = 512

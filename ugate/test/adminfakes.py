@@ -128,6 +128,7 @@ class FakeNode:
     def __init__(self, reactor: Any) -> None:
         self.reactor = reactor
         self.started = 900.0
+        self.running = True
         self.store = WritableStore()
         self.configs: dict[str, Config] = {}
         self.kinds = KINDS

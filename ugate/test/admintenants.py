@@ -100,6 +100,18 @@ class Realm:
         return IPrincipal, Principal(name, "password", tenant or self.tenant), lambda: None
 
 
+class FakeResolver:
+    """
+    One that has answered.
+
+    @ivar answering: has the counts.
+    """
+
+    def __init__(self, **counts: int) -> None:
+        self.answering = self
+        self.counts = counts
+
+
 class FakeTenant:
     """
     One tenant.
@@ -112,6 +124,7 @@ class FakeTenant:
         self.policy = FakePolicy()
         self.dialer = FakeDialer()
         self.links = TenantLinks()
+        self.resolvers: list[FakeResolver] = []
         self.limits = FakeLimits() if name != ROOT else None
         self.portal: Portal | None = None
         if users:

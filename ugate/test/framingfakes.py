@@ -53,11 +53,17 @@ class FramingTestCase(SocketTestCase):
         super().setUp()
         self.client = H2Link(self.reactor, StreamInfo(HOST, PEER), True)
         self.server = H2Link(self.reactor, StreamInfo(PEER, HOST), False)
+        self.connect()
+        self.ways: list[Way] = []
+        self.until(lambda: self.client.room, "the links to be up")
+
+    def connect(self) -> None:
+        """
+        Have a connection below the links.
+        """
         one, two = tcpPair(self.buffers)
         self.clientSocket = self.transport(one, self.client)
         self.transport(two, self.server)
-        self.ways: list[Way] = []
-        self.until(lambda: self.client.room, "the links to be up")
 
     def transport(self, connected: socket.socket, protocol: Any) -> Any:
         """

@@ -207,6 +207,7 @@ class FakeTenant:
     identity: Any = None
     trust: Any = None
     nodes: Any = None
+    names: Any = None
 
     def __init__(self, reactor: Any, rules: Rules) -> None:
         self.reactor = reactor

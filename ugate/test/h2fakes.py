@@ -201,6 +201,8 @@ class Upper:
     In place of what is above a channel.
     """
 
+    info = StreamInfo(PEER, HOST, Target("db.example", 5432), protocol="h2connect")
+
     def __init__(self, channel: Any, takes: bool = True) -> None:
         self.channel = channel
         self.takes = takes

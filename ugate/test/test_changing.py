@@ -248,6 +248,8 @@ class TenantTests(AdminCase):
             ("config/routes/1", {"match": "*", "via": "socks:evil:1080:user=x:passwordEnv=SECRET"}),
             ("config/routes/1", {"match": "*", "via": ["direct", "socks:e:1:user=x:passwordEnv=SECRET"]}),
             ("config/policy", {"users": "/etc/passwd"}),
+            ("config/policy", {"issuers": "/etc/passwd"}),
+            ("config/policy", {"revoked": "/etc/passwd"}),
             ("config/policy", {"tokens": "/etc/ugate/tokens"}),
             ("config/policy", {"rules": [{"file": "/etc/shadow"}]}),
             ("config/admin/more", {"who": {"env": "SECRET"}}),

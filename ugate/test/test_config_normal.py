@@ -157,6 +157,7 @@ routes:
 policy:
   users: null
   tokens: null
+  issuers: null
   keys: null
   revoked: null
   certificates: null
@@ -172,6 +173,7 @@ node:
   streams: 10000
   log: text
   state: ""
+  mark: 30055
 tenants: {}
 """.replace('"tcp:5432"', "tcp:5432"),
             normalForm(

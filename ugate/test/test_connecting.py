@@ -20,12 +20,14 @@ from twisted.internet.error import ConnectionLost, NoProtocol
 from twisted.internet.interfaces import IProtocol, IWriteDescriptor
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
+from twisted.trial.unittest import SkipTest
 
 from ugate.deadlines import Deadlines
-from ugate.endpoints.connecting import Connecting, Sockets
+from ugate.endpoints.connecting import Connecting, Sockets, bindTo
 from ugate.errors import Cause, Denied, Refused
 from ugate.interfaces import IDetachable
 from ugate.stream import Target
+from ugate.tenancy.egress import Egress, OwnListeners
 from ugate.test.dialfakes import Recorders
 from ugate.test.socketfakes import Peer, SocketTestCase
 from ugate.test.test_reactor import FakeEgress
@@ -334,3 +336,60 @@ class SocketsTests(ConnectingTestCase):
         self.failureResultOf(sockets.connect(Target("192.0.2.66", 80), self.factory), Denied)
         self.up(sockets.connect(self.target, self.factory))
         self.assertEqual(egress.asked, [("192.0.2.66", 80), (HOST, self.target.port)])
+
+    def test_outgoing(self) -> None:
+        """
+        They are remembered, if that is wanted.
+        """
+        own = OwnListeners()
+        egress = Egress(own, True)
+        egress.capture()
+        self.reactor.__conform__ = lambda interface: egress  # type: ignore[attr-defined]
+        self.up(Sockets(self.reactor, None).connect(self.target, self.factory))
+        transport: Any = self.factory.made[0].transport
+        here = transport.getHost()
+        outgoing: Any = own.outgoing
+        self.assertTrue(outgoing.holds((here.host, here.port, self.target.host, self.target.port)))
+        self.assertFalse(outgoing.holds((here.host, here.port, self.target.host, self.target.port + 1)))
+
+    def test_mark(self) -> None:
+        """
+        They are marked; where that is forbidden they are made all the same, and it is not tried again.
+        """
+        options: list[Any] = []
+
+        class Marked(socket.socket):
+            error: OSError | None = None
+
+            def setsockopt(self, *args: Any) -> None:
+                options.append(args)
+                if self.error is not None:
+                    raise self.error
+
+        own = OwnListeners().markWith(0x7567)
+        egress = Egress(own, True)
+        egress.capture()
+        self.reactor.__conform__ = lambda interface: egress  # type: ignore[attr-defined]
+        sockets = Sockets(self.reactor, None)
+        self.patch(socket, "socket", Marked)
+        mark = (socket.SOL_SOCKET, socket.SO_MARK, 0x7567)
+        for error in (None, PermissionError(errno.EPERM, "no"), None):
+            Marked.error = error
+            self.successResultOf(sockets.connect(self.target, self.factory))
+        self.assertEqual(options, [mark, mark])
+
+    def test_source(self) -> None:
+        """
+        They come from another address, if that is said; the same family it has to be.
+        """
+        sockets = Sockets(self.reactor, None)
+        try:
+            with socket.socket() as probe:
+                bindTo(probe, "127.0.0.9")
+        except PermissionError as error:
+            raise SkipTest("IP_TRANSPARENT needs CAP_NET_ADMIN") from error
+        self.up(sockets.connect(self.target, self.factory, "127.0.0.9"))
+        transport: Any = self.factory.made[0].transport
+        self.assertEqual(transport.getHost().host, "127.0.0.9")
+        refused = self.refused(sockets.connect(self.target, self.factory, "::1"))
+        self.assertEqual(refused.cause, Cause.NETWORK_UNREACHABLE)

@@ -50,6 +50,7 @@ class FakeTenant:
     identity: Any = None
     trust: Any = None
     nodes: Any = None
+    names: Any = None
     children: Mapping[str, ITenant] = {}
 
     def __init__(self, reactor: Any, hops: Mapping[str, IDialer]) -> None:

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from zope.interface.verify import verifyObject
 
+from twisted.internet.address import UNIXAddress
 from twisted.internet.error import TimeoutError
 from twisted.trial.unittest import SynchronousTestCase
 
+from ugate.endpoints.dialing import dialerFromText
 from ugate.endpoints.direct import Direct, Unrouted
 from ugate.endpoints.names import NameEndpoint
 from ugate.errors import Cause, Denied, Refused
 from ugate.interfaces import IDialer
-from ugate.stream import StreamInfo
+from ugate.stream import UDP, StreamInfo, Target
 from ugate.tenancy.policy import KnownPrincipals
 from ugate.tenancy.tenant import Tenant
 from ugate.test.dialfakes import CLIENT, LISTENER, Net, Recorders, streamTo
@@ -65,6 +67,22 @@ class DirectTests(SynchronousTestCase):
             self.assertEqual((net.dialed, net.tcpClients[0][3], net.resolver.asked), ([target], 4.0, []))
             net.up()
             self.successResultOf(connected)
+
+    def test_asClient(self) -> None:
+        """
+        Connections come from the client's address, if that is said; a client that has none is refused.
+        """
+        for target in ("10.0.0.1:80", "db.corp:80"):
+            net = Net({"db.corp": ["10.0.0.1"]})
+            dialer = dialerFromText(net, "direct:asClient=yes")
+            dialer.endpointFor(streamTo(target)).connect(Recorders())
+            self.assertEqual(net.tcpClients[0][4], (CLIENT.host, 0))
+        datagrams = streamTo("10.0.0.1:80").but(target=Target("10.0.0.1", 80, UDP))
+        self.assertRaises(Refused, dialer.endpointFor, datagrams)
+        nobody = streamTo("10.0.0.1:80").but(peer=UNIXAddress(b"/x"))
+        refused = self.assertRaises(Refused, dialer.endpointFor, nobody)
+        self.assertEqual(refused.cause, Cause.UNSUPPORTED)
+        self.assertIn("from the address of the client", dialer.explain(streamTo("10.0.0.1:80"))[0])
 
     def test_name(self) -> None:
         """

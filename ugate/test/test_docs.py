@@ -44,6 +44,7 @@ TEXTS: Final = {
     "target": "HOST:PORT",
     "users": "path",
     "tokens": "path",
+    "issuers": "path",
     "keys": "path",
     "certificates": "path",
     "roots": "path",

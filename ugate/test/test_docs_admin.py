@@ -24,6 +24,7 @@ from ugate.modules import metrics, serving
 from ugate.modules.operations import OPERATIONS
 from ugate.modules.sections import AdminSection, HttpSection, RegisterSection, RegistrarSection, RemoteSection
 from ugate.test.adminfakes import FakeNode
+from ugate.test.admintenants import FakeResolver
 from ugate.test.docpages import Pages, blocks, kib, page, pages, table
 
 
@@ -88,6 +89,7 @@ class AdminTests(Pages):
         node.flows.counted = {"root": Totals()}
         node.flows.causes = {("root", Cause.DENIED): 1}
         node.tenants["root"].links.opened["dialed"] = 1
+        node.tenants["root"].resolvers.append(FakeResolver(own=1))
         wanted: dict[str, str] = {}
         for family in metrics.familiesOf(node):
             for sample in family.samples:

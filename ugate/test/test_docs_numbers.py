@@ -13,6 +13,7 @@ from ugate import copying, draining, flows, leg, metering, pace, pump, splice, s
 from ugate.endpoints import (
     addresses,
     behind,
+    captured,
     chain,
     links,
     mesh,
@@ -227,6 +228,6 @@ class NumbersTests(Pages):
         """
         text = page("strings")
         given = {row[0]: row[2] for row in table(text, "server-keywords")}
-        self.assertEqual(f"{servers.PATIENCE:g}", given["wait"])
+        self.assertEqual(f"{servers.PATIENCE:g}, or {captured.WAIT:g}", given["wait"])
         given = {row[0]: row[2] for row in table(text, "hop-keywords")}
         self.assertEqual((f"{addresses.DEFAULT_TIMEOUT:g}", "1"), (given["timeout"], given["attempts"]))

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from twisted.internet.defer import Deferred
 
-from ugate.endpoints import forwards, muxed, remoteforward, sshstring
+from ugate.endpoints import forwards, muxed, remoteforward, sources, sshstring
 from ugate.endpoints.links import linkTo
 from ugate.endpoints.session import Session
 from ugate.errors import Cause, Refused
@@ -49,9 +49,17 @@ class TableTests(HowtoTests):
         wanted = {
             "login": sshstring.LOGIN,
             "wrong": sshauth.TRIES,
+            "password": sshauth.PASSWORD,
             "requests": sshauth.MOST,
             "delay": sshauth.DELAY,
             "unauthenticated": muxed.HANDSHAKES,
+            "share": sources.SHARE,
+            "penalty": sources.WRONG,
+            "penalty, untried": sources.NOTHING,
+            "penalty, late": sources.LATE,
+            "penalties": sources.LEAST,
+            "penalties at most": sources.LONGEST,
+            "penalized": sources.KNOWN,
             "early": sshciphers.BEFORE_LOGIN,
             "streams": sshchannels.MOST,
             "window": sshchannels.WINDOW,
@@ -86,7 +94,7 @@ class TableTests(HowtoTests):
         for row in table(page("ssh"), "key-options"):
             for option in row[0].split():
                 given = option.replace("YYYYMMDD", "20990101").replace("HOST:PORT", "db:1")
-                first = "cert-authority," if option.startswith("principals") else ""
+                first = "cert-authority," if option.startswith(("principals", "no-touch", "verify")) else ""
                 SSHKey.fromLine(f"{first}{given} {publicLine(BOB)} bob".encode())
 
 

@@ -334,6 +334,64 @@ class OwnListenersTests(SynchronousTestCase):
         self.assertFalse(self.own.holds("192.0.2.1", 80))
 
 
+class OutgoingTests(SynchronousTestCase):
+    """
+    How our own connections are known.
+    """
+
+    def test_capturing(self) -> None:
+        """
+        They are marked and remembered only while the kernel leads streams here.
+        """
+        own = OwnListeners().markWith(5)
+        rules = Egress(own, True)
+        self.assertEqual((rules.mark, rules.outgoing), (0, None))
+        rules.capture()
+        self.assertEqual((rules.mark, len(own.outgoing or "")), (5, 0))
+        rules.capture()
+        own.markWith(6)
+        self.assertEqual(rules.mark, 6)
+        rules.cannotMark()
+        rules.cannotMark()
+        self.assertEqual(rules.mark, 0)
+
+    def test_isOwn(self) -> None:
+        """
+        Whether a listener is ours can be asked of what would be refused for other reasons, too.
+        """
+        own = OwnListeners()
+        own.add("127.0.0.1", 80)
+        rules = Egress(own, False)
+        self.assertTrue(rules.isOwn("127.0.0.1", 80))
+        self.assertFalse(rules.isOwn("127.0.0.1", 81))
+
+    def test_most(self) -> None:
+        """
+        Only the last of them are remembered.
+        """
+        made = egress.Outgoing()
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            for number in range(egress.MOST_OUTGOING + 3):
+                made.add(("192.0.2.1", number, "192.0.2.9", 80), listening)
+            self.assertEqual(len(made), egress.MOST_OUTGOING)
+            self.assertFalse(made.holds(("192.0.2.1", 2, "192.0.2.9", 80)))
+            self.assertTrue(made.holds(("192.0.2.1", 3, "192.0.2.9", 80)))
+        self.assertFalse(made.holds(("192.0.2.1", 3, "192.0.2.9", 80)))
+
+    def test_gone(self) -> None:
+        """
+        One that is not up any more is none of ours: others may have its port.
+        """
+        made = egress.Outgoing()
+        key = ("192.0.2.1", 1, "192.0.2.9", 80)
+        connecting = socket.socket()
+        made.add(key, connecting)
+        self.assertFalse(made.holds(key))
+        connecting.close()
+        del connecting
+        self.assertFalse(made.holds(key))
+
+
 def addressesOfThisHost() -> list[str]:
     """
     Where a datagram from here to elsewhere would come from, if there is such a way.

@@ -23,7 +23,7 @@ class EndTests(FramingTestCase):
         seen = 0
         receive = self.server.dataReceived
 
-        def counted(data: bytes) -> None:
+        def counted(data: bytes | memoryview) -> None:
             nonlocal seen
             seen += len(data)
             receive(data)

@@ -59,7 +59,7 @@ class BulkTests(GatedTestCase, test_framing.BulkTests):
         for link in self.gate:
             receive = link.dataReceived
 
-            def counted(data: bytes, receive: object = receive) -> None:
+            def counted(data: bytes | memoryview, receive: object = receive) -> None:
                 nonlocal seen
                 seen += len(data)
                 receive(data)  # type: ignore[operator]

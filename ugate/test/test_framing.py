@@ -10,6 +10,8 @@ from __future__ import annotations
 import errno
 from typing import Any
 
+from OpenSSL.SSL import OP_NO_TLSv1_3
+
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
@@ -17,13 +19,17 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 
 from ugate import framing
 from ugate.endpoints.connecting import Dialed
+from ugate.interfaces import Detached
 from ugate.leg import Leg
 from ugate.protocols.negotiate import Negotiating, connectionBelow
+from ugate.protocols.tlsconnection import TLSConnection
+from ugate.protocols.tlsrecords import Records
 from ugate.test.framingfakes import FramingTestCase
-from ugate.test.h2fakes import PEER
+from ugate.test.h2fakes import HOST, PEER
 from ugate.test.negotiatefakes import Listener, NegotiateTestCase
 from ugate.test.socketfakes import Peer, tcpPair
 from ugate.test.splicefakes import noise
+from ugate.test.tlssocketfakes import shaken
 
 
 class BulkTests(FramingTestCase):
@@ -43,8 +49,8 @@ class BulkTests(FramingTestCase):
             self.arrive(sink, data)
             for half in way.halves:
                 self.assertEqual((0, len(data)) if back else (len(data), 0), (half.sent, half.received))
-        self.assertIsNotNone(self.client.splicer)
-        self.assertIsNotNone(self.server.splicer)
+        for link in (self.client, self.server):
+            self.assertEqual(link.secure is None, link.splicer is not None)
 
     def test_bothWays(self) -> None:
         """
@@ -163,6 +169,98 @@ class NarrowTests(BulkTests):
 
     buffers = 8192
     unit = 1 << 18
+
+    def leg(self, buffers: int = 0) -> tuple[Peer, Leg]:
+        return super().leg(16384)
+
+
+class SecureTests(BulkTests):
+    """
+    The same in TLS on both sides, which is encrypted and decrypted here.
+    """
+
+    version = 0
+    seen = 1
+    """By how many of the two sides what comes is seen at most."""
+
+    def connect(self) -> None:
+        connected, shakes = tcpPair(self.buffers), shaken(self.version)
+        self.secure = []
+        for link, each, shake in zip((self.client, self.server), connected, shakes, strict=True):
+            each.setblocking(False)
+            self.secure.append(
+                TLSConnection(Detached(each, reactor=self.reactor), Records(shake), link, PEER, HOST)
+            )
+            link.makeConnection(self.secure[-1])
+        for secure in self.secure:
+            secure.begin()
+
+    def test_cutWithin(self) -> None:
+        """
+        Whoever cuts a stream in the middle of its bulk, or the link below it, is found cut at the other end.
+        """
+        for link in (False, True):
+            way, other = self.way(), self.way()
+            way.b.limit = 4 * self.unit
+            way.a.give(noise(64 * self.unit))
+            self.until(lambda: len(way.b.got) == 4 * self.unit, "bulk")  # noqa: B023
+            if link:
+                self.secure[0].abortConnection()
+            else:
+                way.a.reset()
+            way.b.limit = None
+            self.until(lambda: way.b.broken and len(way.reasons) == 2, "the cut")  # noqa: B023
+            self.assertFalse(way.b.ended)
+            if not link:
+                other.a.give(data := noise(4 * self.unit))
+                self.arrive(other.b, data)
+
+    def test_lostWithin(self) -> None:
+        """
+        A socket that is gone in the middle of its bulk ends its stream, and leaves the link to the others.
+        """
+        way, other = self.way(), self.way()
+        way.a.give(noise(64 * self.unit))
+        self.until(lambda: len(way.b.got) >= 4 * self.unit, "bulk")
+        way.b.reset()
+        self.until(lambda: len(way.reasons) == 2 and way.a.broken, "the end")
+        other.a.give(data := noise(4 * self.unit))
+        self.arrive(other.b, data)
+
+    def test_isPastTheLegs(self) -> None:
+        """
+        Most of it is seen by no protocol on either side.
+        """
+        for back in (False, True):
+            way = self.way()
+            source, sink = (way.b, way.a) if back else (way.a, way.b)
+            seen = 0
+            for half in way.halves:
+                for leg in half._legs:
+                    receive = leg.dataReceived
+
+                    def counted(data: bytes, receive: Any = receive) -> None:
+                        nonlocal seen
+                        seen += len(data)
+                        receive(data)
+
+                    leg.dataReceived = counted  # type: ignore[method-assign]
+            data = noise(32 * self.unit)
+            source.give(data)
+            self.arrive(sink, data)
+            self.assertLess(seen, self.seen * len(data))
+
+
+class SecureNarrowTests(SecureTests):
+    """
+    The same where the kernel keeps little, and with TLS 1.2.
+    """
+
+    buffers = 8192
+    unit = 1 << 18
+    version = OP_NO_TLSv1_3
+
+    seen = 2
 
     def leg(self, buffers: int = 0) -> tuple[Peer, Leg]:
         return super().leg(16384)

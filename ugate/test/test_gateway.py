@@ -41,7 +41,12 @@ class Faulty(Relay):
     """
 
     def join(
-        self, a: Leg, b: Leg, finished: Callable[[Carried, str], object], meters: Meters | None = None
+        self,
+        a: Leg,
+        b: Leg,
+        finished: Callable[[Carried, str], object],
+        meters: Meters | None = None,
+        target: Target | None = None,
     ) -> Carried | None:
         raise ZeroDivisionError("in join")
 

@@ -24,6 +24,7 @@ import ugate
 from ugate.copying import _LimitedProducer, _Producer
 from ugate.endpoints.addresses import AddressEndpoint
 from ugate.endpoints.behind import BehindServerEndpoint
+from ugate.endpoints.capturedudp import CapturedDatagramsEndpoint
 from ugate.endpoints.connecting import Connecting
 from ugate.endpoints.dialers import Deny, Fallback, Retry
 from ugate.endpoints.direct import Direct, DirectTo
@@ -37,7 +38,7 @@ from ugate.endpoints.mutual import Mutual
 from ugate.endpoints.muxed import MuxedServerEndpoint
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.negotiated import NegotiatedClientEndpoint, NegotiatedServerEndpoint
-from ugate.endpoints.parsers import GateParser, HopParser, MeshParser, ServerParser
+from ugate.endpoints.parsers import DatagramParser, GateParser, HopParser, MeshParser, ServerParser, TunParser
 from ugate.endpoints.pool import SessionPool
 from ugate.endpoints.readydialer import ReadyDialer
 from ugate.endpoints.registry import Registry
@@ -45,6 +46,10 @@ from ugate.endpoints.reverse import NoAddress, ReverseServerEndpoint
 from ugate.endpoints.services import Services
 from ugate.endpoints.session import Session
 from ugate.endpoints.sshhop import SSHHop
+from ugate.endpoints.tun import DeviceEndpoint
+from ugate.endpoints.tunport import DeviceAddress
+from ugate.endpoints.udp import DatagramEndpoint
+from ugate.endpoints.udpport import DatagramServerEndpoint
 from ugate.flows import Flows
 from ugate.gateway import Gateway, Inbound
 from ugate.interfaces import Auth
@@ -52,7 +57,9 @@ from ugate.leg import Leg
 from ugate.modules.admin import AdminModule
 from ugate.modules.agent import ModuleAgent
 from ugate.modules.ca import CaModule
+from ugate.modules.capture import CaptureModule
 from ugate.modules.discovery import DiscoveryModule
+from ugate.modules.dns import DnsModule
 from ugate.modules.http import HttpModule
 from ugate.modules.lazy import LazyModule
 from ugate.modules.loopback import LoopbackEndpoint
@@ -61,7 +68,9 @@ from ugate.modules.registrar import RegistrarModule
 from ugate.modules.remotes import RemotesModule
 from ugate.node import Node
 from ugate.protocols.auto import Auto, Fixed
+from ugate.protocols.captured import Captured
 from ugate.protocols.credentials import BearerToken, CertifiedKey, Login, PeerCertificate
+from ugate.protocols.datagrams import DatagramStream
 from ugate.protocols.h2link import H2Link
 from ugate.protocols.httpconnect import HttpProxy
 from ugate.protocols.httpconnectclient import ConnectClient
@@ -83,7 +92,9 @@ from ugate.protocols.websocketclient import WebSocketClient
 from ugate.protocols.websocketrules import Rules
 from ugate.protocols.websocketserver import WebSocketServer
 from ugate.relay import Relay
+from ugate.resolverway import ResolverWay
 from ugate.stream import Principal, StreamInfo, Target
+from ugate.tenancy.addressnames import AddressNames
 from ugate.tenancy.config.commandline import CommandLineStore
 from ugate.tenancy.config.environment import EnvironmentStore
 from ugate.tenancy.config.files import FileStore
@@ -102,6 +113,7 @@ from ugate.tenancy.policy import KnownPrincipals, RulesPolicy
 from ugate.tenancy.routes import Routes
 from ugate.tenancy.tenant import Tenant
 from ugate.tenancy.trust import Trust
+from ugate.test.test_tunroutes import WAY
 from ugate.testing.channels import MemoryChannel
 from ugate.testing.linkmaker import linkPair
 
@@ -148,6 +160,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.behind.BehindServerEndpoint": lambda: BehindServerEndpoint(REACTOR, TARGET),
     "ugate.endpoints.clients.ChainEndpoint": BY_CLASS,
     "ugate.endpoints.connecting.Connecting": lambda: Connecting(REACTOR, TARGET, gateway(), None),
+    "ugate.endpoints.capturedudp.CapturedDatagramsEndpoint": lambda: CapturedDatagramsEndpoint(REACTOR, 1),
     "ugate.endpoints.dialers.Deny": Deny,
     "ugate.endpoints.dialers.Fallback": lambda: Fallback(REACTOR, [Deny()]),
     "ugate.endpoints.dialers.Retry": lambda: Retry(REACTOR, Deny()),
@@ -172,10 +185,25 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.negotiated.NegotiatedServerEndpoint": lambda: NegotiatedServerEndpoint(
         REACTOR, TCP4ServerEndpoint(REACTOR, 0), Socks5
     ),
+    "ugate.endpoints.associations.AssociationFactory": BY_CLASS,
+    "ugate.endpoints.cone.ConeSocket": BY_CLASS,
+    "ugate.endpoints.flowtable.Flow": BY_CLASS,
+    "ugate.endpoints.tun.DeviceEndpoint": lambda: DeviceEndpoint(REACTOR, WAY),
+    "ugate.endpoints.tundevice.Device": BY_CLASS,
+    "ugate.endpoints.tunport.DeviceAddress": lambda: DeviceAddress("ug0"),
+    "ugate.endpoints.tunport.TunPort": BY_CLASS,
+    "ugate.endpoints.udp.DatagramEndpoint": lambda: DatagramEndpoint(REACTOR, TARGET),
+    "ugate.endpoints.udp.DatagramSocket": BY_CLASS,
+    "ugate.endpoints.udp._Opening": BY_CLASS,
+    "ugate.endpoints.udpport.DatagramServerEndpoint": lambda: DatagramServerEndpoint(REACTOR, 0, TARGET),
+    "ugate.endpoints.udpport.Hearing": BY_CLASS,
+    "ugate.endpoints.udpport.Port": BY_CLASS,
+    "ugate.endpoints.parsers.DatagramParser": DatagramParser,
     "ugate.endpoints.parsers.HopParser": lambda: HopParser("socks"),
     "ugate.endpoints.parsers.GateParser": lambda: GateParser("behind"),
     "ugate.endpoints.parsers.MeshParser": MeshParser,
     "ugate.endpoints.parsers.ServerParser": lambda: ServerParser("socks"),
+    "ugate.endpoints.parsers.TunParser": TunParser,
     "ugate.endpoints.pooldialer.PoolDialer": lambda: SessionPool(REACTOR).dialer(BY_CLASS, BY_CLASS),
     "ugate.endpoints.pooldialer.PoolEndpoint": BY_CLASS,
     "ugate.endpoints.readydialer.ReadyDialer": lambda: ReadyDialer(BY_CLASS, "A" * 52),
@@ -199,11 +227,22 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.upstream._Through": BY_CLASS,
     "ugate.leg.Leg": Leg,
     "ugate.poll.Poll": BY_CLASS,
+    "ugate.resolverway.ResolverWay": lambda: ResolverWay(tenant()),
     "ugate.modules.admin.AdminModule": AdminModule,
+    "ugate.modules.dns.DnsModule": DnsModule,
+    "ugate.modules.dnsdatagrams._Port": BY_CLASS,
+    "ugate.modules.dnsflows.Asked": BY_CLASS,
+    "ugate.modules.dnsflows._Asking": BY_CLASS,
+    "ugate.modules.dnshttp1._Endpoints": BY_CLASS,
+    "ugate.modules.dnslookups.Lookups": BY_CLASS,
+    "ugate.modules.dnslookups._Looking": BY_CLASS,
+    "ugate.modules.dnsresolver.Resolver": BY_CLASS,
+    "ugate.modules.dnsserving.Stream": BY_CLASS,
     "ugate.modules.agent.ModuleAgent": lambda: ModuleAgent(tenant()),
     "ugate.modules.agent._Here": BY_CLASS,
     "ugate.modules.ca.CaModule": CaModule,
     "ugate.modules.ca.CaService": BY_CLASS,
+    "ugate.modules.capture.CaptureModule": CaptureModule,
     "ugate.modules.discovery.DiscoveryModule": DiscoveryModule,
     "ugate.modules.http.HttpModule": HttpModule,
     "ugate.modules.lazy.LazyModule": lambda: LazyModule("hello", "ugate.test.test_modules_lazy:Greeter"),
@@ -217,6 +256,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.modules.pages.Asker": BY_CLASS,
     "ugate.modules.remotes.RemotesModule": RemotesModule,
     "ugate.protocols.auto.Auto": lambda: Auto(INFO, Auth.NONE, {}),
+    "ugate.protocols.captured.Captured": lambda: Captured(INFO, Auth.NONE, "redirect"),
     "ugate.protocols.auto.Fixed": lambda: Fixed(INFO, Auth.NONE, TARGET, "tls"),
     "ugate.protocols.readywire.ReadyGate": lambda: ReadyGate(INFO, "A" * 52, BY_CLASS),
     "ugate.protocols.readywire.ReadyNode": lambda: ReadyNode(BY_CLASS, "gate"),
@@ -225,6 +265,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.protocols.credentials.CertifiedKey": lambda: CertifiedKey(b"bob", b"", b"", None),
     "ugate.protocols.credentials.Login": lambda: Login(Principal("bob", "key")),
     "ugate.protocols.credentials.PeerCertificate": lambda: PeerCertificate(b""),
+    "ugate.protocols.datagrams.DatagramStream": lambda: DatagramStream(INFO, INFO),
     "ugate.protocols.httpchannel.HttpForward": BY_CLASS,
     "ugate.protocols.h2channel.H2Channel": BY_CLASS,
     "ugate.protocols.h2wire.H2Wire": BY_CLASS,
@@ -272,6 +313,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.tenancy.egress.Egress": lambda: Egress(OwnListeners(), private=True),
     "ugate.tenancy.passwords.PasswordFile": BY_CLASS,
     "ugate.tenancy.passwords._Principals": BY_CLASS,
+    "ugate.tenancy.addressnames.AddressNames": lambda: AddressNames(REACTOR),
     "ugate.tenancy.nodes.Nodes": lambda: Nodes(REACTOR),
     "ugate.tenancy.ownnames.OneNamePolicy": BY_CLASS,
     "ugate.tenancy.policy.KnownPrincipals": KnownPrincipals,

@@ -246,6 +246,8 @@ class KeyFileTests(SynchronousTestCase):
         self.now = 86400.0
         self.assertIsNone(self.file.nameFor(blobOf(RSA), b"data", SIGNATURES[1][1]))
         self.assertIsNone(self.file.nameFor(blobOf(RSA), b"", None))
+        self.assertEqual("the key of eve has ended: see its expiry-time", self.file.why(blobOf(RSA)))
+        self.assertEqual(["", ""], [self.file.why(each) for each in (blob, b"")])
 
     def test_authority(self) -> None:
         """
@@ -254,6 +256,7 @@ class KeyFileTests(SynchronousTestCase):
         blob = blobOf(ED)
         write(self.path, f'cert-authority,expiry-time="19700102Z",principals="bob, eve" {LINE} the CA\n')
         self.assertIsNone(self.file.find(blob, b"", None))
+        self.assertEqual("the key of the CA certifies others, and lets nobody in", self.file.why(blob))
         authority = self.file.authority(blob)
         assert authority is not None
         self.assertEqual(("the CA", ("bob", "eve")), (authority.name, authority.principals))

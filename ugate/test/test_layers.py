@@ -60,6 +60,9 @@ LAYERS = (
             "ugate.accepting",
             "ugate.joined",
             "ugate.leg",
+            "ugate.idling",
+            "ugate.posting",
+            "ugate.recency",
             "ugate.lending",
             "ugate.pace",
             "ugate.slots",
@@ -81,7 +84,11 @@ LAYERS = (
     # These two meet only in the interfaces.
     Layer("endpoints", ("ugate.endpoints",), ("values", "time", "protocols", "relay")),
     Layer("tenancy", ("ugate.tenancy",), ("values", "time", "protocols", "relay")),
-    Layer("gateway", ("ugate.gateway", "ugate.flows", "ugate.streams"), ("values", "time", "relay")),
+    Layer(
+        "gateway",
+        ("ugate.gateway", "ugate.entry", "ugate.flows", "ugate.naming", "ugate.streams"),
+        ("values", "time", "relay"),
+    ),
     Layer(
         "assembly",
         (
@@ -90,6 +97,7 @@ LAYERS = (
             "ugate.tenants",
             "ugate.tenantparts",
             "ugate.meshroutes",
+            "ugate.resolverway",
             "ugate.explaining",
             "ugate.storewatch",
             "ugate.listenerstrings",

@@ -101,7 +101,7 @@ class SocketsTests(SynchronousTestCase):
             self.successResultOf(waiting)
         self.assertEqual([port.listening for port in self.real.ports], [True, False])
         self.assertIs(self.real.ports[0].factory, one.factory)
-        self.assertEqual(self.own._byPort, {80: ["127.0.0.1"]})
+        self.assertEqual(self.own._byPort, {("tcp", 80): ["127.0.0.1"]})
         self.retire(A)
         self.listen(A)
         self.sockets.commit()

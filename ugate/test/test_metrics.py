@@ -15,6 +15,7 @@ from ugate.errors import Cause
 from ugate.flows import Totals
 from ugate.modules.metrics import MAX_TENANTS, OTHER, Labels
 from ugate.test.adminfakes import AdminCase
+from ugate.test.admintenants import FakeResolver
 from ugate.test.test_pages import basic
 
 
@@ -82,6 +83,15 @@ class PageTests(AdminCase):
         ):
             self.assertEqual(value, values[key], key)
         self.assertGreater(values["process_resident_memory_bytes",], 0)
+
+    def test_answers(self) -> None:
+        """
+        What the resolvers of each tenant have answered.
+        """
+        self.node.tenants["bob"].resolvers += [FakeResolver(own=1, kept=20), FakeResolver(own=2, failed=3)]
+        values = self.values()
+        for source, value in (("own", 3), ("kept", 20), ("failed", 3)):
+            self.assertEqual(value, values["ugate_dns_answers_total", "bob", source])
 
     def test_fence(self) -> None:
         """

@@ -82,7 +82,7 @@ class LazyTests(SynchronousTestCase):
         The schemas of ugate's own modules are those that the modules have.
         """
         found: list[Any] = [each for each in getPlugins(IModule) if isinstance(each, LazyModule)]
-        names = {"admin", "ca", "discovery", "http", "register", "registrar", "remotes"}
+        names = {"admin", "ca", "capture", "discovery", "dns", "http", "register", "registrar", "remotes"}
         self.assertEqual(names, {each.name for each in found})
         for each in found:
             self.assertIs(each._module().schema, each.schema)

@@ -17,17 +17,20 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IPushProducer,
 )
+from twisted.internet.testing import AccumulatingProtocol, MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.endpoints.mtls import MutualServerEndpoint
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import Detached, IDetachable, IDetachableTLS, IPending
-from ugate.protocols import tlsstream
+from ugate.protocols import tlsrecords, tlsstream
+from ugate.protocols.tlsconnection import onSocket
 from ugate.protocols.tlssocket import ROOM, Room, TLSSocket
 from ugate.protocols.tlsstream import TLSStream
+from ugate.protocols.tlsverify import checkAgain
 from ugate.test.dialfakes import Recorders
-from ugate.test.mtlsfakes import ALICE, ROOT, SERVER, Below, Client, Halves
+from ugate.test.mtlsfakes import ALICE, OTHER, ROOT, SERVER, Below, Client, Halves
 from ugate.test.tlsfakes import FakeTenant, FakeTrust
 
 
@@ -217,9 +220,9 @@ class AnswersTests(SynchronousTestCase):
         """
         There may be so many of them, since nothing else holds them up when nobody reads them; then it is cut.
         """
-        _, client = self.feed(b"", tlsstream.ANSWERS // 30 - 100)
+        _, client = self.feed(b"", tlsrecords.ANSWERS // 30 - 100)
         self.assertFalse(client.wire.disconnecting)
-        stream, client = self.feed(b"", tlsstream.ANSWERS // 30 + 1)
+        stream, client = self.feed(b"", tlsrecords.ANSWERS // 30 + 1)
         self.assertTrue(client.wire.disconnecting)
         client.server.connectionLost(Failure(ConnectionDone()))
         (reason,) = stream.lost
@@ -229,7 +232,7 @@ class AnswersTests(SynchronousTestCase):
         """
         Who sends much may have more of them.
         """
-        stream, client = self.feed(bytes(30 * tlsstream.ANSWERED), tlsstream.ANSWERS // 30 + 1000)
+        stream, client = self.feed(bytes(30 * tlsrecords.ANSWERED), tlsrecords.ANSWERS // 30 + 1000)
         self.assertFalse(client.wire.disconnecting)
         self.assertEqual([], stream.lost)
 
@@ -268,7 +271,7 @@ class LeavingTests(SynchronousTestCase):
         """
         unsent = self.client.wire.value()
         self.client.wire.clear()
-        return Detached(self.near, b"", unsent, "a poll")
+        return Detached(self.near, b"", unsent, "a poll", MemoryReactorClock())
 
     def taken(self, stream: TLSStream) -> tuple[TLSSocket, Detached]:
         """
@@ -308,6 +311,31 @@ class LeavingTests(SynchronousTestCase):
         ours, detached = self.taken(stream)
         self.assertEqual(detached.unread, b"more")
         self.assertEqual(ours.recv(ROOM), b"")
+
+    def test_onSocket(self) -> None:
+        """
+        What takes its place, for those who stay, has all that was written and read; and whether its peer is
+        still believed can be looked at.
+        """
+        stream = self.begin()
+        stream.write(b"answer")
+        self.client.connection.send(b"more")
+        connection: Any = stream._tlsConnection
+        connection.bio_write(self.client._out())
+        inner = AccumulatingProtocol()
+        made = onSocket(stream, inner)
+        assert made is not None
+        inner.makeConnection(made)
+        made.begin()
+        self.assertEqual(inner.data, b"more")
+        made.doWrite()
+        self.client.connection.bio_write(self.far.recv(65536))
+        self.client.pump()
+        self.assertEqual(self.client.received, b"answer")
+        checkAgain(made)
+        trust: Any = self.tenant.trust
+        trust.issuer = OTHER
+        self.assertIn("no root of ours", str(self.assertRaises(Refused, checkAgain, made)))
 
     def test_dead(self) -> None:
         """

@@ -19,7 +19,7 @@ from twisted.internet.address import IPv4Address
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import Cause, Denied, Phase, StringError
-from ugate.stream import Principal, StreamInfo, Target
+from ugate.stream import NAME, Principal, StreamInfo, Target
 from ugate.tenancy import policy as policyModule
 from ugate.tenancy.policy import KnownPrincipals, RulesPolicy
 from ugate.tenancy.policyrules import Rule, rulesFrom
@@ -61,6 +61,13 @@ def stream(
     return StreamInfo(PEER, PEER, None if target is None else Target.fromText(target), principal, protocol)
 
 
+def called(name: str) -> StreamInfo:
+    """
+    A stream to an address that its client calls by a name.
+    """
+    return stream(BOB, "10.0.0.1:443", "redirect").but(hints={NAME: name})
+
+
 ALLOW = {"action": "allow"}
 DENY = {"action": "deny"}
 
@@ -94,6 +101,13 @@ DECISIONS: tuple[tuple[tuple[Mapping[str, Any], ...], StreamInfo, int, bool], ..
     (({**DENY, "who": "local:*", "target": "*:25"},), stream(OPERATOR, "mx:26"), 0, True),
     (({**ALLOW, "who": "operator"},), stream(Principal("operator", "password")), 1, True),
     ((), stream(Principal("operator", "password")), 0, False),
+    # What its client calls an address is a reason to deny it, and none to allow it.
+    (({**DENY, "target": "*.ads"}, ALLOW), called("x.ads"), 1, False),
+    (({**DENY, "target": "*.ads:80"}, ALLOW), called("x.ads"), 2, True),
+    (({**ALLOW, "target": "*.corp"}, DENY), called("x.corp"), 2, False),
+    (({**ALLOW, "target": "10.0.0.0/8"}, DENY), called("x.corp"), 1, True),
+    (({**ALLOW, "target": "*.corp"}, {**DENY, "target": "10.0.0.0/8"}), called("x.corp"), 2, False),
+    (({**ALLOW, "target": "*.corp"},), called("x.corp"), 0, False),
     # Tenants.
     (({**ALLOW, "tenant": "alice/*"},), stream(DEV), 1, True),
     (({**ALLOW, "tenant": ("alice", "alice/?ev")},), stream(DEV), 1, True),

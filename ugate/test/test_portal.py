@@ -62,6 +62,7 @@ class Files:
 
     users: str | None = None
     tokens: str | None = None
+    issuers: str | None = None
     keys: str | None = None
     revoked: str | None = None
     certificates: str | None = None
@@ -210,6 +211,35 @@ class PortalTests(SynchronousTestCase):
         self.counted = Counted()
         answer = self.portals["root"].login(password("bob"), None, ILogin, IPrincipal)
         self.assertEqual(Login(Principal("bob", "password"), ALL), self.successResultOf(answer)[1])
+
+    def test_again(self) -> None:
+        """
+        Whoever has logged in may be asked about later: what was taken away, or is another, holds no more; nor
+        does that of a tenant below whose portal was made anew.
+        """
+        self.counted = Counted()
+        for credentials, name, line in (
+            (password("bob"), "_passwords", f"bob:{OTHER}\n"),
+            (password("token", TOKENS["root"]), "_tokens", tokenLine("ci", TOKENS["root"], 999.0)),
+            (key("root"), "_keys", f"restrict {publicLine(KEYS['root'])} bob\n"),
+        ):
+            checker: Any = next(iter(self.portals["root"].checkers.values()))
+            path = getattr(checker, name)._file.path
+            with open(path) as file:
+                before = file.read()
+            login: Any = self.successResultOf(self.portals["root"].login(credentials, None, ILogin))[1]
+            self.assertTrue(login.again())
+            for text in (line, "# nobody\n"):
+                write(path, text)
+                self.assertFalse(login.again(), name)
+            write(path, before)
+            self.assertTrue(login.again())
+        below: Any = self.successResultOf(self.portals["root"].login(key("alice", "x@alice"), None, ILogin))[
+            1
+        ]
+        self.assertTrue(below.again())
+        self.portals["alice"] = self.portals["root"]
+        self.assertFalse(below.again())
 
     def child(self, path: str) -> Portal | None:
         """

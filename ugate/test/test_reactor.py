@@ -46,10 +46,22 @@ class FakeEgress:
     Forbids one address and remembers what it was asked.
     """
 
+    mark = 0
+    outgoing = None
+
     def __init__(self) -> None:
         self.asked: list[tuple[str, int]] = []
 
-    def check(self, host: str, port: int) -> None:
+    def isOwn(self, host: str, port: int, network: str = "tcp") -> bool:
+        return False
+
+    def cannotMark(self) -> None:
+        pass
+
+    def capture(self) -> None:
+        pass
+
+    def check(self, host: str, port: int, network: str = "tcp") -> None:
         self.asked.append((host, port))
         if host == "192.0.2.66":
             raise Denied(host, "not there")

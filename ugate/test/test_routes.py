@@ -14,9 +14,10 @@ from zope.interface.verify import verifyObject
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from ugate import stream
 from ugate.errors import Denied, Refused, StringError
 from ugate.interfaces import IDialer
-from ugate.stream import StreamInfo, Target
+from ugate.stream import TCP, UDP, StreamInfo, Target
 from ugate.tenancy.match import Match, packed, parseMatch
 from ugate.tenancy.routes import Routes, Rule
 from ugate.test.dialfakes import CLIENT, LISTENER, FakeDialer, streamTo
@@ -44,12 +45,18 @@ def matches(draw: st.DrawFn) -> str:
     """
     host = draw(st.one_of(NAME, NAME.map(lambda name: f"*.{name}"), ADDRESS, NETWORK, st.just("*")))
     ports = draw(RANGE)
+    over = draw(st.sampled_from(["", "", "tcp:", "udp:"]))
     if ":" in host and ports and not host.startswith("["):
         host = f"[{host}]"
-    return host + ports
+    return over + host + ports
 
 
-TARGETS = st.builds(Target, st.one_of(NAME, NAME.map(lambda name: f"{name.upper()}."), ADDRESS), PORT)
+TARGETS = st.builds(
+    Target,
+    st.one_of(NAME, NAME.map(lambda name: f"{name.upper()}."), ADDRESS),
+    PORT,
+    st.sampled_from([TCP, UDP]),
+)
 
 
 class MatchTests(SynchronousTestCase):
@@ -108,12 +115,30 @@ class MatchTests(SynchronousTestCase):
         self.assertMatches("0.0.0.0/0", "10.0.0.1:1", "a:1 [::1]:1")
         self.assertMatches("::ffff:10.0.0.0/104", "10.1.1.1:1", "11.1.1.1:1")
 
+    def test_datagrams(self) -> None:
+        """
+        Bytes and datagrams alike, unless it says which; C{udp:53} is a host of that name.
+        """
+        both = Target("a", 53), Target("a", 53, UDP)
+        for text, means in (
+            ("a:53", (True, True)),
+            ("udp:a:53", (False, True)),
+            ("tcp:a", (True, False)),
+            ("udp:*", (False, True)),
+            ("udp:53", (False, False)),
+        ):
+            self.assertEqual(tuple(map(parseMatch(text).matches, both)), means, text)
+
     def test_normalForm(self) -> None:
         """
         The normal form is lower case, short, and without ports that say nothing.
         """
         for text, normal in (
             (" A.B.:1-65535 ", "a.b"),
+            ("udp:*:53", "udp:*:53"),
+            ("tcp:[::1]:1", "tcp:[::1]:1"),
+            ("udp:53", "udp:53"),
+            ("udp:udp:53-54", "udp:udp:53-54"),
             ("*.A:7-7", "*.a:7"),
             ("10.0.0.1/32", "10.0.0.1"),
             ("2001:DB8:0:0::/32", "2001:db8::/32"),
@@ -299,6 +324,28 @@ class RoutesTests(SynchronousTestCase):
             ["route 2 of 2: *.corp:80 via way 2", "  way 2 to x.corp:80"],
         )
         self.assertIn("none of the 2 routes", routes.explain(streamTo("x:1"))[0])
+
+    def test_claimed(self) -> None:
+        """
+        An address that its client calls by a name is meant by rules for either; it stays the target.
+        """
+        routes, _ = self.routes("*.corp:443", "10.0.0.0/8", "*")
+        info = streamTo("10.0.0.1:443")
+        for name, number in (("x.corp", 0), ("x.org", 1)):
+            self.assertEqual(routes.numberFor(info.but(hints={stream.NAME: name})), number)
+        self.assertEqual(routes.numberFor(streamTo("10.0.0.1:80").but(hints={stream.NAME: "x.corp"})), 1)
+        inside = Routes(
+            [
+                Rule(parseMatch("*.corp"), FakeDialer(), "a", alpn=frozenset(("h2",))),
+                Rule(parseMatch("*"), FakeDialer(), "b"),
+            ]
+        )
+        for hints, number in (
+            ({stream.NAME: "x.corp", "alpn": "h2"}, 0),
+            ({stream.NAME: "x.corp"}, 1),
+            ({"alpn": "h2"}, 1),
+        ):
+            self.assertEqual(inside.numberFor(info.but(hints=hints)), number)
 
     def test_tenThousand(self) -> None:
         """

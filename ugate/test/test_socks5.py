@@ -21,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import Cause, Phase, ProtocolError, Refused
 from ugate.interfaces import Auth, INegotiation
-from ugate.protocols.socks5 import Socks5, boundAddress
+from ugate.protocols.socks5 import ASSOCIATE, Socks5, associated, boundAddress
 from ugate.stream import Principal, StreamInfo, Target
 
 PEER = IPv4Address("TCP", "192.0.2.7", 40000)
@@ -211,6 +211,28 @@ class RequestTests(SynchronousTestCase):
         for command, name in (2, "BIND"), (3, "UDP ASSOCIATE"), (0, "0x00"), (0xF0, "0xf0"):
             for request in BY_IPV4, BY_NAME, BY_IPV6, b"\x05\x01\x00\x07\x00":
                 self.fails(bytes((5, command)) + request[2:], 0x07, f"command {name}: only CONNECT")
+
+    def test_associate(self) -> None:
+        """
+        Where UDP ASSOCIATE is served, others reply who know the address; the client may say its port.
+        """
+        for request, hints in (
+            (b"\x05\x03\x00\x01\0\0\0\0\0\0", {}),
+            (b"\x05\x03\x00\x03\0\0\x07", {ASSOCIATE: "7"}),
+            (b"\x05\x03" + BY_IPV6[2:], {ASSOCIATE: "8080"}),
+        ):
+            server = Socks5(INFO, Auth.NONE, associates=True)
+            server.receive(GREET)
+            step = server.receive(request + b"more")
+            assert step.info is not None
+            self.assertEqual((step.done, step.info.target, step.rest), (True, None, b""))
+            self.assertEqual((step.info.protocol, dict(step.info.hints)), (ASSOCIATE, hints))
+            self.assertEqual(server.accept(), b"")
+        self.assertEqual(associated(HOST), b"\x05\0\0\x01\xc0\0\x02\x08\x04\x38")
+        server = Socks5(INFO, Auth.NONE, associates=True)
+        server.receive(GREET)
+        error = self.assertRaises(ProtocolError, server.receive, b"\x05\x02" + BY_IPV4[2:])
+        self.assertIn("BIND: only CONNECT and UDP ASSOCIATE are served", str(error))
 
     def test_refusedWhenWhole(self) -> None:
         """

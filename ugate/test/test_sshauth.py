@@ -22,7 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import Cause, Phase, Refused
 from ugate.protocols.credentials import Login
-from ugate.protocols.sshauth import DELAY, MOST, TRIES, WAITING, ServerAuth
+from ugate.protocols.sshauth import DELAY, MOST, PASSWORD, TRIES, WAITING, ServerAuth
 from ugate.protocols.sshpackets import AUTH_REQUEST, string
 from ugate.protocols.sshsignatures import isSigned
 from ugate.stream import Principal
@@ -194,7 +194,7 @@ class LoginTests(AuthCase):
         Nobody changes a password here, and none is endless.
         """
         self.ask(b"password", b"\1" + string(b"old") + string(b"new"))
-        self.password(b"x" * 600)
+        self.password(b"x" * (PASSWORD + 1))
         self.assertEqual([FAILED] * 2, self.said())
         self.password(user=b"u" * 600)
         self.assertEqual([FAILED], self.said())

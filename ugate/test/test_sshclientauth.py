@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate.errors import Cause, Refused
 from ugate.protocols.sshclient import signerOf
 from ugate.protocols.sshclientauth import ClientAuth
-from ugate.protocols.sshpackets import string
+from ugate.protocols.sshpackets import U32, string
 from ugate.test.test_sshtransport import BOB, EVE
 
 
@@ -74,9 +74,55 @@ class ClientAuthTests(SynchronousTestCase):
         """
         What the server does not take is not sent.
         """
-        self.auth.packetReceived(51, string(b"keyboard-interactive,hostbased") + b"\0")
+        self.auth.packetReceived(51, string(b"gssapi-with-mic,hostbased") + b"\0")
         self.assertEqual(1, len(self.sent))
-        self.assertIn("it takes keyboard-interactive,hostbased", str(self.done[0]))
+        self.assertIn("it takes gssapi-with-mic,hostbased", str(self.done[0]))
+
+    def asks(self, *prompts: tuple[bytes, bool]) -> None:
+        """
+        The server asks.
+        """
+        head = string(b"") * 3 + U32.pack(len(prompts))
+        self.auth.packetReceived(
+            60, head + b"".join(string(text) + bytes((shown,)) for text, shown in prompts)
+        )
+
+    def test_asked(self) -> None:
+        """
+        Whoever only asks has the password once, and nothing else.
+        """
+        only = string(b"keyboard-interactive") + b"\0"
+        self.auth.packetReceived(51, only)
+        self.assertIn(string(b"keyboard-interactive") + string(b"") * 2, self.sent.pop()[1])
+        self.asks()
+        self.assertEqual((61, U32.pack(0)), self.sent.pop())
+        self.asks((b"Password: ", False))
+        self.assertEqual((61, U32.pack(1) + string(b"secret")), self.sent.pop())
+        self.asks((b"Code: ", False))
+        self.assertIn("it asks for 1 things, and there is no more to say: Code: ", str(self.done[0]))
+        self.asks((b"Password: ", False))
+        self.assertEqual((1, 1), (len(self.sent), len(self.done)))
+
+    def test_askedWrongly(self) -> None:
+        """
+        What would be shown, what is too much, and what does not end are not answered; after a no it is told.
+        """
+        only = string(b"keyboard-interactive") + b"\0"
+        for questions, why in (
+            ([((b"Name: ", True),)], "it would show the answer to 'Name: '"),
+            ([((b"One: ", False), (b"Two: ", False))], "it asks for 2 things"),
+            ([()] * 5, "it asks for 0 things"),
+        ):
+            self.setUp()
+            self.auth.packetReceived(51, only)
+            for each in questions:
+                self.asks(*each)
+            self.assertIn(why, str(self.done[0]))
+            self.assertNotIn(string(b"secret"), b"".join(payload for _, payload in self.sent))
+        self.setUp()
+        for _ in range(2):
+            self.auth.packetReceived(51, only)
+        self.assertIn("does not take eve, a password; it takes keyboard-interactive", str(self.done[0]))
 
     def test_other(self) -> None:
         """
@@ -92,12 +138,14 @@ class ClientAuthTests(SynchronousTestCase):
         assert refused is not None
         self.assertIs(Cause.PEER_MISBEHAVED, refused.cause)
 
-    @given(st.lists(st.tuples(st.integers(50, 62), st.binary(max_size=30)), max_size=6))
-    def test_anything(self, packets: list[tuple[int, bytes]]) -> None:
+    @given(st.lists(st.tuples(st.integers(50, 62), st.binary(max_size=30)), max_size=6), st.booleans())
+    def test_anything(self, packets: list[tuple[int, bytes]], isAsking: bool) -> None:
         """
         Whatever it answers.
         """
         self.setUp()
+        if isAsking:
+            self.auth.packetReceived(51, string(b"keyboard-interactive") + b"\0")
         for number, packet in packets:
             self.auth.packetReceived(number, packet)
         self.assertLess(len(self.done), 2)

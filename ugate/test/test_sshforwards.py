@@ -67,6 +67,18 @@ class ForwardsTests(PeerCase):
         self.link.packetReceived(say.GLOBAL_REQUEST, payload)
         return self.said()
 
+    def test_path(self) -> None:
+        """
+        A UNIX socket of ours is not to be had, and with -v people hear why.
+        """
+        self.link.packetReceived(
+            say.GLOBAL_REQUEST, string(b"streamlocal-forward@openssh.com") + b"\1" + string(b"/run/x")
+        )
+        (debug, text), answer = self.said()
+        self.assertEqual((say.DEBUG, (say.REQUEST_FAILURE, b"")), (debug, answer))
+        self.assertIn(b"/run/x is not published: no files of the gate are served", text)
+        self.assertEqual([], self.publisher.asked)
+
     def opened(self, at: Target) -> tuple[bytes, int, bytes, int]:
         """
         In which words a stream for the client is opened.

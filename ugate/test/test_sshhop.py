@@ -7,7 +7,9 @@ Tests for L{ugate.endpoints.sshhop} and L{ugate.endpoints.sshaccount}, in a netw
 
 from __future__ import annotations
 
+import json
 import os
+import time
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
@@ -27,8 +29,10 @@ from ugate.errors import Cause, Refused, UgateError
 from ugate.interfaces import IDialer
 from ugate.protocols.sshknownhosts import fingerprint
 from ugate.tenancy.passwordhashes import PasswordHash
-from ugate.test.credentialfakes import publicLine, write
+from ugate.tenancy.tokens import makeToken
+from ugate.test.credentialfakes import publicLine, tokenLine, write
 from ugate.test.dialfakes import FakeEndpoint, Net, streamTo
+from ugate.test.test_jwts import ISSUER, jwt, webKeys
 from ugate.test.test_usercertificates import blobOf, certify
 from ugate.test.tlsfakes import Issuer
 from ugate.testing import Conversation, Conversations, MemoryMesh
@@ -124,12 +128,13 @@ class HopCase(SynchronousTestCase):
         (path,) = folder.glob("*key*")
         return {"dir": str(folder)}, serialization.load_pem_private_key(path.read_bytes(), None)
 
-    def gate(self, *keys: str, users: str = "") -> None:
+    def gate(self, *keys: str, users: str = "", **files: str) -> None:
         """
         The gate, which lets in those in the file of keys.
         """
         ours, self.key = self.identity("gate")
-        policy = {
+        policy: dict[str, Any] = {
+            **files,
             "keys": write(self.mktemp(), "\n".join(keys), mode=0o644),
             "rules": [{"action": "allow", "target": "web:80"}],
         }
@@ -243,6 +248,38 @@ class HopTests(HopCase):
             else:
                 refused = self.failureResultOf(connected, Refused).value
                 self.assertIs(Cause.AUTHENTICATION, refused.cause, hop)
+
+    def test_token(self) -> None:
+        """
+        The password may be a token: one of ours, or a JWT by somebody whom the gate believes; read anew each
+        time.
+        """
+        token, keys = makeToken(), write(os.path.abspath(self.mktemp()), json.dumps({"keys": webKeys()}))
+        self.gate(
+            tokens=write(self.mktemp(), tokenLine("ci", token)),
+            issuers=write(self.mktemp(), f"{ISSUER} ugate {keys}\n"),
+        )
+        password = self.mktemp()
+        reactor = self.mesh.host("bob").reactor
+        long: Any = {"exp": time.time() + 600, "groups": ["x" * 90] * 60}
+        for user, text, isIn in (
+            ("ci", token, True),
+            ("token", token, True),
+            ("bob", token, False),
+            ("bob", jwt("RS256", **long).decode(), True),
+            ("token", jwt("EdDSA", **long).decode(), True),
+            ("eve", jwt("RS256", **long).decode(), False),
+            ("bob", jwt("RS256", exp=time.time() - 1).decode(), False),
+        ):
+            write(password, f"{text}\n")
+            hop = f"ssh:{user}@gate:2222:known={self.known}:passwordFile={password}"
+            connected = clientFromChain(reactor, f"{hop} -> tcp:web:80").connect(Conversations())
+            self.mesh.advance(3)
+            if isIn:
+                self.successResultOf(connected)
+            else:
+                refused = self.failureResultOf(connected, Refused).value
+                self.assertIs(Cause.AUTHENTICATION, refused.cause, user)
 
     def test_explain(self) -> None:
         """

@@ -55,6 +55,10 @@ class ChooseTests(SynchronousTestCase):
             changes: dict[str, Any] = {name: (b"",)}
             wrong = replace(SERVER, **changes)
             self.assertIn(words, str(self.assertRaises(ProtocolError, choose, CLIENT, wrong)))
+        many = replace(SERVER, hostKeys=(b"h3\n", b"x" * 1000))
+        said = str(self.assertRaises(ProtocolError, choose, CLIENT, many))
+        self.assertIn("in common: the client has h1; the server has h3?,xxx", said)
+        self.assertLess(len(said), 200)
 
     def test_bytes(self) -> None:
         """

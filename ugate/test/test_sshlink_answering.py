@@ -56,14 +56,14 @@ class AskedTests(PeerCase):
         What there is none of, and what names no place, is refused by the code for that; the link goes on.
         """
         for kind, more, code, text in (
-            (b"direct-streamlocal@openssh.com", string(b"/run/x"), 3, "unknown channel type"),
+            (b"direct-streamlocal@openssh.com", string(b"/run/x"), 1, "no files of the gate are served"),
             (b"forwarded-tcpip", DIRECT, 3, "unknown channel type"),
             (b"session", b"", 3, "unknown channel type"),
             (b"x11", b"", 3, "unknown channel type"),
-            (b"direct-tcpip", string(b"a b") + U32.pack(1) + string(b"") + U32.pack(0), 3, "not a host name"),
-            (b"direct-tcpip", string(b"db") + U32.pack(0) + string(b"") + U32.pack(0), 3, "port 0"),
-            (b"direct-tcpip", string(b"db") + U32.pack(1 << 20) + string(b"") + U32.pack(0), 3, "port"),
-            (b"direct-tcpip", string(b"\xff") + U32.pack(1) + string(b"") + U32.pack(0), 3, "UTF-8"),
+            (b"direct-tcpip", string(b"a b") + U32.pack(1) + string(b"") + U32.pack(0), 2, "not a host name"),
+            (b"direct-tcpip", string(b"db") + U32.pack(0) + string(b"") + U32.pack(0), 2, "port 0"),
+            (b"direct-tcpip", string(b"db") + U32.pack(1 << 20) + string(b"") + U32.pack(0), 2, "port"),
+            (b"direct-tcpip", string(b"\xff") + U32.pack(1) + string(b"") + U32.pack(0), 2, "UTF-8"),
         ):
             self.ask(kind, more)
             self.assertRefuses(code, text)

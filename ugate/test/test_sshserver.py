@@ -20,13 +20,14 @@ from ugate.endpoints.links import linkTo
 from ugate.endpoints.sshserver import LIMITS, SSHServerEndpoint
 from ugate.endpoints.sshstring import LOGIN
 from ugate.errors import ListenRefused, Refused, StringError
-from ugate.protocols.sshclient import Account, clientMaker
+from ugate.protocols.sshclient import Account, SSHClient, clientMaker
+from ugate.protocols.sshsettings import NIST
 from ugate.stream import Principal, StreamInfo, Target
 from ugate.tenancy.passwordhashes import PasswordHash
 from ugate.test.credentialfakes import write
 from ugate.test.dialfakes import Net
 from ugate.test.sshfakes import HOST, PEER
-from ugate.test.tlsfakes import Issuer
+from ugate.test.tlsfakes import Issuer, Logged
 from ugate.testing import Conversations, MemoryMesh
 
 
@@ -42,8 +43,12 @@ class StringTests(SynchronousTestCase):
         for text, seconds in (("", LOGIN), (":handshake=3", 3.0)):
             endpoint = serverFromString(Net(), f"ssh:tcp:2222:interface=127.0.0.1{text}")
             self.assertIsInstance(endpoint, SSHServerEndpoint)
-            self.assertEqual(seconds, endpoint.deadline)
+            self.assertEqual((seconds, True), (endpoint.deadline, endpoint.penalties))
+        self.assertFalse(serverFromString(Net(), "ssh:tcp:2222:penalties=no").penalties)
         self.assertEqual((None, None), (LIMITS.idle, LIMITS.age))
+        for wrong in ("nist=maybe", "penalties=never"):
+            error = self.assertRaises(StringError, serverFromString, Net(), f"ssh:tcp:2222:{wrong}")
+            self.assertIn(f"{wrong}: wanted yes or no", str(error))
         self.assertRaises(StringError, serverFromString, Net(), "ssh:tcp:2222:handshake=never")
         self.assertRaises(ValueError, serverFromString, Net(), "ssh:tcp:2222:user=bob")
 
@@ -84,13 +89,13 @@ class GateTests(SynchronousTestCase):
         self.served = Conversations()
         self.mesh.serve("web", 80, self.served)
 
-    def gate(self, interface: str = ":interface=127.0.0.1", **more: Any) -> None:
+    def gate(self, interface: str = ":interface=127.0.0.1", prefix: str = "ssh:", **more: Any) -> None:
         """
         The gate.
         """
         folder = Path(self.mktemp())
         Issuer("root").write(folder, "gate")
-        listen = {"main": f"ssh:tcp:2222{interface}"}
+        listen = {"main": f"{prefix}tcp:2222{interface}"}
         self.mesh.gateway("gate", listen=listen, identity={"dir": str(folder)}, **more)
 
     def login(self, host: str, account: Account, at: str = "127.0.0.1") -> Any:
@@ -115,6 +120,24 @@ class GateTests(SynchronousTestCase):
         self.successResultOf(opened)
         self.assertEqual(1, len(self.served.accepted))
 
+    def test_curves(self) -> None:
+        """
+        Whoever has only the curves of NIST is told what there is, and gets in where that is allowed.
+        """
+        self.patch(SSHClient, "_possibleKex", lambda _: [*NIST])
+        self.gate(policy={})
+        refused = self.failureResultOf(self.login("gate", Account("me")), Refused).value
+        self.assertIn("the client has ecdh-sha2-nistp256,", str(refused))
+        self.assertIn("the server has mlkem768x25519-sha256,curve25519-sha256,", str(refused))
+
+    def test_allCurves(self) -> None:
+        """
+        That is where C{nist=yes}.
+        """
+        self.patch(SSHClient, "_possibleKex", lambda _: [*NIST])
+        self.gate(prefix="ssh:nist=yes:", policy={})
+        self.successResultOf(self.login("gate", Account("me")))
+
     def test_closed(self) -> None:
         """
         With credentials all log in, wherever they are; and as a tenant below, if there is one.
@@ -133,6 +156,27 @@ class GateTests(SynchronousTestCase):
                     self.successResultOf(opened)
                 else:
                     self.failureResultOf(opened, Refused)
+
+    def test_penalties(self) -> None:
+        """
+        Whose passwords are wrong on some connections has to wait, and nobody else.
+        """
+        users = write(self.mktemp(), f"bob:{PasswordHash.ofPassword(b'secret', 10)}\n")
+        self.gate("", policy={"users": users, "rules": [{"action": "allow"}]})
+
+        def come(host: str, password: bytes) -> Any:
+            linked = self.login(host, Account("bob", (), password), "gate")
+            self.mesh.advance(2)
+            return linked
+
+        for _ in range(5):
+            self.failureResultOf(come("other", b"wrong"), Refused)
+        with Logged() as logged:
+            self.failureResultOf(come("other", b"secret"), Refused)
+        self.assertEqual([], [line for line in logged.lines if "listen.main" in line])
+        self.successResultOf(come("home", b"secret"))
+        self.mesh.advance(20)
+        self.successResultOf(come("other", b"secret"))
 
     def test_late(self) -> None:
         """

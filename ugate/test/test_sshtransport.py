@@ -27,8 +27,10 @@ from ugate.protocols.muxwriting import FULL
 from ugate.protocols.sshclient import Account, SSHClient, clientMaker, signerOf
 from ugate.protocols.sshclientauth import Signer
 from ugate.protocols.sshlink import SSHLink
+from ugate.protocols.sshpackets import string
 from ugate.protocols.sshsignatures import isSigned
 from ugate.protocols.sshtransport import GOODBYE, UNKNOWN, SSHServer, hostKeys, serverMaker
+from ugate.protocols.sshwire import ASKS
 from ugate.stream import Principal, StreamInfo, Target
 from ugate.test import sshcontract
 from ugate.test.sshfakes import HOST, PEER
@@ -127,6 +129,25 @@ class LoginTests(PairCase):
         """
         self.connect(Account("bob", (signerOf("eve", EVE),), b"secret"))
         self.assertEqual(Principal("bob", "password"), self.successResultOf(self.serverUp).info.principal)
+
+    def test_asksAgain(self) -> None:
+        """
+        A client may ask for the login before each try, as paramiko does, and gets no more tries by that; nor
+        may it ask for ever, or when it is in.
+        """
+        self.connect(Account("bob", (), b"secret"), login=lambda credentials: Deferred())
+        login: Any = self.server.service
+        login.wrong = 3
+        for _ in range(ASKS - 1):
+            self.server.ssh_SERVICE_REQUEST(string(login.name))
+        self.assertEqual((login, 3), (self.server.service, self.server.wrong))
+        self.assertEqual("", self.server.why)
+        self.server.ssh_SERVICE_REQUEST(string(login.name))
+        self.assertIn("no service", self.server.why)
+        self.connect(Account("bob", (), b"secret"))
+        self.successResultOf(self.serverUp)
+        self.server.ssh_SERVICE_REQUEST(string(login.name))
+        self.assertIn("no service", self.server.why)
 
     def test_nobody(self) -> None:
         """
@@ -265,6 +286,21 @@ class StreamTests(PairCase):
         self.flush()
         self.assertIn("the last stream", self.successResultOf(closed))
 
+    def test_noGoodbye(self) -> None:
+        """
+        Who goes without a word has closed the connection.
+        """
+        conversation, other = Conversation(), Conversation()
+        self.theirs.incoming = lambda stream: (stream.accept(), stream.begin(other))
+        opened = self.ours.open(INFO.but(target=Target("db", 1)))
+        opened.addCallback(lambda stream: stream.begin(conversation))
+        self.flush()
+        server: Any = self.server
+        server.transport.loseConnection()
+        self.flush()
+        said = [each.lost and each.lost.getErrorMessage() for each in (conversation, other)]
+        self.assertEqual(["the peer has closed the connection"] * 2, said)
+
 
 class HostileTests(SynchronousTestCase):
     """
@@ -293,6 +329,14 @@ class HostileTests(SynchronousTestCase):
             made.dataReceived(b"and more")
             made.connectionLost()
             self.failureResultOf(made.ready, Refused)
+
+    def test_version(self) -> None:
+        """
+        Nobody is told of which version of what we are.
+        """
+        for client in (False, True):
+            written = self.side(client).transport.getOutBuffer()
+            self.assertEqual(b"SSH-2.0-ugate", written.partition(b"\r\n")[0])
 
     def test_others(self) -> None:
         """

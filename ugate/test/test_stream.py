@@ -22,7 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import StringError
 from ugate.interfaces import IStreamInfo
-from ugate.stream import NO_HINTS, Principal, StreamInfo, Target
+from ugate.stream import NAME, NO_HINTS, UDP, Principal, StreamInfo, Target
 
 PEER = IPv4Address("TCP", "192.0.2.7", 40000)
 HERE = IPv4Address("TCP", "198.51.100.1", 1080)
@@ -93,6 +93,26 @@ class TargetTests(SynchronousTestCase):
         self.assertEqual(Target.fromText("[2001:db8::1]:443"), Target("2001:db8::1", 443))
         self.assertEqual(str(Target("2001:db8::1", 443)), "[2001:db8::1]:443")
         self.assertEqual(Target.fromText("x:0080"), Target("x", 80))
+
+    def test_networks(self) -> None:
+        """
+        What people write may say the network; what the network writes may not.
+        """
+        flow = Target("db.example", 53, UDP)
+        self.assertEqual(str(flow), "udp:db.example:53")
+        self.assertEqual(str(Target("::1", 53, UDP)), "udp:[::1]:53")
+        for text, target in (
+            ("udp:db.example:53", flow),
+            ("udp:[::1]:53", Target("::1", 53, UDP)),
+            ("tcp:db.example:53", Target("db.example", 53)),
+            ("db.example:53", Target("db.example", 53)),
+            ("udp:53", Target("udp", 53)),
+        ):
+            self.assertEqual(Target.anyFromText(text), target)
+        self.assertNotEqual(flow, Target("db.example", 53))
+        for text in "udp:db.example:53", "tcp:a:1":
+            self.assertRaises(StringError, Target.fromText, text)
+        self.assertRaises(StringError, Target.anyFromText, "sctp:a:1")
 
     def test_defaultPort(self) -> None:
         """
@@ -206,6 +226,10 @@ class StreamInfoTests(SynchronousTestCase):
         """
         self.assertEqual(str(StreamInfo(PEER, HERE)), "192.0.2.7:40000")
         self.assertEqual(str(StreamInfo(PEER, HERE, Target("a", 1))), "192.0.2.7:40000 -> a:1")
+        called = StreamInfo(PEER, HERE, Target("192.0.2.9", 1), hints={NAME: "a"})
+        self.assertEqual(str(called), "192.0.2.7:40000 -> 192.0.2.9:1 (a)")
+        self.assertEqual(called.claimed, Target("a", 1))
+        self.assertIs(StreamInfo(PEER, HERE, hints={NAME: "a"}).claimed, None)
         self.assertEqual(
             str(StreamInfo(IPv6Address("TCP", "::1", 5), HERE, Target("::2", 1))), "[::1]:5 -> [::2]:1"
         )

@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twisted.conch.error import ValidPublicKey
+from twisted.cred.credentials import SSHPrivateKey
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -315,6 +316,25 @@ class LoginTests(SynchronousTestCase):
         )
         self.assertIsInstance(self.login(certify(), isSigned=False), ValidPublicKey)
 
+    def test_again(self) -> None:
+        """
+        It holds until it ends, or is revoked, or its CA is believed no more.
+        """
+        revoked = self.files.revoked = write(self.mktemp(), "# nobody\n", mode=0o644)
+        now = [NOW]
+        self.portal = portalFrom(Clock(), self.files, now=lambda: now[0])
+        login = self.login(certify())
+        self.assertTrue(login.again())
+        write(revoked, f"{publicLine(BOB)}\n", mode=0o644)
+        self.assertFalse(login.again())
+        write(revoked, f"{publicLine(OTHER)}\n", mode=0o644)
+        self.assertTrue(login.again())
+        now[0] += 10
+        self.assertFalse(login.again())
+        now[0] -= 10
+        write(self.keys, f"cert-authority {publicLine(OTHER)} another CA\n", mode=0o644)
+        self.assertFalse(login.again())
+
     def test_refused(self) -> None:
         """
         Nothing else does, and the reason is for the log.
@@ -358,6 +378,24 @@ class LoginTests(SynchronousTestCase):
             file.write(makeKRL([(CA.public_key(), [7])], [], NOW, "x"))
         self.assertRefused("it is revoked", certify())
         self.assertIsInstance(self.login(certify(serial=8)), Login)
+
+    def test_keys(self) -> None:
+        """
+        It is said of a key, too, why it lets nobody in: it is revoked, has ended, or is that of a CA.
+        """
+        lines = f'{publicLine(BOB)} bob\nexpiry-time="19700101Z" {publicLine(OTHER)} eve\n'
+        write(self.keys, f"{lines}cert-authority {publicLine(CA)} our CA\n", mode=0o644)
+        self.files.revoked = write(self.mktemp(), publicLine(BOB), mode=0o644)
+        self.make()
+        assert self.portal is not None
+        for key, why in (
+            (BOB, "the key of bob is revoked"),
+            (OTHER, "the key of eve has ended"),
+            (CA, "the key of our CA certifies others"),
+        ):
+            credentials = SSHPrivateKey(b"bob", b"ssh-ed25519", blobOf(key), None, None)
+            refused = self.failureResultOf(self.portal.login(credentials, None, ILogin), UnauthorizedLogin)
+            self.assertIn(why, refused.getErrorMessage())
 
     def test_none(self) -> None:
         """

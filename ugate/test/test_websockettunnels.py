@@ -83,10 +83,10 @@ class TunnelsTests(SynchronousTestCase):
 
     def test_settings(self) -> None:
         """
-        Only a link with tunnels says that there are some.
+        A server says that it knows such requests, since it takes datagrams anyway; a client does not.
         """
-        for rules, isThere in ((RULES, True), (None, False)):
-            kind, _, _, payload = RawPeer(rules=rules).frames()[0]
+        for client, rules, isThere in ((False, RULES, True), (False, None, True), (True, None, False)):
+            kind, _, _, payload = RawPeer(client, rules=rules).frames()[0]
             self.assertEqual(SETTINGS, kind)
             self.assertEqual(isThere, (EXTENDED, 1) in struct.iter_unpack(">HL", payload))
 
@@ -157,7 +157,7 @@ class TunnelsTests(SynchronousTestCase):
                 ("426", request(sec_websocket_version="8")),
                 ("403", request(origin="https://evil.example")),
                 ("403", request(origin="https://any.example", **{":authority": "any.example"})),
-                ("501", request(**{":protocol": "connect-udp"})),
+                ("501", request(**{":protocol": "connect-ip"})),
             )
         ):
             self.setUp()

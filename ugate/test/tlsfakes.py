@@ -232,6 +232,7 @@ class FakeTenant:
     portal: Any = None
     dialer: Any = None
     nodes: Any = None
+    names: Any = None
     handshake = 10.0
 
     def __init__(self, identity: IIdentity, trust: ITrust, name: str = "root", clock: Any = None) -> None:

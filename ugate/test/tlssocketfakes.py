@@ -14,6 +14,7 @@ from OpenSSL import SSL
 
 from ugate.interfaces import Detached
 from ugate.protocols.tlsmemory import out
+from ugate.protocols.tlsrecords import Records
 from ugate.protocols.tlssocket import TLSSocket
 from ugate.test.mtlsfakes import ALICE, SERVER
 from ugate.test.socketfakes import Peer, tcpPair
@@ -90,9 +91,26 @@ def secure(test: Any, buffers: int = 0, version: int = 0) -> tuple[TLSPeer, Deta
 
     @param test: a L{ugate.test.socketfakes.SocketTestCase}.
     """
+    peer, near, server = _between(test, buffers, version)
+    return peer, Detached(cast(socket.socket, TLSSocket(near, server)))
+
+
+def parted(
+    test: Any, buffers: int = 0, version: int = 0, kind: type[Records] = Records
+) -> tuple[TLSPeer, Detached, Records]:
+    """
+    The same, with what encrypts beside its socket.
+
+    @param kind: what that is.
+    """
+    peer, near, server = _between(test, buffers, version)
+    return peer, Detached(near, reactor=test.reactor), kind(server)
+
+
+def _between(test: Any, buffers: int, version: int) -> tuple[TLSPeer, socket.socket, SSL.Connection]:
     client, server = shaken(version)
     far, near = tcpPair(buffers)
     near.setblocking(False)
     peer = TLSPeer(far, client)
     test.peers.append(peer)
-    return peer, Detached(cast(socket.socket, TLSSocket(near, server)))
+    return peer, near, server

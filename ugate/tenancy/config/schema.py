@@ -33,6 +33,7 @@ from ugate.tenancy.config.texts import (
     Grace,
     Hops,
     Hosts,
+    Issuers,
     Keyid,
     Keys,
     Pattern,
@@ -154,6 +155,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
 
     users: Users | None = None
     tokens: Tokens | None = None
+    issuers: Issuers | None = None
     keys: Keys | None = None
     revoked: Revoked | None = None
     certificates: Certificates | None = None
@@ -187,6 +189,14 @@ class Node(Struct, frozen=True, forbid_unknown_fields=True):
     state: Annotated[
         str, Meta(description="A folder for what outlives the process, such as the bytes of the month.")
     ] = ""
+    mark: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=0xFFFFFFFF,
+            description="What our own connections are marked with, where streams are captured.",
+        ),
+    ] = 0x7567
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):

@@ -75,9 +75,9 @@ Way = Annotated[
     str,
     Meta(
         min_length=1,
-        description="The name of a dial section, hops, 'direct', 'mesh' or 'deny'.",
+        description="The name of a dial section, hops, 'direct', 'mesh', 'dns' or 'deny'.",
         examples=["office", "direct", "socks:proxy:1080"],
-        extra={"check": "via", "wanted": "a name in dial, hops, direct, mesh or deny"},
+        extra={"check": "via", "wanted": "a name in dial, hops, direct, mesh, dns or deny"},
     ),
 ]
 ALPN = Annotated[
@@ -106,6 +106,14 @@ Tokens = Annotated[
         min_length=1,
         description="The file of bearer tokens, hashed: its path.",
         extra={"check": "tokens", "wanted": "the path of a file of tokens"},
+    ),
+]
+Issuers = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        description="Whose JWTs let somebody in, and by which keys: the path of the file.",
+        extra={"check": "issuers", "wanted": "the path of a file of issuers"},
     ),
 ]
 Keys = Annotated[

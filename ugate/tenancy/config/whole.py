@@ -58,7 +58,10 @@ DENY: Final = "deny"
 MESH: Final = "mesh"
 """In C{via}: to the node whose name the target has."""
 
-_OWN: Final = (DIRECT, DENY, MESH)
+DNS: Final = "dns"
+"""In C{via}: to the tenant's own resolver, whatever the target."""
+
+_OWN: Final = (DIRECT, DENY, MESH, DNS)
 
 # Those of most tenants.
 _EMPTY: Final[Mapping[Any, Any]] = MappingProxyType({})
@@ -383,7 +386,7 @@ class _Whole(Reading):
             known = {*self._dials, *_OWN}
             raise StringError(
                 f"no dial section is named {text!r}; wanted a name in dial, hops such as socks:proxy:1080,"
-                f" {DIRECT}, {MESH} or {DENY}{suggestion(text, known)}"
+                f" {DIRECT}, {MESH}, {DNS} or {DENY}{suggestion(text, known)}"
             )
 
 

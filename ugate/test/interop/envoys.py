@@ -151,6 +151,47 @@ def envoyServer(
     return _run(test, chain, _cluster("target", target))
 
 
+def envoyDatagrams(test: InteropTestCase, gate: int, host: str, port: int) -> int:
+    """
+    An Envoy that carries datagrams to one place, by CONNECT-UDP through a gateway.
+
+    @return: its port.
+    """
+    here, admin = freePort(), freePort()
+    prefix = _TYPE + "filters.udp.udp_proxy."
+    onward = {"@type": prefix + "v3.Route", "cluster": "gate"}
+    capsule = {"@type": prefix + "session.http_capsule.v3.FilterConfig"}
+    proxy = {
+        "@type": prefix + "v3.UdpProxyConfig",
+        "stat_prefix": "in",
+        "matcher": {"on_no_match": {"action": {"name": "route", "typed_config": onward}}},
+        "session_filters": [{"name": "envoy.filters.udp.session.http_capsule", "typed_config": capsule}],
+        "tunneling_config": {
+            "proxy_host": HOST,
+            "proxy_port": gate,
+            "target_host": host,
+            "default_target_port": port,
+        },
+    }
+    listener = {
+        "name": "in",
+        "address": {"socket_address": {"protocol": "UDP", "address": HOST, "port_value": here}},
+        "listener_filters": [{"name": "envoy.filters.udp_listener.udp_proxy", "typed_config": proxy}],
+    }
+    explicit = {
+        "@type": f"type.googleapis.com/{_OPTIONS}",
+        "explicit_http_config": {"http2_protocol_options": {"allow_connect": True}},
+    }
+    cluster = _cluster("gate", gate, typed_extension_protocol_options={_OPTIONS: explicit})
+    static = {"listeners": [listener], "clusters": [cluster]}
+    resources = {"static_resources": static, "admin": {"address": _address(admin)}}
+    config = test.write(f"envoy-{here}.json", json.dumps(resources))
+    quiet = ["--concurrency", "1", "--log-level", "warning", "--disable-hot-restart"]
+    # Nobody can see that datagrams are taken; but the port for its admin is up then.
+    test.serve([envoyProgram(test), "-c", config, *quiet], admin)
+    return here
+
+
 def _run(test: InteropTestCase, chain: Json, cluster: Json) -> tuple[int, Child]:
     port = freePort()
     listener = {"name": "in", "address": _address(port), "filter_chains": [chain]}

@@ -95,6 +95,30 @@ def singBox(test: InteropTestCase, outbound: dict[str, Any] | None = None) -> in
     return port
 
 
+def singBoxForward(test: InteropTestCase, proxy: int, host: str, port: int) -> tuple[int, Child]:
+    """
+    A sing-box that carries datagrams to one place, by a proxy of SOCKS5.
+
+    @return: its port, and its process.
+    """
+    here = freePort()
+    config = test.write(
+        f"sing-box-{here}.json",
+        json.dumps(
+            {
+                "log": {"level": "warn"},
+                "inbounds": [{"type": "direct", "listen": HOST, "listen_port": here}],
+                "outbounds": [{"type": "socks", "server": HOST, "server_port": proxy}],
+                "route": {
+                    "rules": [{"action": "route-options", "override_address": host, "override_port": port}]
+                },
+            }
+        ),
+    )
+    # It takes connections there, too.
+    return here, test.serve([_singBox(test), "run", "-c", config], here)
+
+
 def _singBox(test: InteropTestCase) -> str | Path:
     path = shutil.which("sing-box")
     if path is not None:

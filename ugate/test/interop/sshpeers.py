@@ -8,10 +8,13 @@ OpenSSH as the peer of a gateway: its client with keys of its own, and its certi
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 from pathlib import Path
 from typing import Any
+
+from twisted.trial.unittest import SkipTest
 
 from ugate.test.interop.processes import (
     HOST,
@@ -29,20 +32,40 @@ KINDS = ("ed25519", "ecdsa", "rsa")
 _SEPARATED = Path("/run/sshd")
 
 
+def package(name: str, distribution: str = "") -> Any:
+    """
+    A package of others that a test needs.
+
+    @param distribution: what to install, if it has another name.
+    @raise SkipTest: it is not here.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as missing:
+        raise SkipTest(f"no {name} here: pip install {distribution or name}") from missing
+
+
 def serveSSH(case: InteropTestCase, host: Path, config: str) -> tuple[int, Child]:
     """
     An sshd of the test's own.
 
     @return: its port, and it.
     """
+    port = freePort()
+    return port, case.serve(sshdCommand(case, HOST, port, host, config), port)
+
+
+def sshdCommand(case: InteropTestCase, address: str, port: int, host: Path, config: str) -> list[str]:
+    """
+    The command line of an sshd.
+    """
     sshd = program("sshd", "openssh-server")
     if os.geteuid() == 0 and not _SEPARATED.exists():
         # What its service makes when it starts.
         _SEPARATED.mkdir(mode=0o755)
         case.addCleanup(_SEPARATED.rmdir)
-    port = freePort()
-    head = f"ListenAddress {HOST}:{port}\nHostKey {host}\nPidFile none\nUsePAM no\n"
-    return port, case.serve([sshd, "-D", "-e", "-f", case.write("sshd.conf", head + config)], port)
+    head = f"ListenAddress {address}:{port}\nHostKey {host}\nPidFile none\nUsePAM no\n"
+    return [sshd, "-D", "-e", "-f", str(case.write("sshd.conf", head + config))]
 
 
 class SSHTestCase(InteropTestCase):

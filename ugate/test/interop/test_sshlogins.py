@@ -7,8 +7,11 @@ Who logs in to C{ssh:} with the client of OpenSSH: keys, passwords and certifica
 
 from __future__ import annotations
 
+import threading
+from base64 import b64decode
 from pathlib import Path
 
+from ugate.test.fidofakes import TOUCHED, Agent, Token
 from ugate.test.interop.processes import HOST, freePort, program
 from ugate.test.interop.sshpeers import KINDS, SSHTestCase, without
 from ugate.test.interop.targets import StreamServer, echo
@@ -47,6 +50,34 @@ class KeyTests(SSHTestCase):
             done = self.asks(gateway.port, key=nobody)
             self.assertEqual(255, done.returncode)
             self.assertIn(b"Permission denied (publickey,password)", done.stderr)
+
+    def test_fido(self) -> None:
+        """
+        Keys in FIDO tokens let in, and certificates of these, if they were touched; here an agent has them.
+        """
+        ed, curve = Token(), Token(True)
+        authority = self.key("ca")
+        public = self.write("token.pub", f"{ed.line} a token\n")
+        done = self.finish([self.keygen, "-q", "-s", authority, "-I", "bob", "-n", "bob", public])
+        self.assertEqual(0, done.returncode, done.stderr)
+        certificate = b64decode((self.directory / "token-cert.pub").read_text().split()[1])
+        lines = f"{curve.line} bob\ncert-authority {authority.with_suffix('.pub').read_text()}"
+        gateway = self.gate(self.policy_(lines))
+        for token, shown, method in ((curve, curve.blob, "key"), (ed, certificate, "certificate")):
+            path = str(self.directory / method)
+            with Agent(path, {shown: token}) as agent:
+                threading.Thread(target=agent.serve_forever, daemon=True).start()
+                for token.flags, status in ((TOUCHED, 0), (0, 255)):
+                    options = without(self.options(gateway.port), "PubkeyAuthentication=no")
+                    options = without(options, "IdentitiesOnly=yes")
+                    done = self.finish(
+                        [self.ssh, *options, "-o", f"IdentityAgent={path}", f"bob@{HOST}"],
+                    )
+                    self.assertEqual(status, done.returncode, done.stderr)
+                    if not status:
+                        self.assertIn(f"You are bob ({method})".encode(), done.stdout)
+                agent.shutdown()
+        gateway.waitFor("the token of bob was not touched")
 
     def test_options(self) -> None:
         """

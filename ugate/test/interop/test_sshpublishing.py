@@ -282,6 +282,32 @@ class NameTests(PublishingCase):
         done = ask("-O", "forward", "-R", f"0:{HOST}:{web.port}")
         self.assertRegex(done.stdout, rb"^491\d\d\n")
 
+    def test_paths(self) -> None:
+        """
+        A UNIX socket may be what a client publishes, or where it listens; one of the gate is refused.
+        """
+        inside, here = f"{self.directory}/inside", f"{self.directory}/here"
+        served = socket.socket(socket.AF_UNIX)
+        self.addCleanup(served.close)
+        served.bind(inside)
+        served.listen()
+        served.settimeout(DEADLINE)
+        child = self.publish(
+            f"{WIKI}:80:{inside}", "-L", f"{here}:{WIKI}:80", "-L", f"{self.egress}:{inside}"
+        )
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(DEADLINE)
+            connection.connect(here)
+            with served.accept()[0] as came:
+                connection.sendall(b"hello")
+                self.assertEqual(b"hello", came.recv(5))
+        with socket.create_connection((HOST, self.egress), DEADLINE) as connection:
+            self.assertEqual(b"", connection.recv(1))
+        child.waitFor("open failed: administratively prohibited: no files of the gate are served")
+        refused = self.client("-R", f"{self.directory}/there:{HOST}:1")
+        self.assertEqual(255, refused.wait())
+        self.assertIn("is not published: no files of the gate are served", refused.said())
+
     def test_port(self) -> None:
         """
         A port of the gate.

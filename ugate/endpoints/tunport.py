@@ -1,0 +1,334 @@
+# -*- test-case-name: ugate.test.test_tunport,ugate.test.interop.test_tun -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+A TUN device that is listened in: what comes out of it, and what goes back.
+
+TCP is left to the kernel, which answers for whomever programs want to reach: see
+L{ugate.protocols.tunsessions}.  So each connection is one of a socket of ours, and what it carries is spliced
+like any other.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+from zope.interface import implementer
+
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory
+from twisted.logger import Logger
+
+from ugate.accepting import Port
+from ugate.endpoints.flowtable import Flow, FlowTable
+from ugate.endpoints.tundevice import Device, openDevice
+from ugate.endpoints.tunroutes import Interface, Routes, Way
+from ugate.endpoints.udp import udpAddress
+from ugate.errors import ListenRefused
+from ugate.interfaces import IEgress
+from ugate.protocols.tunpackets import (
+    IPV4,
+    IPV6,
+    TCP_PROTOCOL,
+    UDP_PROTOCOL,
+    Layout,
+    datagramIn,
+    datagramPacket,
+    layoutOf,
+    reversedKey,
+)
+from ugate.protocols.tunsessions import Session, Sessions
+from ugate.stream import UDP, StreamInfo, Target
+
+PROTOCOL: Final = "tun"
+"""What streams of a device are recognized as."""
+
+FLOWS: Final = 8192
+"""How many connections there may be in a device, and flows of datagrams, unless its string says otherwise."""
+
+_BACKLOG: Final = 1024
+
+
+@implementer(IAddress)
+class DeviceAddress:
+    """
+    Where a device is listened at.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"tun:{self.name}"
+
+
+class DevicePort(Port):
+    """
+    A port that is reached through a device alone.
+    """
+
+    device = ""
+
+    def createInternetSocket(self) -> socket.socket:
+        """
+        See L{Port}.
+        """
+        made = super().createInternetSocket()
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self.device.encode())
+        return made
+
+
+class DeviceFlow(Flow):
+    """
+    The datagrams of one program to one target.
+    """
+
+    def __init__(
+        self, table: FlowTable[Any], layout: Layout, key: bytes, write: Callable[[bytes], bool]
+    ) -> None:
+        size = layout.size
+        family = socket.AF_INET if layout.version == 4 else socket.AF_INET6
+        source = udpAddress(socket.inet_ntop(family, key[:size]), int.from_bytes(key[-4:-2], "big"))
+        target = Target(socket.inet_ntop(family, key[size : 2 * size]), int.from_bytes(key[-2:], "big"), UDP)
+        host = udpAddress(target.host, target.port)
+        info = StreamInfo(source, host, target, protocol=PROTOCOL, layers=(PROTOCOL,))
+        super().__init__(table, key, info, host)
+        self._layout = layout
+        self._back = reversedKey(key)
+        self._write = write
+
+    def post(self, datagram: bytes) -> None:
+        """
+        See L{IDatagrams.post<ugate.interfaces.IDatagrams.post>}.
+        """
+        if not self._write(datagramPacket(self._layout, self._back, datagram)):
+            self.dropped += 1
+
+
+@implementer(IListeningPort)
+class TunPort:
+    """
+    A device that is up.
+
+    @ivar sessions: the connections in it, by the version of IP.
+    @ivar table: the flows of datagrams in it.
+    @since: ugate NEXT
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        way: Way,
+        factory: IProtocolFactory,
+        limit: int = FLOWS,
+        *,
+        open: Callable[[str], int] = openDevice,
+        routes: Callable[[Way, int], Routes] = Routes,
+        port: Callable[..., Any] = DevicePort,
+    ) -> None:
+        """
+        @param way: what goes into it.
+        @param factory: makes the protocols.
+        @param limit: how many connections, and flows of datagrams.
+        @param open: makes a device, and returns its descriptor.
+        @param routes: leads traffic there.
+        @param port: makes what listens at an address.
+        """
+        self.reactor = reactor
+        self.way = way
+        self._factory: Any = factory
+        self._open = open
+        self._makeRoutes = routes
+        self._makePort = port
+        self._routes: Routes | None = None
+        self._device: Device | None = None
+        self._ports: list[Any] = []
+        self.limit = limit
+        self.sessions: dict[int, Sessions] = {}
+        self.table: FlowTable[DeviceFlow] = FlowTable(reactor, limit)
+
+    @property
+    def factory(self) -> Any:
+        """
+        What makes the protocols.
+        """
+        return self._factory
+
+    @factory.setter
+    def factory(self, factory: Any) -> None:
+        self._factory = factory
+        for port in self._ports:
+            port.factory = factory
+
+    def startListening(self) -> None:
+        """
+        See L{IListeningPort}.
+
+        @raise ListenRefused: it cannot be, and why.
+        """
+        self._device = Device(self.reactor, self._open(self.way.device), self._received, self._go)
+        try:
+            self._lead(self.way)
+            for address in self.way.addresses:
+                self._listen(address)
+        except BaseException:
+            for port in self._ports:
+                port.stopListening()
+            self._go()
+            raise
+        self._factory.doStart()
+        self._device.start()
+
+    def _lead(self, way: Way) -> None:
+        egress = IEgress(self.reactor, None)
+        mark = 0 if egress is None else egress.mark
+        if not mark:
+            raise ListenRefused(
+                "without node.mark its own connections would come back to it: let that be above 0"
+            )
+        routes = self._makeRoutes(way, mark)
+        routes.up()
+        self._routes = routes
+
+    def _listen(self, address: Interface) -> None:
+        port = self._makePort(0, self._factory, _BACKLOG, str(address.ip), self.reactor)
+        port.device = self.way.device
+        port.startListening()
+        self._ports.append(port)
+        self.sessions[address.version] = Sessions(
+            IPV4 if address.version == 4 else IPV6,
+            address.ip.packed,
+            (address.ip + 1).packed,
+            port.getHost().port,
+            self.reactor.seconds,
+            self.limit,
+        )
+
+    def change(self, way: Way, limit: int) -> None:
+        """
+        What goes into it is another, but for its own addresses.
+        """
+        self.limit = self.table.limit = limit
+        for sessions in self.sessions.values():
+            sessions.limit = limit
+        before, self.way = self.way, way
+        if way == before:
+            return
+        if self._routes is not None:
+            self._routes.down()
+            self._routes = None
+        try:
+            self._lead(way)
+        except ListenRefused as error:
+            self._log.critical("tun:{device}: {error}", device=way.device, error=str(error))
+
+    def find(self, connected: Any) -> Target:
+        """
+        Where a connection was to go.
+
+        @raise OSError: it did not come through the device.
+        """
+        session = self._session(*connected.getpeername()[:2])
+        if session is None:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return Target(*session.target)
+
+    def sourceOf(self, address: Any) -> Any:
+        """
+        Who connects, who comes as somebody else.
+        """
+        session = self._session(address.host, address.port)
+        return address if session is None else type(address)("TCP", *session.source)
+
+    def _session(self, host: str, port: int) -> Session | None:
+        sessions = self.sessions.get(6 if ":" in host else 4)
+        if sessions is None or socket.inet_pton(_family(host), host) != sessions.peer:
+            return None
+        return sessions.find(port)
+
+    def _received(self, packet: bytearray, size: int) -> bytes | bytearray | None:
+        layout = layoutOf(packet, size)
+        sessions = None if layout is None else self.sessions.get(layout.version)
+        if layout is None or sessions is None:
+            return None
+        protocol = packet[layout.protocol]
+        if protocol == TCP_PROTOCOL:
+            return sessions.translate(packet, size)
+        if protocol == UDP_PROTOCOL:
+            self._datagram(sessions, layout, packet, size)
+        return None
+
+    def _datagram(self, sessions: Sessions, layout: Layout, packet: bytearray, size: int) -> None:
+        key = bytes(packet[layout.key : layout.transport + 4])
+        datagram = datagramIn(layout, packet, size)
+        flow = self.table.get(key)
+        if datagram is None or (flow is None and not sessions.isFromUs(key)) or not key[-2:] > b"\0\0":
+            sessions.dropped += 1
+        elif flow is None:
+            assert self._device is not None
+            self._offer(DeviceFlow(self.table, layout, key, self._device.write), datagram)
+        else:
+            flow.seen = self.reactor.seconds()
+            flow.arrived(datagram)
+
+    def _offer(self, flow: DeviceFlow, datagram: bytes) -> None:
+        self.table.add(flow)
+        try:
+            protocol = self._factory.buildProtocol(flow.peer)
+            if protocol is None:
+                flow.lost()
+                return
+            flow.begin(protocol)
+            flow.arrived(datagram)
+        except Exception:
+            # It is no matter of the others.
+            self._log.failure("a flow of datagrams could not be served")
+            flow.lost()
+
+    def stopListening(self) -> Deferred[Any]:
+        """
+        See L{IListeningPort}.  The connections that are up have their packets in the device, so it stays
+        until they have ended, or until the reactor ends.
+        """
+        ports, self._ports = self._ports, []
+        ending = [maybeDeferred(port.stopListening) for port in ports]
+        if ports:
+            self._factory.doStop()
+            self.table.close()
+            for sessions in self.sessions.values():
+                sessions.closed = self._mayGo
+            self._mayGo()
+        return DeferredList(ending, consumeErrors=True)
+
+    def _mayGo(self) -> None:
+        if not any(sessions.up for sessions in self.sessions.values()):
+            # What it has just been given still has to be passed on.
+            self.reactor.callLater(0, self._go)
+
+    def _go(self) -> None:
+        """
+        Let all be as it was before.
+        """
+        routes, self._routes = self._routes, None
+        if routes is not None:
+            routes.down()
+        device, self._device = self._device, None
+        if device is not None:
+            device.close()
+
+    def getHost(self) -> IAddress:
+        """
+        Where it listens.
+        """
+        return DeviceAddress(self.way.device)
+
+
+def _family(host: str) -> int:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

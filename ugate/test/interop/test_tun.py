@@ -1,0 +1,215 @@
+# -*- test-case-name: ugate.test.interop.test_tun -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+C{tun:} with programs that know nothing of it, on a host of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+from ugate.test.interop.namespaces import Host, hosts
+from ugate.test.interop.processes import Child, Gateway, InteropTestCase, program, waitUntil
+from ugate.test.interop.targets import BLOCK, digestOf
+
+FAR4, FAR6 = "203.0.113.5", "2001:db8:5::5"
+ASIDE = "203.0.113.6"
+MANY = 200
+
+ASKER = """
+import hashlib, socket, sys, threading
+host, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+family = socket.AF_INET6 if ":" in host else socket.AF_INET
+all = []
+for number in range(count):
+    one = socket.socket(family)
+    one.settimeout(40)
+    one.connect((host, port))
+    all.append(one)
+wrong = 0
+for number, one in enumerate(all):
+    one.sendall(b"%d" % number * 1000)
+    one.shutdown(socket.SHUT_WR)
+for number, one in enumerate(all):
+    got = b"".join(iter(lambda: one.recv(65536), b""))
+    wrong += got != b"%d" % number * 1000
+print("wrong:", wrong)
+"""
+"""Many connections at once, each of which ends its direction before it is answered."""
+
+ECHO = """
+import socket, socketserver, threading
+class Whole(socketserver.BaseRequestHandler):
+    def handle(self):
+        got = b"".join(iter(lambda: self.request.recv(65536), b""))
+        self.request.sendall(got)
+class Server(socketserver.ThreadingTCPServer):
+    address_family, request_queue_size, allow_reuse_address = socket.AF_INET6, 500, True
+server = Server(("::", 7007), Whole)
+threading.Thread(target=server.serve_forever).start()
+def names(host):
+    heard = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    heard.bind((host, 53))
+    while True:
+        asked, who = heard.recvfrom(4096)
+        end = asked.index(b"\\0", 12) + 5
+        head = asked[:2] + b"\\x84\\0\\0\\1\\0\\1\\0\\0\\0\\0" + asked[12:end]
+        heard.sendto(head + b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\5\\0\\4" + bytes([198, 51, 100, 7]), who)
+for host in ("203.0.113.5", "2001:db8:5::5"):
+    threading.Thread(target=names, args=(host,)).start()
+print("Serving", flush=True)
+"""
+"""Says back what it was told, once that has ended; and a resolver for which every name is 198.51.100.7."""
+
+
+class TunTests(InteropTestCase):
+    """
+    A host with a device, and another one that is reached by it.
+    """
+
+    limit = 120.0
+
+    def setUp(self) -> None:
+        super().setUp()
+        made = hosts(self, ("near", "far"))
+        self.near, self.far = made["near"], made["far"]
+        for number, host in enumerate((self.near, self.far), 1):
+            host.ip("-6", "address", "add", f"2001:db8:1::{number}/64", "dev", "eth0", "nodad")
+        for address in (f"{FAR4}/32", f"{ASIDE}/32", f"{FAR6}/128"):
+            self.far.ip("address", "add", address, "dev", "lo")
+        self.near.ip("route", "add", "default", "via", self.far.ipv4)
+        self.near.ip("-6", "route", "add", "default", "via", "2001:db8:1::2")
+        (self.directory / "body").write_bytes(BLOCK * 5)
+        web = ("http.server", "8080", "--bind", "::", "--directory", str(self.directory))
+        self.spawn(self.far.inside(sys.executable, "-u", "-m", *web)).waitFor("Serving HTTP")
+        self.before = self.traces()
+
+    def traces(self) -> list[str]:
+        """
+        What there is of devices, rules and routes on the near host.
+        """
+        ip = self.near.ip
+        devices = ip("-o", "link", "show").splitlines()
+        routes = [ip(family, "route", "show", "table", "all") for family in ("-4", "-6")]
+        return [str(len(devices)), ip("-4", "rule"), ip("-6", "rule"), *routes]
+
+    def start(self, more: str = "", node: str = "") -> Gateway:
+        """
+        The gateway on the near host.
+        """
+        gateway = self.ugate(
+            config=f"listen: {{main: 'tun:ug0{more}'}}\nnode: {{{node}}}\n", inside=self.near.inside
+        )
+        self.assertIn(": ug0:", self.near.ip("-o", "link", "show"))
+        return gateway
+
+    def ask(self, *argv: str) -> str:
+        """
+        Run a program on the near host to its end.
+
+        @return: what it printed.
+        """
+        return self.run_(self.near, *argv)
+
+    def run_(self, host: Host, *argv: str) -> str:
+        """
+        The same on any host.
+        """
+        child = self.spawn(host.inside(*argv))
+        child.process.wait(60)
+        return child.said()
+
+    def fetched(self, host: str) -> str:
+        """
+        The digest of what curl gets from there.
+        """
+        got = self.directory / "got"
+        got.unlink(missing_ok=True)
+        self.ask(program("curl"), "-sS", "-g", "-m", "40", "-o", str(got), f"http://{host}:8080/body")
+        return digestOfFile(got)
+
+    def test_carries(self) -> None:
+        """
+        Pages, datagrams, many connections at once, halves that end, and much at once both ways: all by the
+        device, over IPv4 and IPv6.
+        """
+        self.spawn(self.far.inside(sys.executable, "-c", ECHO)).waitFor("Serving")
+        gateway = self.start(":mtu=1420")
+        body = digestOf(len(BLOCK) * 5)
+        for host in (FAR4, f"[{FAR6}]"):
+            self.assertEqual(self.fetched(host), body)
+        waitUntil(lambda: gateway.said().count(":8080 tun operator") == 2, "lines in the log")
+        for host in (FAR4, FAR6):
+            said = self.ask(sys.executable, "-c", ASKER, host, "7007", str(MANY))
+            self.assertEqual(said.strip(), "wrong: 0")
+        said = self.ask(program("curl"), "-sS", "-m", "40", f"http://{FAR4}:81/")
+        # Whether it is told that before or after it knows that it is up is a matter of luck.
+        self.assertRegex(said, "reset by peer|onnect to server")
+        dig = program("dig", "bind9-dnsutils")
+        for host in (FAR4, FAR6):
+            self.assertEqual(self.ask(dig, "+short", f"@{host}", "some.example").strip(), "198.51.100.7")
+        waitUntil(lambda: gateway.said().count("-> udp:") == 2, "lines of flows", 30)
+        self.checkBulk()
+
+    def checkBulk(self) -> None:
+        """
+        As many bytes as were sent arrive.  The server of iperf3 counts until its client has sent all; then a
+        little is still under way.
+        """
+        iperf = program("iperf3")
+        server = self.spawn(self.far.inside(iperf, "-s", "--forceflush"))
+        server.waitFor("listening")
+        for direction, least in (((), 100), (("-R",), 200)):
+            told = json.loads(self.ask(iperf, "-c", FAR4, "-n", "200M", "-J", *direction))
+            self.assertNotIn("error", told)
+            self.assertGreaterEqual(told["end"]["sum_received"]["bytes"], least * 1000 * 1000)
+
+    def test_parts(self) -> None:
+        """
+        Only what is said goes there, by short packets; and when it is killed, nothing of it is left.
+        """
+        gateway = self.start(f":routes=203.0.113.0/24,2001\\:db8\\:5\\:\\:/48:exclude={ASIDE}/32:mtu=1280")
+        body = digestOf(len(BLOCK) * 5)
+        for host in (FAR4, f"[{FAR6}]", ASIDE, self.far.ipv4):
+            self.assertEqual(self.fetched(host), body, host)
+        waitUntil(lambda: gateway.said().count(":8080 tun operator") == 2, "lines in the log")
+        self.assertNotIn(ASIDE, gateway.said())
+        os.kill(gateway.pid, signal.SIGKILL)
+        waitUntil(lambda: self.traces() == self.before, "nothing to be left of it")
+        self.assertEqual(self.fetched(FAR4), body)
+
+    def test_stops(self) -> None:
+        """
+        When it stops, who is still there is cut, and nothing of it is left.
+        """
+        gateway = self.start(node="drain: 0.2")
+        slow = self.slow()
+        waitUntil((self.directory / "slow").exists, "the first bytes")
+        os.kill(gateway.pid, signal.SIGTERM)
+        self.assertEqual(gateway.process.wait(30), 0)
+        slow.process.wait(30)
+        self.assertIn("reset by peer", slow.said())
+        self.assertEqual(self.traces(), self.before)
+
+    def slow(self) -> Child:
+        """
+        A client that takes its time.
+        """
+        os.truncate(self.write("large", ""), 100 << 20)
+        url = f"http://{FAR4}:8080/large"
+        options = ("-sS", "--limit-rate", "100K", "-o", str(self.directory / "slow"), url)
+        return self.spawn(self.near.inside(program("curl"), *options))
+
+
+def digestOfFile(path: Path) -> str:
+    """
+    The SHA-256 of what is in a file.
+    """
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "nothing"

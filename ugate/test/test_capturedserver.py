@@ -1,0 +1,407 @@
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Tests for L{ugate.endpoints.captured} and L{ugate.endpoints.capturedstring}.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import Any
+
+from zope.interface.verify import verifyObject
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import succeed
+from twisted.internet.endpoints import TCP4ServerEndpoint, serverFromString
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from ugate.endpoints.captured import (
+    Capture,
+    CapturedServerEndpoint,
+    originalTarget,
+    ownTarget,
+)
+from ugate.endpoints.connecting import IP_TRANSPARENT
+from ugate.endpoints.reach import asksForTarget, onlyLocal, takesLogins
+from ugate.errors import Cause, ListenRefused, Phase, Refused, StringError
+from ugate.interfaces import IEgress
+from ugate.stream import NAME, Target
+from ugate.tenancy.egress import Egress, OwnListeners
+from ugate.test.dialfakes import CLIENT, LISTENER, Net, Recorders
+from ugate.test.hellofakes import hello, sni
+
+HELLO = hello(sni(b"web.example"))
+REASON = Refused(Cause.CONNECTION_REFUSED, Phase.CONNECT, "x")
+
+
+class CapturingNet(Net):
+    """
+    A reactor with rules on addresses.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own = OwnListeners(lambda address: str(address) == "198.51.100.2")
+        self.egress = Egress(self.own, True)
+
+    def __conform__(self, interface: object) -> object | None:
+        return self.egress if interface is IEgress else super().__conform__(interface)
+
+
+class Wire(StringTransport):
+    """
+    A transport with a socket, as far as is asked of that.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(LISTENER, CLIENT)  # type: ignore[no-untyped-call]
+        self.socket = object()
+
+
+class CapturedServerCase(SynchronousTestCase):
+    """
+    Connections of which the test says where they were to go.
+    """
+
+    def setUp(self) -> None:
+        self.net = CapturingNet()
+        self.factory = Recorders()
+        self.target: Target | OSError = Target("203.0.113.9", 5432)
+        self.refused: list[str] = []
+
+    def find(self, connected: object) -> Target:
+        """
+        Where it was to go.
+        """
+        if isinstance(self.target, OSError):
+            raise self.target
+        return self.target
+
+    def listen(self, capture: Capture = Capture(), **more: Any) -> CapturedServerEndpoint:  # noqa: B008
+        """
+        Listen.
+        """
+        inner = TCP4ServerEndpoint(self.net, 15001, interface="127.0.0.1")
+        endpoint = CapturedServerEndpoint(self.net, inner, capture, find=self.find, **more)
+        self.assertTrue(verifyObject(IStreamServerEndpoint, endpoint))
+        self.successResultOf(endpoint.listen(self.factory))
+        return endpoint
+
+    def accept(self, *chunks: bytes) -> Wire:
+        """
+        A client that says something.
+        """
+        factory: Any = self.net.tcpServers[-1][1]
+
+        def failed(host: Any, error: Exception) -> None:
+            self.refused.append(str(error))
+
+        self.patch(factory, "failed", failed)
+        self.host: Any = factory.buildProtocol(CLIENT)
+        transport = Wire()
+        self.host.makeConnection(transport)
+        for chunk in chunks:
+            self.host.dataReceived(chunk)
+        return transport
+
+    @property
+    def info(self) -> Any:
+        """
+        What is known of the last stream.
+        """
+        return self.infoOf(self.factory.made[-1])
+
+    def infoOf(self, made: Any) -> Any:
+        """
+        What is known of a stream.
+        """
+        return made.transport.getPeer()
+
+
+class StreamTests(CapturedServerCase):
+    """
+    Streams that go on.
+    """
+
+    def test_atOnce(self) -> None:
+        """
+        On most ports before the client says anything: its server may speak first.
+        """
+        self.listen()
+        self.accept()
+        info = self.info
+        self.assertEqual((info.target, info.protocol, info.peer), (self.target, "redirect", CLIENT))
+        self.assertEqual(info.host, IPv4Address("TCP", "203.0.113.9", 5432))
+        self.assertIs(info.principal, None)
+
+    def test_name(self) -> None:
+        """
+        On some ports the name is waited for.
+        """
+        self.target = Target("2001:db8::9", 443)
+        self.listen()
+        self.accept(HELLO[:20])
+        self.assertEqual(self.factory.made, [])
+        self.host.dataReceived(HELLO[20:])
+        info = self.info
+        self.assertEqual((info.target, info.hints[NAME]), (self.target, "web.example"))
+        self.assertEqual(self.factory.made[0].got, HELLO)
+        self.net.advance(60)
+        self.assertEqual(len(self.factory.made), 1)
+
+    def test_silence(self) -> None:
+        """
+        A client that does not say it goes by the address after a moment, with all that it has said.
+        """
+        self.target = Target("203.0.113.9", 80)
+        self.listen(Capture(wait=0.25))
+        self.accept()
+        self.accept(b"G")
+        self.net.advance(0.24)
+        self.assertEqual(self.factory.made, [])
+        self.net.advance(0.02)
+        self.assertEqual([each.got for each in self.factory.made], [b"", b"G"])
+        self.assertEqual([self.infoOf(each).target for each in self.factory.made], [self.target] * 2)
+        self.net.advance(60)
+        self.assertEqual(self.refused, [])
+
+    def test_endedBefore(self) -> None:
+        """
+        A client that has said all goes by the address at once; one that is gone is no stream.
+        """
+        self.target = Target("203.0.113.9", 80)
+        self.listen(Capture(wait=0.25))
+        self.accept(b"GET")
+        self.host.readConnectionLost()
+        (made,) = self.factory.made
+        self.assertEqual(made.got, b"GET")
+        self.accept(b"GET")
+        self.host.connectionLost(Failure(ConnectionLost()))
+        self.net.advance(1)
+        self.assertEqual(self.factory.made, [made])
+
+    def test_otherPorts(self) -> None:
+        """
+        Which ports these are is said.
+        """
+        self.target = Target("203.0.113.9", 443)
+        self.listen(Capture(sniff=frozenset((8080,))))
+        self.accept()
+        self.assertEqual(len(self.factory.made), 1)
+
+    def test_refused(self) -> None:
+        """
+        Who cannot be told why is reset; who can be, is told.
+        """
+        self.listen()
+        transport = self.accept()
+        made: Any = self.factory.made
+        made[0].transport.refuse(REASON)
+        self.assertEqual((transport.value(), transport.disconnected), (b"", True))
+        self.target = Target("203.0.113.9", 443)
+        transport = self.accept(HELLO)
+        made[1].transport.refuse(REASON)
+        self.assertEqual(transport.value()[:2], b"\x15\x03")
+
+
+class LoopTests(CapturedServerCase):
+    """
+    What would come back.
+    """
+
+    def assertRefused(self, *words: str) -> None:
+        """
+        It comes to nothing, and the log says why.
+        """
+        transport = self.accept()
+        self.assertEqual((self.factory.made, transport.disconnected), ([], True))
+        (said,) = self.refused
+        for word in words:
+            self.assertIn(word, said)
+        self.refused.clear()
+
+    def test_notRedirected(self) -> None:
+        """
+        Who connects to the listener itself.
+        """
+        self.listen()
+        self.target = Target(LISTENER.host, LISTENER.port)
+        self.assertRefused("was not redirected", "ucli capture show")
+        for number in (errno.ENOENT, errno.ENOPROTOOPT):
+            self.target = OSError(number, os.strerror(number))
+            self.assertRefused("was not redirected")
+        self.target = OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+        self.assertRefused("not connected")
+
+    def test_ownListener(self) -> None:
+        """
+        A listener of ours, by whatever address of this machine.
+        """
+        self.listen()
+        self.net.own.add("0.0.0.0", 1080)
+        self.target = Target("198.51.100.2", 1080)
+        self.assertRefused("198.51.100.2:1080 is a listener of this gateway", "ask for the service itself")
+        self.target = Target("198.51.100.3", 1080)
+        self.accept()
+        self.assertEqual(len(self.factory.made), 1)
+
+    def test_ownConnection(self) -> None:
+        """
+        A connection that we have just made ourselves.
+        """
+        self.listen()
+        outgoing: Any = self.net.egress.outgoing
+        with socket.create_server(("127.0.0.1", 0)) as up:
+            outgoing.add((CLIENT.host, CLIENT.port, "203.0.113.9", 5432), up)
+            self.assertRefused("our own connection to 203.0.113.9:5432 was captured again", "node.mark")
+        self.target = Target("203.0.113.9", 5433)
+        self.accept()
+        self.assertEqual(len(self.factory.made), 1)
+
+    def test_capturing(self) -> None:
+        """
+        Our own connections are marked, and remembered, from the moment that something listens.
+        """
+        self.net.own.markWith(7)
+        self.assertEqual((self.net.egress.mark, self.net.egress.outgoing), (0, None))
+        self.listen()
+        self.assertEqual(self.net.egress.mark, 7)
+        self.assertIsNot(self.net.egress.outgoing, None)
+
+
+class SocketTests(SynchronousTestCase):
+    """
+    What is asked of sockets.
+    """
+
+    def test_notRedirected(self) -> None:
+        """
+        A connection that nobody has redirected has no original destination, or its own; and a name.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            name = Target(*listening.getsockname())
+            with socket.create_connection(listening.getsockname()):
+                accepted = listening.accept()[0]
+                with accepted:
+                    self.assertEqual(ownTarget(accepted), name)
+                    try:
+                        found = originalTarget(accepted)
+                    except OSError as error:
+                        self.assertIn(error.errno, (errno.ENOENT, errno.ENOPROTOOPT))
+                    else:
+                        self.assertEqual(found, name)
+
+    def test_original(self) -> None:
+        """
+        The answer of the kernel, of both families.
+        """
+
+        class Connected:
+            def __init__(self, host: str, packed: bytes) -> None:
+                self.host, self.packed = host, packed
+                self.asked: Any = None
+
+            def getsockname(self) -> tuple[str, int]:
+                return self.host, 15001
+
+            def getsockopt(self, *asked: int) -> bytes:
+                self.asked = asked
+                return self.packed
+
+        four = b"\x02\x00\x15\x38" + socket.inet_aton("203.0.113.9") + bytes(8)
+        six = b"\x0a\x00\x01\xbb" + bytes(4) + socket.inet_pton(socket.AF_INET6, "2001:db8::9") + bytes(4)
+        for host, packed, target, level in (
+            ("127.0.0.1", four, Target("203.0.113.9", 5432), socket.IPPROTO_IP),
+            ("::ffff:127.0.0.1", four, Target("203.0.113.9", 5432), socket.IPPROTO_IP),
+            ("::1", six, Target("2001:db8::9", 443), socket.IPPROTO_IPV6),
+        ):
+            connected: Any = Connected(host, packed)
+            self.assertEqual(originalTarget(connected), target)
+            self.assertEqual(connected.asked, (level, 80, len(packed)))
+
+    def test_transparent(self) -> None:
+        """
+        The socket of tproxy: may have the addresses of others, or listening fails and nothing is left.
+        """
+
+        class Listening(socket.socket):
+            options: list[Any] = []
+            error: OSError | None = None
+
+            def setsockopt(self, *args: Any) -> None:
+                if self.error is not None:
+                    raise self.error
+                self.options.append(args)
+
+        class Port:
+            stopped = False
+
+            def __init__(self) -> None:
+                self.socket = Listening()
+
+            def stopListening(self) -> None:
+                self.stopped = True
+
+        port = Port()
+        self.addCleanup(port.socket.close)
+        inner: Any = type("Inner", (), {"listen": lambda self, factory: succeed(port)})()
+        endpoint = CapturedServerEndpoint(Net(), inner, Capture("tproxy"))
+        self.assertIs(self.successResultOf(endpoint.listen(Recorders())), port)
+        self.assertEqual(port.socket.options, [(socket.IPPROTO_IP, IP_TRANSPARENT, 1)])
+        port.socket.error = PermissionError(errno.EPERM, "no")
+        error = self.failureResultOf(endpoint.listen(Recorders()), ListenRefused)
+        self.assertIn("CAP_NET_ADMIN", error.getErrorMessage())
+        self.assertTrue(port.stopped)
+
+
+class StringTests(SynchronousTestCase):
+    """
+    As they are written.
+    """
+
+    def read(self, text: str) -> Any:
+        """
+        The endpoint of a string.
+        """
+        return serverFromString(Net(), text)
+
+    def test_both(self) -> None:
+        """
+        What they are, and who reaches them: with TPROXY other machines do, even on loopback.
+        """
+        redirect = self.read("redirect:tcp:15001:interface=127.0.0.1")
+        tproxy = self.read("tproxy:tcp:15001:interface=127.0.0.1:sniff=80,8080:by=name:wait=2:handshake=5")
+        self.assertEqual(redirect.capture, Capture())
+        self.assertEqual(tproxy.capture, Capture("tproxy", frozenset((80, 8080)), True, 2.0))
+        self.assertEqual(tproxy.deadline, 5)
+        self.assertEqual(self.read("redirect:tcp6:1:sniff=none").capture.sniff, frozenset())
+        for each, local in ((redirect, True), (tproxy, False)):
+            self.assertEqual(onlyLocal(each), local)
+            self.assertTrue(asksForTarget(each))
+            self.assertFalse(takesLogins(each))
+
+    def test_wrong(self) -> None:
+        """
+        Mistakes name the part.
+        """
+        for text, words in (
+            ("redirect:socks:tcp:1", "redirect: the kernel leads TCP here"),
+            ("tproxy:unix:/x", "tproxy: the kernel leads TCP here"),
+            ("redirect:tcp:1:by=both", "by=both: wanted address or name"),
+            ("redirect:tcp:1:sniff=x", "sniff=x: wanted ports"),
+            ("redirect:tcp:1:sniff=0", "sniff=0: wanted ports"),
+            ("redirect:tcp:1:sniff=" + ",".join(map(str, range(1, 67))), "at most 64 ports"),
+            ("redirect:tcp:1:wait=0", "wait=0: wanted seconds"),
+            ("redirect:tcp:1:to=x", "redirect itself takes by=, handshake=, sniff=, wait="),
+            ("redirect:", "redirect: on what?"),
+        ):
+            error = self.assertRaises(StringError, self.read, text)
+            self.assertIn(words, str(error))

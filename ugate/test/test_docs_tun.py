@@ -1,0 +1,48 @@
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+The page of C{tun:} says what is so.
+"""
+
+from __future__ import annotations
+
+import re
+
+from twisted.internet.endpoints import serverFromString
+from twisted.trial.unittest import SynchronousTestCase
+
+from ugate.endpoints.captured import SNIFFED, WAIT
+from ugate.endpoints.tunport import FLOWS
+from ugate.endpoints.tunstring import ADDRESSES, KEYWORDS, MOST_FLOWS, MTU, TABLE
+from ugate.test.dialfakes import Net
+from ugate.test.docpages import page, table
+
+
+class TunTests(SynchronousTestCase):
+    """
+    The page against the code.
+    """
+
+    def setUp(self) -> None:
+        self.text = page("tun")
+        self.rows = {row[0]: row for row in table(self.text, "tun-keywords")}
+
+    def test_keywords(self) -> None:
+        """
+        All that there are, with what holds without them.
+        """
+        self.assertEqual(tuple(sorted(self.rows)), tuple(sorted(KEYWORDS)))
+        given = {name: row[1].replace("\\", "") for name, row in self.rows.items()}
+        self.assertEqual(given["addresses"], ADDRESSES)
+        self.assertEqual({int(each) for each in given["sniff"].split(",")}, set(SNIFFED))
+        self.assertEqual(float(given["wait"]), WAIT)
+        self.assertEqual([int(given[name]) for name in ("mtu", "table", "flows")], [MTU, TABLE, FLOWS])
+        self.assertIn(f"{MOST_FLOWS} at most", self.rows["flows"][2])
+
+    def test_example(self) -> None:
+        """
+        The listener that it shows can be.
+        """
+        (string,) = re.findall(r'out: "(tun:[^"]+)"', self.text)
+        serverFromString(Net(), string)
