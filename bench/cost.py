@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_USER, _SYSTEM = 11, 12
+_SPENT = slice(11, 15)
+"""In user mode and in the kernel, and both of the children that have ended."""
 
 
 def family(pid: int) -> Iterator[int]:
@@ -54,7 +55,7 @@ def cpu(pids: Iterable[int]) -> float:
     """
     Processor time used so far, in user mode and in the kernel.
 
-    @param pids: processes, each with its descendants.
+    @param pids: processes, each with its descendants, those that have ended too.
     @return: seconds.
     @raise OSError: if a process is gone.
     """
@@ -62,7 +63,7 @@ def cpu(pids: Iterable[int]) -> float:
     for pid in pids:
         for member in family(pid):
             fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[_USER]) + int(fields[_SYSTEM])
+            ticks += sum(map(int, fields[_SPENT]))
     return ticks / _TICKS
 
 

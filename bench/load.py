@@ -15,7 +15,9 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from bench import secure
@@ -35,7 +37,8 @@ class Load:
     """
 
     kind: str
-    """C{bulk}, C{connect}, C{rtt}, C{hold}, or C{tls-bulk}, C{tls-new}, C{tls-resumed}."""
+    """C{bulk}, C{connect}, C{rtt}, C{hold}, or C{tls-bulk}, C{tls-new}, C{tls-resumed},
+    C{ssh-login}."""
 
     fd: int
     """The descriptor of the shared counters."""
@@ -63,6 +66,9 @@ class Load:
 
     front: str = ""
     """What the streams go in by: see L{bench.contestants}."""
+
+    command: Sequence[str] = ()
+    """What has a stream to the echo target on its standard input and output, for C{ssh-login}."""
 
     def json(self) -> str:
         """
@@ -172,6 +178,25 @@ def connect(load: Load, counts: memoryview) -> None:
         counts[slot] += 1
 
 
+def login(load: Load, counts: memoryview) -> None:
+    """
+    Start a client, exchange one message, end it, again and again.
+
+    @param load: the work.
+    @param counts: the shared counters.
+    """
+    _ready()
+    while True:
+        with subprocess.Popen(load.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+            assert running.stdin is not None and running.stdout is not None
+            running.stdin.write(MESSAGE)
+            running.stdin.flush()
+            if running.stdout.read(len(MESSAGE)) != MESSAGE:
+                raise DialFailed("the client did not bring the message back")
+            counts[load.slot] += 1
+            running.kill()
+
+
 def rtt(load: Load, counts: memoryview) -> None:
     """
     Exchange one message after another on every open stream.
@@ -242,6 +267,7 @@ _KINDS = {
     "tls-bulk": tlsBulk,
     "tls-new": shake,
     "tls-resumed": shake,
+    "ssh-login": login,
 }
 
 

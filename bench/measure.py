@@ -15,8 +15,10 @@ from dataclasses import dataclass
 
 from bench import cost
 from bench.child import Child, SampleFailed, pythonArguments
+from bench.dial import HOST
 from bench.load import Load
 from bench.meter import TARGET_SLOT
+from bench.ssh import client
 from bench.stand import Stand
 
 _READY = 20.0
@@ -79,7 +81,9 @@ class _Loads:
         self._next = TARGET_SLOT + 1
         self.workers: list[_Worker] = []
 
-    def add(self, kind: str, up: int = 0, down: int = 0, streams: int = 1) -> int:
+    def add(
+        self, kind: str, up: int = 0, down: int = 0, streams: int = 1, command: tuple[str, ...] = ()
+    ) -> int:
         """
         Start one.
 
@@ -87,6 +91,7 @@ class _Loads:
         @param up: bulk streams to the target.
         @param down: bulk streams from it.
         @param streams: open streams.
+        @param command: what has the streams, if that is a program.
         @return: its counter.
         """
         stand, slot = self._stand, self._next
@@ -104,6 +109,7 @@ class _Loads:
             down,
             streams,
             stand.front,
+            command,
         )
         log = stand.directory / f"load-{kind}-{slot}.log"
         child = Child(pythonArguments("bench.load", load.json()), log, fds=[stand.meter.fd], spoken=True)
@@ -277,6 +283,16 @@ def _mixed(stand: Stand, pace: Pace) -> Reading:
         return Reading((_gbit(rates[bulk]), rates[small]), {"cpu": cpu})
 
 
+def _login(stand: Stand, pace: Pace) -> Reading:
+    """Clients of SSH, one after another: each from its start until a message has come back on its stream."""
+    server, echo = stand.lastPorts["echo"], stand.targetPorts["echo"]
+    with _loads(stand, pace) as loads:
+        command = (*client(stand.directory.parent, server), "-W", f"{HOST}:{echo}", HOST)
+        slot = loads.add("ssh-login", command=command)
+        rates, cpu = _rates(stand, loads, pace.warm, pace.seconds)
+        return Reading((1000 / rates[slot],), {"cpu": cpu, "cpu-ms": 1000 * cpu / rates[slot]})
+
+
 def _idle(stand: Stand, pace: Pace) -> Reading:
     """Memory before and after many streams have been opened, on an instance that has done nothing else."""
     time.sleep(_SETTLE)
@@ -304,6 +320,7 @@ _WORKS: dict[str, Callable[[Stand, Pace], Reading]] = {
     "connect": _connect,
     "rtt": _rtt,
     "mixed": _mixed,
+    "ssh-login": _login,
     "datagrams": _datagrams,
     "idle": _idle,
     "start": _start,

@@ -21,6 +21,7 @@ from bench.ours import StandIn, Ugate
 from bench.peers import Envoy, HAProxy, Microsocks, SingBox
 from bench.relayed import PlainUgate, RelayedUgate
 from bench.rows import ROWS, Row
+from bench.ssh import AsyncSSH, OpenSSH, SSHUgate
 
 _RESULTS = Path(__file__).parent / "results"
 _SECONDS, _ROUNDS, _WARM, _IDLE = 1.2, 5, 0.2, 1000
@@ -124,6 +125,7 @@ def plan(arguments: Sequence[str] | None = None) -> Plan:
         ours = StandIn(given.ugate) if given.ugate else Ugate(given.ugate_listen)
         known: list[Contestant] = [Direct(), ours, SingBox(), Envoy(), HAProxy(), Microsocks()]
         known += [FramedUgate(), FramedEnvoy(), SecureUgate(), SecureEnvoy(), RelayedUgate(), PlainUgate()]
+        known += [SSHUgate(), AsyncSSH(), OpenSSH()]
         known.append(CapturedUgate())
         contestants = {contestant.name: contestant for contestant in known}
         rows = {row.key: row for row in ROWS}

@@ -30,6 +30,7 @@ class RelayedUgate(Ugate):
     name = "ugate-ready"
     fronts = (RELAY,)
     leastHops = 2
+    alone = True
 
     def command(self, hop: Hop) -> Command:
         """
@@ -75,6 +76,7 @@ class PlainUgate(Ugate):
     name = "ugate-plain"
     fronts = (RELAY,)
     leastHops = 2
+    alone = True
 
     def command(self, hop: Hop) -> Command:
         """

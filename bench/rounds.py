@@ -61,7 +61,7 @@ def takesPart(contestant: Contestant, row: Row) -> bool:
         return False
     if row.work == "datagrams" and not contestant.datagrams:
         return False
-    if row.front and row.front not in contestant.fronts:
+    if row.front not in contestant.fronts if row.front else contestant.alone:
         return False
     return contestant.leastHops <= row.hops <= contestant.hops
 

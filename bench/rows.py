@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.contestants import PLAIN, RELAY, SNI, TLS
+from bench.contestants import PLAIN, RELAY, SNI, SSH, TLS
 
 SING_BOX = "sing-box"
 HAPROXY = "haproxy"
@@ -24,9 +24,11 @@ SECURE, SECURE_US = "envoy-h2s", "ugate-h2s"
 """The same in TLS."""
 RELAYED, RELAYED_US = "ugate-plain", "ugate-ready"
 """Two instances that forward, and a gate with a node that goes to it."""
+SSH_US, ASYNCSSH, SSHD = "ugate-ssh", "asyncssh", "sshd"
+"""Servers of SSH."""
 CAPTURED_US = "ugate-captured"
 """What the kernel leads to it, beside SOCKS."""
-OURS = (US, FRAMED_US, SECURE_US, RELAYED_US, CAPTURED_US)
+OURS = (US, FRAMED_US, SECURE_US, RELAYED_US, CAPTURED_US, SSH_US)
 """All who have goals."""
 
 
@@ -102,6 +104,9 @@ _TLS_BULK = (Goal(1.0, HAPROXY),)
 _SHAKES = (Goal(0.8, HAPROXY),)
 _THROUGH = (Goal(1.0, HAPROXY),)
 _RELAYED = (Goal(0.95, RELAYED, RELAYED_US),)
+_SSH = (Goal(0.9, ASYNCSSH, SSH_US), Goal(0.5, SSHD, SSH_US))
+_SSH_SMALL = (Goal(0.9, ASYNCSSH, SSH_US),)
+_LOGIN = (Goal(1.5, SSHD, SSH_US),)
 _FRAMED = (Goal(1.0, FRAMED, FRAMED_US),)
 _FRAMED_BULK = (Goal(1.5, FRAMED, FRAMED_US),)
 _BULK_2 = (*_FRAMED_BULK, Goal(1.0, SECURE, SECURE_US))
@@ -211,6 +216,37 @@ ROWS = (
         ),
         hops=2,
         front=RELAY,
+    ),
+    Row(
+        "ssh-bulk",
+        "bulk",
+        (
+            Metric("ssh-up", "ssh -L: one bulk stream, up", _GBIT, _SSH, digits=2),
+            Metric("ssh-down", "ssh -L: one bulk stream, down", _GBIT, _SSH, digits=2),
+        ),
+        hops=2,
+        front=SSH,
+    ),
+    Row(
+        "ssh-connect",
+        "connect",
+        (Metric("ssh-connect", "ssh -L: new streams", "1/s", _SSH_SMALL),),
+        hops=2,
+        front=SSH,
+    ),
+    Row(
+        "ssh-rtt",
+        "rtt",
+        (Metric("ssh-rtt", "ssh -L: 64-byte round trips, 32 streams", "1/s", _SSH_SMALL),),
+        hops=2,
+        front=SSH,
+    ),
+    Row(
+        "ssh-login",
+        "ssh-login",
+        (Metric("ssh-login", "ssh -W: time until it echoes", "ms", _LOGIN, lessIsBetter=True, digits=1),),
+        hops=2,
+        front=SSH,
     ),
 )
 """Every row, in the order of the table."""

@@ -64,10 +64,16 @@ class Stand:
     front: str
     """What the streams go in by: see L{bench.contestants}."""
 
+    targetPorts: Mapping[str, int]
+    """The targets' own ports by name."""
+
+    lastPorts: Mapping[str, int]
+    """The ports of the last instance."""
+
     @property
     def pids(self) -> list[int]:
-        """The process ids of the instances."""
-        return [child.pid for child in self.instances]
+        """The process ids of the instances, but for the clients that all contestants have."""
+        return [child.pid for child in self.instances[self.contestant.peers :]]
 
     def check(self) -> None:
         """
@@ -107,17 +113,20 @@ def standing(
             children.append(target)
             ports |= json.loads(target.line(time.monotonic() + _PATIENCE))
         targets = tuple(children)
-        way, seconds = {}, 0.0
+        way, last, seconds = {}, dict[str, int](), 0.0
         if front or contestant.speaks in (FORWARD, CAPTURED):
             way = dict(ports)
         for number in range(hops if contestant.speaks != NONE else 0):
             way, child, seconds = _instance(
                 contestant, way, ports, directory / f"hop{number}", children, front, number == hops - 1
             )
+            last = last or way
         instances = tuple(reversed(children[len(targets) :]))
         socks = way.get("socks", 0)
         reached = way if front or contestant.speaks == FORWARD else ports
-        stand = Stand(contestant, instances, targets, socks, reached, directory, meter, seconds, front)
+        stand = Stand(
+            contestant, instances, targets, socks, reached, directory, meter, seconds, front, ports, last
+        )
         _probe(stand)
         yield stand
     finally:
@@ -149,7 +158,7 @@ def _instance(
     """
     directory.mkdir()
     names = [_ONE[contestant.speaks]] if contestant.speaks in _ONE and not front else list(targets)
-    hop = Hop(directory, {name: freePort() for name in names}, onward, front, isFirst)
+    hop = Hop(directory, {name: freePort() for name in names}, onward, front, isFirst, targets)
     command = contestant.command(hop)
     try:
         child = Child(command.argv, directory / "output.log", env=command.env)

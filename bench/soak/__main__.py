@@ -3,7 +3,7 @@
 # See LICENSE for details.
 
 """
-C{python -m bench.soak}: many tenants, many reloads, limits; figures and what must be reached.
+C{python -m bench.soak}: many tenants, many reloads, limits, clients of SSH; figures and what must be reached.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from bench.child import CHECKOUT, SampleFailed
 from bench.soak.figures import Figure, table
 from bench.soak.limits import limits
 from bench.soak.reloads import reloads
+from bench.soak.shells import shells
 from bench.soak.tenants import tenants
 
 _RESULTS = CHECKOUT / "bench" / "results"
@@ -32,16 +33,19 @@ def main() -> int:
     @return: the exit status: 0, or 1 if something failed or was not reached.
     """
     parser = argparse.ArgumentParser("python -m bench.soak", description=__doc__.strip())
-    parser.add_argument("--parts", default="tenants,reloads,limits", help="which, with commas")
+    parser.add_argument("--parts", default="tenants,reloads,limits,ssh", help="which, with commas")
     parser.add_argument("--tenants", type=int, default=10_000, help="how many tenants")
     parser.add_argument("--reloads", type=int, default=1000, help="how many reloads")
     parser.add_argument("--streams", type=int, default=100, help="how many streams meanwhile")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long a limit is looked at")
+    parser.add_argument("--connections", type=int, default=500, help="how many clients of SSH at once")
+    parser.add_argument("--stop", type=float, default=60.0, help="seconds that their readers stop for")
     asked = parser.parse_args()
     parts: dict[str, Callable[[Path], list[Figure]]] = {
         "tenants": lambda path: tenants(path, asked.tenants),
         "reloads": lambda path: reloads(path, asked.reloads, asked.streams),
         "limits": lambda path: limits(path, asked.seconds),
+        "ssh": lambda path: shells(path, asked.connections, asked.stop),
     }
     wanted = asked.parts.split(",")
     for name in wanted:

@@ -34,6 +34,11 @@ from ugate.stream import StreamInfo
 LATE: Final = 65536
 """Bytes that a peer may still send to who has closed; whoever sends more finds a reset."""
 
+SCRAP: Final = 1024
+"""Bytes up to which pieces that are kept are put together, beyond the first few."""
+
+_FEW: Final = 16
+
 
 @implementer(ITransport, IConsumer, IPushProducer, IHalfCloseableTransport, IPending)
 class MuxStream(Writing):
@@ -117,8 +122,7 @@ class MuxStream(Writing):
             self._cut(Failure(ConnectionLost(f"over {self.CAP} bytes came that nobody had asked for")))
             return
         if self._protocol is None or self._kept or self._isPaused or self._isBusy:
-            self._kept.append(data)
-            self._held += len(data)
+            self._keep(data)
             self._turn()
             return
         # Nothing is ahead of it: as C{_turn} does it, and quicker.
@@ -132,6 +136,15 @@ class MuxStream(Writing):
         self._isBusy = False
         if self._kept or self._isEnded or self._isFinished or self._why is not None:
             self._turn()
+
+    def _keep(self, data: bytes) -> None:
+        kept = self._kept
+        if len(kept) > _FEW and len(data) + len(kept[-1]) < SCRAP:
+            # A piece of one byte takes fifty.
+            kept[-1] += data
+        else:
+            kept.append(data)
+        self._held += len(data)
 
     def ended(self) -> None:
         """

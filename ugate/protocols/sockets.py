@@ -10,6 +10,7 @@ socket, to end one direction, and to be cut.
 from __future__ import annotations
 
 import errno
+import socket as socketModule
 import struct
 from fcntl import ioctl
 from socket import IPPROTO_TCP, TCP_NODELAY, socket
@@ -32,6 +33,9 @@ _TCP_INFO: Final = 11
 
 _TCP_CLOSE: Final = 7
 """The state of a connection that is none any more."""
+
+_QUICKACK: Final[int | None] = getattr(socketModule, "TCP_QUICKACK", None)
+"""Linux's, too."""
 
 _IOV: Final = 256
 """Pieces that are given to the kernel at once."""
@@ -202,6 +206,20 @@ def sendAtOnce(connected: socket) -> None:
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
             raise
+
+
+def acknowledge(connected: socket) -> None:
+    """
+    Say at once that what was read has come, where the kernel can do that: peers with Nagle's algorithm send
+    the next small piece only then, and the kernel else waits for an answer to say it with.
+    """
+    if _QUICKACK is None:
+        return
+    try:
+        connected.setsockopt(IPPROTO_TCP, _QUICKACK, 1)
+    except OSError:
+        # It is no TCP, or broken, which who reads next is told.
+        pass
 
 
 def isClosed(connected: socket) -> bool:

@@ -1,33 +1,26 @@
-# -*- test-case-name: ugate.test.test_sshbinary -*-
+# -*- test-case-name: ugate.test.test_sshbinary,ugate.test.test_sshsending -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
 """
-The packets of a transport of SSH: they are sent and taken apart here, under all limits.
+The packets that come on a transport of SSH: they are taken apart here, under all limits.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import error as StructError
 from struct import pack
 from typing import Any
 
-from twisted.conch.ssh import _kex
 from twisted.conch.ssh.common import NS
-from twisted.conch.ssh.transport import (
-    DISCONNECT_PROTOCOL_ERROR,
-    MSG_DISCONNECT,
-    MSG_KEXINIT,
-    MSG_NEWKEYS,
-    SSHTransportBase,
-)
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.python.failure import Failure
+from twisted.conch.ssh.transport import MSG_KEXINIT, MSG_NEWKEYS
 
 from ugate.errors import ProtocolError
-from ugate.protocols.sshciphers import NoCipher, PacketCipher
-from ugate.protocols.sshpackets import AUTH_SUCCESS, Reader
-from ugate.protocols.sshsettings import WireSettings
+from ugate.protocols.sockets import acknowledge
+from ugate.protocols.sshciphers import LEAST
+from ugate.protocols.sshpackets import AUTH_SUCCESS, DATA, Reader
+from ugate.protocols.sshsending import Sending
 
 PING, PONG = 192, 193
 SMALL_TALK = frozenset((2, 3, 4, MSG_KEXINIT, PING, PONG))
@@ -38,213 +31,27 @@ KEX_INIT, KEX_REPLY = 30, 31
 SHORT = (StructError, IndexError, KeyError, ValueError, TypeError)
 """What Conch raises where a message ends too early, or names what there is not."""
 
-_FRAME = 64
-"""Bytes that a packet takes at most besides its payload, nearly."""
-
-_TOGETHER = 1 << 16
-"""Bytes that are sent in one write: with more, the connection has to say whether it takes them."""
-
 NAMES = {20: "KEXINIT", 21: "NEWKEYS", 7: "EXT_INFO", 5: "SERVICE_REQUEST", 6: "SERVICE_ACCEPT"}
 
 
-class PacketWire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
+class PacketWire(Sending):
     """
     Packets, and what of them may come when. Keys are those of L{ugate.protocols.sshrekey.Wire}.
 
-    @ivar isAuthenticated: whether the login is over.
-    @ivar isStrict: whether both sides keep to strict key exchange.
     @since: ugate NEXT
     """
 
-    supportedCompressions = [b"none"]
-    isAuthenticated = False
-    isStrict = False
-    _producer: Any = None
-
-    def __init__(self, clock: IReactorTime, settings: WireSettings | None = None) -> None:
-        """
-        @param clock: for the deadlines, and for the age of keys.
-        """
-        self._clock = clock
-        self.settings = settings or WireSettings()
-        self._incoming: PacketCipher = NoCipher()
-        self._outgoing: PacketCipher = NoCipher()
-        self._nextIncoming: PacketCipher | None = None
-        self._nextOutgoing: PacketCipher | None = None
-        self._queue: list[tuple[int, bytes]] = []
-        self._queued = self._moved = self._sealed = self._talk = 0
-        self._unsent: list[bytes] = []
-        self._unsentSize = self._replied = 0
-        self._isFull = False
-        self._isOver = self._inTurn = self._isWaiting = False
-        self._weExchange = self._peerExchanges = False
-        self._mayExchange = self._ignoreNext = False
-        self._bannerSize = 0
-        self._timers: dict[str, IDelayedCall] = {}
-
-    # The connection, and its deadlines
-
-    def connectionMade(self) -> None:
-        """
-        Say who we are, and what we speak.
-        """
-        self.supportedKeyExchanges = [each for each in self.settings.kex if each in self._possibleKex()]
-        self._after("login", self.settings.loginTime, lambda: self._fail("the login took too long"))
-        self.transport.registerProducer(self, True)  # type: ignore[union-attr]
-        self.transport.write(self.ourVersionString + b"\r\n")  # type: ignore[union-attr]
-        self.sendKexInit()
-
-    def _possibleKex(self) -> list[bytes]:
-        return _kex.getSupportedKeyExchanges()
-
-    def _after(self, name: str, seconds: float, call: Any) -> None:
-        self._stop(name)
-        self._timers[name] = self._clock.callLater(seconds, call)
-
-    def _stop(self, name: str) -> None:
-        timer = self._timers.pop(name, None)
-        if timer is not None and timer.active():
-            timer.cancel()
-
-    def connectionLost(self, reason: Failure | None = None) -> None:
-        """
-        Nothing waits any longer, and the service stops.
-        """
-        self._over()
-        super().connectionLost(reason)
-
-    def _authenticated(self) -> None:
-        self.isAuthenticated = True
-        self._talk = 0
-        self._stop("login")
-        self._incoming.largest = self.settings.largest
-
-    def _fail(self, why: str, code: int = DISCONNECT_PROTOCOL_ERROR) -> None:
-        self.sendDisconnect(code, why.encode("utf-8", "replace"))
-
-    def sendDisconnect(self, reason: int, desc: bytes) -> None:
-        """
-        Say why this is over, once. Who does not take it is cut.
-        """
-        if self._isOver:
-            return
-        text = desc if isinstance(desc, str) else desc.decode("utf-8", "replace")
-        self.sendPacket(MSG_DISCONNECT, pack(">L", reason) + NS(desc) + NS(b""))
-        self._flush()
-        self._log.info("SSH ends with code {code}: {description}", code=reason, description=text)
-        self._end()
-
-    def _over(self) -> None:
-        self._isOver = True
-        self._queue.clear()
-        for name in list(self._timers):
-            self._stop(name)
-
-    def _end(self) -> None:
-        """
-        Close, when the peer has taken what was sent. It does not have long for that.
-        """
-        self._over()
-        transport: Any = self.transport
-        abort = getattr(transport, "abortConnection", transport.loseConnection)
-        self._after("end", self.settings.endTime, abort)
-        transport.unregisterProducer()
-        transport.loseConnection()
-
-    # Whether the connection takes more
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """
-        Have a service told when it should not send.
-        """
-        self._producer = producer
-        if self._isFull:
-            producer.pauseProducing()
-
-    def unregisterProducer(self) -> None:
-        """
-        The service does not want to know any longer.
-        """
-        self._producer = None
-
-    def pauseProducing(self) -> None:
-        """
-        The peer does not read as fast as we send.
-        """
-        self._isFull = True
-        if self._producer is not None:
-            self._producer.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        """
-        The peer has read it all.
-        """
-        self._isFull = False
-        self._replied = 0
-        if self._producer is not None:
-            self._producer.resumeProducing()
-
-    def stopProducing(self) -> None:
-        """
-        Nobody reads any longer.
-        """
-        self._isFull = True
-        if self._producer is not None:
-            self._producer.stopProducing()
-
-    # What we send
-
-    def sendPacket(self, messageType: int, payload: bytes) -> None:
-        """
-        Send a packet, in one write with others of this turn; or keep it while keys are exchanged.
-        """
-        if self._isOver:
-            return
-        if self._weExchange and not (1 <= messageType <= 4 or 20 <= messageType <= 49):
-            self._queue.append((messageType, payload))
-            self._queued += len(payload)
-            if self._queued > self.settings.queue:
-                self._fail(f"more than {self.settings.queue} bytes wait for new keys")
-            return
-        self._send(messageType, payload)
-        if messageType == AUTH_SUCCESS and not self.isClient:
-            self._authenticated()
-        self._lookAtAge()
-
-    def _reply(self, messageType: int, payload: bytes) -> None:
-        """
-        Answer what a peer may send without end.
-        """
-        if self._isFull:
-            self._replied += len(payload) + _FRAME
-            if self._replied > self.settings.replies:
-                self._fail(f"more than {self.settings.replies} bytes of answers that nobody reads")
-                return
-        self.sendPacket(messageType, payload)
-
-    def _send(self, messageType: int, payload: bytes) -> None:
-        sealed = self._outgoing.seal(bytes((messageType,)) + payload)
-        self._moved += len(sealed)
-        self._sealed += 1
-        if self._inTurn:
-            self._unsent.append(sealed)
-            self._unsentSize += len(sealed)
-            if self._unsentSize > _TOGETHER:
-                self._flush()
-        else:
-            self.transport.write(sealed)  # type: ignore[union-attr]
-
-    def _flush(self) -> None:
-        if self._unsent:
-            unsent, self._unsent, self._unsentSize = self._unsent, [], 0
-            self.transport.writeSequence(unsent)  # type: ignore[union-attr]
-
-    def _lookAtAge(self) -> None:
-        """
-        Packets went either way: the keys may be old.
-        """
+    _takesData: Callable[[memoryview], object] | None = None
+    """What takes data before all else."""
 
     # What comes
+
+    def setService(self, service: Any) -> None:
+        """
+        All that is no matter of the transport is for another service now.
+        """
+        super().setService(service)  # type: ignore[no-untyped-call]
+        self._takesData = getattr(service, "dataCame", None)
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -252,11 +59,16 @@ class PacketWire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
         """
         if self._isOver:
             return
-        self.buf = self.buf + data if self.buf else data
         self._inTurn = True
+        if self._bare is not None and not self.isAuthenticated:
+            acknowledge(self._bare.socket)
         try:
-            if self.gotVersion or self._takeVersion():
-                self._takePackets()
+            if not self.gotVersion:
+                self.buf += data
+                if not self._takeVersion():
+                    return
+                data, self.buf = self.buf, b""
+            self._takeAll(data)
         except ProtocolError as error:
             self._fail(str(error))
         finally:
@@ -282,34 +94,56 @@ class PacketWire(SSHTransportBase):  # type: ignore[misc,unused-ignore]
                 raise ProtocolError("this is not SSH")
         return True
 
-    def _takePackets(self) -> None:
-        whole = memoryview(self.buf)
+    def _takeAll(self, data: bytes) -> None:
+        """
+        Take packets. Of a long piece nothing is copied but what belongs to a packet that is not whole.
+        """
+        view = memoryview(data)
+        while self.buf and view and not (self._isOver or self._isWaiting):
+            end = self._incoming.end(memoryview(self.buf)) or LEAST
+            missing = max(1, end - len(self.buf))
+            self.buf += view[:missing]
+            view = view[missing:]
+            self.buf = self._takePackets(memoryview(self.buf))
+        if self.buf and not view:
+            self.buf = self._takePackets(memoryview(self.buf))
+        elif self.buf:
+            self.buf += view
+        else:
+            self.buf = self._takePackets(view)
+        self._lookAtAge()
+
+    def _takePackets(self, view: memoryview) -> bytes:
+        """
+        @return: what is no whole packet yet.
+        """
         at = 0
         while not (self._isOver or self._isWaiting):
-            found = self._incoming.open(whole[at:])
+            found = self._incoming.open(view[at:])
             if found is None:
                 break
             payload, size = found
             at += size
             self._moved += size
             self._receive(payload[0], payload[1:])
-        if at:
-            self.buf = bytes(whole[at:])
-        self._lookAtAge()
+        return bytes(view[at:])
 
-    def _receive(self, number: int, payload: bytes) -> None:
+    def _receive(self, number: int, view: memoryview) -> None:
         if number >= 50 and not self._peerExchanges and self.service is not None and number not in SMALL_TALK:
+            if number == DATA and self._takesData is not None:
+                self._takesData(view)
+                return
             if number == AUTH_SUCCESS and self.isClient:
                 self._authenticated()
             try:
-                self.service.packetReceived(number, payload)
+                self.service.packetReceived(number, bytes(view))
             except SHORT as error:
                 self._log.debug("message {number}: {error!r}", number=number, error=error)
                 raise ProtocolError(f"message {number} makes no sense") from error
             return
         self._mayCome(number)
         try:
-            self.dispatchMessage(number, payload)
+            self.dispatchMessage(number, bytes(view))
         except ProtocolError:
             raise
         except Exception as error:

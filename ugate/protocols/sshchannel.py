@@ -38,6 +38,9 @@ PACKET: Final = 1 << 16
 TURN: Final = 1 << 18
 """Bytes that one stream may send before others have their turn."""
 
+PACKETS: Final = 64
+"""Packets that are as many: a peer may want them to be small."""
+
 _MAX_WINDOW: Final = (1 << 32) - 1
 
 
@@ -164,7 +167,7 @@ class SSHChannel:
         link = self.link
         if self.isUp and not (self.unsent or link.isHeld) and size <= self.window and size <= self.packet:
             self.window -= size
-            link.send(DATA, U32x2.pack(self.remote, size) + data)
+            link.send(DATA, U32x2.pack(self.remote, size), data)
             return
         self._queue.append(data)
         self.unsent += size
@@ -182,16 +185,13 @@ class SSHChannel:
         """
         Send a turn's worth of what waits.
         """
-        left = TURN
-        link = self.link
-        while self.unsent and self.window and left > 0 and not (link.isHeld or self.isClosing):
-            size = min(self.unsent, self.window, self.packet, left)
+        size = min(self.unsent, self.window, TURN, self.packet * PACKETS)
+        if size and not (self.isClosing or self.link.isHeld):
             self.window -= size
             self.unsent -= size
-            left -= size
-            pieces: list[bytes | memoryview] = [U32x2.pack(self.remote, size)]
-            pieces += takePieces(self._queue, size)
-            link.send(DATA, b"".join(pieces))
+            pieces = takePieces(self._queue, size)
+            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            self.link.transport.sendData(self.remote, memoryview(data), self.packet)
         if self.unsent or self.isClosing:
             return
         if self._finishing:
@@ -208,9 +208,12 @@ class SSHChannel:
             self._want()
 
     def _end(self) -> None:
-        if self.finished:
-            return
-        self.finished = True
+        if not self.finished:
+            self.finished = True
+            # Mostly it is closed, too, and one write wakes the peer once.
+            self.link.transport.together(self._sendEnd)
+
+    def _sendEnd(self) -> None:
         self.link.send(EOF, U32.pack(self.remote))
         self.closeIfDone()
 

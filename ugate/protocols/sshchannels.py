@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_sshlink,ugate.test.test_sshlink_answering -*-
+# -*- test-case-name: ugate.test.test_sshlink,ugate.test.test_sshlink_answering,ugate.test.test_sshstreams -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -136,10 +136,10 @@ class SSHChannels(ABC):
 
     # What we send.
 
-    def send(self, number: int, payload: bytes) -> None:
+    def send(self, number: int, payload: bytes, *more: bytes | memoryview) -> None:
         """
-        Send a message.  Data waits for the transport; what a peer makes us say beside it does not, and there
-        is an end to that.
+        Send a message, whose payload may be in pieces.  Data waits for the transport; what a peer makes us
+        say beside it does not, and there is an end to that.
         """
         if self._isClosed:
             return
@@ -148,7 +148,7 @@ class SSHChannels(ABC):
             if self._unread > UNREAD:
                 self.abort(f"the peer reads nothing of {UNREAD} answers")
                 return
-        self.transport.sendPacket(number, payload)
+        self.transport.sendPacket(number, payload, *more)
 
     def pauseProducing(self) -> None:
         """
@@ -195,20 +195,23 @@ class SSHChannels(ABC):
         """
         Let channels send, one after another, as long as the transport takes it.
         """
-        if self._isPumping:
+        if self._isPumping or not self._ready:
             return
         self._isPumping = True
-        ready = self._ready
         try:
-            while ready and not (self.isHeld or self._isClosed):
-                channel = ready.popleft()
-                channel.isReady = False
-                channel.sendSome()
-                if channel.unsent and channel.window and not channel.isReady:
-                    channel.isReady = True
-                    ready.append(channel)
+            self.transport.together(self._sendAll)
         finally:
             self._isPumping = False
+
+    def _sendAll(self) -> None:
+        ready = self._ready
+        while ready and not (self.isHeld or self._isClosed):
+            channel = ready.popleft()
+            channel.isReady = False
+            channel.sendSome()
+            if channel.unsent and channel.window and not channel.isReady:
+                channel.isReady = True
+                ready.append(channel)
 
     def closing(self, channel: SSHChannel) -> None:
         """
@@ -349,11 +352,21 @@ class SSHChannels(ABC):
         self._channel(reader).adjusted(reader.number())
 
     def _data(self, reader: Reader) -> None:
-        channel = self._channel(reader)
-        data = reader.string()
-        channel.came(len(data))
+        self._took(memoryview(reader.rest()))
+
+    def _took(self, payload: memoryview) -> None:
+        if len(payload) < U32x2.size:
+            raise ProtocolError("a packet that is cut off")
+        number, size = U32x2.unpack_from(payload)
+        channel = self.channels.get(number)
+        if channel is None or not channel.isUp:
+            raise ProtocolError(f"channel {number} is not open")
+        data = payload[8 : 8 + size]
+        if len(data) != size:
+            raise ProtocolError("a packet that is cut off")
+        channel.came(size)
         if channel.stream is not None:
-            channel.stream.received(data)
+            channel.stream.received(bytes(data))
 
     def _extended(self, reader: Reader) -> None:
         channel = self._channel(reader)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hmac
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from struct import Struct
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -26,6 +27,11 @@ LONG = Struct(">Q")
 ZEROS = bytes(64)
 BEFORE_LOGIN = 35000
 """The largest packet that RFC 4253, section 6.1, asks everybody to take."""
+
+LEAST = 16
+"""Bytes that any packet has, and from which on its length is known."""
+
+_BYTES = tuple(bytes((each,)) for each in range(256))
 
 
 class PacketCipher(ABC):
@@ -54,45 +60,62 @@ class PacketCipher(ABC):
         """
         Make a packet.
         """
-        size = 1 + len(payload)
+        return b"".join(self.sealed(payload))
+
+    def sealed(self, *payload: bytes | memoryview) -> Sequence[bytes]:
+        """
+        Make a packet of a payload that is in pieces.
+
+        @return: the packet, in pieces, too: whoever sends it need not put them together.
+        """
+        size = 1 + sum(map(len, payload))
         padding = self.block - (self.hidden + size) % self.block
         if padding < 4:
             padding += self.block
         length = LENGTH.pack(size + padding)
-        sealed = self._seal(length, b"".join((bytes((padding,)), payload, os.urandom(padding))))
+        sealed = self._seal(length, b"".join((_BYTES[padding], *payload, os.urandom(padding))))
         self.sequence = (self.sequence + 1) & 0xFFFFFFFF
         return sealed
 
-    def open(self, buffer: memoryview) -> tuple[bytes, int] | None:
+    def end(self, buffer: memoryview) -> int | None:
         """
-        Take a packet from the beginning of what came.
+        How many bytes the packet takes that what came begins with.
 
-        @return: its payload, and how many bytes it took; L{None} if it is not whole.
-        @raise ProtocolError: nothing that comes after it can be trusted.
+        @return: L{None} as long as that is not known.
+        @raise ProtocolError: there are no such packets.
         """
         length = self._length(buffer)
         if length is None:
             return None
         if not 5 <= length <= self.largest or (self.hidden + length) % self.block:
             raise ProtocolError(f"bad packet length {length}, at most {self.largest}")
-        end = 4 + length + self.overhead
-        if len(buffer) < end:
+        return 4 + length + self.overhead
+
+    def open(self, buffer: memoryview) -> tuple[memoryview, int] | None:
+        """
+        Take a packet from the beginning of what came.
+
+        @return: its payload, and how many bytes it took; L{None} if it is not whole.
+        @raise ProtocolError: nothing that comes after it can be trusted.
+        """
+        end = self.end(buffer)
+        if end is None or len(buffer) < end:
             return None
-        packet = self._open(buffer[:4], buffer[4 : 4 + length], buffer[4 + length : end])
+        packet = self._open(buffer, end)
         self.sequence = (self.sequence + 1) & 0xFFFFFFFF
-        padding = packet[0]
+        padding, length = packet[0], len(packet)
         if not 4 <= padding < length - 1:
             raise ProtocolError("bad padding")
-        return packet[1 : length - padding], end
+        return memoryview(packet)[1 : length - padding], end
 
     def _length(self, buffer: memoryview) -> int | None:
         return int(LENGTH.unpack_from(buffer)[0]) if len(buffer) >= 4 else None
 
     @abstractmethod
-    def _seal(self, length: bytes, packet: bytes) -> bytes: ...
+    def _seal(self, length: bytes, packet: bytes) -> Sequence[bytes]: ...
 
     @abstractmethod
-    def _open(self, length: memoryview, packet: memoryview, tag: memoryview) -> bytes: ...
+    def _open(self, buffer: memoryview, end: int) -> bytes: ...
 
 
 class NoCipher(PacketCipher):
@@ -105,11 +128,11 @@ class NoCipher(PacketCipher):
     block = 8
     hidden = 4
 
-    def _seal(self, length: bytes, packet: bytes) -> bytes:
-        return length + packet
+    def _seal(self, length: bytes, packet: bytes) -> Sequence[bytes]:
+        return length, packet
 
-    def _open(self, length: memoryview, packet: memoryview, tag: memoryview) -> bytes:
-        return bytes(packet)
+    def _open(self, buffer: memoryview, end: int) -> bytes:
+        return bytes(buffer[4:end])
 
 
 class GCM(PacketCipher):
@@ -131,12 +154,12 @@ class GCM(PacketCipher):
         self._count = (self._count + 1) & 0xFFFFFFFFFFFFFFFF
         return nonce
 
-    def _seal(self, length: bytes, packet: bytes) -> bytes:
-        return length + self._aead.encrypt(self._nonce(), packet, length)
+    def _seal(self, length: bytes, packet: bytes) -> Sequence[bytes]:
+        return length, self._aead.encrypt(self._nonce(), packet, length)
 
-    def _open(self, length: memoryview, packet: memoryview, tag: memoryview) -> bytes:
+    def _open(self, buffer: memoryview, end: int) -> bytes:
         try:
-            return self._aead.decrypt(self._nonce(), b"".join((packet, tag)), bytes(length))
+            return self._aead.decrypt(self._nonce(), buffer[4:end], buffer[:4])
         except InvalidTag as error:
             raise ProtocolError("bad MAC") from error
 
@@ -152,33 +175,45 @@ class ChaCha(PacketCipher):
     overhead = 16
 
     def __init__(self, key: bytes) -> None:
-        self._main, self._lengths = key[:32], key[32:64]
+        # What is added to the data is the same in both directions.
+        self._main, self._lengths = (
+            Cipher(algorithms.ChaCha20(each, bytes(16)), None).encryptor() for each in (key[:32], key[32:64])
+        )
         self._known: int | None = None
 
-    def _stream(self, key: bytes, data: bytes | memoryview) -> bytes:
-        nonce = bytes(8) + LONG.pack(self.sequence)
-        return Cipher(algorithms.ChaCha20(key, nonce), None).encryptor().update(data)
+    def _begin(self) -> Poly1305:
+        """
+        Begin the packet: the first block of its stream is the key of Poly1305, and what is inside begins in
+        the second.
+        """
+        self._main.reset_nonce(bytes(8) + LONG.pack(self.sequence))
+        return Poly1305(self._main.update(ZEROS)[:32])
+
+    def _crypted(self, length: bytes) -> bytes:
+        self._lengths.reset_nonce(bytes(8) + LONG.pack(self.sequence))
+        return self._lengths.update(length)
 
     def _length(self, buffer: memoryview) -> int | None:
         if self._known is None and len(buffer) >= 4:
-            self._known = LENGTH.unpack(self._stream(self._lengths, bytes(buffer[:4])))[0]
+            self._known = LENGTH.unpack(self._crypted(bytes(buffer[:4])))[0]
         return self._known
 
-    def _seal(self, length: bytes, packet: bytes) -> bytes:
-        # The first block of the stream is the key of Poly1305, the packet begins in the second.
-        stream = self._stream(self._main, ZEROS + packet)
-        sealed = self._stream(self._lengths, length) + stream[64:]
-        key = self._stream(self._main, ZEROS)[:32]
-        return sealed + Poly1305.generate_tag(key, sealed)
+    def _seal(self, length: bytes, packet: bytes) -> Sequence[bytes]:
+        mac = self._begin()
+        sealed = self._crypted(length), self._main.update(packet)
+        for each in sealed:
+            mac.update(each)
+        return *sealed, mac.finalize()
 
-    def _open(self, length: memoryview, packet: memoryview, tag: memoryview) -> bytes:
+    def _open(self, buffer: memoryview, end: int) -> bytes:
         self._known = None
-        key = self._stream(self._main, ZEROS)[:32]
+        mac = self._begin()
+        mac.update(buffer[: end - 16])
         try:
-            Poly1305.verify_tag(key, bytes(length) + bytes(packet), bytes(tag))
+            mac.verify(bytes(buffer[end - 16 : end]))
         except InvalidSignature as error:
             raise ProtocolError("bad MAC") from error
-        return self._stream(self._main, ZEROS + bytes(packet))[64:]
+        return self._main.update(buffer[4 : end - 16])
 
 
 class Counted(PacketCipher):
@@ -201,14 +236,15 @@ class Counted(PacketCipher):
     def _mac(self, *parts: bytes | memoryview) -> bytes:
         return hmac.digest(self._macKey, b"".join((LENGTH.pack(self.sequence), *parts)), self._digest)
 
-    def _seal(self, length: bytes, packet: bytes) -> bytes:
-        sealed = length + self._cipher.update(packet)
-        return sealed + self._mac(sealed)
+    def _seal(self, length: bytes, packet: bytes) -> Sequence[bytes]:
+        sealed = self._cipher.update(packet)
+        return length, sealed, self._mac(length, sealed)
 
-    def _open(self, length: memoryview, packet: memoryview, tag: memoryview) -> bytes:
-        if not hmac.compare_digest(self._mac(length, packet), bytes(tag)):
+    def _open(self, buffer: memoryview, end: int) -> bytes:
+        inner = end - self.overhead
+        if not hmac.compare_digest(self._mac(buffer[:inner]), bytes(buffer[inner:end])):
             raise ProtocolError("bad MAC")
-        return self._cipher.update(packet)
+        return self._cipher.update(buffer[4:inner])
 
 
 class CountedTogether(Counted):
@@ -227,14 +263,15 @@ class CountedTogether(Counted):
             self._first = self._cipher.update(bytes(buffer[:16]))
         return int(LENGTH.unpack_from(self._first)[0]) if self._first else None
 
-    def _seal(self, length: bytes, packet: bytes) -> bytes:
+    def _seal(self, length: bytes, packet: bytes) -> Sequence[bytes]:
         plain = length + packet
-        return self._cipher.update(plain) + self._mac(plain)
+        return self._cipher.update(plain), self._mac(plain)
 
-    def _open(self, length: memoryview, packet: memoryview, tag: memoryview) -> bytes:
-        plain = self._first + self._cipher.update(packet[12:])
+    def _open(self, buffer: memoryview, end: int) -> bytes:
+        inner = end - self.overhead
+        plain = self._first + self._cipher.update(buffer[16:inner])
         self._first = b""
-        if not hmac.compare_digest(self._mac(plain), bytes(tag)):
+        if not hmac.compare_digest(self._mac(plain), bytes(buffer[inner:end])):
             raise ProtocolError("bad MAC")
         return plain[4:]
 

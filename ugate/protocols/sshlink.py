@@ -126,8 +126,22 @@ class SSHLink(SSHChannels):
         try:
             message(self, Reader(packet))
         except ProtocolError as fault:
-            self.log.info("{peer} breaks SSH: {error}", peer=str(self.info), error=str(fault))
-            self._leave(_PROTOCOL_ERROR, f"the peer broke SSH: {fault}")
+            self._broken(fault)
+
+    def dataCame(self, payload: memoryview) -> None:
+        """
+        The message came that most are: data.
+        """
+        if self._isClosed:
+            return
+        try:
+            self._took(payload)
+        except ProtocolError as fault:
+            self._broken(fault)
+
+    def _broken(self, fault: ProtocolError) -> None:
+        self.log.info("{peer} breaks SSH: {error}", peer=str(self.info), error=str(fault))
+        self._leave(_PROTOCOL_ERROR, f"the peer broke SSH: {fault}")
 
     # What the peer says of the link.
 

@@ -82,6 +82,8 @@ U32: Final = Struct(">L")
 U32x2: Final = Struct(">2L")
 U32x3: Final = Struct(">3L")
 U32x4: Final = Struct(">4L")
+DATA_HEAD: Final = Struct(">BLL")
+"""What is before the bytes in a message of data: its number, the channel, and how many they are."""
 
 
 def string(data: bytes) -> bytes:

@@ -7,13 +7,14 @@ What is below a link in SSH, without keys: packets as they are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 
 from ugate.protocols.sshlink import SSHLink
-from ugate.protocols.sshpackets import U32, string
+from ugate.protocols.sshpackets import DATA, U32, U32x2, string
 from ugate.stream import Principal, StreamInfo
 
 PEER = IPv4Address("TCP", "192.0.2.1", 4000)
@@ -62,13 +63,28 @@ class FakeWire:
         """
         self.producer = None
 
-    def sendPacket(self, number: int, payload: bytes) -> None:
+    def together(self, call: Callable[[], object]) -> None:
         """
-        As Conch has it.
+        There are no writes here to put together.
+        """
+        call()
+
+    def sendData(self, channel: int, data: memoryview, most: int) -> None:
+        """
+        A packet after the other.
+        """
+        for at in range(0, len(data), most):
+            part = data[at : at + most]
+            self.sendPacket(DATA, U32x2.pack(channel, len(part)), part)
+
+    def sendPacket(self, number: int, payload: bytes, *more: bytes | memoryview) -> None:
+        """
+        As Conch has it, but for more of the payload.
         """
         if self.isClosed:
             return
-        self.sent.append((number, bytes(payload)))
+        payload = b"".join((payload, *more))
+        self.sent.append((number, payload))
         self.waiting += len(payload)
         if self.waiting > FULL and self.producer is not None and not self.isPaused:
             self.isPaused = True

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import Cause, Denied, Refused
 from ugate.interfaces import IChannel, IHalfCloseableTransport, IPending
-from ugate.protocols.mux import MuxStream
+from ugate.protocols.mux import SCRAP, MuxStream
 from ugate.protocols.muxwriting import FULL
 from ugate.test.muxfakes import INFO, FakeChannel, Half, Puller, Pusher, Whole
 
@@ -181,6 +181,21 @@ class ReadingTests(StreamCase):
         self.assertEqual(b"while it is paused", protocol.heard[-1])
         self.assertEqual(41, self.channel.taken)
 
+    def test_scraps(self) -> None:
+        """
+        Many small pieces that nobody takes need hardly more memory than their bytes, and are as they were.
+        """
+        protocol = self.begin(Whole())
+        self.stream.pauseProducing()
+        for number in range(5000):
+            self.stream.received(bytes((number % 251,)))
+        self.stream.received(bytes(SCRAP))
+        self.assertLess(len(self.stream._kept), 30)
+        self.stream.resumeProducing()
+        received = b"".join(each for each in protocol.heard if isinstance(each, bytes))
+        self.assertEqual(bytes(number % 251 for number in range(5000)) + bytes(SCRAP), received)
+        self.assertEqual(5000 + SCRAP, self.channel.taken)
+
     def test_cap(self) -> None:
         """
         A peer that sends more than it was given window for finds a reset.
@@ -218,7 +233,7 @@ class ReadingTests(StreamCase):
         protocol = self.begin(Whole(data=both))
         self.stream.pauseProducing()
         for _ in range(5000):
-            self.stream.received(b"x")
+            self.stream.received(bytes(SCRAP // 2))
         self.stream.resumeProducing()
         self.assertEqual(5001, len(protocol.heard))
 

@@ -20,7 +20,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 
 from ugate.interfaces import IDetachable
-from ugate.protocols.sockets import detachable, writeNow, writePieces
+from ugate.protocols.sockets import acknowledge, detachable, writeNow, writePieces
 from ugate.test.dialfakes import Recorder, Recorders
 from ugate.test.socketfakes import Peer, SocketTestCase, tcpPair, unixPair
 
@@ -174,6 +174,29 @@ class DetachTests(ConnectionTestCase):
         self.assertIs(IDetachable(server).detach().socket, near)
         near.close()
         self.assertIs(IDetachable(StringTransport(), None), None)
+
+
+class AcknowledgeTests(SocketTestCase):
+    """
+    To say at once that something came.
+    """
+
+    def test_atOnce(self) -> None:
+        """
+        A connection that waits with it does so no longer; what has nothing to wait with, or is gone, is no
+        error.
+        """
+        near, far = tcpPair()
+        option = getattr(socket, "TCP_QUICKACK", None)
+        if option is not None:
+            near.setsockopt(socket.IPPROTO_TCP, option, 0)
+            acknowledge(near)
+            self.assertEqual(1, near.getsockopt(socket.IPPROTO_TCP, option))
+        one, other = unixPair()
+        for each in (near, far, one, other):
+            acknowledge(each)
+            each.close()
+            acknowledge(each)
 
 
 class WriteNowTests(ConnectionTestCase):

@@ -10,10 +10,11 @@ from __future__ import annotations
 from twisted.internet.error import ConnectionDone
 
 from ugate.protocols import sshpackets as say
-from ugate.protocols.sshchannel import PACKET
+from ugate.protocols.sshchannel import PACKET, PACKETS
 from ugate.protocols.sshchannels import PATIENCE, WINDOW
 from ugate.protocols.sshpackets import U32, U32x2, string
 from ugate.test.sshpeer import PeerCase
+from ugate.testing import Conversation
 
 
 class StreamTests(PeerCase):
@@ -44,6 +45,23 @@ class StreamTests(PeerCase):
         self.assertEqual([], self.said())
         self.data(b"y" * PACKET)
         self.assertEqual([(say.WINDOW_ADJUST, U32x2.pack(7, WINDOW // 2))], self.said())
+
+    def test_turn(self) -> None:
+        """
+        With a peer that wants small packets, a turn is short, too: others are between.
+        """
+        for remote in (7, 8):
+            self.ask(remote=remote, packet=1)
+            stream = self.streams[-1]
+            stream.accept()
+            stream.begin(Conversation())
+        self.said()
+        self.link.isHeld = True
+        for stream in self.streams:
+            stream.write(b"x" * 1000)
+        self.link.resumeProducing()
+        sent = [U32.unpack_from(payload)[0] for _, payload in self.said()]
+        self.assertEqual((2000, [7] * PACKETS + [8] * PACKETS + [7]), (len(sent), sent[: 2 * PACKETS + 1]))
 
     def test_notTaken(self) -> None:
         """
