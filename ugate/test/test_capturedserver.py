@@ -12,6 +12,7 @@ import os
 import socket
 from typing import Any
 
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from twisted.internet.address import IPv4Address
@@ -19,6 +20,7 @@ from twisted.internet.defer import succeed
 from twisted.internet.endpoints import TCP4ServerEndpoint, serverFromString
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.internet.protocol import Protocol
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -32,7 +34,7 @@ from ugate.endpoints.captured import (
 from ugate.endpoints.connecting import IP_TRANSPARENT
 from ugate.endpoints.reach import asksForTarget, onlyLocal, takesLogins
 from ugate.errors import Cause, ListenRefused, Phase, Refused, StringError
-from ugate.interfaces import IEgress
+from ugate.interfaces import Detached, IDetachable, IEgress
 from ugate.stream import NAME, Target
 from ugate.tenancy.egress import Egress, OwnListeners
 from ugate.test.dialfakes import CLIENT, LISTENER, Net, Recorders
@@ -56,14 +58,33 @@ class CapturingNet(Net):
         return self.egress if interface is IEgress else super().__conform__(interface)
 
 
+@implementer(IDetachable)
 class Wire(StringTransport):
     """
     A transport with a socket, as far as is asked of that.
     """
 
+    def detach(self) -> Detached:
+        """
+        See L{IDetachable}.
+        """
+        found: Any = self.socket
+        return Detached(found)
+
     def __init__(self) -> None:
         super().__init__(LISTENER, CLIENT)  # type: ignore[no-untyped-call]
         self.socket = object()
+
+
+class Taking(Protocol):
+    """
+    Takes the socket at once, as a relay does.
+    """
+
+    taken: list[Any]
+
+    def connectionMade(self) -> None:
+        self.taken.append(IDetachable(self.transport).detach())
 
 
 class CapturedServerCase(SynchronousTestCase):
@@ -187,6 +208,27 @@ class StreamTests(CapturedServerCase):
         self.host.connectionLost(Failure(ConnectionLost()))
         self.net.advance(1)
         self.assertEqual(self.factory.made, [made])
+
+    def test_spliced(self) -> None:
+        """
+        The relay gets the socket, with what was read for the name.
+        """
+        self.listen()
+        for target, said in ((Target("203.0.113.9", 22), b""), (Target("203.0.113.9", 443), HELLO)):
+            self.target = target
+            taken: list[Any] = []
+
+            def build(addr: Any, taken: list[Any] = taken) -> Any:
+                made = Taking()
+                made.taken = taken
+                return made
+
+            self.patch(self.factory, "buildProtocol", build)
+            transport = self.accept(said)
+            (detached,) = taken
+            self.assertEqual((detached.socket, detached.unread), (transport.socket, said))
+            self.host.silent()
+            self.net.advance(60)
 
     def test_otherPorts(self) -> None:
         """

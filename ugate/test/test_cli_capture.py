@@ -7,8 +7,9 @@ Tests for L{ugate.cli.capture}: C{ucli capture}, without a kernel.
 
 from __future__ import annotations
 
-import os
 import signal
+import subprocess
+import sys
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -156,10 +157,9 @@ class CommandTests(SynchronousTestCase):
         """
         Rules are held as long as a process is there.
         """
-        gone = os.fork()
-        if not gone:
-            os._exit(0)
-        self.addCleanup(os.waitpid, gone, 0)
+        process = subprocess.Popen([sys.executable, "-c", ""])
+        self.addCleanup(process.wait)
+        gone = process.pid
         self.addCleanup(self.patchSignals().restore)
         status, _, said = self.ucli("up", "--failure", "open", "--mode", "tproxy", "--pid", str(gone))
         self.assertEqual((status, self.holds[0].said), (0, ["up", "down"]))

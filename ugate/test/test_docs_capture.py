@@ -72,4 +72,4 @@ class CaptureTests(Pages):
         self.assertEqual((SNIFFED, WAIT), ({80, 443}, 0.5))
         self.assertIn("On ports 80 and 443", text)
         row = next(row for row in table(page("strings"), "server-keywords") if row[0] == "wait")
-        self.assertIn(f"a name, {WAIT:g} unless given", row[3])
+        self.assertEqual(row[2], f"1, or {WAIT:g}")
