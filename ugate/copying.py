@@ -187,10 +187,18 @@ class Copying:
         self._producer(leg).end()
         if self._open:
             below = self._below[other]
-            if below is None or not endNow(below):
+            if below is None or self._isOwed(leg) or not endNow(below):
                 endWriting(_transport(other))
         else:
             self.close("done", abort=False)
+
+    def _isOwed(self, leg: Leg) -> bool:
+        """
+        Whether bytes wait for it.  If that is since it was reset, its end looks clean until they are sent, and the
+        other is to be cut.
+        """
+        below = self._below[leg]
+        return below is not None and bool(below.dataBuffer or below._tempDataBuffer)
 
     def _deafened(self, leg: Leg) -> None:
         if not self._other(leg).eof:
@@ -234,6 +242,7 @@ class Copying:
         finished, self._finished = self._finished, None
         if finished is None:
             return
+        owes = any(map(self._isOwed, self._legs))
         for leg in self._legs:
             self._producer(leg).end()
             leg.deliver = _discard
@@ -243,7 +252,7 @@ class Copying:
             transport = _transport(leg)
             transport.unregisterProducer()
             if not abort:
-                below = self._below[leg] if leg.eof else None
+                below = self._below[leg] if leg.eof and not owes else None
                 if below is None or not closeNow(below):
                     transport.loseConnection()
             elif isTruncated and isinstance(transport, Writing):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from twisted.internet import tcp
@@ -253,6 +253,7 @@ class CopyTests(RandomTestCase):
 
     @settings(max_examples=40)
     @given(ACTS)
+    @example([(False, ("send", 1)), (True, ("reset", 0))])
     def test_anything(self, acts: list[tuple[bool, tuple[str, int]]]) -> None:
         """
         The same.
