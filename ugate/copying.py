@@ -194,8 +194,8 @@ class Copying:
 
     def _isOwed(self, leg: Leg) -> bool:
         """
-        Whether bytes wait for it.  If that is since it was reset, its end looks clean until they are sent, and the
-        other is to be cut.
+        Whether bytes wait for it.  If that is since it was reset, its end looks clean until they are tried
+        again, and the other is to be cut.
         """
         below = self._below[leg]
         return below is not None and bool(below.dataBuffer or below._tempDataBuffer)
