@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_capturedudp,ugate.test.interop.test_captured -*-
+# -*- test-case-name: ugate.test.test_capturedudp,ugate.test.interop.test_capturedthrough -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
