@@ -9,15 +9,12 @@ The streams of an SSH connection, and what its peer says of them (RFC 4254, 5).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from zope.interface import implementer
-
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -48,6 +45,7 @@ from ugate.protocols.sshpackets import (
     string,
     words,
 )
+from ugate.protocols.sshturns import SSHTurns
 from ugate.stream import UDP, StreamInfo, Target
 
 HOP: Final = "peer"
@@ -78,15 +76,12 @@ PATIENCE: Final = 60.0
 """Seconds that a peer has to close a stream that is closed here."""
 
 
-@implementer(IPushProducer)
-class SSHChannels(ABC):
+class SSHChannels(SSHTurns, ABC):
     """
     All but how a link begins and ends.
 
     @ivar info: what is known of the connection.
     @ivar channels: those that are up, or asked for, or not yet closed by the peer.
-    @ivar transport: what is below, once that has begun.
-    @ivar isHeld: whether nothing may be sent for now.
     @ivar mayOpen: asked for each target that the peer wants, before anybody else is; raises L{Refused}.
     @ivar listening: where the server listens for us, and where streams want to go that come there.
     @ivar sessions: makes what is above a C{session} of the peer, from its channel; L{None} for no such.
@@ -97,23 +92,20 @@ class SSHChannels(ABC):
     incoming: Callable[[MuxStream], object] | None = None
     mayOpen: Callable[[Target], object] | None = None
     sessions: Callable[[SSHChannel], Any] | None = None
-    transport: Any = None
-    isDraining = isHeld = False
-    _isFull = _isExchanging = False
-    _isClosed = _isPumping = False
+    isDraining = False
 
     def __init__(self, clock: IReactorTime, info: StreamInfo) -> None:
         """
         @param clock: for what a peer has to do in time.
         @param info: what is known of the connection, and who the peer has proven to be.
         """
+        super().__init__()
         self.info = info
         self.channels: dict[int, SSHChannel] = {}
         self.listening: dict[Target, Target] = {}
         self._next = 0
-        self._large = self._unread = 0
+        self._large = 0
         self._openings: dict[SSHChannel, tuple[StreamInfo, Deferred[Any]]] = {}
-        self._ready: deque[SSHChannel] = deque()
         self._closing: Deadlines[SSHChannel] = Deadlines(clock, PATIENCE, self._unclosed)
 
     @abstractmethod
@@ -149,69 +141,6 @@ class SSHChannels(ABC):
                 self.abort(f"the peer reads nothing of {UNREAD} answers")
                 return
         self.transport.sendPacket(number, payload, *more)
-
-    def pauseProducing(self) -> None:
-        """
-        The transport has enough for now.
-        """
-        self._isFull = self.isHeld = True
-
-    def resumeProducing(self) -> None:
-        """
-        The transport takes more.
-        """
-        self._isFull = False
-        self._goOn()
-
-    def stopProducing(self) -> None:
-        """
-        The transport takes no more; why, is said when it is gone.
-        """
-        self._isFull = self.isHeld = True
-
-    def exchanging(self, isSo: bool) -> None:
-        """
-        Keys are exchanged, or were: in the meantime nothing may be sent, and would only be kept.
-        """
-        self._isExchanging = isSo
-        self._goOn()
-
-    def _goOn(self) -> None:
-        self.isHeld = self._isFull or self._isExchanging
-        if not self.isHeld:
-            self._unread = 0
-            self._pump()
-
-    def want(self, channel: SSHChannel) -> None:
-        """
-        A channel has something to send.
-        """
-        if not channel.isReady:
-            channel.isReady = True
-            self._ready.append(channel)
-        self._pump()
-
-    def _pump(self) -> None:
-        """
-        Let channels send, one after another, as long as the transport takes it.
-        """
-        if self._isPumping or not self._ready:
-            return
-        self._isPumping = True
-        try:
-            self.transport.together(self._sendAll)
-        finally:
-            self._isPumping = False
-
-    def _sendAll(self) -> None:
-        ready = self._ready
-        while ready and not (self.isHeld or self._isClosed):
-            channel = ready.popleft()
-            channel.isReady = False
-            channel.sendSome()
-            if channel.unsent and channel.window and not channel.isReady:
-                channel.isReady = True
-                ready.append(channel)
 
     def closing(self, channel: SSHChannel) -> None:
         """
@@ -389,7 +318,7 @@ class SSHChannels(ABC):
         at once.  Else it was cut.
         """
         channel = self._channel(reader)
-        whole = channel.ended and not channel.unsent
+        whole = (channel.ended or self.transport.omitsEOF) and not channel.unsent
         channel.close()
         self._forget(channel)
         stream, channel.stream = channel.stream, None

@@ -55,6 +55,8 @@ _SHORT: Final[Mapping[Any, str]] = {
 }
 """Why a connection ends, in the place of Twisted's words."""
 
+_OMITS_EOF: Final = b"SSH-2.0-AsyncSSH"
+
 HostKeys = Mapping[bytes, tuple[Any, Any]]
 """Public and private keys of Conch, by the names of their formats."""
 
@@ -88,6 +90,16 @@ class Wired:
     why = ""
     transport: Any
     _unknown = 0
+
+    @property
+    def omitsEOF(self) -> bool:
+        """
+        Whether the peer closes streams that have ended without saying that they have, as asyncssh does if
+        some of what it sends still has to wait then.  Its cuts look the same.
+        """
+        wire: Any = self
+        version: bytes = wire.otherVersionString
+        return version.startswith(_OMITS_EOF)
 
     def begin(self, info: StreamInfo) -> None:
         """

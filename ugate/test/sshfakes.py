@@ -34,7 +34,7 @@ class FakeWire:
     other: FakeWire | None = None
     producer: Any = None
     why = ""
-    isClosed = isPaused = False
+    isClosed = isPaused = omitsEOF = False
     disconnected: tuple[int, bytes] | None = None
 
     def __init__(self, link: SSHLink) -> None:

@@ -107,6 +107,20 @@ class StreamTests(PeerCase):
         self.assertIsNone(conversation.lost.check(ConnectionDone))
         self.assertEqual(0, self.link.streams)
 
+    def test_closeAlone(self) -> None:
+        """
+        It is no cut by peers that are known to omit the end, unless something of ours was not sent.
+        """
+        self.wire.omitsEOF = True
+        conversation = self.up()
+        self.data(b"all there is")
+        self.link.packetReceived(say.CLOSE, U32.pack(0))
+        self.assertEqual((b"all there is", True), (conversation.received, conversation.isClean))
+        conversation = self.up()
+        conversation.write(b"x" * 2000)
+        self.link.packetReceived(say.CLOSE, U32.pack(1))
+        self.assertFalse(conversation.isClean)
+
     def test_closeLate(self) -> None:
         """
         A peer that never closes what we have closed loses the link.

@@ -286,6 +286,15 @@ class StreamTests(PairCase):
         self.flush()
         self.assertIn("the last stream", self.successResultOf(closed))
 
+    def test_omitsEOF(self) -> None:
+        """
+        Only asyncssh is known to close streams that have not been cut without an end.
+        """
+        client: Any = self.client
+        self.assertFalse(client.omitsEOF)
+        client.otherVersionString = b"SSH-2.0-AsyncSSH_2.21.0"
+        self.assertTrue(client.omitsEOF)
+
     def test_noGoodbye(self) -> None:
         """
         Who goes without a word has closed the connection.
