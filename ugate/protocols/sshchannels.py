@@ -12,9 +12,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final
 
+from zope.interface import implementer
+
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -76,6 +78,7 @@ PATIENCE: Final = 60.0
 """Seconds that a peer has to close a stream that is closed here."""
 
 
+@implementer(IPushProducer)
 class SSHChannels(SSHTurns, ABC):
     """
     All but how a link begins and ends.

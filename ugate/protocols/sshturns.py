@@ -11,17 +11,12 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from zope.interface import implementer
-
-from twisted.internet.interfaces import IPushProducer
-
 from ugate.protocols.sshchannel import SSHChannel
 
 
-@implementer(IPushProducer)
 class SSHTurns:
     """
-    Has channels send in turns.
+    Has channels send in turns; a producer of the transport.
 
     @ivar transport: what is below, once that has begun.
     @ivar isHeld: whether nothing may be sent for now.
