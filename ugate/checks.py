@@ -19,7 +19,6 @@ from ugate.errors import StringError
 from ugate.stream import Target
 from ugate.tenancy.certificates import checkCertificates
 from ugate.tenancy.identityfiles import checkRoots
-from ugate.tenancy.jwts import checkIssuers
 from ugate.tenancy.keys import checkKeys
 from ugate.tenancy.match import parseMatch
 from ugate.tenancy.nodes import addressFromText, nodeName
@@ -56,7 +55,7 @@ def stringChecks(reactor: Any) -> Mapping[str, Callable[[str], object]]:
         "service": Target.anyFromText,
         "users": checkUsers,
         "tokens": checkTokens,
-        "issuers": checkIssuers,
+        "issuers": _checkIssuers,
         "keys": checkKeys,
         "revokedKeys": checkRevokedKeys,
         "certificates": checkCertificates,
@@ -80,3 +79,9 @@ def _checkAddress(text: str) -> None:
     wanted = [name for name, each in TRANSPORTS.items() if not each.isNamed]
     if address.transport not in wanted:
         raise StringError(f"{text!r}: no transport {address.transport!r}; wanted one of {', '.join(wanted)}")
+
+
+def _checkIssuers(text: str) -> object:
+    from ugate.tenancy.jwts import checkIssuers
+
+    return checkIssuers(text)

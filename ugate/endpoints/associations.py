@@ -12,15 +12,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from zope.interface import implementer
-
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, ISSLTransport
+from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ugate.endpoints.associationfactory import AssociationFactory
 from ugate.endpoints.flowtable import Flow
 from ugate.endpoints.outlet import Outlet
 from ugate.endpoints.refusals import refusedAt
@@ -44,47 +43,6 @@ _IN_TLS: Final = frozenset(("mtls", ENDED))
 """The negotiations that end TLS."""
 
 _MAPPED: Final = "::ffff:"
-
-
-@implementer(IProtocolFactory)
-class AssociationFactory:
-    """
-    What serves the associations of a SOCKS5 listener, beside the streams that the factory within is for.
-
-    @ivar count: how many there are.
-    @since: ugate NEXT
-    """
-
-    def __init__(self, inner: IProtocolFactory, reactor: Any, isCone: bool = False) -> None:
-        """
-        @param inner: what carries one stream on; and one flow.
-        @param reactor: what waits for the sockets.
-        @param isCone: whether anybody may answer, and not only whom something was sent to.
-        """
-        self.isCone = isCone
-        self.wrappedFactory = inner
-        self.reactor = reactor
-        self.count = 0
-
-    def buildProtocol(self, addr: IAddress) -> IProtocol | None:
-        """
-        The protocol of one stream, or of the connection that an association hangs on.
-        """
-        if getattr(addr, "protocol", "") != ASSOCIATE:
-            return self.wrappedFactory.buildProtocol(addr)
-        return Association(self)
-
-    def doStart(self) -> None:
-        """
-        A port listens with this factory.
-        """
-        self.wrappedFactory.doStart()
-
-    def doStop(self) -> None:
-        """
-        A port listens no more with this factory.
-        """
-        self.wrappedFactory.doStop()
 
 
 class Association(Protocol):

@@ -8,7 +8,7 @@ The dialer that every way begins with: connections that this host makes itself.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
@@ -17,11 +17,13 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from ugate.endpoints.addresses import DEFAULT_TIMEOUT, AddressEndpoint, isLiteral, socketsOf
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.refusals import noTarget
-from ugate.endpoints.udp import CONE, Cones, DatagramEndpoint
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer, IEgress
 from ugate.protocols.servernames import ENDED
 from ugate.stream import TCP, UDP, StreamInfo, Target
+
+if TYPE_CHECKING:
+    from ugate.endpoints.udp import Cones
 
 
 @implementer(IDialer)
@@ -62,6 +64,8 @@ class Direct:
         if target.network == UDP:
             if self._asClient:
                 raise _notAsClient(info)
+            from ugate.endpoints.udp import CONE, DatagramEndpoint
+
             whose = info.hints.get(CONE, "")
             return DatagramEndpoint(self._reactor, target, self._timeout, self._cones, whose)
         source = _clientOf(info) if self._asClient else ""

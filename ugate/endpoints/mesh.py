@@ -12,7 +12,7 @@ a node has to prove its key, or a name that only the network gives it, before a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from zope.interface import implementer
 
@@ -22,7 +22,6 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClie
 from ugate.endpoints.addresses import isLiteral
 from ugate.endpoints.dialers import Way, together, within
 from ugate.endpoints.forwarded import Users
-from ugate.endpoints.forwards import Forwards
 from ugate.endpoints.meshlinks import MeshLinks
 from ugate.endpoints.meshtransports import PATIENCE, TRANSPORTS
 from ugate.endpoints.pool import LinkState
@@ -33,6 +32,9 @@ from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer, IEgress, MeshAddress, MeshNode
 from ugate.posting import networksOf
 from ugate.stream import TCP, UDP, StreamInfo, Target
+
+if TYPE_CHECKING:
+    from ugate.endpoints.forwards import Forwards
 
 AVOIDED: Final = 30.0
 """Seconds for which an address that has failed is tried after all others."""
@@ -151,6 +153,8 @@ class Mesh:
         What users publish on their connections.
         """
         if self._forwards is None:
+            from ugate.endpoints.forwards import Forwards
+
             self._forwards = Forwards(self._tenant.reactor, self._tenant.nodes)
         return self._forwards
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ugate.endpoints.chain import Chain
 from ugate.endpoints.dialing import dialerFromChain
 from ugate.endpoints.direct import Direct, DirectTo
-from ugate.endpoints.forwards import Forwards
 from ugate.endpoints.hops import Hop
 from ugate.endpoints.meshlinks import MeshLinks
 from ugate.endpoints.ready import Ready
@@ -23,6 +22,9 @@ from ugate.endpoints.readydialer import ReadyDialer
 from ugate.endpoints.registry import Registry
 from ugate.interfaces import IDialer, ITenant, MeshAddress, MeshNode
 from ugate.stream import Target
+
+if TYPE_CHECKING:
+    from ugate.endpoints.forwards import Forwards
 
 PATIENCE: Final = 5.0
 """Seconds that an address has to be connected to, and again for each handshake there."""

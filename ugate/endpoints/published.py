@@ -17,7 +17,6 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
 
-from ugate.endpoints.mtls import NOBODY
 from ugate.endpoints.negotiated import NegotiatedServerEndpoint
 from ugate.endpoints.reach import innermost
 from ugate.errors import Cause, Denied, Phase, Refused
@@ -97,9 +96,10 @@ class Published:
         target = Target(host, port)
 
         def negotiation(info: StreamInfo, auth: Auth) -> INegotiation:
+            # Who comes is anybody, as on a port that the config declares open.
+            from ugate.endpoints.mtls import NOBODY
             from ugate.protocols.auto import Fixed
 
-            # Who comes is anybody, as on a port that the config declares open.
             return Fixed(info.but(principal=NOBODY), auth, target, _PROTOCOL)
 
         inner = self._kind(self._reactor, port, interface=self._interface)

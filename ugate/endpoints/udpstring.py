@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from twisted.internet.interfaces import IProtocolFactory
 
-from ugate.endpoints.flowtable import DEFAULT_FLOWS
-from ugate.endpoints.udpport import DatagramServerEndpoint
 from ugate.errors import StringError
 from ugate.stream import UDP, Target
+
+if TYPE_CHECKING:
+    from ugate.endpoints.udpport import DatagramServerEndpoint
 
 Wrap: TypeAlias = Callable[[IProtocolFactory, Any], IProtocolFactory]
 """Puts a factory in front of another one, for a listener that knows who may."""
@@ -33,6 +34,9 @@ def udpFromParts(reactor: Any, args: Sequence[str], own: Mapping[str, str]) -> D
 
     @raise StringError: it cannot be read.
     """
+    from ugate.endpoints.flowtable import DEFAULT_FLOWS
+    from ugate.endpoints.udpport import DatagramServerEndpoint
+
     try:
         if len(args) != 1:
             raise StringError("wanted udp:PORT:to=HOST\\:PORT")
@@ -63,7 +67,7 @@ def associating(reactor: Any, own: Mapping[str, str], outer: Wrap | None = None)
     isCone = _answers(own)
 
     def wrap(factory: IProtocolFactory, listener: Any) -> IProtocolFactory:
-        from ugate.endpoints.associations import AssociationFactory
+        from ugate.endpoints.associationfactory import AssociationFactory
 
         within = AssociationFactory(factory, reactor, isCone)
         return within if outer is None else outer(within, listener)

@@ -151,13 +151,6 @@ class Issued:
     """From when on it is good no more, in seconds since 1970."""
 
 
-def isJWT(text: bytes) -> bool:
-    """
-    Whether a text looks like one: a JSON object in base64 begins so.
-    """
-    return text.startswith(b"eyJ") and text.count(b".") == 2
-
-
 class IssuerFile:
     """
     Whose JWTs are believed, by a file that is read again when it or one with keys changes.

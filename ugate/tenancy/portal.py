@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from zope.interface import implementer
 
@@ -41,11 +41,13 @@ from ugate.protocols.credentials import (
 from ugate.stream import ROOT, Principal
 from ugate.tenancy.certificates import CertificateFile
 from ugate.tenancy.config.sections import MAX_DEPTH, childPath, isName
-from ugate.tenancy.jwts import IssuerFile, isJWT
 from ugate.tenancy.keys import KeyFile, SSHKey
 from ugate.tenancy.passwords import Defer, PasswordFile
-from ugate.tenancy.tokens import TokenFile, isToken
+from ugate.tenancy.tokens import TokenFile, isJWT, isToken
 from ugate.tenancy.usercertificates import Certified, RevokedFile
+
+if TYPE_CHECKING:
+    from ugate.tenancy.jwts import IssuerFile
 
 ANY_USER: Final = b"token"
 """The user name with which a token is good as a password, whoever it was made for."""
@@ -149,7 +151,11 @@ class Logins:
         self._children = children
         self._passwords = PasswordFile(files.users, reactor, defer)
         self._tokens = TokenFile(files.tokens, now)
-        self._issuers = None if files.issuers is None else IssuerFile(files.issuers, now)
+        self._issuers: IssuerFile | None = None
+        if files.issuers is not None:
+            from ugate.tenancy.jwts import IssuerFile
+
+            self._issuers = IssuerFile(files.issuers, now)
         self._keys = None if files.keys is None else KeyFile(files.keys, now)
         self._revoked = None if files.revoked is None else RevokedFile(files.revoked)
         self._certified = None if self._keys is None else Certified(self._keys, self._revoked, now)

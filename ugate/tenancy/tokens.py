@@ -98,6 +98,13 @@ def isToken(text: bytes) -> bool:
     return _SHAPE.fullmatch(text) is not None
 
 
+def isJWT(text: bytes) -> bool:
+    """
+    Whether a text looks like one: a JSON object in base64 begins so.
+    """
+    return text.startswith(b"eyJ") and text.count(b".") == 2
+
+
 def readTokens(path: str) -> dict[bytes, Token]:
     """
     Read a file of tokens.

@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IAddress, IHalfCloseableDescriptor, ISSL
 from twisted.internet.protocol import connectionDone
 
 from ugate.endpoints import associations
+from ugate.endpoints.associationfactory import AssociationFactory
 from ugate.endpoints.flowtable import Flow
 from ugate.endpoints.negotiated import NegotiatedServerEndpoint
 from ugate.endpoints.servers import SERVERS
@@ -280,7 +281,7 @@ class AssociationTests(GatewayCase):
         """
         Streams are served beside it.
         """
-        factory = associations.AssociationFactory(self.gateway(), self.clock)
+        factory = AssociationFactory(self.gateway(), self.clock)
         self.assertIsInstance(factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1)), Inbound)
         factory.doStart()
         factory.doStop()

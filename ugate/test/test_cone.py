@@ -14,7 +14,8 @@ from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from ugate.endpoints.associations import AssociationFactory, AssociationSocket
+from ugate.endpoints.associationfactory import AssociationFactory
+from ugate.endpoints.associations import AssociationSocket
 from ugate.endpoints.direct import Direct
 from ugate.endpoints.udp import CONE
 from ugate.endpoints.udpport import boundSocket

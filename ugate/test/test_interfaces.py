@@ -185,7 +185,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.negotiated.NegotiatedServerEndpoint": lambda: NegotiatedServerEndpoint(
         REACTOR, TCP4ServerEndpoint(REACTOR, 0), Socks5
     ),
-    "ugate.endpoints.associations.AssociationFactory": BY_CLASS,
+    "ugate.endpoints.associationfactory.AssociationFactory": BY_CLASS,
     "ugate.endpoints.cone.ConeSocket": BY_CLASS,
     "ugate.endpoints.flowtable.Flow": BY_CLASS,
     "ugate.endpoints.tun.DeviceEndpoint": lambda: DeviceEndpoint(REACTOR, WAY),

@@ -27,8 +27,9 @@ from ugate.protocols.credentials import BearerToken, ILogin
 from ugate.stream import Principal
 from ugate.tenancy.config.mistakes import ConfigError
 from ugate.tenancy.jwks import MAX_KEYS, fromBase64, keysFromJSON
-from ugate.tenancy.jwts import MAX, SKEW, IssuerFile, checkIssuers, isJWT, readIssuers
+from ugate.tenancy.jwts import MAX, SKEW, IssuerFile, checkIssuers, readIssuers
 from ugate.tenancy.portal import portalFrom
+from ugate.tenancy.tokens import isJWT
 from ugate.test.credentialfakes import write
 from ugate.test.test_portal import Files
 
