@@ -17,16 +17,13 @@ from ugate.endpoints.chain import parseChain
 from ugate.endpoints.meshtransports import TRANSPORTS
 from ugate.errors import StringError
 from ugate.stream import Target
-from ugate.tenancy.certificates import checkCertificates
 from ugate.tenancy.identityfiles import checkRoots
-from ugate.tenancy.keys import checkKeys
 from ugate.tenancy.match import parseMatch
 from ugate.tenancy.nodes import addressFromText, nodeName
 from ugate.tenancy.passwordhashes import checkUsers
 from ugate.tenancy.serverfiles import checkServers
 from ugate.tenancy.tokens import checkTokens
 from ugate.tenancy.trustfiles import checkKnown, checkRevoked
-from ugate.tenancy.usercertificates import checkRevokedKeys
 from ugate.tenancy.who import checkPattern, parseWho
 
 
@@ -56,9 +53,9 @@ def stringChecks(reactor: Any) -> Mapping[str, Callable[[str], object]]:
         "users": checkUsers,
         "tokens": checkTokens,
         "issuers": _checkIssuers,
-        "keys": checkKeys,
-        "revokedKeys": checkRevokedKeys,
-        "certificates": checkCertificates,
+        "keys": _checkKeys,
+        "revokedKeys": _checkRevokedKeys,
+        "certificates": _checkCertificates,
         "roots": checkRoots,
         "servers": checkServers,
         "known": checkKnown,
@@ -81,7 +78,28 @@ def _checkAddress(text: str) -> None:
         raise StringError(f"{text!r}: no transport {address.transport!r}; wanted one of {', '.join(wanted)}")
 
 
+# What few have is imported when there is one to check.
+
+
 def _checkIssuers(text: str) -> object:
     from ugate.tenancy.jwts import checkIssuers
 
     return checkIssuers(text)
+
+
+def _checkKeys(text: str) -> object:
+    from ugate.tenancy.keys import checkKeys
+
+    return checkKeys(text)
+
+
+def _checkRevokedKeys(text: str) -> object:
+    from ugate.tenancy.usercertificates import checkRevokedKeys
+
+    return checkRevokedKeys(text)
+
+
+def _checkCertificates(text: str) -> object:
+    from ugate.tenancy.certificates import checkCertificates
+
+    return checkCertificates(text)

@@ -10,29 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from ugate.endpoints.published import Published, isGiven
-from ugate.endpoints.registry import Table
 from ugate.endpoints.session import Session
 from ugate.interfaces import MeshNode
 from ugate.stream import Principal, Target
-
-
-class Users(Table, Protocol):
-    """
-    What is wanted of a table of nodes.
-    """
-
-    def user(self, principal: Principal) -> MeshNode:
-        """
-        What the config alone says of a user.
-        """
-
-    def find(self, name: str) -> MeshNode | None:
-        """
-        See L{ugate.interfaces.INodes}.
-        """
 
 
 @dataclass(frozen=True, eq=False, slots=True)

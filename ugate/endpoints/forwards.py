@@ -21,7 +21,8 @@ from twisted.logger import Logger
 
 from ugate.deadlines import Deadlines
 from ugate.endpoints.dialers import Way
-from ugate.endpoints.forwarded import Forward, Users, wrongWith
+from ugate.endpoints.forwarded import Forward, wrongWith
+from ugate.endpoints.nodetable import Users
 from ugate.endpoints.published import isGiven
 from ugate.endpoints.refusals import noTarget
 from ugate.endpoints.registry import QUIET, addressOf

@@ -21,13 +21,11 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClie
 
 from ugate.endpoints.addresses import isLiteral
 from ugate.endpoints.dialers import Way, together, within
-from ugate.endpoints.forwarded import Users
 from ugate.endpoints.meshlinks import MeshLinks
 from ugate.endpoints.meshtransports import PATIENCE, TRANSPORTS
+from ugate.endpoints.nodetable import Users
 from ugate.endpoints.pool import LinkState
-from ugate.endpoints.ready import Ready
 from ugate.endpoints.refusals import noTarget
-from ugate.endpoints.registry import Registry
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer, IEgress, MeshAddress, MeshNode
 from ugate.posting import networksOf
@@ -35,6 +33,8 @@ from ugate.stream import TCP, UDP, StreamInfo, Target
 
 if TYPE_CHECKING:
     from ugate.endpoints.forwards import Forwards
+    from ugate.endpoints.ready import Ready
+    from ugate.endpoints.registry import Registry
 
 AVOIDED: Final = 30.0
 """Seconds for which an address that has failed is tried after all others."""
@@ -135,6 +135,8 @@ class Mesh:
         The connections that nodes keep ready here.
         """
         if self._ready is None:
+            from ugate.endpoints.ready import Ready
+
             self._ready = Ready(self._tenant.reactor, self._tenant.nodes)
         return self._ready
 
@@ -144,6 +146,8 @@ class Mesh:
         The links that nodes have made to here.
         """
         if self._registry is None:
+            from ugate.endpoints.registry import Registry
+
             self._registry = Registry(self._tenant.reactor, self._tenant.nodes)
         return self._registry
 

@@ -17,14 +17,13 @@ from ugate.endpoints.dialing import dialerFromChain
 from ugate.endpoints.direct import Direct, DirectTo
 from ugate.endpoints.hops import Hop
 from ugate.endpoints.meshlinks import MeshLinks
-from ugate.endpoints.ready import Ready
-from ugate.endpoints.readydialer import ReadyDialer
-from ugate.endpoints.registry import Registry
 from ugate.interfaces import IDialer, ITenant, MeshAddress, MeshNode
 from ugate.stream import Target
 
 if TYPE_CHECKING:
     from ugate.endpoints.forwards import Forwards
+    from ugate.endpoints.ready import Ready
+    from ugate.endpoints.registry import Registry
 
 PATIENCE: Final = 5.0
 """Seconds that an address has to be connected to, and again for each handshake there."""
@@ -78,6 +77,8 @@ def readyOf(tenant: ITenant) -> Ready:
 
 
 def _ready(reactor: Any, node: MeshNode, address: MeshAddress, who: str, links: MeshLinks) -> IDialer:
+    from ugate.endpoints.readydialer import ReadyDialer
+
     return ReadyDialer(readyOf(ITenant(reactor)), node.keyid)
 
 

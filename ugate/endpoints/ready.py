@@ -11,7 +11,6 @@ the kernel, and nothing is multiplexed.
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
@@ -28,6 +27,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ugate.deadlines import Deadlines
+from ugate.endpoints.nodetable import Learns
 from ugate.errors import Cause, Phase, ProtocolError, Refused, UgateError
 from ugate.interfaces import MeshAddress, MeshNode
 from ugate.protocols.readywire import ASK, BEGIN, GO, MAX_SAID, THERE, frame, unframe
@@ -60,17 +60,6 @@ AGE: Final = 3600.0
 
 GRACE: Final = 10.0
 """Seconds for which a node is known that keeps no connection any more."""
-
-
-class Learns(typing.Protocol):
-    """
-    What is wanted of a table of nodes.
-    """
-
-    def learn(self, node: MeshNode) -> None:
-        """
-        See L{ugate.interfaces.INodes}.
-        """
 
 
 class Waiting(Protocol):

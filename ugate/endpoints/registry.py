@@ -9,7 +9,7 @@ Who has dialed in and can be reached over its own link.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from zope.interface import implementer
 
@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 
 from ugate.deadlines import Deadlines
 from ugate.endpoints.dialers import Way
-from ugate.endpoints.ready import Learns
+from ugate.endpoints.nodetable import Table
 from ugate.endpoints.refusals import noTarget
 from ugate.endpoints.session import Session
 from ugate.errors import Cause, Denied, Phase, Refused
@@ -57,17 +57,6 @@ _AGAIN: Final = (Cause.PEER_CLOSED, Cause.TIMED_OUT)
 
 _ATTEMPTS: Final = 3
 """Links that a stream tries, if they go away before it is answered."""
-
-
-class Table(Learns, Protocol):
-    """
-    What is wanted of a table of nodes.
-    """
-
-    def forget(self, keyid: str, source: str) -> None:
-        """
-        See L{ugate.interfaces.INodes}.
-        """
 
 
 class _Peer:

@@ -39,15 +39,15 @@ from ugate.protocols.credentials import (
     Permits,
 )
 from ugate.stream import ROOT, Principal
-from ugate.tenancy.certificates import CertificateFile
 from ugate.tenancy.config.sections import MAX_DEPTH, childPath, isName
-from ugate.tenancy.keys import KeyFile, SSHKey
 from ugate.tenancy.passwords import Defer, PasswordFile
 from ugate.tenancy.tokens import TokenFile, isJWT, isToken
-from ugate.tenancy.usercertificates import Certified, RevokedFile
 
 if TYPE_CHECKING:
+    from ugate.tenancy.certificates import CertificateFile
     from ugate.tenancy.jwts import IssuerFile
+    from ugate.tenancy.keys import KeyFile, SSHKey
+    from ugate.tenancy.usercertificates import Certified, RevokedFile
 
 ANY_USER: Final = b"token"
 """The user name with which a token is good as a password, whoever it was made for."""
@@ -156,10 +156,26 @@ class Logins:
             from ugate.tenancy.jwts import IssuerFile
 
             self._issuers = IssuerFile(files.issuers, now)
-        self._keys = None if files.keys is None else KeyFile(files.keys, now)
-        self._revoked = None if files.revoked is None else RevokedFile(files.revoked)
-        self._certified = None if self._keys is None else Certified(self._keys, self._revoked, now)
-        self._certificates = None if files.certificates is None else CertificateFile(files.certificates, now)
+        self._keys: KeyFile | None = None
+        self._revoked: RevokedFile | None = None
+        self._certified: Certified | None = None
+        self._certificates: CertificateFile | None = None
+        if files.keys is not None or files.revoked is not None:
+            self._forSSH(files, now)
+        if files.certificates is not None:
+            from ugate.tenancy.certificates import CertificateFile
+
+            self._certificates = CertificateFile(files.certificates, now)
+
+    def _forSSH(self, files: CredentialFiles, now: Callable[[], float]) -> None:
+        from ugate.tenancy.keys import KeyFile
+        from ugate.tenancy.usercertificates import Certified, RevokedFile
+
+        if files.revoked is not None:
+            self._revoked = RevokedFile(files.revoked)
+        if files.keys is not None:
+            self._keys = KeyFile(files.keys, now)
+            self._certified = Certified(self._keys, self._revoked, now)
 
     def requestAvatarId(self, credentials: Any) -> Any:
         """
