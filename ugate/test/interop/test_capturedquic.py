@@ -1,0 +1,117 @@
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Programs that send datagrams and know of no gateway: QUIC, iperf3, and datagrams that are in fragments.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+
+from ugate.test.interop.capturedhosts import CapturedCase
+from ugate.test.interop.processes import program
+from ugate.test.interop.targets import Certificate
+
+_SERVER = """
+import asyncio, sys
+from aioquic.asyncio import serve
+from aioquic.quic.configuration import QuicConfiguration
+
+async def answer(reader, writer):
+    writer.write((await reader.read()).upper())
+    writer.write_eof()
+
+async def main():
+    configuration = QuicConfiguration(is_client=False, alpn_protocols=["echo"])
+    configuration.load_cert_chain(sys.argv[1], sys.argv[2])
+    await serve("::", 4433, configuration=configuration,
+                stream_handler=lambda *ends: asyncio.ensure_future(answer(*ends)))
+    print("ready", flush=True)
+    await asyncio.Future()
+
+asyncio.run(main())
+"""
+
+_CLIENT = """
+import asyncio, sys
+from aioquic.asyncio import connect
+from aioquic.quic.configuration import QuicConfiguration
+
+async def main():
+    configuration = QuicConfiguration(alpn_protocols=["echo"], server_name="localhost")
+    configuration.load_verify_locations(sys.argv[2])
+    async with connect(sys.argv[1], 4433, configuration=configuration) as connection:
+        reader, writer = await connection.create_stream()
+        writer.write(b"x" * 1_000_000)
+        writer.write_eof()
+        assert await reader.read() == b"X" * 1_000_000
+
+asyncio.run(asyncio.wait_for(main(), 30))
+"""
+
+_ECHO = """
+import socket
+bound = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+bound.bind(("::", 9999))
+print("ready", flush=True)
+while True:
+    data, peer = bound.recvfrom(65536)
+    bound.sendto(data.upper(), peer)
+"""
+
+_ASK = """
+import socket, sys
+host = sys.argv[1]
+asking = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+asking.settimeout(10)
+asking.connect((host, 9999))
+asking.send(b"y" * 60_000)
+assert asking.recv(65536) == b"Y" * 60_000
+"""
+
+
+class DatagramProgramTests(CapturedCase):
+    """
+    What alice's programs send to bob.
+    """
+
+    if importlib.util.find_spec("aioquic") is None:
+        skip = "there is no aioquic: pip install aioquic"
+
+    def test_programs(self) -> None:
+        """
+        A stream of QUIC there and back, what iperf3 sends, and datagrams of many fragments, by both families.
+        """
+        self.connected("alice", "bob")
+        bob = self.hosts["bob"]
+        made = Certificate(self.directory)
+        key, iperf3 = str(self.directory / "key.pem"), program("iperf3")
+        for ready, argv in (
+            ("ready", (sys.executable, "-u", "-c", _SERVER, str(made.path), key)),
+            ("ready", (sys.executable, "-u", "-c", _ECHO)),
+            ("Server listening", (iperf3, "-s", "--forceflush")),
+        ):
+            self.spawn(bob.inside(*argv)).waitFor(ready)
+        gateway = self.gate(
+            "listen:\n"
+            "  led: {endpoint: 'tproxy:udp:15001', open: true}\n"
+            "  led6: {endpoint: 'tproxy:udp:15001:interface=\\:\\:1', open: true}\n"
+            "policy: {rules: [{action: allow, target: 'udp:*'}]}\n"
+            "capture: {led: {direction: out, mode: tproxy, protocols: udp}}\n"
+        )
+        for host in (bob.ipv4, self.six(bob)):
+            for argv in (("-c", _CLIENT, host, str(made.path)), ("-c", _ASK, host)):
+                done = self.on("alice", sys.executable, *argv)
+                self.assertEqual((done.returncode, done.stderr), (0, b""), gateway.said())
+            done = self.on("alice", iperf3, "-J", "-u", "-c", host, "-n", "2M", "-b", "20M", "-l", "1200")
+            end = json.loads(done.stdout)["end"]["sum"]
+            self.assertGreater(end["packets"], 1000)
+            self.assertLess(end["lost_percent"], 50)
+        gateway.kill()
+        # It was led there: nobody is, now.
+        refused = self.on("alice", sys.executable, "-c", _ASK, self.six(bob))
+        self.assertIn(b"ConnectionRefusedError", refused.stderr)
+        self.ucli("capture", "down", "led", "--mode", "tproxy")
