@@ -120,7 +120,8 @@ class SSHTestCase(InteropTestCase):
         """
         A client that listens on this machine, and forwards.
         """
-        command = [self.ssh, *self.options(port, key), "-N", option, *more, f"bob@{HOST}"]
+        # It begins to listen in this order, so where the last one does, all do.
+        command = [self.ssh, *self.options(port, key), "-N", *more, option, f"bob@{HOST}"]
         child = self.spawn(command, stdin=subprocess.DEVNULL)
         waitUntil(lambda: accepts(local) or child.process.poll() is not None, "the client listens")
         self.assertIsNone(child.process.poll(), child.said())
