@@ -26,7 +26,7 @@ from twisted.logger import Logger
 
 from ugate.accepting import Port
 from ugate.endpoints.flowtable import Flow, FlowTable
-from ugate.endpoints.tundevice import Device, openDevice
+from ugate.endpoints.tundevice import QUIET, Device, openDevice
 from ugate.endpoints.tunroutes import Interface, Routes, Way
 from ugate.endpoints.udp import udpAddress
 from ugate.errors import ListenRefused
@@ -310,8 +310,8 @@ class TunPort:
 
     def _mayGo(self) -> None:
         if not any(sessions.up for sessions in self.sessions.values()):
-            # What it has just been given still has to be passed on.
-            self.reactor.callLater(0, self._go)
+            # What it has just been given still has to be passed on, and what is asked about it.
+            self.reactor.callLater(QUIET, self._go)
 
     def _go(self) -> None:
         """

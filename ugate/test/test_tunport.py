@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import LogLevel, capturedLogs
 from twisted.python.failure import Failure
 
+from ugate.endpoints.tundevice import QUIET
 from ugate.endpoints.tunport import PROTOCOL
 from ugate.errors import ListenRefused
 from ugate.protocols.tunpackets import ACK, FIN, RST
@@ -113,7 +114,7 @@ class StopTests(TunCase):
         """
         port = self.started()
         self.successResultOf(port.stopListening())
-        self.reactor.advance(0)
+        self.reactor.advance(QUIET)
         self.assertEqual((self.kernel.recv(9), self.factory.running), (b"", 0))
         self.assertFalse(FakeRoutes.made[0].isUp)
         self.successResultOf(port.stopListening())
@@ -136,7 +137,7 @@ class StopTests(TunCase):
         last = self.send(answerTo(given, FIN | ACK, b"bye"))
         assert last is not None
         self.assertEqual(last.body, b"bye")
-        self.reactor.advance(0)
+        self.reactor.advance(QUIET)
         self.assertEqual(self.kernel.recv(9), b"")
         self.assertFalse(FakeRoutes.made[0].isUp)
 
