@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_capturedserver,ugate.test.interop.test_captured -*-
+# -*- test-case-name: ugate.test.test_capturedserver,ugate.test.test_capturedsockets -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
