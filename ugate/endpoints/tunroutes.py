@@ -90,7 +90,7 @@ def upLines(way: Way, mark: int, version: int) -> Iterator[str]:
         # Who is led all away still has neighbours.
         yield f"rule add pref {table} lookup main suppress_prefixlength 0"
     yield f"rule add pref {table + 1} fwmark {mark:#x} goto {last}"
-    yield f"rule add pref {table + 2} from {own.ip} lookup {table}"
+    yield f"rule add pref {table + 2} from {own.ip} iif lo lookup {table}"
     if version == 4:
         yield f"rule add pref {table + 3} from 0.0.0.0/32 lookup {table}"
     else:

@@ -51,7 +51,7 @@ class LinesTests(SynchronousTestCase):
                 "route replace throw 255.255.255.255/32 table 7567",
                 "rule add pref 7567 lookup main suppress_prefixlength 0",
                 "rule add pref 7568 fwmark 0x7567 goto 7572",
-                "rule add pref 7569 from 10.98.0.1 lookup 7567",
+                "rule add pref 7569 from 10.98.0.1 iif lo lookup 7567",
                 "rule add pref 7570 from 0.0.0.0/32 lookup 7567",
                 "rule add pref 7572 nop",
             ],
@@ -68,7 +68,7 @@ class LinesTests(SynchronousTestCase):
             [line for line in lines if line.startswith("rule")],
             [
                 "rule add pref 7568 fwmark 0x1 goto 7572",
-                "rule add pref 7569 from fd98::1 lookup 7567",
+                "rule add pref 7569 from fd98::1 iif lo lookup 7567",
                 "rule add pref 7570 from ::/1 goto 7572",
                 "rule add pref 7570 from 8000::/1 goto 7572",
                 "rule add pref 7571 lookup 7567",

@@ -22,6 +22,15 @@ from ugate.test.interop.targets import BLOCK, digestOf
 
 FAR4, FAR6 = "203.0.113.5", "2001:db8:5::5"
 ASIDE = "203.0.113.6"
+FORGED = "2001:db8:9::9"
+FORGER = """
+import socket, sys
+one = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+one.bind(("fd98::1", 0))
+one.sendto(b"x", (sys.argv[1], 54))
+"""
+"""A datagram from the address of the device, though not out of it."""
+
 MANY = 200
 
 ASKER = """
@@ -158,11 +167,12 @@ class TunTests(InteropTestCase):
         device, over IPv4 and IPv6.
         """
         self.spawn(self.far.inside(sys.executable, "-c", ECHO)).waitFor("Serving")
-        gateway = self.start(":mtu=1420")
+        # What is refused is in the log at once.
+        gateway = self.start(":mtu=1420", "policy: {rules: [{action: deny, target: 'udp:*:54'}]}")
         body = digestOf(len(BLOCK) * 5)
         for host in (FAR4, f"[{FAR6}]"):
             self.assertEqual(self.fetched(host), body)
-        waitUntil(lambda: gateway.said().count(":8080 tun operator") == 2, "lines in the log")
+        self.forged(gateway)
         for host in (FAR4, FAR6):
             said = self.ask(sys.executable, "-c", ASKER, host, "7007", str(MANY))
             self.assertEqual(said.strip(), "wrong: 0")
@@ -173,6 +183,18 @@ class TunTests(InteropTestCase):
         for host in (FAR4, FAR6):
             self.assertEqual(self.ask(dig, "+short", f"@{host}", "some.example").strip(), "198.51.100.7")
         self.checkBulk()
+
+    def forged(self, gateway: Gateway) -> None:
+        """
+        What another machine sends as if from the address of the device is passed on as ever, if at all.
+        """
+        self.run_(self.near, "sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
+        self.far.ip("address", "add", "fd98::1/128", "dev", "lo")
+        self.far.ip("-6", "route", "add", FORGED, "via", "2001:db8:1::1")
+        self.assertEqual(self.run_(self.far, sys.executable, "-c", FORGER, FORGED), "")
+        self.fetched(FAR4)
+        waitUntil(lambda: gateway.said().count(":8080 tun operator") == 3, "lines in the log")
+        self.assertNotIn(FORGED, gateway.said())
 
     def checkBulk(self) -> None:
         """
