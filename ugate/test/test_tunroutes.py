@@ -43,7 +43,8 @@ class LinesTests(SynchronousTestCase):
             [
                 "link set ug0 addrgenmode none",
                 "link set ug0 up mtu 1420",
-                "address replace 10.98.0.1/30 dev ug0",
+                "address replace 10.98.0.1/30 dev ug0 noprefixroute",
+                "route replace 10.98.0.2 dev ug0 table 7567",
                 "route replace 0.0.0.0/0 dev ug0 table 7567",
                 "route replace throw 192.0.2.0/24 table 7567",
                 "route replace throw 169.254.0.0/16 table 7567",
@@ -62,7 +63,7 @@ class LinesTests(SynchronousTestCase):
         IPv6, of which a part goes there, wherever else it might.
         """
         lines = list(upLines(WAY, 1, 6))
-        self.assertIn("address replace fd98::1/126 dev ug0 nodad", lines)
+        self.assertIn("address replace fd98::1/126 dev ug0 noprefixroute nodad", lines)
         self.assertIn("route replace 2001:db8::/32 dev ug0 table 7567", lines)
         self.assertEqual(
             [line for line in lines if line.startswith("rule")],

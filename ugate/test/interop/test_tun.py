@@ -22,7 +22,7 @@ from ugate.test.interop.targets import BLOCK, digestOf
 
 FAR4, FAR6 = "203.0.113.5", "2001:db8:5::5"
 ASIDE = "203.0.113.6"
-FORGED = "2001:db8:9::9"
+FORGED, BESIDE = "2001:db8:9::9", "fd98::3"
 FORGER = """
 import socket, sys
 one = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
@@ -190,11 +190,13 @@ class TunTests(InteropTestCase):
         """
         self.run_(self.near, "sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
         self.far.ip("address", "add", "fd98::1/128", "dev", "lo")
-        self.far.ip("-6", "route", "add", FORGED, "via", "2001:db8:1::1")
-        self.assertEqual(self.run_(self.far, sys.executable, "-c", FORGER, FORGED), "")
+        for target in (FORGED, BESIDE):
+            self.far.ip("-6", "route", "add", target, "via", "2001:db8:1::1")
+            self.assertEqual(self.run_(self.far, sys.executable, "-c", FORGER, target), "")
         self.fetched(FAR4)
         waitUntil(lambda: gateway.said().count(":8080 tun operator") == 3, "lines in the log")
-        self.assertNotIn(FORGED, gateway.said())
+        for target in (FORGED, BESIDE):
+            self.assertNotIn(target, gateway.said())
 
     def checkBulk(self) -> None:
         """
