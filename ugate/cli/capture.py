@@ -23,8 +23,18 @@ from ugate.cli.capturearguments import LISTS
 from ugate.cli.outcomes import GOOD, Wrong
 from ugate.errors import UgateError
 from ugate.modules.capturehold import Hold
-from ugate.modules.capturesection import BOTH, NAME, OUT, CaptureSection
-from ugate.modules.capturesteps import Step, down, isOpen, noRoutes, take, toolFor, up
+from ugate.modules.capturesection import NAME, CaptureSection
+from ugate.modules.capturesteps import (
+    CannotCapture,
+    Step,
+    checkMark,
+    down,
+    isOpen,
+    noRoutes,
+    take,
+    toolFor,
+    up,
+)
 from ugate.tenancy.config.schema import Node
 
 _SIMPLE: Final = ("direction", "mode", "protocols", "port", "failure", "table", "tool")
@@ -46,8 +56,10 @@ def run(given: Namespace) -> int:
     if given.second == "down":
         take(down(name, section, tool))
         return GOOD
-    if section.direction in (OUT, BOTH) and not mark and not section.exclude.hasOwners:
-        raise Wrong("ugate's own connections would be captured again: give --mark, or its user as --not-user")
+    try:
+        checkMark(section, mark)
+    except CannotCapture as error:
+        raise Wrong(str(error)) from error
     if given.second == "show":
         _show(down(name, section, tool) if given.down else up(name, section, mark, tool), section)
     elif isOpen(section):

@@ -26,6 +26,7 @@ from ugate.modules.capturesection import BOTH, NAME, OUT, TPROXY, CaptureSection
 from ugate.modules.capturesteps import (
     CannotCapture,
     Step,
+    checkMark,
     down,
     ipv6IsThere,
     isOpen,
@@ -150,13 +151,12 @@ class Capture(Service):
 
         @raise CannotCapture: so it is.
         """
-        isOut = section.direction in (OUT, BOTH)
-        if isOut and not mark and not section.exclude.hasOwners:
-            raise CannotCapture(
-                "our own connections would be captured again: node.mark is 0; let it be something else, or "
-                "name the user that ugate runs as in exclude.users"
-            )
-        if not isOut and section.mode != TPROXY:
+        checkMark(section, mark)
+        for (kind, name), each in INode(self.tenant).configs[ROOT].modules.items():
+            isOther = kind == self._key[1] and name != self._name
+            if isOther and section.mode == each.mode == TPROXY and each.table == section.table:
+                raise CannotCapture(f"capture.{name} has the table {each.table}, too: each needs its own")
+        if section.direction not in (OUT, BOTH) and section.mode != TPROXY:
             # They come to whichever address is that of their interface.
             return
         egress, port = IEgress(self.tenant.reactor), section.port

@@ -44,11 +44,12 @@ class FakeTenant:
         self.modules: dict[Any, Any] = {}
         self.marked(0x7567)
 
-    def marked(self, mark: int) -> None:
+    def marked(self, mark: int, **sections: CaptureSection) -> None:
         """
-        Change node.mark.
+        Change node.mark, and what there is to capture.
         """
-        self.configs = {"root": Config(node=Node(mark=mark))}
+        modules = {("capture", name): section for name, section in sections.items()}
+        self.configs = {"root": Config(node=Node(mark=mark), modules=modules)}
 
     def __conform__(self, interface: object) -> object | None:
         if interface is INode:
@@ -271,6 +272,13 @@ class CaptureTests(SynchronousTestCase):
         self.tenant.own.remove("127.0.0.1", 15001)
         self.tenant.marked(0)
         self.assertCannot(out, "node.mark is 0")
+        self.tenant.own.add("127.0.0.1", 15001)
+        through = CaptureSection(direction="forward", mode="tproxy", ipv6=False, table=9)
+        self.tenant.marked(9)
+        self.assertCannot(through, "node.mark is 9", "let table be another number")
+        self.tenant.marked(0, out=through, other=through)
+        self.assertCannot(through, "capture.other has the table 9, too")
+        self.tenant.own.remove("127.0.0.1", 15001)
         self.assertEqual(self.taken, [])
         # Who listens for what comes in may do so at any address; and users may be what tells our own.
         self.capture(CaptureSection(direction="in", include=ports))
