@@ -68,7 +68,10 @@ def names(host):
     heard = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
     heard.bind((host, 53))
     while True:
-        asked, who = heard.recvfrom(4096)
+        asked, who = heard.recvfrom(65536)
+        if len(asked) > 4096:
+            heard.sendto(asked, who)
+            continue
         end = asked.index(b"\\0", 12) + 5
         head = asked[:2] + b"\\x84\\0\\0\\1\\0\\1\\0\\0\\0\\0" + asked[12:end]
         heard.sendto(head + b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\5\\0\\4" + bytes([198, 51, 100, 7]), who)
@@ -76,7 +79,20 @@ for host in ("203.0.113.5", "2001:db8:5::5"):
     threading.Thread(target=names, args=(host,)).start()
 print("Serving", flush=True)
 """
-"""Says back what it was told, once that has ended; and a resolver for which every name is 198.51.100.7."""
+"""Says back what it was told, once that has ended; and a resolver for which every name is 198.51.100.7, and
+that says long questions back."""
+
+LONG = """
+import os, socket, sys
+host = sys.argv[1]
+one = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+one.settimeout(10)
+one.connect((host, 53))
+body = os.urandom(60_000)
+one.send(body)
+assert one.recv(65536) == body
+"""
+"""Asks one long question."""
 
 
 NAMES = f"""
@@ -213,10 +229,13 @@ class TunTests(InteropTestCase):
 
     def test_parts(self) -> None:
         """
-        After a reload, only what is said goes there, by short packets, and who was there goes on; and when
-        it is killed, nothing of it is left.
+        Long datagrams fit into long packets.  After a reload, only what is said goes there, by short ones,
+        and who was there goes on; and when it is killed, nothing of it is left.
         """
-        gateway = self.start(":mtu=1420")
+        self.spawn(self.far.inside(sys.executable, "-c", ECHO)).waitFor("Serving")
+        gateway = self.start(":mtu=65535")
+        for host in (FAR4, FAR6):
+            self.assertEqual(self.ask(sys.executable, "-c", LONG, host), "")
         slow = self.slow()
         self.configured(f":routes=203.0.113.0/24,2001\\:db8\\:5\\:\\:/48:exclude={ASIDE}/32:mtu=1280")
         os.kill(gateway.pid, signal.SIGHUP)
