@@ -21,7 +21,7 @@ from ugate.endpoints.tunroutes import Interface, Way
 from ugate.errors import StringError
 
 ADDRESSES: Final = "10.98.0.1/30,fd98::1/126"
-TABLE: Final = 7567
+TABLE: Final = 7577
 MTU: Final = 1500
 MOST_FLOWS: Final = 60_000
 MOST_NETWORKS: Final = 256

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_egress -*-
+# -*- test-case-name: ugate.test.test_egress,ugate.test.test_ownlisteners -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -60,7 +60,7 @@ class StringTests(SynchronousTestCase):
                 nets("0.0.0.0/0", "::/0"),
                 (),
                 1500,
-                7567,
+                7577,
             ),
         )
         self.assertEqual(endpoint.inner.limit, FLOWS)
