@@ -259,6 +259,8 @@ class RevokedTests(SynchronousTestCase):
         for text in ("ssh-ed25519 AAAA", "SSHKRL\n\0"):
             write(path, text, mode=0o644)
             self.assertRaises(ConfigError, readRevoked, path)
+        write(path, HEAD + section(2, string(blobOf(BOB))), mode=0o646)
+        self.assertIn("run: chmod o-w ", str(self.assertRaises(ConfigError, readRevoked, path)))
         self.assertIn("KRL", str(self.assertRaises(StringError, checkRevokedKeys, "/nowhere")))
 
 
