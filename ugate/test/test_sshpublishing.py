@@ -222,6 +222,22 @@ class TenantTests(PublishingCase):
         self.assertTrue(self.ask("wiki.bob.example", 80).isOpen)
         self.assertEqual((0, 1), (len(bob.infos), len(ours.infos)))
 
+    def test_gone(self) -> None:
+        """
+        When the tenant is gone, its users may take back what they publish, and are told why there is no more.
+        """
+        rules = {"action": "allow"}
+        gate = self.gate(tenants={"alice": {"policy": {"keys": self.keysFile(), "rules": [rules]}}})
+        bob = self.login(user="bob@alice")
+        at = self.publish(bob)
+        assert at is not None
+        gate.store.delete("root", "tenants", "alice")
+        self.mesh.advance(2)
+        self.assertEqual({}, self.tenant.children)
+        self.withdraw(bob, at)
+        self.assertIsNone(self.publish(bob))
+        self.assertTrue(bob.link.room)
+
     def test_operator(self) -> None:
         """
         Without credentials, on this machine, it is the operator, and a section may mean it.

@@ -239,16 +239,22 @@ class StreamTests(PairCase):
         self.ours: Any = self.successResultOf(self.clientUp)
         self.theirs: Any = self.successResultOf(self.serverUp)
 
+    def stream(self) -> tuple[Conversation, Conversation]:
+        """
+        One that is up: our end, and theirs.
+        """
+        conversation, other = Conversation(), Conversation()
+        self.theirs.incoming = lambda stream: (stream.accept(), stream.begin(other))
+        opened = self.ours.open(INFO.but(target=Target("db", 1)))
+        opened.addCallback(lambda stream: stream.begin(conversation))
+        self.flush()
+        return conversation, other
+
     def test_rekeyed(self) -> None:
         """
         Keys may be exchanged anew in the middle: nothing is lost, and nobody logs in again.
         """
-        conversation, other = Conversation(), Conversation()
-        self.theirs.incoming = lambda stream: (stream.accept(), stream.begin(other))
-        self.ours.open(INFO.but(target=Target("db", 1))).addCallback(
-            lambda stream: stream.begin(conversation)
-        )
-        self.flush()
+        conversation, other = self.stream()
         sides: list[Any] = [self.client, self.server]
         for side in sides:
             side.sendKexInit()
@@ -262,11 +268,7 @@ class StreamTests(PairCase):
         """
         A peer that begins to exchange keys and does not go on is not written to without end.
         """
-        conversation, other = Conversation(), Conversation()
-        self.theirs.incoming = lambda stream: (stream.accept(), stream.begin(other))
-        opened = self.ours.open(INFO.but(target=Target("db", 1)))
-        opened.addCallback(lambda stream: stream.begin(conversation))
-        self.flush()
+        conversation, other = self.stream()
         server: Any = self.server
         server.sendKexInit()
         other.pour(b"x" * (1 << 20))
@@ -297,11 +299,7 @@ class StreamTests(PairCase):
         """
         Who goes without a word has closed the connection.
         """
-        conversation, other = Conversation(), Conversation()
-        self.theirs.incoming = lambda stream: (stream.accept(), stream.begin(other))
-        opened = self.ours.open(INFO.but(target=Target("db", 1)))
-        opened.addCallback(lambda stream: stream.begin(conversation))
-        self.flush()
+        conversation, other = self.stream()
         server: Any = self.server
         server.transport.loseConnection()
         self.flush()
