@@ -173,6 +173,24 @@ class StopTests(TunCase):
             port.change(WAY, 7)
         self.assertEqual(logs[0]["log_level"], LogLevel.critical)
 
+    def test_cannotChange(self) -> None:
+        """
+        Routes that cannot be are none; those of before are there again.
+        """
+        port = self.started()
+        other = replace(WAY, mtu=1280)
+        up = FakeRoutes.up
+
+        def refusing(routes: FakeRoutes) -> None:
+            if routes.asked[0] == other:
+                raise ListenRefused("no")
+            up(routes)
+
+        self.patch(FakeRoutes, "up", refusing)
+        port.change(other, 7)
+        self.assertEqual([each.isUp for each in FakeRoutes.made], [False, False, True])
+        self.assertEqual((port.way, FakeRoutes.made[2].asked[0]), (WAY, WAY))
+
     def test_factory(self) -> None:
         """
         Another listener's factory takes its place at all addresses.
