@@ -89,7 +89,7 @@ class PortTests(TunCase):
         """
         Without a mark our own connections would come back.
         """
-        self.reactor.own.markWith(0)
+        self.reactor.own.mark = 0
         error = self.assertRaises(ListenRefused, self.port().startListening)
         self.assertIn("node.mark", str(error))
         self.assertEqual(self.kernel.recv(9), b"")
