@@ -220,16 +220,19 @@ class TunPort:
         self.limit = self.table.limit = limit
         for sessions in self.sessions.values():
             sessions.limit = limit
-        before, self.way = self.way, way
+        before = self.way
         if way == before:
             return
         if self._routes is not None:
             self._routes.down()
             self._routes = None
-        try:
-            self._lead(way)
-        except ListenRefused as error:
-            self._log.critical("tun:{device}: {error}", device=way.device, error=str(error))
+        for self.way in (way, before):
+            try:
+                self._lead(self.way)
+                return
+            except ListenRefused as error:
+                # Then it is as before: better than that nothing is led there.
+                self._log.critical("tun:{device}: {error}", device=way.device, error=str(error))
 
     def find(self, connected: Any) -> Target:
         """

@@ -95,6 +95,7 @@ def _checkAddress(address: Interface) -> None:
         network.prefixlen > network.max_prefixlen - 2
         or peer not in network
         or peer == network.broadcast_address
+        or "%" in str(address)
     ):
         raise StringError(
             f"addresses={address}: wanted an address whose next one is in the same network, as 10.98.0.1/30"

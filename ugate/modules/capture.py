@@ -117,7 +117,7 @@ class Capture(Service):
         self._trouble = trouble
 
     def _wantedMark(self) -> int:
-        mark: int = INode(self.tenant).configs[ROOT].node.mark
+        mark: int = IEgress(self.tenant.reactor).mark
         return mark
 
     def _up(self) -> None:
@@ -151,7 +151,6 @@ class Capture(Service):
 
         @raise CannotCapture: so it is.
         """
-        checkMark(section, mark)
         for (kind, name), each in INode(self.tenant).configs[ROOT].modules.items():
             isOther = kind == self._key[1] and name != self._name
             if isOther and section.mode == each.mode == TPROXY and each.table == section.table:
@@ -169,6 +168,7 @@ class Capture(Service):
                     f"no listener of ours is at {host} with port {port}: add "
                     f"listen: {{captured: '{section.mode}:{protocol}:{port}:interface={where}'}}{without}"
                 )
+        checkMark(section, mark)
 
     def again(self) -> None:
         """

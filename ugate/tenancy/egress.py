@@ -168,8 +168,6 @@ class OwnListeners:
         @return: itself.
         """
         self.marks = mark
-        if self.outgoing is not None:
-            self.mark = mark
         return self
 
     def cannotMark(self) -> None:

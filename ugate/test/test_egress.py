@@ -242,7 +242,7 @@ class OutgoingTests(SynchronousTestCase):
         self.assertEqual((rules.mark, len(own.outgoing or "")), (5, 0))
         rules.capture()
         own.markWith(6)
-        self.assertEqual(rules.mark, 6)
+        self.assertEqual(rules.mark, 5)
         rules.cannotMark()
         rules.cannotMark()
         self.assertEqual(rules.mark, 0)

@@ -88,7 +88,7 @@ class PortTests(TunCase):
         """
         Without a mark our own connections would come back.
         """
-        self.reactor.own.markWith(0)
+        self.reactor.own.mark = 0
         error = self.assertRaises(ListenRefused, self.port().startListening)
         self.assertIn("node.mark", str(error))
         self.assertEqual(self.kernel.recv(9), b"")
@@ -171,6 +171,24 @@ class StopTests(TunCase):
         with capturedLogs() as logs:
             port.change(WAY, 7)
         self.assertEqual(logs[0]["log_level"], LogLevel.critical)
+
+    def test_cannotChange(self) -> None:
+        """
+        Routes that cannot be are none; those of before are there again.
+        """
+        port = self.started()
+        other = replace(WAY, mtu=1280)
+        up = FakeRoutes.up
+
+        def refusing(routes: FakeRoutes) -> None:
+            if routes.asked[0] == other:
+                raise ListenRefused("no")
+            up(routes)
+
+        self.patch(FakeRoutes, "up", refusing)
+        port.change(other, 7)
+        self.assertEqual([each.isUp for each in FakeRoutes.made], [False, False, True])
+        self.assertEqual((port.way, FakeRoutes.made[2].asked[0]), (WAY, WAY))
 
     def test_factory(self) -> None:
         """

@@ -237,7 +237,9 @@ class TunTests(InteropTestCase):
         for host in (FAR4, FAR6):
             self.assertEqual(self.ask(sys.executable, "-c", LONG, host), "")
         slow = self.slow()
-        self.configured(f":routes=203.0.113.0/24,2001\\:db8\\:5\\:\\:/48:exclude={ASIDE}/32:mtu=1280")
+        routes = f":routes=203.0.113.0/24,2001\\:db8\\:5\\:\\:/48:exclude={ASIDE}/32:mtu=1280"
+        # It is known by the mark of before until it starts anew.
+        self.configured(routes, "node: {mark: 5}")
         os.kill(gateway.pid, signal.SIGHUP)
         waitUntil(lambda: "mtu 1280" in self.near.ip("link", "show", "dev", "ug0"), "the reload")
         waitUntil(lambda: "suppress_prefixlength" not in self.near.ip("rule"), "other rules")
