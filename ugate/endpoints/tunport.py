@@ -31,6 +31,7 @@ from ugate.endpoints.tunroutes import Interface, Routes, Way
 from ugate.endpoints.udp import udpAddress
 from ugate.errors import ListenRefused
 from ugate.interfaces import IEgress
+from ugate.protocols.tunfragments import Fragments
 from ugate.protocols.tunpackets import (
     IPV4,
     IPV6,
@@ -152,6 +153,7 @@ class TunPort:
         self._ports: list[Any] = []
         self.limit = limit
         self.sessions: dict[int, Sessions] = {}
+        self._fragments = Fragments(reactor.seconds)
         self.table: FlowTable[DeviceFlow] = FlowTable(reactor, limit)
 
     @property
@@ -258,6 +260,12 @@ class TunPort:
 
     def _received(self, packet: bytearray, size: int) -> bytes | bytearray | None:
         layout = layoutOf(packet, size)
+        if layout is None:
+            whole = self._fragments.add(packet, size)
+            if whole is None:
+                return None
+            packet, size = whole, len(whole)
+            layout = layoutOf(packet, size)
         sessions = None if layout is None else self.sessions.get(layout.version)
         if layout is None or sessions is None:
             return None

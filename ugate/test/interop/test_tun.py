@@ -229,11 +229,11 @@ class TunTests(InteropTestCase):
 
     def test_parts(self) -> None:
         """
-        Long datagrams fit into long packets.  After a reload, only what is said goes there, by short ones,
-        and who was there goes on; and when it is killed, nothing of it is left.
+        Datagrams may be in parts.  After a reload, only what is said goes there, by short packets, and who
+        was there goes on; and when it is killed, nothing of it is left.
         """
         self.spawn(self.far.inside(sys.executable, "-c", ECHO)).waitFor("Serving")
-        gateway = self.start(":mtu=65535")
+        gateway = self.start()
         for host in (FAR4, FAR6):
             self.assertEqual(self.ask(sys.executable, "-c", LONG, host), "")
         slow = self.slow()
