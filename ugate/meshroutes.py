@@ -13,7 +13,7 @@ from typing import Final
 
 from ugate.endpoints.services import Services
 from ugate.interfaces import IDialer
-from ugate.stream import Target
+from ugate.stream import UNIX, Target
 from ugate.tenancy.config.whole import MESH
 from ugate.tenancy.match import parseMatch
 from ugate.tenancy.nodes import Nodes
@@ -48,10 +48,10 @@ class MeshRoutes:
         """
         See there.
         """
-        return self._served if self._own.isOurs(target.host) else None
+        return self._served if target.network != UNIX and self._own.isOurs(target.host) else None
 
     def last(self, target: Target) -> Rule | None:
         """
         See there.
         """
-        return self._known if self._nodes.leads(target.host) else None
+        return self._known if target.network != UNIX and self._nodes.leads(target.host) else None

@@ -20,7 +20,7 @@ from ugate.endpoints.refusals import noTarget
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer, IEgress
 from ugate.protocols.servernames import ENDED
-from ugate.stream import TCP, UDP, StreamInfo, Target
+from ugate.stream import TCP, UDP, UNIX, StreamInfo, Target
 
 if TYPE_CHECKING:
     from ugate.endpoints.udp import Cones
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 class Direct:
     """
     The dialer that connects from here: to an address as it is, to a name by the
-    first of its addresses that answers.
+    first of its addresses that answers, to a UNIX socket by its path.
 
     @since: ugate NEXT
     """
 
-    networks = TCP, UDP
+    networks = TCP, UDP, UNIX
 
     def __init__(self, reactor: Any, timeout: float = DEFAULT_TIMEOUT, *, asClient: bool = False) -> None:
         """
@@ -68,6 +68,10 @@ class Direct:
 
             whose = info.hints.get(CONE, "")
             return DatagramEndpoint(self._reactor, target, self._timeout, self._cones, whose)
+        if target.network == UNIX:
+            from ugate.endpoints.unixsockets import PathEndpoint
+
+            return PathEndpoint(self._reactor, target, self._timeout)
         source = _clientOf(info) if self._asClient else ""
         if isLiteral(target.host):
             return AddressEndpoint(self._reactor, target, self._timeout, self._sockets, source)
@@ -79,10 +83,10 @@ class Direct:
         """
         if info.target is None:
             return [str(noTarget(info))]
-        isUDP = info.target.network == UDP
-        origin = "the address of the client" if self._asClient else "here"
+        isUDP, isPath = info.target.network == UDP, info.target.network == UNIX
+        origin = "the address of the client" if self._asClient and not isPath else "here"
         line = f"{'send datagrams' if isUDP else 'connect'} to {info.target} from {origin}"
-        if not isLiteral(info.target.host):
+        if not (isPath or isLiteral(info.target.host)):
             return [f"{line}, its name resolved here, within {self._timeout:g} s"]
         egress = IEgress(self._reactor, None)
         if egress is not None:
