@@ -24,7 +24,7 @@ MAX_PORT: Final = 65535
 
 _SHAPES: Final = (
     "wanted HOST, *.SUFFIX, an address, NETWORK/BITS or *; a port, if any, as :PORT or :FROM-TO; "
-    "and tcp: or udp: in front, if only one of them is meant; or unix:/PATH"
+    "and tcp: or udp: in front, if only one of them is meant; or unix:/PATH, and unix:* for all"
 )
 _PORT_DIGITS: Final = 5
 _MAPPED: Final = bytes(10) + b"\xff\xff"
@@ -87,7 +87,7 @@ class Match:
     host: str = ""
     """
     The name, in lower case; with L{Kind.SUFFIX} what comes after C{*.}; with L{Kind.PATH} the pattern of a
-    path, each of whose stars is within one name.
+    path, each of whose stars is within one name, or one star alone for all.
     """
 
     network: bytes = b""
@@ -159,7 +159,7 @@ def parseMatch(text: str) -> Match:
     over, where = _over(text.strip())
     host, ports = _parted(where)
     try:
-        if where.startswith(f"{UNIX}:/"):
+        if where.startswith((f"{UNIX}:/", f"{UNIX}:*")):
             return _path(where.removeprefix(f"{UNIX}:"))
         lo, hi = _ports(ports)
         if host == "*":
@@ -185,7 +185,8 @@ def _path(pattern: str) -> Match:
     """
     if "**" in pattern:
         raise StringError("in a path * stands for any characters of one name")
-    Target.atPath(pattern.replace("*", "x").replace("?", "x"))
+    if pattern != "*":
+        Target.atPath(pattern.replace("*", "x").replace("?", "x"))
     return Match(Kind.PATH, pattern, over=UNIX)
 
 

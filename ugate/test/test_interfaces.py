@@ -49,6 +49,7 @@ from ugate.endpoints.sshhop import SSHHop
 from ugate.endpoints.tun import DeviceEndpoint
 from ugate.endpoints.tunport import DeviceAddress
 from ugate.endpoints.udp import DatagramEndpoint
+from ugate.endpoints.unixsockets import PathEndpoint
 from ugate.endpoints.udpport import DatagramServerEndpoint
 from ugate.flows import Flows
 from ugate.gateway import Gateway, Inbound
@@ -192,6 +193,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.tundevice.Device": BY_CLASS,
     "ugate.endpoints.tunport.DeviceAddress": lambda: DeviceAddress("ug0"),
     "ugate.endpoints.tunport.TunPort": BY_CLASS,
+    "ugate.endpoints.unixsockets.PathEndpoint": lambda: PathEndpoint(REACTOR, Target.atPath("/run/x"), 1.0),
     "ugate.endpoints.udp.DatagramEndpoint": lambda: DatagramEndpoint(REACTOR, TARGET),
     "ugate.endpoints.udp.DatagramSocket": BY_CLASS,
     "ugate.endpoints.udp._Opening": BY_CLASS,
