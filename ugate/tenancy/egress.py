@@ -184,8 +184,8 @@ class OwnListeners:
 
     def add(self, host: str, port: int, network: str = TCP) -> None:
         """
-        We listen there now; C{0.0.0.0} and C{::} are every address of this machine.  With L{UNIX} it is a path,
-        without symbolic links, and the port 0.
+        We listen there now; C{0.0.0.0} and C{::} are every address of this machine.  With L{UNIX} it is a
+        path without symbolic links, and the port 0.
         """
         self._byPort.setdefault((network, port), []).append(host)
 

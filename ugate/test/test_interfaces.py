@@ -49,8 +49,8 @@ from ugate.endpoints.sshhop import SSHHop
 from ugate.endpoints.tun import DeviceEndpoint
 from ugate.endpoints.tunport import DeviceAddress
 from ugate.endpoints.udp import DatagramEndpoint
-from ugate.endpoints.unixsockets import PathEndpoint
 from ugate.endpoints.udpport import DatagramServerEndpoint
+from ugate.endpoints.unixsockets import PathEndpoint
 from ugate.flows import Flows
 from ugate.gateway import Gateway, Inbound
 from ugate.interfaces import Auth

@@ -58,7 +58,9 @@ def stream(
     """
     What is known of a stream.
     """
-    return StreamInfo(PEER, PEER, None if target is None else Target.anyFromText(target, True), principal, protocol)
+    return StreamInfo(
+        PEER, PEER, None if target is None else Target.anyFromText(target, True), principal, protocol
+    )
 
 
 def called(name: str) -> StreamInfo:

@@ -140,7 +140,7 @@ class PathTests(SynchronousTestCase):
         """
         path = self.socket()
         alice = Tenant(self.net, KnownPrincipals(), name="alice", around=self.around, parent=self.tenant)
-        self.assertIn("files of this machine are for no tenant but root", str(self.refusal(path, alice.reactor)))
+        self.assertIn("are for no tenant but root", str(self.refusal(path, alice.reactor)))
         self.around.own.add(path, 0, UNIX)
         for reactor in (self.tenant.reactor, self.tenant.hopReactor, alice.reactor):
             self.assertIn("a listener of this gateway", str(self.refusal(path, reactor)))
