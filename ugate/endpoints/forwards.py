@@ -35,8 +35,11 @@ from ugate.stream import TCP, UNIX, Principal, StreamInfo, Target
 SOURCE: Final = "ssh"
 """What the nodes are told that says so, and the transport by which they are reached."""
 
-MAX_USERS: Final = 4096
-"""Users that are known at once, with those who are away."""
+MAX_USERS: Final = 4095
+"""
+Users that are known at once, with those who are away.  One less than the nodes that we may tell of: one more
+is told of before another one is forgotten for it.
+"""
 
 MAX_FORWARDS: Final = 10_000
 """Forwards of all users at once."""
@@ -136,12 +139,14 @@ class Forwards:
             raise _full(forward, f"{MAX_FORWARDS} forwards are there")
         if len(user.forwards) >= MAX_OF_USER:
             raise _full(forward, f"{forward.principal} has {MAX_OF_USER} forwards")
-        if keyid not in self._users and len(self._users) >= MAX_USERS:
-            if not len(self._away):
-                raise _full(forward, f"{MAX_USERS} users are there")
-            self._forget(self._away.oldest)
+        isCrowded = keyid not in self._users and len(self._users) >= MAX_USERS
+        if isCrowded and not len(self._away):
+            raise _full(forward, f"{MAX_USERS} users are there")
         names = self._namesWith(user, name, forward)
         self._learn(user, names, forward.session)
+        if isCrowded:
+            # Not before it is sure that there is somebody to make place for.
+            self._forget(self._away.oldest)
         self._users[keyid] = user
         self._rename(user, names)
         self._away.stop(user)

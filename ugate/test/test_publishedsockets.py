@@ -198,7 +198,7 @@ class PublishedSocketsTests(PublishingCase):
         """
         Nobody but whoever runs the gate may connect.
         """
-        reactor: Any = MemoryReactorClock()  # type: ignore[no-untyped-call]
+        reactor: Any = MemoryReactorClock()
         at = Target.atPath(self.path)
         adding = Deferred.fromCoroutine(PublishedSockets(reactor).add("K", at, Factory()))
         self.successResultOf(adding)
