@@ -18,8 +18,8 @@ from ugate.tenancy.config.sections import ROOT, childPath
 
 def chooseReactor(store: IConfigStore, modules: Iterable[IModule]) -> None:
     """
-    Install asyncio's reactor if there are sections of a module that needs it.  Where there is a reactor already
-    it stays, and L{reactorTrouble} says so of each of them.
+    Install asyncio's reactor if there are sections of a module that needs it.  Where there is a reactor
+    already it stays, and L{reactorTrouble} says so of each of them.
 
     @since: ugate NEXT
     """
@@ -53,6 +53,6 @@ def reactorTrouble(reactor: Any, module: IModule) -> str:
     if isinstance(reactor, AsyncioSelectorReactor):
         return ""
     return (
-        f"it needs the reactor of asyncio, and the node runs on {type(reactor).__name__}; start the node anew with"
-        " this section, without --reactor or with --reactor=asyncio"
+        f"it needs the reactor of asyncio, and the node runs on {type(reactor).__name__}; start the node anew"
+        " with this section, without --reactor or with --reactor=asyncio"
     )

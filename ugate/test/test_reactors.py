@@ -52,7 +52,9 @@ class ChooseTests(ReloadCase):
         Choose in a process of its own.
         """
         text = CHOOSE.format(sections=sections, before=before)
-        done = subprocess.run([sys.executable, "-c", text], capture_output=True, timeout=60, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", text], capture_output=True, timeout=60, text=True, check=True
+        )
         self.assertEqual("", done.stderr)
         return done.stdout
 
@@ -86,8 +88,8 @@ class ChooseTests(ReloadCase):
         node = self.run_(config({"main": MAIN}), modules=[module])
         reason = self.bad(node, config({"main": MAIN}, modules={("hello", "a"): Hello("hi")}))
         self.assertEqual(
-            f"hello.a: it needs the reactor of asyncio, and the node runs on {type(self.reactor).__name__}; start"
-            " the node anew with this section, without --reactor or with --reactor=asyncio",
+            f"hello.a: it needs the reactor of asyncio, and the node runs on {type(self.reactor).__name__};"
+            " start the node anew with this section, without --reactor or with --reactor=asyncio",
             reason,
         )
         self.assertEqual({}, dict(node.modules))
