@@ -103,6 +103,7 @@ LAYERS = (
             "ugate.listenerstrings",
             "ugate.listeners",
             "ugate.services",
+            "ugate.reactors",
             "ugate.journal",
             "ugate.reload",
             "ugate.logs",
