@@ -45,8 +45,8 @@ class ScanTests(DomainTestCase):
         """
         found = self.directory / "found.json"
         command = [program("testssl", "testssl.sh"), "--quiet", "--color", "0", "--warnings", "off", *CHECKS]
-        where = ["--nodns", "none", "--jsonfile", found, "--ip", HOST, f"localhost:{self.listening()}"]
-        done = self.finish([*command, *where])
+        command += ["--nodns", "none", "--jsonfile", str(found), "--ip", HOST]
+        done = self.finish([*command, f"localhost:{self.listening()}"])
         findings = json.loads(found.read_text())
         rated = {each["id"]: each["severity"] for each in findings}
         for check in ("TLS1_2", "TLS1_3", "cipherlist_NULL", "secure_client_renego", "CRIME_TLS", "LUCKY13"):
