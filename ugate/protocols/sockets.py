@@ -236,6 +236,19 @@ def isClosed(connected: socket) -> bool:
         return False
 
 
+def isBroken(connected: socket) -> bool:
+    """
+    Whether nothing can be sent any more to a peer that was not told of an end.
+    """
+    try:
+        connected.send(b"")
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
 def endWriting(transport: ITransport) -> None:
     """
     Tell the peer that nothing more will come, after what was written, and go
@@ -296,10 +309,16 @@ def _isEmpty(connection: tcp.Connection) -> bool:
     """
     return (
         bool(connection.connected)
-        and not (connection.dataBuffer or connection._tempDataBuffer or connection.disconnecting)
+        and not (connection.disconnecting or mayWait(connection))
         and connection.producer is None
-        and "doWrite" not in connection.__dict__
     )
+
+
+def mayWait(connection: tcp.Connection) -> bool:
+    """
+    Whether something that was written may not be sent: also what is not known to the connection.
+    """
+    return bool(connection.dataBuffer or connection._tempDataBuffer) or "doWrite" in connection.__dict__
 
 
 def cut(transport: Any) -> None:

@@ -20,7 +20,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 
 from ugate.interfaces import IDetachable
-from ugate.protocols.sockets import acknowledge, detachable, writeNow, writePieces
+from ugate.protocols.sockets import acknowledge, detachable, isBroken, writeNow, writePieces
 from ugate.test.dialfakes import Recorder, Recorders
 from ugate.test.socketfakes import Peer, SocketTestCase, tcpPair, unixPair
 
@@ -197,6 +197,34 @@ class AcknowledgeTests(SocketTestCase):
             acknowledge(each)
             each.close()
             acknowledge(each)
+
+
+class BrokenTests(SocketTestCase):
+    """
+    L{isBroken}.
+    """
+
+    def test_reset(self) -> None:
+        """
+        A connection that was reset is broken, also when its error was told; one that is full, or whose
+        peer has ended, is not.
+        """
+        for pair in (tcpPair, unixPair):
+            far, near = pair(8192)
+            near.setblocking(False)
+            far.send(b"unread here")
+            far.shutdown(socket.SHUT_WR)
+            self.assertFalse(isBroken(near))
+            try:
+                while near.send(bytes(65536)):
+                    pass
+            except BlockingIOError:
+                pass
+            self.assertFalse(isBroken(near))
+            Peer(far).reset()
+            self.assertRaises(OSError, near.send, b"lost")
+            self.assertTrue(isBroken(near))
+            near.close()
 
 
 class WriteNowTests(ConnectionTestCase):
