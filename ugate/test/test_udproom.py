@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from ugate.endpoints.udpport import DatagramServerEndpoint
-from ugate.errors import Refused
+from ugate.errors import Denied, Refused
 from ugate.gateway import Gateway
 from ugate.stream import UDP, StreamInfo, Target
 from ugate.tenancy.config.schema import Limits
@@ -61,6 +61,18 @@ class RoomTests(PortCase):
         wire = self.ask(StreamInfo(PEER, HERE, Target("db", 1), ALICE))
         self.assertEqual((wire.answers, len(self.flows)), ([], 3))
         self.assertNotIn(peers[2].port, self.ports())
+
+    def test_denied(self) -> None:
+        """
+        Whom the rules deny takes nobody's place.
+        """
+        self.flowsWith(streams=1)
+        port = self.listen()
+        (peer,) = self.fill(port, 1)
+        self.rules.denied = Denied("alice", "not there")
+        refusal = self.refusal(self.ask(StreamInfo(PEER, HERE, Target("db", 1), ALICE)))
+        self.assertIsInstance(refusal, Denied)
+        self.assertEqual(self.ports(), {peer.port})
 
     def test_noneLeft(self) -> None:
         """
