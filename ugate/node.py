@@ -300,7 +300,6 @@ class Node(MultiService):
         node = configs[ROOT].node
         flows.change(_longest(configs), node.streams, node.flows == "quiet")
         self.relay.change(node.idle, node.datagrams)
-        self.own.markWith(node.mark)
         different = {path for path in touched if closes(path, configs, before)}
         for stream in flows.streams() if different else ():
             if stream.owner.name in different:

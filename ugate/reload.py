@@ -37,8 +37,8 @@ that changed; with L{None} all may have.
 PATIENCE: Final = 10.0
 """Seconds that what was replaced has to stop before the next change is looked at."""
 
-_LATER: Final = ("log", "state")
-"""What a running node does not change of itself: how it logs, and where its keys are."""
+_LATER: Final = ("log", "mark", "state")
+"""What a running node does not change: how it logs, where its keys are, what marks its connections."""
 
 _NAMED: Final = 100
 """How many changes are named."""

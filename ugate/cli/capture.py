@@ -14,18 +14,36 @@ import select
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
+from twisted.plugin import getPlugins
+
 from ugate.cli.capturearguments import LISTS
 from ugate.cli.outcomes import GOOD, Wrong
 from ugate.errors import UgateError
+from ugate.interfaces import IModule
 from ugate.modules.capturehold import Hold
-from ugate.modules.capturesection import BOTH, NAME, OUT, CaptureSection
-from ugate.modules.capturesteps import Step, down, isOpen, noRoutes, take, toolFor, up
+from ugate.modules.capturesection import NAME, CaptureSection
+from ugate.modules.capturesteps import (
+    CannotCapture,
+    Step,
+    checkMark,
+    down,
+    isOpen,
+    noRoutes,
+    take,
+    toolFor,
+    up,
+)
+from ugate.stream import ROOT
+from ugate.tenancy.config.check import Reading
+from ugate.tenancy.config.files import FileStore
+from ugate.tenancy.config.kinds import kindsOf
+from ugate.tenancy.config.mistakes import ConfigError
 from ugate.tenancy.config.schema import Node
+from ugate.tenancy.config.sections import ONLY
 
 _SIMPLE: Final = ("direction", "mode", "protocols", "port", "failure", "table", "tool")
 _LARGEST: Final = 0xFFFFFFFF
@@ -46,8 +64,10 @@ def run(given: Namespace) -> int:
     if given.second == "down":
         take(down(name, section, tool))
         return GOOD
-    if section.direction in (OUT, BOTH) and not mark and not section.exclude.hasOwners:
-        raise Wrong("ugate's own connections would be captured again: give --mark, or its user as --not-user")
+    try:
+        checkMark(section, mark)
+    except CannotCapture as error:
+        raise Wrong(str(error)) from error
     if given.second == "show":
         _show(down(name, section, tool) if given.down else up(name, section, mark, tool), section)
     elif isOpen(section):
@@ -78,26 +98,20 @@ def sectionOf(given: Namespace) -> tuple[CaptureSection, int]:
 
     @raise Wrong: it is not what it should be.
     """
-    document = _document(given.file, given.name) if given.file else {}
-    wanted: dict[str, Any] = document.get("capture", {})
+    section, mark = _inFile(given.file, given.name) if given.file else (CaptureSection(), Node().mark)
+    wanted: dict[str, Any] = msgspec.to_builtins(section)
     for key in _SIMPLE:
         if getattr(given, key) is not None:
             wanted[key] = getattr(given, key)
     if given.no_ipv6:
         wanted["ipv6"] = False
     for key, prefix in (("include", "only"), ("exclude", "not")):
-        selection = wanted.setdefault(key, {})
         for each in LISTS:
             texts = getattr(given, f"{prefix}_{each}")
             if texts:
-                selection[f"{each}s"] = texts
-            elif isinstance(selection.get(f"{each}s"), (str, int)):
-                selection[f"{each}s"] = [selection[f"{each}s"]]
-            if f"{each}s" in selection:
-                selection[f"{each}s"] = [str(text) for text in selection[f"{each}s"]]
-    mark = Node().mark if given.mark is None else _number(given.mark)
-    if given.mark is None:
-        mark = document.get("mark", mark)
+                wanted[key][f"{each}s"] = texts
+    if given.mark is not None:
+        mark = _number(given.mark)
     try:
         return msgspec.convert(wanted, CaptureSection), mark
     except msgspec.ValidationError as error:
@@ -114,26 +128,26 @@ def _number(text: str) -> int:
     return number
 
 
-def _document(path: str, name: str) -> dict[str, Any]:
+def _inFile(path: str, name: str) -> tuple[CaptureSection, int]:
     """
-    The section of a configuration, and the mark that is in there.
-    """
-    import yaml
+    A section of a configuration, and the mark that is in there.
 
-    try:
-        with open(path, encoding="utf-8") as file:
-            document = yaml.safe_load(file)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UgateError(f"{path} cannot be read: {error}") from error
-    whole: Any = document if isinstance(document, Mapping) else {}
-    sections = whole.get("capture")
-    if not isinstance(sections, Mapping) or not isinstance(sections.get(name), Mapping):
-        raise Wrong(f"{path} has no section capture.{name}")
-    found: dict[str, Any] = {"capture": dict(sections[name])}
-    node = whole.get("node")
-    if isinstance(node, Mapping) and isinstance(node.get("mark"), int):
-        found["mark"] = node["mark"]
-    return found
+    @raise UgateError: there is none, or it cannot be read.
+    """
+    kinds = kindsOf(getPlugins(IModule))
+    store, reading = FileStore(path, kinds), Reading({})
+
+    def read(kind: str, name: str) -> Any:
+        written = store.section(ROOT, kind, name).written
+        return reading.read(written, kinds.wanted[kind], f"{kind}.{name}".rstrip("."))
+
+    if name not in store.names(ROOT, "capture"):
+        raise ConfigError(store.mistakes()) if store.mistakes() else Wrong(f"{path} has no capture.{name}")
+    section = read("capture", name)
+    node = read("node", ONLY) if store.names(ROOT, "node") else Node()
+    if reading.mistakes:
+        raise ConfigError(reading.mistakes)
+    return section, node.mark
 
 
 def holdFor(pid: int, hold: Hold) -> None:

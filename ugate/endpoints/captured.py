@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_capturedserver,ugate.test.interop.test_captured -*-
+# -*- test-case-name: ugate.test.test_capturedserver,ugate.test.test_capturedsockets -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import socket
-import struct
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final
@@ -46,6 +45,14 @@ _NOT_HERE: Final = (errno.ENOENT, errno.ENOPROTOOPT, errno.EOPNOTSUPP)
 _STEP: Final = "let rules of the firewall lead streams here: ucli capture show prints some"
 
 
+def placeIn(family: int, packed: bytes) -> tuple[str, int]:
+    """
+    The address and the port in what the kernel has for a place (C{sockaddr_in}, C{sockaddr_in6}).
+    """
+    first, end = (8, 24) if family == socket.AF_INET6 else (4, 8)
+    return socket.inet_ntop(family, packed[first:end]), int.from_bytes(packed[2:4], "big")
+
+
 def originalTarget(connected: socket.socket) -> Target:
     """
     Where a connection was to go, before the kernel redirected it (C{SO_ORIGINAL_DST}).
@@ -53,13 +60,10 @@ def originalTarget(connected: socket.socket) -> Target:
     @raise OSError: it was not.
     """
     host = connected.getsockname()[0]
+    level, family, size = socket.IPPROTO_IP, socket.AF_INET, 16
     if ":" in host and not host.startswith(_MAPPED):
-        found = connected.getsockopt(socket.IPPROTO_IPV6, _ORIGINAL_DST, 28)
-        port, _, packed = struct.unpack_from("!2xHI16s", found)
-        return Target(socket.inet_ntop(socket.AF_INET6, packed), port)
-    found = connected.getsockopt(socket.IPPROTO_IP, _ORIGINAL_DST, 16)
-    port, packed = struct.unpack_from("!2xH4s", found)
-    return Target(socket.inet_ntop(socket.AF_INET, packed), port)
+        level, family, size = socket.IPPROTO_IPV6, socket.AF_INET6, 28
+    return Target(*placeIn(family, connected.getsockopt(level, _ORIGINAL_DST, size)))
 
 
 def ownTarget(connected: socket.socket) -> Target:

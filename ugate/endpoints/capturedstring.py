@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_capturedserver -*-
+# -*- test-case-name: ugate.test.test_capturedstring -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -10,7 +10,6 @@ its answers come from there.
 from __future__ import annotations
 
 import socket
-import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,7 +20,7 @@ from twisted.internet.defer import Deferred, execute
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 
-from ugate.endpoints.captured import TPROXY
+from ugate.endpoints.captured import TPROXY, placeIn
 from ugate.endpoints.connecting import IP_TRANSPARENT, IPV6_TRANSPARENT, mark
 from ugate.endpoints.flowtable import DEFAULT_FLOWS, Flow
 from ugate.endpoints.udp import AT_ONCE, SIZE, udpAddress
@@ -47,13 +46,8 @@ def originalIn(ancillary: Ancillary) -> Target | None:
     """
     for level, kind, data in ancillary:
         family = _ORIGINAL.get((level, kind))
-        if family == socket.AF_INET:
-            port, packed = struct.unpack_from("!2xH4s", data)
-        elif family == socket.AF_INET6:
-            port, _, packed = struct.unpack_from("!2xHI16s", data)
-        else:
-            continue
-        return Target(socket.inet_ntop(family, packed), port, UDP)
+        if family is not None:
+            return Target(*placeIn(family, data), UDP)
     return None
 
 

@@ -10,6 +10,7 @@ C{deny}.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -148,6 +149,21 @@ def dialerFromChain(
         if hop.attempts > 1:
             dialer = Retry(reactor, dialer, hop.attempts)
     return dialer
+
+
+def carrierFromChain(
+    reactor: Any, chain: Chain, names: Mapping[str, IDialer]
+) -> IDialer | IStreamClientEndpoint:
+    """
+    What leads to the last hop of a chain.
+
+    @raise StringError: see L{dialerFromChain}.
+    @raise Refused: the same.
+    """
+    via = chain.hops[-1].via
+    if isinstance(via, str):
+        return _endpoint(reactor, via)
+    return dialerFromChain(reactor, replace(chain, hops=chain.hops[:-1]), names)
 
 
 def _named(name: str, names: Mapping[str, IDialer]) -> IDialer:

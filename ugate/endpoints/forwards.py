@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_forwards,ugate.test.test_sshpublishing -*-
+# -*- test-case-name: ugate.test.test_forwards,ugate.test.test_sshpublishing,ugate.test.test_sshpublishing_names -*-  # noqa: E501
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

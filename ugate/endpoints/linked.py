@@ -14,28 +14,24 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, fail
-from twisted.internet.endpoints import clientFromString
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
-    IListeningPort,
     IProtocol,
     IProtocolFactory,
-    IStreamClientEndpoint,
 )
 from twisted.internet.protocol import Factory
-from twisted.logger import Logger
 
 from ugate.endpoints.chain import Chain
 from ugate.endpoints.clients import OURSELVES
-from ugate.endpoints.dialing import dialerFromChain
 from ugate.endpoints.links import linkTo
 from ugate.endpoints.mutual import Mutual
-from ugate.endpoints.reverse import NoAddress, ReversePort, ReverseServerEndpoint
+from ugate.endpoints.reverse import NoAddress, ReversePort
 from ugate.endpoints.reverselistener import ALPN
+from ugate.endpoints.reverseway import ReverseWayEndpoint
 from ugate.endpoints.session import Session
-from ugate.errors import Cause, ListenRefused, Phase, ProtocolError, Refused, UgateError
-from ugate.interfaces import IDialer, ITenant
+from ugate.errors import ProtocolError
+from ugate.interfaces import ITenant
 from ugate.protocols.h2link import linkMaker
 from ugate.protocols.reversewire import PLACE, OneLine, Wish, answerFrom, wishLine
 from ugate.stream import Principal, StreamInfo
@@ -93,18 +89,15 @@ class LinkedPort(ReversePort):
         return NoAddress(f"linked to {self._endpoint.hop.target}")
 
 
-class LinkedServerEndpoint(ReverseServerEndpoint):
+class LinkedServerEndpoint(ReverseWayEndpoint):
     """
     Listens on links that it keeps to a gate with C{reverse:}.  Streams have the principal of the gate, by its
     certificate; what that says of those who asked it is a hint.
 
-    @ivar asks: that the gate says where streams want to go.
-    @ivar certifies: that the gate proves who it is.
     @since: ugate NEXT
     """
 
-    log = Logger()
-    asks = certifies = True
+    kind = "linked"
 
     def __init__(
         self,
@@ -125,11 +118,9 @@ class LinkedServerEndpoint(ReverseServerEndpoint):
         @param jitter: from 0 to 1; 1 makes a pause whole and 0 halves it.
         @raise ValueError: that is no number of links.
         """
-        super().__init__(reactor, self._link, links=links, joined=self._joined, jitter=jitter)
-        hop = way.hops[-1]
-        self.hop = replace(hop, alpn=ALPN, timeout=DIAL if hop.timeout is None else hop.timeout)
-        self._before = replace(way, hops=way.hops[:-1])
-        self.place = f"linked:{hop.target}"
+        super().__init__(reactor, way, links=links, joined=self._joined, jitter=jitter)
+        timeout = DIAL if self.hop.timeout is None else self.hop.timeout
+        self.hop = replace(self.hop, alpn=ALPN, timeout=timeout)
         self._wish = wishLine(Wish(names, ports))
 
     def _link(self) -> Deferred[Any]:
@@ -146,20 +137,9 @@ class LinkedServerEndpoint(ReverseServerEndpoint):
 
         return linkTo(reactor, endpoint, maker, hop=self.place)
 
-    def _carrier(self) -> IDialer | IStreamClientEndpoint:
-        """
-        What leads to the gate; the hops of the config may be others than they were.
-        """
-        tenant: Any = ITenant(self.clock)
-        connecting = getattr(tenant, "hopReactor", self.clock)
-        try:
-            if isinstance(self.hop.via, str):
-                endpoint: IStreamClientEndpoint = clientFromString(connecting, self.hop.via)
-                return endpoint
-            return dialerFromChain(connecting, self._before, tenant.hops)
-        except ValueError as error:
-            step = "see the section dial of the config"
-            raise Refused(Cause.UNSUPPORTED, Phase.CONNECT, self.place, f"via=: {error}", step) from error
+    def _check(self, tenant: ITenant) -> None:
+        super()._check(tenant)
+        tenant.trust  # noqa: B018
 
     def _joined(self, session: Session) -> None:
         """
@@ -181,24 +161,6 @@ class LinkedServerEndpoint(ReverseServerEndpoint):
         else:
             by = ", ".join([*answer.names, *(f"port {port}" for port in answer.ports)]) or "nothing else"
             self.log.info("{gate}: we are reached there by our key, and {by}", gate=self.place, by=by)
-
-    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
-        """
-        See L{IStreamServerEndpoint.listen}.
-
-        @return: fires at once with the L{LinkedPort}, whether the gate is there or not; fails with
-            L{ListenRefused} if there is no good identity.
-        """
-        tenant = ITenant(self.clock, None)
-        if tenant is None:
-            return fail(ListenRefused("linked: has no identity here: put it into the config of a gateway"))
-        try:
-            # What is wrong with the files is told now.
-            tenant.identity.keyid, tenant.trust  # noqa: B018
-            self._carrier()
-        except UgateError as error:
-            return fail(ListenRefused(f"linked: {error}"))
-        return super().listen(factory)
 
     def portFor(self, factory: IProtocolFactory) -> ReversePort:
         """

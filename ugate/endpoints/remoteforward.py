@@ -10,27 +10,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, fail
-from twisted.internet.endpoints import clientFromString
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
-    IListeningPort,
     IProtocolFactory,
-    IStreamClientEndpoint,
 )
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ugate.endpoints.chain import Chain
 from ugate.endpoints.clients import OURSELVES
-from ugate.endpoints.dialing import dialerFromChain
-from ugate.endpoints.reverse import NoAddress, ReversePort, ReverseServerEndpoint
+from ugate.endpoints.reverse import NoAddress, ReversePort
+from ugate.endpoints.reverseway import ReverseWayEndpoint
 from ugate.endpoints.sshhop import SSHHop
-from ugate.errors import Cause, ListenRefused, Phase, Refused, UgateError
-from ugate.interfaces import IDialer, ITenant
+from ugate.errors import Cause, Phase, Refused
+from ugate.interfaces import ITenant
 from ugate.stream import StreamInfo, Target
 
 ANSWER: Final = 30.0
@@ -58,18 +53,15 @@ class RemoteForwardPort(ReversePort):
         return NoAddress(f"at {self._place}")
 
 
-class RemoteForwardEndpoint(ReverseServerEndpoint):
+class RemoteForwardEndpoint(ReverseWayEndpoint):
     """
     Keeps a connection to a server of SSH, which listens for us: what comes there are streams for our own name
     and the same port.  They have the principal of the server, by its key.
 
-    @ivar asks: that streams say where they want to go.
-    @ivar certifies: that the server proves who it is.
     @since: ugate NEXT
     """
 
-    log = Logger()
-    asks = certifies = True
+    kind = "remoteforward"
 
     def __init__(
         self,
@@ -85,11 +77,8 @@ class RemoteForwardEndpoint(ReverseServerEndpoint):
         @param at: where it has to listen: hosts and ports, 0 for any.
         @param jitter: from 0 to 1; 1 makes a pause whole and 0 halves it.
         """
-        super().__init__(reactor, self._link, jitter=jitter, renews=False)
-        self.hop = way.hops[-1]
-        self._before = replace(way, hops=way.hops[:-1])
+        super().__init__(reactor, way, jitter=jitter, renews=False)
         self._at = tuple(at)
-        self.place = f"remoteforward:{self.hop.target}"
 
     def _link(self) -> Deferred[Any]:
         return Deferred.fromCoroutine(self._listening())
@@ -115,40 +104,6 @@ class RemoteForwardEndpoint(ReverseServerEndpoint):
     def _silent(self, result: Any, seconds: float) -> Failure:
         detail = f"it does not say in {seconds:g} s whether it listens for us"
         return Failure(Refused(Cause.TIMED_OUT, Phase.NEGOTIATE, self.place, detail))
-
-    def _carrier(self) -> IDialer | IStreamClientEndpoint:
-        """
-        What leads to the server; the hops of the config may be others than they were.
-        """
-        tenant: Any = ITenant(self.clock)
-        connecting = getattr(tenant, "hopReactor", self.clock)
-        try:
-            if isinstance(self.hop.via, str):
-                endpoint: IStreamClientEndpoint = clientFromString(connecting, self.hop.via)
-                return endpoint
-            return dialerFromChain(connecting, self._before, tenant.hops)
-        except ValueError as error:
-            step = "see the section dial of the config"
-            raise Refused(Cause.UNSUPPORTED, Phase.CONNECT, self.place, f"via=: {error}", step) from error
-
-    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
-        """
-        See L{IStreamServerEndpoint.listen}.
-
-        @return: fires at once with the L{RemoteForwardPort}, whether the server is there or not; fails with
-            L{ListenRefused} if there is no good identity.
-        """
-        tenant = ITenant(self.clock, None)
-        if tenant is None:
-            why = "remoteforward: has no identity here: put it into the config of a gateway"
-            return fail(ListenRefused(why))
-        try:
-            # What is wrong with the files is told now.
-            tenant.identity.keyid  # noqa: B018
-            self._carrier()
-        except UgateError as error:
-            return fail(ListenRefused(f"remoteforward: {error}"))
-        return super().listen(factory)
 
     def portFor(self, factory: IProtocolFactory) -> ReversePort:
         """

@@ -58,7 +58,13 @@ class Commands:
         """
         See L{ugate.protocols.sshsession.Answer}.
         """
-        parts = line.split()
+        try:
+            return self._answer(line.split())
+        except Refused as refused:
+            # The tenant is gone, or the listener.
+            return f"{refused}\n", DENIED
+
+    def _answer(self, parts: list[str]) -> tuple[str, int]:
         if not parts or parts == ["status"]:
             return self._status(), 0
         if parts == ["help"]:

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_sshpublishing -*-
+# -*- test-case-name: ugate.test.test_sshpublishing,ugate.test.test_sshpublishing_names -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -44,7 +44,9 @@ class Publishing:
 
     log = Logger()
     session: Session | None = None
-    _isWatched = False
+    # Of the tenant that there was: it may be gone, or another one since.
+    _forwards: Forwards | None = None
+    _keyid = ""
 
     def __init__(
         self,
@@ -119,8 +121,8 @@ class Publishing:
         if wrong:
             raise Denied(str(forward.at), f"{wrong} is not given to {principal}", _step(principal))
         forwards.publish(node, forward)
-        if not self._isWatched:
-            self._isWatched = True
+        if forwards is not self._forwards:
+            self._forwards, self._keyid = forwards, node.keyid
             session.whenClosed().addCallback(lambda _: forwards.leave(node.keyid, session))
         if forward.listener is not None:
             await self._open(owner, node, forward, forwards)
@@ -179,10 +181,9 @@ class Publishing:
         """
         See L{ugate.protocols.sshforwards.Publisher.withdraw}.
         """
-        assert self.session is not None
-        owner, node, principal = self._owner()
-        forwardsOf(owner).withdraw(node.keyid, self.session, at)
-        self.log.info("{who} publishes {at} no more", who=str(principal), at=str(at))
+        assert self.session is not None and self._forwards is not None
+        self._forwards.withdraw(self._keyid, self.session, at)
+        self.log.info("{who} publishes {at} no more", who=str(self._info.principal), at=str(at))
 
     def lines(self) -> Iterator[str]:
         """

@@ -13,6 +13,7 @@ import fcntl
 import os
 import struct
 from collections.abc import Callable
+from select import select
 from typing import Any, Final
 
 from zope.interface import implementer
@@ -29,6 +30,13 @@ AT_ONCE: Final = 32
 
 _ROUNDS: Final = 256
 """How often so many are read when all ends: no more than are in the queue of a device."""
+
+QUIET: Final = 0.05
+"""Seconds without a packet after which all is said when all ends: a reset that overtakes data is asked about,
+and only the second one is heard (RFC 5961, 3.2)."""
+
+_PATIENCE: Final = 1.0
+"""Seconds for that, whatever comes."""
 
 _PATH: Final = "/dev/net/tun"
 _SET_INTERFACE: Final = 0x400454CA
@@ -100,6 +108,7 @@ class Device:
         self._lost = lost
         self._packet = bytearray(LARGEST)
         self._view = memoryview(self._packet)
+        self._isBroken = False
         self.dropped = 0
 
     def start(self) -> None:
@@ -138,6 +147,7 @@ class Device:
             except BlockingIOError:
                 return False
             except OSError as error:
+                self._isBroken = True
                 self._log.critical("a TUN device cannot be read any more: {error}", error=str(error))
                 self._reactor.removeReader(self)
                 return False
@@ -173,11 +183,15 @@ class Device:
         The reactor is done with it.  Those whose connections were cut just now are told first.
         """
         if self._descriptor >= 0:
+            until = self._reactor.seconds() + _PATIENCE
             for _ in range(_ROUNDS):
-                if not self._read():
+                if not (self._read() or (self._reactor.seconds() < until and self._mayCome())):
                     break
             self.close()
             self._lost()
+
+    def _mayCome(self) -> bool:
+        return not self._isBroken and bool(select([self], [], [], QUIET)[0])
 
     def close(self) -> None:
         """

@@ -26,11 +26,12 @@ from twisted.logger import Logger
 
 from ugate.accepting import Port
 from ugate.endpoints.flowtable import Flow, FlowTable
-from ugate.endpoints.tundevice import Device, openDevice
+from ugate.endpoints.tundevice import QUIET, Device, openDevice
 from ugate.endpoints.tunroutes import Interface, Routes, Way
 from ugate.endpoints.udp import udpAddress
 from ugate.errors import ListenRefused
 from ugate.interfaces import IEgress
+from ugate.protocols.tunfragments import Fragments
 from ugate.protocols.tunpackets import (
     IPV4,
     IPV6,
@@ -153,6 +154,7 @@ class TunPort:
         self._ports: list[Any] = []
         self.limit = limit
         self.sessions: dict[int, Sessions] = {}
+        self._fragments = Fragments(reactor.seconds)
         self.table: FlowTable[DeviceFlow] = FlowTable(reactor, limit)
 
     @property
@@ -219,16 +221,19 @@ class TunPort:
         self.limit = self.table.limit = limit
         for sessions in self.sessions.values():
             sessions.limit = limit
-        before, self.way = self.way, way
+        before = self.way
         if way == before:
             return
         if self._routes is not None:
             self._routes.down()
             self._routes = None
-        try:
-            self._lead(way)
-        except ListenRefused as error:
-            self._log.critical("tun:{device}: {error}", device=way.device, error=str(error))
+        for self.way in (way, before):
+            try:
+                self._lead(self.way)
+                return
+            except ListenRefused as error:
+                # Then it is as before: better than that nothing is led there.
+                self._log.critical("tun:{device}: {error}", device=way.device, error=str(error))
 
     def find(self, connected: Any) -> Target:
         """
@@ -256,6 +261,12 @@ class TunPort:
 
     def _received(self, packet: bytearray, size: int) -> bytes | bytearray | None:
         layout = layoutOf(packet, size)
+        if layout is None:
+            whole = self._fragments.add(packet, size)
+            if whole is None:
+                return None
+            packet, size = whole, len(whole)
+            layout = layoutOf(packet, size)
         sessions = None if layout is None else self.sessions.get(layout.version)
         if layout is None or sessions is None:
             return None
@@ -311,8 +322,8 @@ class TunPort:
 
     def _mayGo(self) -> None:
         if not any(sessions.up for sessions in self.sessions.values()):
-            # What it has just been given still has to be passed on.
-            self.reactor.callLater(0, self._go)
+            # What it has just been given still has to be passed on, and what is asked about it.
+            self.reactor.callLater(QUIET, self._go)
 
     def _go(self) -> None:
         """

@@ -79,7 +79,9 @@ def upLines(way: Way, mark: int, version: int) -> Iterator[str]:
     last = table + 5
     yield f"link set {device} addrgenmode none"
     yield f"link set {device} up mtu {way.mtu}"
-    yield f"address replace {own} dev {device}{' nodad' if version == 6 else ''}"
+    # Only what comes from there knows the way to its neighbour.
+    yield f"address replace {own} dev {device} noprefixroute{' nodad' if version == 6 else ''}"
+    yield f"route replace {own.ip + 1} dev {device} table {table}"
     routes = [each for each in way.routes if each.version == version]
     excluded = [each for each in (*way.exclude, *_NEVER[version]) if each.version == version]
     for network in dict.fromkeys(routes):
@@ -90,7 +92,7 @@ def upLines(way: Way, mark: int, version: int) -> Iterator[str]:
         # Who is led all away still has neighbours.
         yield f"rule add pref {table} lookup main suppress_prefixlength 0"
     yield f"rule add pref {table + 1} fwmark {mark:#x} goto {last}"
-    yield f"rule add pref {table + 2} from {own.ip} lookup {table}"
+    yield f"rule add pref {table + 2} from {own.ip} iif lo lookup {table}"
     if version == 4:
         yield f"rule add pref {table + 3} from 0.0.0.0/32 lookup {table}"
     else:

@@ -21,7 +21,7 @@ from ugate.endpoints.tunroutes import Interface, Way
 from ugate.errors import StringError
 
 ADDRESSES: Final = "10.98.0.1/30,fd98::1/126"
-TABLE: Final = 7567
+TABLE: Final = 7577
 MTU: Final = 1500
 MOST_FLOWS: Final = 60_000
 MOST_NETWORKS: Final = 256
@@ -95,6 +95,7 @@ def _checkAddress(address: Interface) -> None:
         network.prefixlen > network.max_prefixlen - 2
         or peer not in network
         or peer == network.broadcast_address
+        or "%" in str(address)
     ):
         raise StringError(
             f"addresses={address}: wanted an address whose next one is in the same network, as 10.98.0.1/30"

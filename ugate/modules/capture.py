@@ -26,6 +26,7 @@ from ugate.modules.capturesection import BOTH, NAME, OUT, TPROXY, CaptureSection
 from ugate.modules.capturesteps import (
     CannotCapture,
     Step,
+    checkMark,
     down,
     ipv6IsThere,
     isOpen,
@@ -68,13 +69,14 @@ class Capture(Service):
         self.section = section
         self.title = f"capture {name}"
         self._name = name
+        self._key = (tenant.name, "capture", name)
         self._do = do
         self._makeHold = hold
         self._toolFor = tool
         self._hasIPv6 = hasIPv6
         self._hold: Hold | None = None
         self._tool = ""
-        self._mark = 0
+        self._mark: int | None = None
         self._trouble = ""
         self._looking: IDelayedCall | None = None
 
@@ -115,7 +117,7 @@ class Capture(Service):
         self._trouble = trouble
 
     def _wantedMark(self) -> int:
-        mark: int = INode(self.tenant).configs[ROOT].node.mark
+        mark: int = IEgress(self.tenant.reactor).mark
         return mark
 
     def _up(self) -> None:
@@ -149,13 +151,11 @@ class Capture(Service):
 
         @raise CannotCapture: so it is.
         """
-        isOut = section.direction in (OUT, BOTH)
-        if isOut and not mark and not section.exclude.hasOwners:
-            raise CannotCapture(
-                "our own connections would be captured again: node.mark is 0; let it be something else, or "
-                "name the user that ugate runs as in exclude.users"
-            )
-        if not isOut and section.mode != TPROXY:
+        for (kind, name), each in INode(self.tenant).configs[ROOT].modules.items():
+            isOther = kind == self._key[1] and name != self._name
+            if isOther and section.mode == each.mode == TPROXY and each.table == section.table:
+                raise CannotCapture(f"capture.{name} has the table {each.table}, too: each needs its own")
+        if section.direction not in (OUT, BOTH) and section.mode != TPROXY:
             # They come to whichever address is that of their interface.
             return
         egress, port = IEgress(self.tenant.reactor), section.port
@@ -168,6 +168,16 @@ class Capture(Service):
                     f"no listener of ours is at {host} with port {port}: add "
                     f"listen: {{captured: '{section.mode}:{protocol}:{port}:interface={where}'}}{without}"
                 )
+        checkMark(section, mark)
+
+    def again(self) -> None:
+        """
+        Make the rules again: those of somebody else took their place.
+        """
+        self._mark = None
+        if self._looking is not None:
+            self._looking.cancel()
+        self._look()
 
     def stopService(self) -> None:
         """
@@ -177,14 +187,28 @@ class Capture(Service):
         if self._looking is not None:
             self._looking.cancel()
             self._looking = None
+        node = INode(self.tenant)
+        if node.running and node.modules.get(self._key) is self:
+            # A change is taken back: whoever was here before is so again in a moment.
+            self.tenant.reactor.callLater(0, self._takenBack)
+        else:
+            self._end()
+
+    def _takenBack(self) -> None:
+        before = INode(self.tenant).modules.get(self._key)
+        if isinstance(before, Capture):
+            before.again()
+        self._end()
+
+    def _end(self) -> None:
         tool, self._tool = self._tool, ""
         if not tool:
             return
         hold, self._hold = self._hold, None
         node = INode(self.tenant)
-        other = node.modules.get((self.tenant.name, "capture", self._name))
-        # What takes our place has made its rules already.
-        kept = other.undoing if isinstance(other, Capture) and other is not self else []
+        others = [each for each in node.modules.values() if isinstance(each, Capture) and each is not self]
+        # What others need is there already, be it that they take our place.
+        kept = [step for other in others for step in other.undoing]
         try:
             if hold is not None:
                 hold.down()

@@ -20,7 +20,7 @@ from typing import Final
 from ugate.errors import UgateError
 from ugate.modules.captureiptables import chainNames, hooks, restoreText
 from ugate.modules.capturenft import chainsOf, tableText
-from ugate.modules.capturesection import OPEN, TPROXY, CaptureSection
+from ugate.modules.capturesection import BOTH, OPEN, OUT, TPROXY, CaptureSection
 
 LIMIT: Final = 20.0
 """Seconds that a command may take."""
@@ -76,6 +76,24 @@ def toolFor(section: CaptureSection, find: Callable[[str], str | None] = shutil.
         f"{' and '.join(wanted)} cannot be found: install nftables"
         + (", or iptables" if len(wanted) > 1 else "")
     )
+
+
+def checkMark(section: CaptureSection, mark: int) -> None:
+    """
+    Whether our own connections can be told from those that are led here.
+
+    @param mark: what they are marked with; 0 for nothing.
+    @raise CannotCapture: they cannot.
+    """
+    if section.mode == TPROXY and mark == section.table:
+        raise CannotCapture(
+            f"node.mark is {mark}, and that marks what is led here: let table be another number"
+        )
+    if section.direction in (OUT, BOTH) and not mark and not section.exclude.hasOwners:
+        raise CannotCapture(
+            "our own connections would be captured again, since node.mark is 0: let it (--mark) be something "
+            "else, or name the user that ugate runs as in exclude.users (--not-user)"
+        )
 
 
 def tableOf(name: str) -> str:

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_usercertificates -*-
+# -*- test-case-name: ugate.test.test_sshkrl -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_sshtransport -*-
+# -*- test-case-name: ugate.test.test_sshtransport,ugate.test.test_sshtransport_hostile -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

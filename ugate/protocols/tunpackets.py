@@ -21,6 +21,8 @@ LARGEST: Final = VIRTIO + 65535 + 40
 
 TCP_PROTOCOL: Final = 6
 UDP_PROTOCOL: Final = 17
+FRAGMENT: Final = 44
+"""The protocols that packets can have; the last one is that of parts of a packet of IPv6."""
 
 FIN: Final = 1
 SYN: Final = 2
@@ -81,7 +83,7 @@ def layoutOf(packet: bytearray, size: int) -> Layout | None:
     if first == 0x45:
         # More fragments, or not the first one.
         return None if packet[VIRTIO + 6] & 0x3F or packet[VIRTIO + 7] else IPV4
-    return IPV6 if first >> 4 == 6 and size >= VIRTIO + 48 else None
+    return IPV6 if first >> 4 == 6 and packet[IPV6.protocol] != FRAGMENT and size >= VIRTIO + 48 else None
 
 
 def wordsIn(data: bytes) -> int:

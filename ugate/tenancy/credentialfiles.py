@@ -33,22 +33,20 @@ _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d:\d\d)Z)?")
 T = TypeVar("T")
 
 
-def readLines(
-    path: str, what: str, readLine: Callable[[bytes, int], object], *, hidden: bool = False
-) -> None:
+def readWhole(path: str, what: str, most: int = _MAX_FILE, *, hidden: bool = False) -> bytes:
     """
-    Read a file, line by line; empty ones and those that begin with C{#} are left out.
+    Read a file that decides who may come.
 
     @param what: what the file is, in words.
-    @param readLine: takes a line and its number; raises L{StringError}, without a secret in it.
+    @param most: bytes of it.
     @param hidden: whether not even reading is for everyone.
-    @raise ConfigError: the file cannot be read, others may change it, or it has mistakes: all of them.
+    @raise ConfigError: it cannot be read, others may change it, or it is too long.
     """
     whole = Place(Source(path, numbered=False))
     try:
         with open(path, "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            data = file.read(_MAX_FILE + 1)
+            data = file.read(most + 1)
     except OSError as error:
         wanted = f"wanted a {what} that can be read"
         raise ConfigError([Mistake(whole, f"{error.strerror or error}; {wanted}")]) from error
@@ -57,11 +55,23 @@ def readLines(
             raise ConfigError([Mistake(whole, f"everyone may read or write it; run: chmod o-rwx {path}")])
         if mode & stat.S_IWOTH:
             raise ConfigError([Mistake(whole, f"everyone may write it; run: chmod o-w {path}")])
-    if len(data) > _MAX_FILE:
-        raise ConfigError([Mistake(whole, f"the file is over 10 MiB; wanted a {what}")])
+    if len(data) > most:
+        raise ConfigError([Mistake(whole, f"the file is over {most >> 20} MiB; wanted a {what}")])
+    return data
+
+
+def readLines(
+    path: str, what: str, readLine: Callable[[bytes, int], object], *, hidden: bool = False
+) -> None:
+    """
+    Read a file, line by line; empty ones and those that begin with C{#} are left out.
+
+    @param readLine: takes a line and its number; raises L{StringError}, without a secret in it.
+    @raise ConfigError: see L{readWhole}, as for the rest; or it has mistakes: all of them.
+    """
     source = Source(path)
     mistakes = []
-    for number, line in enumerate(data.split(b"\n"), 1):
+    for number, line in enumerate(readWhole(path, what, hidden=hidden).split(b"\n"), 1):
         line = line.strip()
         if not line or line.startswith(b"#"):
             continue

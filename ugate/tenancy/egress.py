@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_egress -*-
+# -*- test-case-name: ugate.test.test_egress,ugate.test.test_ownlisteners -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -168,8 +168,6 @@ class OwnListeners:
         @return: itself.
         """
         self.marks = mark
-        if self.outgoing is not None:
-            self.mark = mark
         return self
 
     def cannotMark(self) -> None:

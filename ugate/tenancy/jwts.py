@@ -22,7 +22,7 @@ import msgspec
 from ugate.errors import StringError
 from ugate.tenancy.config.mistakes import ConfigError, Mistake
 from ugate.tenancy.config.tree import Place, Source
-from ugate.tenancy.credentialfiles import Reread, checked, checkName, readEach
+from ugate.tenancy.credentialfiles import Reread, checked, checkName, readEach, readWhole
 from ugate.tenancy.jwks import WebKey, fromBase64, keysFromJSON
 
 MAX: Final = 8192
@@ -83,18 +83,11 @@ def readWebKeys(path: str) -> tuple[WebKey, ...]:
 
     @raise ConfigError: it cannot be used, and why.
     """
-    whole = Place(Source(path, numbered=False))
+    data = readWhole(path, "set of keys (JWKS)", _MAX_FILE)
     try:
-        with open(path, "rb") as file:
-            data = file.read(_MAX_FILE + 1)
-        if len(data) > _MAX_FILE:
-            raise StringError("the file is over 1 MiB; wanted a set of keys (JWKS)")
         return keysFromJSON(data)
-    except OSError as error:
-        wanted = "wanted a set of keys (JWKS) that can be read"
-        raise ConfigError([Mistake(whole, f"{error.strerror or error}; {wanted}")]) from error
     except StringError as error:
-        raise ConfigError([Mistake(whole, str(error))]) from error
+        raise ConfigError([Mistake(Place(Source(path, numbered=False)), str(error))]) from error
 
 
 def readIssuers(path: str) -> dict[bytes, Issuer]:

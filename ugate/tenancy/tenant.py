@@ -329,10 +329,12 @@ class Tenant:
         @raise Denied: who has logged in belongs to a tenant that is gone.
         """
         principal = info.principal
-        if not self.children or principal is None:
+        if principal is None:
             return self
         if principal.method not in _UNPROVEN:
             return self if principal.tenant == self.name else self._tenantOf(principal, info)
+        if not self._byHost:
+            return self
         target = info.target
         host = info.hints.get("sni") or ("" if target is None else target.host)
         found: Tenant = self

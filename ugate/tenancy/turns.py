@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_portal -*-
+# -*- test-case-name: ugate.test.test_turns -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

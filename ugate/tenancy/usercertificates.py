@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_usercertificates -*-
+# -*- test-case-name: ugate.test.test_usercertificates,ugate.test.test_sshkrl -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -20,11 +20,11 @@ from ugate.protocols.sshkrl import MAGIC, Revoked
 from ugate.protocols.sshsignatures import Demands, isSigned
 from ugate.tenancy.config.mistakes import ConfigError, Mistake
 from ugate.tenancy.config.tree import Place, Source
-from ugate.tenancy.credentialfiles import Reread, checked, readLines
+from ugate.tenancy.credentialfiles import Reread, checked, readLines, readWhole
 from ugate.tenancy.keys import KeyFile, SSHKey, blobFrom
 
 NOTHING: Final = Permits((), ())
-_MAX: Final = 10 * 1024 * 1024
+_REVOKED: Final = "list of revoked keys (KRL)"
 
 
 def readRevoked(path: str) -> Revoked:
@@ -34,25 +34,16 @@ def readRevoked(path: str) -> Revoked:
     @raise ConfigError: it cannot be used, and why.
     @since: ugate NEXT
     """
-    whole = Place(Source(path, numbered=False))
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_MAX + 1)
-    except OSError as error:
-        wanted = "wanted a list of revoked keys (KRL) that can be read"
-        raise ConfigError([Mistake(whole, f"{error.strerror or error}; {wanted}")]) from error
+    data = readWhole(path, _REVOKED)
     if not data.startswith(MAGIC):
         keys: list[bytes] = []
-        readLines(path, "list of revoked keys", lambda line, _: keys.append(blobFrom(line)))
+        readLines(path, _REVOKED, lambda line, _: keys.append(blobFrom(line)))
         return Revoked(keys)
     try:
-        if len(data) > _MAX:
-            raise ProtocolError("the file is over 10 MiB")
         return Revoked.fromBytes(data)
     except ProtocolError as error:
-        raise ConfigError(
-            [Mistake(whole, f"{error}; ssh-keygen -Q -l -f {path} shows what it is")]
-        ) from error
+        wrong = f"{error}; ssh-keygen -Q -l -f {path} shows what it is"
+        raise ConfigError([Mistake(Place(Source(path, numbered=False)), wrong)]) from error
 
 
 checkRevokedKeys = checked(readRevoked)

@@ -13,13 +13,13 @@ from zope.interface.verify import verifyObject
 
 from twisted.application.service import IService
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.interfaces import IEgress, IModule, INode
 from ugate.modules.capture import LOOK, Capture, CaptureModule
 from ugate.modules.capturesection import CaptureSection, Selection
 from ugate.modules.capturesteps import CannotCapture, Step
-from ugate.tenancy.config.schema import Node
 from ugate.tenancy.config.whole import Config
 from ugate.tenancy.egress import Egress, OwnListeners
 
@@ -43,11 +43,13 @@ class FakeTenant:
         self.modules: dict[Any, Any] = {}
         self.marked(0x7567)
 
-    def marked(self, mark: int) -> None:
+    def marked(self, mark: int, **sections: CaptureSection) -> None:
         """
-        Change node.mark.
+        Change what our own connections are marked with, and what there is to capture.
         """
-        self.configs = {"root": Config(node=Node(mark=mark))}
+        modules = {("capture", name): section for name, section in sections.items()}
+        self.configs = {"root": Config(modules=modules)}
+        self.own.mark = mark
 
     def __conform__(self, interface: object) -> object | None:
         if interface is INode:
@@ -100,14 +102,20 @@ class CaptureTests(SynchronousTestCase):
         self.holds.append(FakeHold(*made))
         return self.holds[-1]
 
-    def capture(self, section: CaptureSection = CaptureSection(), *, starts: bool = True) -> Capture:  # noqa: B008
+    def capture(
+        self,
+        section: CaptureSection = CaptureSection(),  # noqa: B008
+        *,
+        starts: bool = True,
+        name: str = "out",
+    ) -> Capture:
         """
         A section that is started as the node does it.
         """
         tenant: Any = self.tenant
         made = Capture(
             tenant,
-            "out",
+            name,
             section,
             do=self.do,  # type: ignore[arg-type]
             hold=self.hold,
@@ -118,7 +126,7 @@ class CaptureTests(SynchronousTestCase):
         if starts:
             made.privilegedStartService()
             made.startService()
-            self.tenant.modules["root", "capture", "out"] = made
+            self.tenant.modules["root", "capture", name] = made
         return made
 
     def test_closed(self) -> None:
@@ -134,7 +142,9 @@ class CaptureTests(SynchronousTestCase):
         made.stopService()
         self.assertEqual((len(self.taken), self.tenant.clock.getDelayedCalls()), (1, []))
         self.tenant.running = True
-        self.capture().stopService()
+        made = self.capture()
+        self.tenant.modules.clear()
+        made.stopService()
         self.assertEqual(self.taken[2], "add table inet ugate_out\ndelete table inet ugate_out\n")
         self.capture(starts=False).stopService()
         self.assertEqual(len(self.taken), 3)
@@ -161,6 +171,50 @@ class CaptureTests(SynchronousTestCase):
         self.taken.clear()
         old.stopService()
         self.assertEqual(self.taken, ["ip -4 rule del fwmark 9 lookup 9", "ip -4 route flush table 9"])
+
+    def test_shared(self) -> None:
+        """
+        Nor is what a section of another name needs that has come in its place.
+        """
+        old = self.capture(CaptureSection(mode="tproxy", ipv6=False))
+        del self.tenant.modules["root", "capture", "out"]
+        self.capture(CaptureSection(mode="tproxy", ipv6=False), name="new")
+        self.taken.clear()
+        old.stopService()
+        self.assertEqual(self.taken, ["add table inet ugate_out\ndelete table inet ugate_out\n"])
+
+    def test_takenBack(self) -> None:
+        """
+        When a change is taken back, so are its rules, be it that they were made or not: those of before are
+        there again.
+        """
+        key = "root", "capture", "out"
+        old = self.capture()
+        ports = Selection(ports=("80",))
+        for error in (None, CannotCapture("no")):
+            changed = self.capture(
+                CaptureSection(mode="tproxy", table=9, exclude=ports), starts=error is None
+            )
+            self.tenant.modules[key] = changed
+            if error is not None:
+                self.error = error
+                self.assertRaises(CannotCapture, changed.privilegedStartService)
+                self.error = None
+            self.taken.clear()
+            changed.stopService()
+            self.tenant.modules[key] = old
+            self.tenant.clock.advance(0)
+            routes = () if error else [f"ip -{each} route flush table 9" for each in (4, 6)]
+            self.assertIn("delete table inet ugate_out\ntable inet ugate_out {", self.taken[0])
+            self.assertEqual([each for each in self.taken[1:] if "flush" in each], [*routes])
+            self.assertFalse([each for each in self.taken[1:] if "ugate_out" in each])
+        del self.tenant.modules[key]
+        first = self.capture()
+        first.stopService()
+        self.tenant.modules.clear()
+        self.taken.clear()
+        self.tenant.clock.advance(0)
+        self.assertEqual(self.taken, ["add table inet ugate_out\ndelete table inet ugate_out\n"])
 
     def test_open(self) -> None:
         """
@@ -215,9 +269,14 @@ class CaptureTests(SynchronousTestCase):
         self.tenant.own.add("127.0.0.1", 15001, "udp")
         self.capture(datagrams)
         self.taken.clear()
-        self.tenant.own.remove("127.0.0.1", 15001)
         self.tenant.marked(0)
-        self.assertCannot(out, "node.mark is 0")
+        self.assertCannot(CaptureSection(ipv6=False), "node.mark is 0")
+        through = CaptureSection(direction="forward", mode="tproxy", ipv6=False, table=9)
+        self.tenant.marked(9)
+        self.assertCannot(through, "node.mark is 9", "let table be another number")
+        self.tenant.marked(0, out=through, other=through)
+        self.assertCannot(through, "capture.other has the table 9, too")
+        self.tenant.own.remove("127.0.0.1", 15001)
         self.assertEqual(self.taken, [])
         # Who listens for what comes in may do so at any address; and users may be what tells our own.
         self.capture(CaptureSection(direction="in", include=ports))
@@ -239,8 +298,11 @@ class CaptureTests(SynchronousTestCase):
         What goes wrong while it stops is in the log.
         """
         made = self.capture()
+        self.tenant.modules.clear()
         self.error = CannotCapture("no")
-        made.stopService()
+        with capturedLogs() as logs:
+            made.stopService()
+        self.assertEqual([each["error"] for each in logs if each["log_level"] == LogLevel.error], ["no"])
 
 
 class ModuleTests(SynchronousTestCase):

@@ -2,7 +2,7 @@
 # See LICENSE for details.
 
 """
-Tests for L{ugate.endpoints.captured} and L{ugate.endpoints.capturedstring}.
+Tests for L{ugate.endpoints.captured}.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import succeed
-from twisted.internet.endpoints import TCP4ServerEndpoint, serverFromString
+from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.protocol import Protocol
@@ -28,12 +27,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate.endpoints.captured import (
     Capture,
     CapturedServerEndpoint,
-    originalTarget,
-    ownTarget,
 )
-from ugate.endpoints.connecting import IP_TRANSPARENT
-from ugate.endpoints.reach import asksForTarget, onlyLocal, takesLogins
-from ugate.errors import Cause, ListenRefused, Phase, Refused, StringError
+from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import Detached, IDetachable, IEgress
 from ugate.stream import NAME, Target
 from ugate.tenancy.egress import Egress, OwnListeners
@@ -317,133 +312,3 @@ class LoopTests(CapturedServerCase):
         self.listen()
         self.assertEqual(self.net.egress.mark, 7)
         self.assertIsNot(self.net.egress.outgoing, None)
-
-
-class SocketTests(SynchronousTestCase):
-    """
-    What is asked of sockets.
-    """
-
-    def test_notRedirected(self) -> None:
-        """
-        A connection that nobody has redirected has no original destination, or its own; and a name.
-        """
-        with socket.create_server(("127.0.0.1", 0)) as listening:
-            name = Target(*listening.getsockname())
-            with socket.create_connection(listening.getsockname()):
-                accepted = listening.accept()[0]
-                with accepted:
-                    self.assertEqual(ownTarget(accepted), name)
-                    try:
-                        found = originalTarget(accepted)
-                    except OSError as error:
-                        self.assertIn(error.errno, (errno.ENOENT, errno.ENOPROTOOPT))
-                    else:
-                        self.assertEqual(found, name)
-
-    def test_original(self) -> None:
-        """
-        The answer of the kernel, of both families.
-        """
-
-        class Connected:
-            def __init__(self, host: str, packed: bytes) -> None:
-                self.host, self.packed = host, packed
-                self.asked: Any = None
-
-            def getsockname(self) -> tuple[str, int]:
-                return self.host, 15001
-
-            def getsockopt(self, *asked: int) -> bytes:
-                self.asked = asked
-                return self.packed
-
-        four = b"\x02\x00\x15\x38" + socket.inet_aton("203.0.113.9") + bytes(8)
-        six = b"\x0a\x00\x01\xbb" + bytes(4) + socket.inet_pton(socket.AF_INET6, "2001:db8::9") + bytes(4)
-        for host, packed, target, level in (
-            ("127.0.0.1", four, Target("203.0.113.9", 5432), socket.IPPROTO_IP),
-            ("::ffff:127.0.0.1", four, Target("203.0.113.9", 5432), socket.IPPROTO_IP),
-            ("::1", six, Target("2001:db8::9", 443), socket.IPPROTO_IPV6),
-        ):
-            connected: Any = Connected(host, packed)
-            self.assertEqual(originalTarget(connected), target)
-            self.assertEqual(connected.asked, (level, 80, len(packed)))
-
-    def test_transparent(self) -> None:
-        """
-        The socket of tproxy: may have the addresses of others, or listening fails and nothing is left.
-        """
-
-        class Listening(socket.socket):
-            options: list[Any] = []
-            error: OSError | None = None
-
-            def setsockopt(self, *args: Any) -> None:
-                if self.error is not None:
-                    raise self.error
-                self.options.append(args)
-
-        class Port:
-            stopped = False
-
-            def __init__(self) -> None:
-                self.socket = Listening()
-
-            def stopListening(self) -> None:
-                self.stopped = True
-
-        port = Port()
-        self.addCleanup(port.socket.close)
-        inner: Any = type("Inner", (), {"listen": lambda self, factory: succeed(port)})()
-        endpoint = CapturedServerEndpoint(Net(), inner, Capture("tproxy"))
-        self.assertIs(self.successResultOf(endpoint.listen(Recorders())), port)
-        self.assertEqual(port.socket.options, [(socket.IPPROTO_IP, IP_TRANSPARENT, 1)])
-        port.socket.error = PermissionError(errno.EPERM, "no")
-        error = self.failureResultOf(endpoint.listen(Recorders()), ListenRefused)
-        self.assertIn("CAP_NET_ADMIN", error.getErrorMessage())
-        self.assertTrue(port.stopped)
-
-
-class StringTests(SynchronousTestCase):
-    """
-    As they are written.
-    """
-
-    def read(self, text: str) -> Any:
-        """
-        The endpoint of a string.
-        """
-        return serverFromString(Net(), text)
-
-    def test_both(self) -> None:
-        """
-        What they are, and who reaches them: with TPROXY other machines do, even on loopback.
-        """
-        redirect = self.read("redirect:tcp:15001:interface=127.0.0.1")
-        tproxy = self.read("tproxy:tcp:15001:interface=127.0.0.1:sniff=80,8080:by=name:wait=2:handshake=5")
-        self.assertEqual(redirect.capture, Capture())
-        self.assertEqual(tproxy.capture, Capture("tproxy", frozenset((80, 8080)), True, 2.0))
-        self.assertEqual(tproxy.deadline, 5)
-        self.assertEqual(self.read("redirect:tcp6:1:sniff=none").capture.sniff, frozenset())
-        for each, local in ((redirect, True), (tproxy, False)):
-            self.assertEqual(onlyLocal(each), local)
-            self.assertTrue(asksForTarget(each))
-            self.assertFalse(takesLogins(each))
-
-    def test_wrong(self) -> None:
-        """
-        Mistakes name the part.
-        """
-        for text, words in (
-            ("redirect:socks:tcp:1", "redirect: the kernel leads TCP here"),
-            ("tproxy:unix:/x", "tproxy: the kernel leads TCP here"),
-            ("redirect:tcp:1:by=both", "by=both: wanted address or name"),
-            ("redirect:tcp:1:sniff=x", "sniff=x: wanted ports"),
-            ("redirect:tcp:1:sniff=0", "sniff=0: wanted ports"),
-            ("redirect:tcp:1:sniff=" + ",".join(map(str, range(1, 67))), "at most 64 ports"),
-            ("redirect:tcp:1:wait=0", "wait=0: wanted seconds"),
-            ("redirect:tcp:1:to=x", "redirect itself takes by=, handshake=, sniff=, wait="),
-            ("redirect:", "redirect: on what?"),
-        ):
-            error = self.assertRaises(StringError, self.read, text)
-            self.assertIn(words, str(error))

@@ -7,6 +7,7 @@ Tests for L{ugate.modules.capturesteps} and L{ugate.modules.capturehold}.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from io import BytesIO
@@ -115,8 +116,11 @@ class StepTests(SynchronousTestCase):
         self.assertIn("it failed", str(self.assertRaises(CannotCapture, take, [Step(failing)])))
         self.assertIn("/nowhere", str(self.assertRaises(CannotCapture, take, [Step(("/nowhere",))])))
         self.patch(capturesteps, "LIMIT", 0.01)
-        sleep = Step((sys.executable, "-c", "import time; time.sleep(60)"))
-        self.assertIn("timed out", str(self.assertRaises(CannotCapture, take, [sleep])))
+        # Nobody ever opens the other end of that.
+        silent = self.mktemp()
+        os.mkfifo(silent)
+        waiting = Step(("cat", silent))
+        self.assertIn("timed out", str(self.assertRaises(CannotCapture, take, [waiting])))
 
 
 class Process:

@@ -27,7 +27,8 @@ node: {mark: 77}
 listen: {}
 capture:
   out: {port: 7, include: {ports: 80, users: [1000, nobody]}}
-  bad: {port: seven}
+  bad: {port: seven, include: [80], exclude: {ports: null}}
+  led: {mode: tproxy, protocols: udp}
 """
 
 
@@ -127,10 +128,16 @@ class CommandTests(SynchronousTestCase):
         section = CaptureSection(port=8, include=Selection(ports=("80",), users=("1000", "nobody")))
         self.assertEqual(self.ucli("up", "--file", str(self.file), "--port", "8")[0], 0)
         self.assertEqual(self.taken, up("out", section, 77, "nft"))
+        self.taken.clear()
+        self.assertEqual(self.ucli("up", "led", "--file", str(self.file), "--only-port", "53")[0], 0)
+        section = CaptureSection(mode="tproxy", protocols=("udp",), include=Selection(ports=("53",)))
+        self.assertEqual(self.taken, up("led", section, 77, "nft"))
         for arguments, words in (
-            (("bad", "--file", str(self.file)), "capture.bad: Expected `int`"),
-            (("none", "--file", str(self.file)), "has no section capture.none"),
-            (("--file", "/nowhere.yaml"), "/nowhere.yaml cannot be read"),
+            (("bad", "--file", str(self.file)), "capture.bad.port is 'seven'"),
+            (("bad", "--file", str(self.file)), "capture.bad.include is a list"),
+            (("bad", "--file", str(self.file)), "capture.bad.exclude.ports is empty"),
+            (("none", "--file", str(self.file)), "has no capture.none"),
+            (("--file", "/nowhere.yaml"), "/nowhere.yaml: No such file"),
         ):
             status, _, said = self.ucli("show", *arguments)
             self.assertIn(words, said)

@@ -227,14 +227,16 @@ class ReloadTests(ReloadCase):
     def test_state(self) -> None:
         """
         Keys that are made later are where those of the start are, wherever the state is from the next start
-        on; that is told with each reload until then.
+        on; that is told with each reload until then.  The mark stays, by which rules of the kernel know us.
         """
         node = self.run_(self.base, alice=config())
-        elsewhere = but(self.base, node=changed(self.base.node, state=str(self.folder / "new"), log="json"))
+        new = {"state": str(self.folder / "new"), "log": "json", "mark": 5}
+        elsewhere = but(self.base, node=changed(self.base.node, **new))
         with Logged() as logged:
             self.good(node, elsewhere)
-        self.assertEqual(("node.log", "node.state"), node.last.later)
-        self.assertIn("; only from the next start on: node.log, node.state", logged.lines[-1])
+        self.assertEqual(("node.log", "node.mark", "node.state"), node.last.later)
+        self.assertIn("; only from the next start on: node.log, node.mark, node.state", logged.lines[-1])
+        self.assertEqual(node.own.marks, 0x7567)
         self.assertTrue(node.tenants["alice"].identity.keyid)
         self.assertTrue((self.state / "tenants" / "alice" / "key.pem").exists())
         self.assertFalse((self.folder / "new").exists())

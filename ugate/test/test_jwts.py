@@ -292,6 +292,13 @@ class FileTests(IssuersCase):
         write(self.keys, json.dumps({"keys": webKeys()}) + " " * (1 << 20))
         self.assertIn("over 1 MiB", str(self.assertRaises(ConfigError, readIssuers, self.lines)))
 
+    def test_modes(self) -> None:
+        """
+        Keys that everyone may write are not believed: whoever has one there can say who it is.
+        """
+        write(self.keys, json.dumps({"keys": webKeys()}), mode=0o646)
+        self.assertIn("run: chmod o-w ", str(self.assertRaises(ConfigError, readIssuers, self.lines)))
+
 
 class PortalTests(IssuersCase):
     """

@@ -215,8 +215,12 @@ class LinkedTests(LinkedCase):
         served = self.node(more=":via=office", dial={"office": "socks:proxy:1080"})
         self.assertTrue(self.ask().isOpen)
         self.assertEqual(1, len(served.accepted))
-        error = self.assertRaises(MeshError, self.node, "eve", ":via=nowhere")
-        self.assertIn("no hop is named 'nowhere'", str(error))
+        for host, via, why in (
+            ("eve", "nowhere", "no hop is named 'nowhere'"),
+            ("other", r"tcp\:gate", "via=tcp:gate: Twisted cannot read this"),
+        ):
+            error = self.assertRaises(MeshError, self.node, "eve", f":via={via}", host)
+            self.assertIn(why, str(error))
 
     def test_explain(self) -> None:
         """

@@ -50,6 +50,17 @@ class CommandsTests(SynchronousTestCase):
         )
         self.assertIn("streams to nowhere.", self.commands(Permits(())).answer("")[0])
 
+    def test_gone(self) -> None:
+        """
+        Who is of a tenant that is gone is told so.
+        """
+        info = INFO.but(principal=Principal("bob", "key", "alice"))
+        commands = Commands(Tenant(Clock(), RulesPolicy([])), info)
+        for line in ("", "explain db.example:1"):
+            text, status = commands.answer(line)
+            self.assertEqual(DENIED, status)
+            self.assertIn("there is no tenant alice", text)
+
     def test_help(self) -> None:
         """
         All commands are there, and nothing else is.

@@ -11,8 +11,6 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from twisted.conch.error import ValidPublicKey
 from twisted.cred.error import UnauthorizedLogin
@@ -24,12 +22,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate.errors import Cause, Phase, Refused, UgateError
 from ugate.protocols.credentials import Login
 from ugate.protocols.muxwriting import FULL
-from ugate.protocols.sshclient import Account, SSHClient, clientMaker, signerOf
+from ugate.protocols.sshclient import Account, clientMaker, signerOf
 from ugate.protocols.sshclientauth import Signer
 from ugate.protocols.sshlink import SSHLink
 from ugate.protocols.sshpackets import string
 from ugate.protocols.sshsignatures import isSigned
-from ugate.protocols.sshtransport import GOODBYE, UNKNOWN, SSHServer, hostKeys, serverMaker
+from ugate.protocols.sshtransport import hostKeys, serverMaker
 from ugate.protocols.sshwire import ASKS
 from ugate.stream import Principal, StreamInfo, Target
 from ugate.test import sshcontract
@@ -241,16 +239,22 @@ class StreamTests(PairCase):
         self.ours: Any = self.successResultOf(self.clientUp)
         self.theirs: Any = self.successResultOf(self.serverUp)
 
+    def stream(self) -> tuple[Conversation, Conversation]:
+        """
+        One that is up: our end, and theirs.
+        """
+        conversation, other = Conversation(), Conversation()
+        self.theirs.incoming = lambda stream: (stream.accept(), stream.begin(other))
+        opened = self.ours.open(INFO.but(target=Target("db", 1)))
+        opened.addCallback(lambda stream: stream.begin(conversation))
+        self.flush()
+        return conversation, other
+
     def test_rekeyed(self) -> None:
         """
         Keys may be exchanged anew in the middle: nothing is lost, and nobody logs in again.
         """
-        conversation, other = Conversation(), Conversation()
-        self.theirs.incoming = lambda stream: (stream.accept(), stream.begin(other))
-        self.ours.open(INFO.but(target=Target("db", 1))).addCallback(
-            lambda stream: stream.begin(conversation)
-        )
-        self.flush()
+        conversation, other = self.stream()
         sides: list[Any] = [self.client, self.server]
         for side in sides:
             side.sendKexInit()
@@ -264,11 +268,7 @@ class StreamTests(PairCase):
         """
         A peer that begins to exchange keys and does not go on is not written to without end.
         """
-        conversation, other = Conversation(), Conversation()
-        self.theirs.incoming = lambda stream: (stream.accept(), stream.begin(other))
-        opened = self.ours.open(INFO.but(target=Target("db", 1)))
-        opened.addCallback(lambda stream: stream.begin(conversation))
-        self.flush()
+        conversation, other = self.stream()
         server: Any = self.server
         server.sendKexInit()
         other.pour(b"x" * (1 << 20))
@@ -299,107 +299,12 @@ class StreamTests(PairCase):
         """
         Who goes without a word has closed the connection.
         """
-        conversation, other = Conversation(), Conversation()
-        self.theirs.incoming = lambda stream: (stream.accept(), stream.begin(other))
-        opened = self.ours.open(INFO.but(target=Target("db", 1)))
-        opened.addCallback(lambda stream: stream.begin(conversation))
-        self.flush()
+        conversation, other = self.stream()
         server: Any = self.server
         server.transport.loseConnection()
         self.flush()
         said = [each.lost and each.lost.getErrorMessage() for each in (conversation, other)]
         self.assertEqual(["the peer has closed the connection"] * 2, said)
-
-
-class HostileTests(SynchronousTestCase):
-    """
-    Those who speak something else.
-    """
-
-    def side(self, client: bool) -> Any:
-        """
-        A side that has just connected.
-        """
-        if client:
-            made: Any = SSHClient(Clock(), INFO, Account("bob"), believe)
-        else:
-            keys = hostKeys(HOST_KEY)
-            made = SSHServer(Clock(), INFO, keys, None, lambda *_: None)
-        made.makeConnection(FakeTransport(made, not client))
-        return made
-
-    def assertEnds(self, data: bytes) -> None:
-        """
-        Neither side takes that, nor raises.
-        """
-        for client in (False, True):
-            made = self.side(client)
-            made.dataReceived(data)
-            made.dataReceived(b"and more")
-            made.connectionLost()
-            self.failureResultOf(made.ready, Refused)
-
-    def test_version(self) -> None:
-        """
-        Nobody is told of which version of what we are.
-        """
-        for client in (False, True):
-            written = self.side(client).transport.getOutBuffer()
-            self.assertEqual(b"SSH-2.0-ugate", written.partition(b"\r\n")[0])
-
-    def test_others(self) -> None:
-        """
-        HTTP, old versions, endless ones, and broken packets.
-        """
-        for data in (
-            b"GET / HTTP/1.1\r\n\r\n",
-            b"SSH-1.5-old\r\n",
-            b"SSH-\r\n",
-            b"SSH-2.0-" + b"x" * 10000,
-            b"SSH-2.0-x\r\n\xff\xff\xff\xff\xff\xff\xff\xff",
-            b"SSH-2.0-x\r\n\0\0\0\x0c\x0a\x14",
-            b"SSH-2.0-x\r\n\0\0\0\x0c\x0a\x14" + b"\0" * 20,
-            b"SSH-2.0-x\r\n\0\x0f\xff\xfc\x0a" + b"\0" * 70000,
-        ):
-            self.assertEnds(data)
-
-    def test_unknown(self) -> None:
-        """
-        Some messages may be unknown, and not any number of them.
-        """
-        made = self.side(False)
-        for _ in range(UNKNOWN):
-            made.sendUnimplemented()
-        self.assertEqual("", made.why)
-        made.sendUnimplemented()
-        self.assertIn("nobody knows", made.why)
-        made.connectionLost()
-        self.failureResultOf(made.ready, Refused)
-
-    def test_goodbye(self) -> None:
-        """
-        Who does not read why the connection ends is cut off; nothing is waited for when it is gone.
-        """
-        for isGone in (False, True):
-            made = self.side(False)
-            aborted: list[bool] = []
-            made.transport.abortConnection = lambda aborted=aborted: aborted.append(True)
-            made.sendDisconnect(2, b"no")
-            made.sendDisconnect(2, b"again")
-            if isGone:
-                made.connectionLost()
-            made._clock.advance(GOODBYE)
-            self.assertEqual([] if isGone else [True], aborted)
-            self.assertEqual([], made._clock.getDelayedCalls())
-            made.ready.addErrback(lambda _: None)
-
-    @settings(max_examples=30)
-    @given(st.binary(max_size=200))
-    def test_anything(self, data: bytes) -> None:
-        """
-        Whatever comes.
-        """
-        self.assertEnds(b"SSH-2.0-x\r\n" + data)
 
 
 class Slow(FakeTransport):

@@ -77,6 +77,8 @@ class TenantForTests(ReloadCase):
         for of in ("carol", "alice/test", "alice/dev/deep"):
             for at in ("root", *(("alice",) if of.startswith("alice") else ())):
                 self.assertRaises(Denied, self.whose, tenants[at], Principal("x", "token", of))
+        alone = self.run_(config({"main": MAIN})).tenant
+        self.assertRaises(Denied, self.whose, alone, Principal("x", "token", "alice"))
 
     def test_names(self) -> None:
         """

@@ -19,6 +19,7 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from ugate.endpoints import tundevice
 from ugate.endpoints.tundevice import AT_ONCE, Device, openDevice
 from ugate.errors import ListenRefused
 from ugate.test.socketfakes import SocketReactor
@@ -133,6 +134,22 @@ class DeviceTests(SynchronousTestCase):
         self.assertEqual((self.device.fileno(), self.reactor.getReaders()), (-1, []))
         self.assertEqual(self.device.logPrefix(), "tun")
         self.assertEqual(self.kernel.recv(9), b"")
+
+    def test_asked(self) -> None:
+        """
+        What is asked about the last answers is answered, too, but not for ever.
+        """
+
+        def select(reading: list[Any], *more: object) -> tuple[list[Any], ...]:
+            self.kernel.send(b"and now?")
+            self.reactor.advance(0.4)
+            return reading, [], []
+
+        self.patch(tundevice, "select", select)
+        self.answer = b"reset"
+        self.device.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.got, [b"and now?"] * 3)
+        self.assertEqual([self.kernel.recv(9) for _ in range(4)], [*[b"reset"] * 3, b""])
 
     def test_closedMeanwhile(self) -> None:
         """

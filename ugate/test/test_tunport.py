@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import LogLevel, capturedLogs
 from twisted.python.failure import Failure
 
+from ugate.endpoints.tundevice import QUIET
 from ugate.endpoints.tunport import PROTOCOL
 from ugate.errors import ListenRefused
 from ugate.protocols.tunpackets import ACK, FIN, RST
@@ -88,7 +89,7 @@ class PortTests(TunCase):
         """
         Without a mark our own connections would come back.
         """
-        self.reactor.own.markWith(0)
+        self.reactor.own.mark = 0
         error = self.assertRaises(ListenRefused, self.port().startListening)
         self.assertIn("node.mark", str(error))
         self.assertEqual(self.kernel.recv(9), b"")
@@ -113,7 +114,7 @@ class StopTests(TunCase):
         """
         port = self.started()
         self.successResultOf(port.stopListening())
-        self.reactor.advance(0)
+        self.reactor.advance(QUIET)
         self.assertEqual((self.kernel.recv(9), self.factory.running), (b"", 0))
         self.assertFalse(FakeRoutes.made[0].isUp)
         self.successResultOf(port.stopListening())
@@ -136,7 +137,7 @@ class StopTests(TunCase):
         last = self.send(answerTo(given, FIN | ACK, b"bye"))
         assert last is not None
         self.assertEqual(last.body, b"bye")
-        self.reactor.advance(0)
+        self.reactor.advance(QUIET)
         self.assertEqual(self.kernel.recv(9), b"")
         self.assertFalse(FakeRoutes.made[0].isUp)
 
@@ -171,6 +172,24 @@ class StopTests(TunCase):
         with capturedLogs() as logs:
             port.change(WAY, 7)
         self.assertEqual(logs[0]["log_level"], LogLevel.critical)
+
+    def test_cannotChange(self) -> None:
+        """
+        Routes that cannot be are none; those of before are there again.
+        """
+        port = self.started()
+        other = replace(WAY, mtu=1280)
+        up = FakeRoutes.up
+
+        def refusing(routes: FakeRoutes) -> None:
+            if routes.asked[0] == other:
+                raise ListenRefused("no")
+            up(routes)
+
+        self.patch(FakeRoutes, "up", refusing)
+        port.change(other, 7)
+        self.assertEqual([each.isUp for each in FakeRoutes.made], [False, False, True])
+        self.assertEqual((port.way, FakeRoutes.made[2].asked[0]), (WAY, WAY))
 
     def test_factory(self) -> None:
         """

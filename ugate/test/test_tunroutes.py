@@ -43,7 +43,8 @@ class LinesTests(SynchronousTestCase):
             [
                 "link set ug0 addrgenmode none",
                 "link set ug0 up mtu 1420",
-                "address replace 10.98.0.1/30 dev ug0",
+                "address replace 10.98.0.1/30 dev ug0 noprefixroute",
+                "route replace 10.98.0.2 dev ug0 table 7567",
                 "route replace 0.0.0.0/0 dev ug0 table 7567",
                 "route replace throw 192.0.2.0/24 table 7567",
                 "route replace throw 169.254.0.0/16 table 7567",
@@ -51,7 +52,7 @@ class LinesTests(SynchronousTestCase):
                 "route replace throw 255.255.255.255/32 table 7567",
                 "rule add pref 7567 lookup main suppress_prefixlength 0",
                 "rule add pref 7568 fwmark 0x7567 goto 7572",
-                "rule add pref 7569 from 10.98.0.1 lookup 7567",
+                "rule add pref 7569 from 10.98.0.1 iif lo lookup 7567",
                 "rule add pref 7570 from 0.0.0.0/32 lookup 7567",
                 "rule add pref 7572 nop",
             ],
@@ -62,13 +63,13 @@ class LinesTests(SynchronousTestCase):
         IPv6, of which a part goes there, wherever else it might.
         """
         lines = list(upLines(WAY, 1, 6))
-        self.assertIn("address replace fd98::1/126 dev ug0 nodad", lines)
+        self.assertIn("address replace fd98::1/126 dev ug0 noprefixroute nodad", lines)
         self.assertIn("route replace 2001:db8::/32 dev ug0 table 7567", lines)
         self.assertEqual(
             [line for line in lines if line.startswith("rule")],
             [
                 "rule add pref 7568 fwmark 0x1 goto 7572",
-                "rule add pref 7569 from fd98::1 lookup 7567",
+                "rule add pref 7569 from fd98::1 iif lo lookup 7567",
                 "rule add pref 7570 from ::/1 goto 7572",
                 "rule add pref 7570 from 8000::/1 goto 7572",
                 "rule add pref 7571 lookup 7567",

@@ -60,7 +60,7 @@ class StringTests(SynchronousTestCase):
                 nets("0.0.0.0/0", "::/0"),
                 (),
                 1500,
-                7567,
+                7577,
             ),
         )
         self.assertEqual(endpoint.inner.limit, FLOWS)
@@ -120,6 +120,7 @@ class StringTests(SynchronousTestCase):
             ("tun:a:addresses=10.0.0.2/30", "whose next one is in the same network"),
             ("tun:a:addresses=10.0.0.3/30", "whose next one is in the same network"),
             ("tun:a:addresses=fd00\\:\\:1/127", "whose next one is in the same network"),
+            ("tun:a:addresses=fd00\\:\\:1%x\nlink del b/126", "whose next one is in the same network"),
             ("tun:a:addresses=10.0.0.1/24,10.1.0.1/24", "one of IPv4, one of IPv6, or one of each"),
             ("tun:a:addresses=x", "addresses=x: wanted addresses with commas between"),
             ("tun:a:routes=10.0.0.1/8", "routes=10.0.0.1/8: wanted addresses with commas between"),

@@ -21,6 +21,18 @@ RESET = (7, 56)
 
 NAMES = ("alice", "bob", "carol")
 
+ECHO = """
+import socket
+bound = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+bound.bind(("::", 9999))
+print("ready", flush=True)
+while True:
+    data, peer = bound.recvfrom(65536)
+    print("from", peer[0], flush=True)
+    bound.sendto(data.upper(), peer)
+"""
+"""Answers datagrams, and says from whom they came."""
+
 
 class CapturedCase(InteropTestCase):
     """

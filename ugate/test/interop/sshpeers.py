@@ -8,15 +8,21 @@ OpenSSH as the peer of a gateway: its client with keys of its own, and its certi
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
+import socket
 import subprocess
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SkipTest
 
 from ugate.test.interop.processes import (
+    DEADLINE,
     HOST,
     LOOPBACK,
     Child,
@@ -27,9 +33,51 @@ from ugate.test.interop.processes import (
     program,
     waitUntil,
 )
+from ugate.test.interop.targets import BLOCK, MEGABYTE, digestOf, readAll
 
 KINDS = ("ed25519", "ecdsa", "rsa")
 _SEPARATED = Path("/run/sshd")
+
+
+BULK = 200
+"""Megabytes."""
+
+
+def summed(connection: socket.socket) -> None:
+    """
+    A function for L{StreamServer}: says, when all has come, how much and what that was.
+    """
+    seen, size = hashlib.sha256(), 0
+    while data := connection.recv(1 << 18):
+        seen.update(data)
+        size += len(data)
+    connection.sendall(f"{size} {seen.hexdigest()}".encode())
+
+
+def poured(connection: socket.socket) -> None:
+    """
+    A function for L{StreamServer}: much, and then the end.
+    """
+    for _ in range(BULK):
+        connection.sendall(BLOCK)
+    connection.shutdown(socket.SHUT_WR)
+
+
+def digest(connection: socket.socket) -> str:
+    """
+    The SHA-256 of all that comes.
+    """
+    seen = hashlib.sha256()
+    while data := connection.recv(1 << 18):
+        seen.update(data)
+    return seen.hexdigest()
+
+
+def to(port: int) -> socket.socket:
+    """
+    A connection to a port of this machine.
+    """
+    return socket.create_connection((HOST, port), DEADLINE)
 
 
 def package(name: str, distribution: str = "") -> Any:
@@ -126,6 +174,30 @@ class SSHTestCase(InteropTestCase):
         waitUntil(lambda: accepts(local) or child.process.poll() is not None, "the client listens")
         self.assertIsNone(child.process.poll(), child.said())
         return child
+
+    def assertBothWays(self, pull: Callable[[], socket.socket], push: Callable[[], socket.socket]) -> None:
+        """
+        200 MB each way at once go, with every byte in its place.
+
+        @param pull: connects to L{poured}.
+        @param push: connects to L{summed}.
+        """
+        began = time.monotonic()
+        got: list[str] = []
+        with pull() as pulled:
+            pulling = threading.Thread(target=lambda: got.append(digest(pulled)))
+            pulling.start()
+            with push() as pushed:
+                for _ in range(BULK):
+                    pushed.sendall(BLOCK)
+                pushed.shutdown(socket.SHUT_WR)
+                said = readAll(pushed)
+            pulling.join(self.limit)
+        took = time.monotonic() - began
+        wanted = digestOf(BULK * MEGABYTE)
+        self.assertEqual(f"{BULK * MEGABYTE} {wanted}".encode(), said)
+        self.assertEqual([wanted], got)
+        print(f"200 MB each way at once in {took:.2f} s")
 
 
 def without(options: list[str], value: str) -> list[str]:

@@ -223,7 +223,8 @@ class OutTests(CapturedCase):
 
     def test_changes(self) -> None:
         """
-        A section that changes has other rules, and one that goes has none; by hand, rules go with a process.
+        A section that changes has other rules, and one that goes has none; a change that cannot be made
+        leaves those of before.  By hand, rules go with a process.
         """
         gateway = self.gate(f"{BOTH}capture: {{out: {{tool: iptables}}}}")
         (path,) = self.directory.glob("gate-*.yaml")
@@ -236,6 +237,11 @@ class OutTests(CapturedCase):
             path.write_text(f"{BOTH}capture: {section}")
             self.waitForRules(there)
             self.assertEqual(self.get(self.urls()[0]), (0, PAGE))
+        before = self.state()
+        unmakeable = "bad: {include: {cgroups: no/such}}"
+        path.write_text(f"{BOTH}capture: {{out: {{exclude: {{ports: 83}}}}, {unmakeable}}}")
+        gateway.waitFor("capture.bad cannot start")
+        waitUntil(lambda: self.state() == before, "the rules of before")
         path.write_text(BOTH)
         waitUntil(lambda: "15001" not in self.state(), "no rules")
         argv = ("capture", "up", "--failure", "open", "--pid", str(gateway.pid))

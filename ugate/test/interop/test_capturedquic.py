@@ -11,7 +11,7 @@ import importlib.util
 import json
 import sys
 
-from ugate.test.interop.capturedhosts import CapturedCase
+from ugate.test.interop.capturedhosts import ECHO, CapturedCase
 from ugate.test.interop.processes import program
 from ugate.test.interop.targets import Certificate
 
@@ -52,16 +52,6 @@ async def main():
 asyncio.run(asyncio.wait_for(main(), 30))
 """
 
-_ECHO = """
-import socket
-bound = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-bound.bind(("::", 9999))
-print("ready", flush=True)
-while True:
-    data, peer = bound.recvfrom(65536)
-    bound.sendto(data.upper(), peer)
-"""
-
 _ASK = """
 import socket, sys
 host = sys.argv[1]
@@ -91,7 +81,7 @@ class DatagramProgramTests(CapturedCase):
         key, iperf3 = str(self.directory / "key.pem"), program("iperf3")
         for ready, argv in (
             ("ready", (sys.executable, "-u", "-c", _SERVER, str(made.path), key)),
-            ("ready", (sys.executable, "-u", "-c", _ECHO)),
+            ("ready", (sys.executable, "-u", "-c", ECHO)),
             ("Server listening", (iperf3, "-s", "--forceflush")),
         ):
             self.spawn(bob.inside(*argv)).waitFor(ready)

@@ -9,19 +9,8 @@ from __future__ import annotations
 
 import sys
 
-from ugate.test.interop.capturedhosts import NAMES, PAGE, RESET, CapturedCase
+from ugate.test.interop.capturedhosts import ECHO, NAMES, PAGE, RESET, CapturedCase
 from ugate.test.interop.processes import waitUntil
-
-_ECHO = """
-import socket
-bound = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-bound.bind(("::", 9999))
-print("ready", flush=True)
-while True:
-    data, peer = bound.recvfrom(65536)
-    print("from", peer[0], flush=True)
-    bound.sendto(data.upper(), peer)
-"""
 
 _ASK = """
 import socket, sys
@@ -67,7 +56,7 @@ class DatagramTests(CapturedCase):
         self.connected(*NAMES)
         self.routed()
         alice, bob, _ = (self.hosts[name] for name in NAMES)
-        echo = self.spawn(bob.inside(sys.executable, "-u", "-c", _ECHO))
+        echo = self.spawn(bob.inside(sys.executable, "-u", "-c", ECHO))
         echo.waitFor("ready")
         before = self.state()
         for direction, name in (("out", "alice"), ("forward", "carol")):

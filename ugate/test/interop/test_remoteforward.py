@@ -12,15 +12,11 @@ import getpass
 import os
 import signal
 import socket
-import threading
-import time
 from pathlib import Path
 
 from ugate.test.interop.processes import DEADLINE, HOST, Gateway, accepts, freePort, hasIPv6, waitUntil
-from ugate.test.interop.sshpeers import SSHTestCase, serveSSH
-from ugate.test.interop.targets import BLOCK, MEGABYTE, StreamServer, digestOf, echo, readAll
-from ugate.test.interop.test_sshpublishing import digest
-from ugate.test.interop.test_sshserver import BULK, poured, summed
+from ugate.test.interop.sshpeers import SSHTestCase, poured, serveSSH, summed, to
+from ugate.test.interop.targets import StreamServer, echo, readAll
 
 
 class SshdTests(SSHTestCase):
@@ -83,22 +79,7 @@ class SshdTests(SSHTestCase):
         up, down = StreamServer(self, summed), StreamServer(self, poured)
         one, two = freePort(), freePort()
         self.node((one, up.port), (two, down.port)).waitFor(f"listens at localhost:{two} for us")
-        began = time.monotonic()
-        got: list[str] = []
-        with socket.create_connection((HOST, two), DEADLINE) as pulled:
-            pulling = threading.Thread(target=lambda: got.append(digest(pulled)))
-            pulling.start()
-            with socket.create_connection((HOST, one), DEADLINE) as pushed:
-                for _ in range(BULK):
-                    pushed.sendall(BLOCK)
-                pushed.shutdown(socket.SHUT_WR)
-                said = readAll(pushed)
-            pulling.join(self.limit)
-        took = time.monotonic() - began
-        wanted = digestOf(BULK * MEGABYTE)
-        self.assertEqual(f"{BULK * MEGABYTE} {wanted}".encode(), said)
-        self.assertEqual([wanted], got)
-        print(f"200 MB each way at once in {took:.2f} s")
+        self.assertBothWays(lambda: to(two), lambda: to(one))
 
     def test_refused(self) -> None:
         """

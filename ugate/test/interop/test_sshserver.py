@@ -10,35 +10,10 @@ from __future__ import annotations
 import hashlib
 import socket
 import subprocess
-import threading
-import time
 
 from ugate.test.interop.processes import DEADLINE, HOST, freePort, program, waitUntil
-from ugate.test.interop.sshpeers import SSHTestCase, without
-from ugate.test.interop.targets import BLOCK, MEGABYTE, StreamServer, digestOf, echo, readAll
-
-BULK = 200
-"""Megabytes."""
-
-
-def summed(connection: socket.socket) -> None:
-    """
-    A function for L{StreamServer}: says, when all has come, how much and what that was.
-    """
-    seen, size = hashlib.sha256(), 0
-    while data := connection.recv(1 << 18):
-        seen.update(data)
-        size += len(data)
-    connection.sendall(f"{size} {seen.hexdigest()}".encode())
-
-
-def poured(connection: socket.socket) -> None:
-    """
-    A function for L{StreamServer}: much, and then the end.
-    """
-    for _ in range(BULK):
-        connection.sendall(BLOCK)
-    connection.shutdown(socket.SHUT_WR)
+from ugate.test.interop.sshpeers import SSHTestCase, poured, summed, to, without
+from ugate.test.interop.targets import BLOCK, MEGABYTE, StreamServer, echo
 
 
 class OpenTests(SSHTestCase):
@@ -145,22 +120,7 @@ class OpenTests(SSHTestCase):
         local, other = freePort(), freePort()
         up, down = StreamServer(self, summed), StreamServer(self, poured)
         self.forwarding(self.port, f"-L{local}:{HOST}:{up.port}", local, f"-L{other}:{HOST}:{down.port}")
-        began = time.monotonic()
-        with socket.create_connection((HOST, other), DEADLINE) as pulled:
-            got: list[str] = []
-            pulling = threading.Thread(target=lambda: got.append(_digest(pulled)))
-            pulling.start()
-            with socket.create_connection((HOST, local), DEADLINE) as pushed:
-                for _ in range(BULK):
-                    pushed.sendall(BLOCK)
-                pushed.shutdown(socket.SHUT_WR)
-                said = readAll(pushed)
-            pulling.join(self.limit)
-        took = time.monotonic() - began
-        wanted = digestOf(BULK * MEGABYTE)
-        self.assertEqual(f"{BULK * MEGABYTE} {wanted}".encode(), said)
-        self.assertEqual([wanted], got)
-        print(f"200 MB each way at once in {took:.2f} s")
+        self.assertBothWays(lambda: to(other), lambda: to(local))
 
     def test_stalled(self) -> None:
         """
@@ -232,10 +192,3 @@ class OpenTests(SSHTestCase):
             connection.sendall(b"hello")
             self.assertEqual(b"hello", connection.recv(5))
         self.assertEqual(0, self.asks(self.port, *shared, "-O", "cancel", "-L", place).returncode)
-
-
-def _digest(connection: socket.socket) -> str:
-    seen = hashlib.sha256()
-    while data := connection.recv(1 << 18):
-        seen.update(data)
-    return seen.hexdigest()

@@ -14,9 +14,8 @@ import subprocess
 
 from ugate.test.interop.asking import connected
 from ugate.test.interop.processes import HOST, accepts, freePort, program, waitUntil
-from ugate.test.interop.sshpeers import SSHTestCase, without
+from ugate.test.interop.sshpeers import SSHTestCase, summed, without
 from ugate.test.interop.targets import BLOCK, MEGABYTE, StreamServer, readAll
-from ugate.test.interop.test_sshserver import summed
 
 MANY = 20
 """Channels at once."""

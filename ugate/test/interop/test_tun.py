@@ -22,6 +22,15 @@ from ugate.test.interop.targets import BLOCK, digestOf
 
 FAR4, FAR6 = "203.0.113.5", "2001:db8:5::5"
 ASIDE = "203.0.113.6"
+FORGED, BESIDE = "2001:db8:9::9", "fd98::3"
+FORGER = """
+import socket, sys
+one = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+one.bind(("fd98::1", 0))
+one.sendto(b"x", (sys.argv[1], 54))
+"""
+"""A datagram from the address of the device, though not out of it."""
+
 MANY = 200
 
 ASKER = """
@@ -59,7 +68,10 @@ def names(host):
     heard = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
     heard.bind((host, 53))
     while True:
-        asked, who = heard.recvfrom(4096)
+        asked, who = heard.recvfrom(65536)
+        if len(asked) > 4096:
+            heard.sendto(asked, who)
+            continue
         end = asked.index(b"\\0", 12) + 5
         head = asked[:2] + b"\\x84\\0\\0\\1\\0\\1\\0\\0\\0\\0" + asked[12:end]
         heard.sendto(head + b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\5\\0\\4" + bytes([198, 51, 100, 7]), who)
@@ -67,7 +79,20 @@ for host in ("203.0.113.5", "2001:db8:5::5"):
     threading.Thread(target=names, args=(host,)).start()
 print("Serving", flush=True)
 """
-"""Says back what it was told, once that has ended; and a resolver for which every name is 198.51.100.7."""
+"""Says back what it was told, once that has ended; and a resolver for which every name is 198.51.100.7, and
+that says long questions back."""
+
+LONG = """
+import os, socket, sys
+host = sys.argv[1]
+one = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+one.settimeout(10)
+one.connect((host, 53))
+body = os.urandom(60_000)
+one.send(body)
+assert one.recv(65536) == body
+"""
+"""Asks one long question."""
 
 
 NAMES = f"""
@@ -158,21 +183,36 @@ class TunTests(InteropTestCase):
         device, over IPv4 and IPv6.
         """
         self.spawn(self.far.inside(sys.executable, "-c", ECHO)).waitFor("Serving")
-        gateway = self.start(":mtu=1420")
+        # What is refused is in the log at once.
+        gateway = self.start(":mtu=1420", "policy: {rules: [{action: deny, target: 'udp:*:54'}]}")
         body = digestOf(len(BLOCK) * 5)
         for host in (FAR4, f"[{FAR6}]"):
             self.assertEqual(self.fetched(host), body)
-        waitUntil(lambda: gateway.said().count(":8080 tun operator") == 2, "lines in the log")
+        self.forged(gateway)
         for host in (FAR4, FAR6):
             said = self.ask(sys.executable, "-c", ASKER, host, "7007", str(MANY))
             self.assertEqual(said.strip(), "wrong: 0")
         said = self.ask(program("curl"), "-sS", "-m", "40", f"http://{FAR4}:81/")
-        # Whether it is told that before or after it knows that it is up is a matter of luck.
-        self.assertRegex(said, "reset by peer|onnect to server")
+        # Whether it is told that before or after it knows that it is up, or in between, is a matter of luck.
+        self.assertRegex(said, "reset by peer|onnect to server|endpoint is not connected")
         dig = program("dig", "bind9-dnsutils")
         for host in (FAR4, FAR6):
             self.assertEqual(self.ask(dig, "+short", f"@{host}", "some.example").strip(), "198.51.100.7")
         self.checkBulk()
+
+    def forged(self, gateway: Gateway) -> None:
+        """
+        What another machine sends as if from the address of the device is passed on as ever, if at all.
+        """
+        self.run_(self.near, "sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
+        self.far.ip("address", "add", "fd98::1/128", "dev", "lo")
+        for target in (FORGED, BESIDE):
+            self.far.ip("-6", "route", "add", target, "via", "2001:db8:1::1")
+            self.assertEqual(self.run_(self.far, sys.executable, "-c", FORGER, target), "")
+        self.fetched(FAR4)
+        waitUntil(lambda: gateway.said().count(":8080 tun operator") == 3, "lines in the log")
+        for target in (FORGED, BESIDE):
+            self.assertNotIn(target, gateway.said())
 
     def checkBulk(self) -> None:
         """
@@ -189,12 +229,17 @@ class TunTests(InteropTestCase):
 
     def test_parts(self) -> None:
         """
-        After a reload, only what is said goes there, by short packets, and who was there goes on; and when
-        it is killed, nothing of it is left.
+        Datagrams may be in parts.  After a reload, only what is said goes there, by short packets, and who
+        was there goes on; and when it is killed, nothing of it is left.
         """
-        gateway = self.start(":mtu=1420")
+        self.spawn(self.far.inside(sys.executable, "-c", ECHO)).waitFor("Serving")
+        gateway = self.start()
+        for host in (FAR4, FAR6):
+            self.assertEqual(self.ask(sys.executable, "-c", LONG, host), "")
         slow = self.slow()
-        self.configured(f":routes=203.0.113.0/24,2001\\:db8\\:5\\:\\:/48:exclude={ASIDE}/32:mtu=1280")
+        routes = f":routes=203.0.113.0/24,2001\\:db8\\:5\\:\\:/48:exclude={ASIDE}/32:mtu=1280"
+        # It is known by the mark of before until it starts anew.
+        self.configured(routes, "node: {mark: 5}")
         os.kill(gateway.pid, signal.SIGHUP)
         waitUntil(lambda: "mtu 1280" in self.near.ip("link", "show", "dev", "ug0"), "the reload")
         waitUntil(lambda: "suppress_prefixlength" not in self.near.ip("rule"), "other rules")

@@ -1,0 +1,108 @@
+# -*- test-case-name: ugate.test.test_tunfragments -*-
+# Copyright (c) ugate contributors.
+# See LICENSE for details.
+
+"""
+Datagrams that programs send and that are longer than packets may be, so that the kernel makes several of each
+(RFC 791, 3.2; RFC 8200, 4.5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from ugate.protocols.tunpackets import FRAGMENT, UDP_PROTOCOL, VIRTIO
+
+MOST: Final = 64
+"""Datagrams of which some parts are there; for one more, the oldest is given up."""
+
+LIFE: Final = 15.0
+"""Seconds in which all parts of a datagram have to come."""
+
+_LONGEST: Final = 65535
+
+
+class _Datagram:
+    """
+    The parts of one.
+    """
+
+    def __init__(self, began: float) -> None:
+        self.began = began
+        self.parts: dict[int, bytes] = {}
+        self.size = 0
+        self.end = _LONGEST
+
+
+def _joined(head: bytearray, found: _Datagram) -> bytearray | None:
+    whole, size = head, len(head)
+    for start, part in sorted(found.parts.items()):
+        if start != len(whole) - size:
+            # They overlap, or more came than there is: nobody knows what was meant.
+            return None
+        whole += part
+    return whole if len(whole) - size == found.end else None
+
+
+class Fragments:
+    """
+    The parts that have come so far.
+
+    @since: ugate NEXT
+    """
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._begun: dict[bytes, _Datagram] = {}
+
+    def __len__(self) -> int:
+        return len(self._begun)
+
+    def add(self, packet: bytearray, size: int) -> bytearray | None:
+        """
+        Take a packet that cannot be read by itself.
+
+        @return: one as if all had come at once, but for the lengths that IP has, if this is the last part of
+            a datagram.
+        """
+        if packet[VIRTIO] == 0x45:
+            at, protocol = VIRTIO + 20, packet[VIRTIO + 9]
+            where = packet[VIRTIO + 6] << 8 | packet[VIRTIO + 7]
+            start, more = (where & 0x1FFF) * 8, where & 0x2000
+            key = bytes(packet[VIRTIO + 4 : VIRTIO + 6] + packet[VIRTIO + 12 : at])
+            head = packet[:at]
+            head[VIRTIO + 6 : VIRTIO + 8] = b"\0\0"
+        elif packet[VIRTIO] >> 4 == 6 and packet[VIRTIO + 6] == FRAGMENT:
+            at, protocol = VIRTIO + 48, packet[VIRTIO + 40]
+            where = packet[VIRTIO + 42] << 8 | packet[VIRTIO + 43]
+            start, more = where & 0xFFF8, where & 1
+            key = bytes(packet[VIRTIO + 44 : at] + packet[VIRTIO + 8 : VIRTIO + 40])
+            head = packet[: VIRTIO + 40]
+            head[VIRTIO + 6] = protocol
+        else:
+            return None
+        part = bytes(packet[at:size])
+        if protocol != UDP_PROTOCOL or not part or (more and len(part) % 8):
+            return None
+        found = self._begin(key)
+        # What comes twice is taken for too much.
+        found.size += _LONGEST if start in found.parts else len(part)
+        found.parts[start] = part
+        if not more:
+            found.end = start + len(part)
+        if found.size < found.end:
+            return None
+        del self._begun[key]
+        return _joined(head, found)
+
+    def _begin(self, key: bytes) -> _Datagram:
+        now, begun = self._seconds(), self._begun
+        found = begun.get(key)
+        if found is not None and now - found.began <= LIFE:
+            return found
+        begun.pop(key, None)
+        if len(begun) >= MOST:
+            del begun[next(iter(begun))]
+        begun[key] = found = _Datagram(now)
+        return found
