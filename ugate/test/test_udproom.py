@@ -64,15 +64,16 @@ class RoomTests(PortCase):
 
     def test_denied(self) -> None:
         """
-        Whom the rules deny takes nobody's place.
+        Whom the rules or the routes deny takes nobody's place.
         """
         self.flowsWith(streams=1)
-        port = self.listen()
-        (peer,) = self.fill(port, 1)
-        self.rules.denied = Denied("alice", "not there")
-        refusal = self.refusal(self.ask(StreamInfo(PEER, HERE, Target("db", 1), ALICE)))
-        self.assertIsInstance(refusal, Denied)
-        self.assertEqual(self.ports(), {peer.port})
+        (peer,) = self.fill(self.listen(), 1)
+        denied = Denied("alice", "not there")
+        self.rules.endpointFor = partial(Rules.endpointFor, self.rules)  # type: ignore[method-assign]
+        for self.rules.denied, self.rules.refused in ((denied, None), (None, denied)):
+            wire = self.ask(StreamInfo(PEER, HERE, Target("db", 1), ALICE))
+            self.assertIs(self.refusal(wire), denied)
+            self.assertEqual(self.ports(), {peer.port})
 
     def test_noneLeft(self) -> None:
         """
@@ -101,8 +102,13 @@ class RoomTests(PortCase):
             ports.append(port)
         (bobs,) = self.fill(ports[0], 1)
         peers = self.fill(ports[1], 3)
-        self.assertEqual(self.ports(), {bobs.port, peers[0].port, peers[2].port})
-        self.assertEqual(limits.streams, 2)
+        left = {bobs.port, peers[0].port, peers[2].port}
+        self.assertEqual((self.ports(), limits.streams), (left, 2))
+        self.rules.denied = Denied("alice", "not there")
+        self.peer().send(b"x", ports[1].getHost().port)
+        turn(self.clock)
+        self.assertEqual((self.ports(), limits.streams), (left, 2))
+        self.rules.denied = None
         limits.change(Limits(streams=2, opens=1))
         self.fill(ports[1], 3)
         self.assertEqual(limits.streams, 2)
