@@ -135,12 +135,6 @@ class AssociationFlow(Flow):
         self._hearing = hearing
         self._outlet = Outlet(hearing.socket, header=header)
 
-    def post(self, datagram: bytes) -> None:
-        """
-        See L{IDatagrams.post}.
-        """
-        self.postAll((datagram,))
-
     def postAll(self, datagrams: Sequence[bytes]) -> None:
         """
         See L{IDatagrams.postAll}.

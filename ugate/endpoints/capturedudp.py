@@ -10,7 +10,7 @@ its answers come from there.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -136,16 +136,17 @@ class CapturedFlow(Flow):
         self._answers = port.answers
         self._socket: socket.socket | None = None
 
-    def post(self, datagram: bytes) -> None:
+    def postAll(self, datagrams: Sequence[bytes]) -> None:
         """
-        See L{IDatagrams.post}.
+        See L{IDatagrams.postAll}.
         """
-        try:
-            if self._socket is None:
-                self._socket = self._answers.take(self._target)
-            self._socket.sendto(datagram, _NOW, self._address)
-        except OSError:
-            self.dropped += 1
+        for each in datagrams:
+            try:
+                if self._socket is None:
+                    self._socket = self._answers.take(self._target)
+                self._socket.sendto(each, _NOW, self._address)
+            except OSError:
+                self.dropped += 1
 
     def closed(self) -> None:
         """

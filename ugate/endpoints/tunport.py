@@ -15,7 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from zope.interface import implementer
@@ -103,12 +103,13 @@ class DeviceFlow(Flow):
         self._back = reversedKey(key)
         self._write = write
 
-    def post(self, datagram: bytes) -> None:
+    def postAll(self, datagrams: Sequence[bytes]) -> None:
         """
-        See L{IDatagrams.post<ugate.interfaces.IDatagrams.post>}.
+        See L{IDatagrams.postAll<ugate.interfaces.IDatagrams.postAll>}.
         """
-        if not self._write(datagramPacket(self._layout, self._back, datagram)):
-            self.dropped += 1
+        for each in datagrams:
+            if not self._write(datagramPacket(self._layout, self._back, each)):
+                self.dropped += 1
 
 
 @implementer(IListeningPort)

@@ -131,12 +131,6 @@ class DatagramSocket(DatagramStream):
         """
         self.lost(reason.value)
 
-    def post(self, datagram: bytes) -> None:
-        """
-        See L{IDatagrams.post}.
-        """
-        self.postAll((datagram,))
-
     def postAll(self, datagrams: Sequence[bytes]) -> None:
         """
         See L{IDatagrams.postAll}.

@@ -156,12 +156,6 @@ class PortFlow(Flow):
         super().__init__(port.table, address, info, port.host)
         self._outlet = Outlet(port.socket, address)
 
-    def post(self, datagram: bytes) -> None:
-        """
-        See L{IDatagrams.post}.
-        """
-        self.postAll((datagram,))
-
     def postAll(self, datagrams: Sequence[bytes]) -> None:
         """
         See L{IDatagrams.postAll}.

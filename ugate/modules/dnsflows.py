@@ -8,6 +8,7 @@ Streams and flows that are questions for a resolver, whatever address they were 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from zope.interface import implementer
@@ -36,10 +37,14 @@ class Questions(DatagramStream):
         super().__init__(info, info.host)
         self._answer = answer
 
-    def post(self, datagram: bytes) -> None:
+    def postAll(self, datagrams: Sequence[bytes]) -> None:
         """
-        See L{IDatagrams.post}: somebody asks.
+        See L{IDatagrams.postAll}: somebody asks.
         """
+        for each in datagrams:
+            self._ask(each)
+
+    def _ask(self, datagram: bytes) -> None:
         if self.isClosed or self._waiting >= MAX_WAITING:
             self.dropped += 1
             return
