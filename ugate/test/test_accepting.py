@@ -25,6 +25,7 @@ from ugate.test.dialfakes import Recorder, Recorders
 from ugate.test.socketfakes import Peer, SocketTestCase
 
 HOST = "127.0.0.1"
+_LOCK_FILTER = 44
 
 
 class PortTestCase(SocketTestCase):
@@ -256,6 +257,19 @@ class TroubleTests(PortTestCase):
         self.reactor.advance(0)
         self.successResultOf(stopped)
         self.assertRaises(ConnectionRefusedError, self.client)
+
+    def test_stopsUnfiltered(self) -> None:
+        """
+        Also where the kernel lets it set no filter, and who has connected is accepted.
+        """
+        self.port.socket.setsockopt(socket.SOL_SOCKET, _LOCK_FILTER, 1)
+        client = self.client()
+        stopped: Deferred[None] = self.port.stopListening()
+        self.reactor.advance(0)
+        self.successResultOf(stopped)
+        self.assertRaises(ConnectionRefusedError, self.client)
+        self.factory.made[0].transport.write(b"answer")  # type: ignore[union-attr]
+        self.until(lambda: client.got == b"answer", "the answer")
 
     def test_taken(self) -> None:
         """
