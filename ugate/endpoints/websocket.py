@@ -35,7 +35,7 @@ from ugate.protocols.websocketlink import WebSocketLink
 from ugate.protocols.websocketrules import Rules
 from ugate.protocols.websocketserver import WebSocketServer
 from ugate.protocols.websocketwire import WebSocketStreams
-from ugate.stream import StreamInfo
+from ugate.stream import TCP, UDP, StreamInfo, Target
 
 CAP: Final = 2 * 65536
 """Over the longest head, so that what is too long is told so by a status."""
@@ -103,13 +103,14 @@ class _Links(Factory):
 
     noisy = False
 
-    def __init__(self, streams: WebSocketStreams, served: IProtocolFactory) -> None:
+    def __init__(self, streams: WebSocketStreams, served: IProtocolFactory, target: Target | None) -> None:
         self._streams = streams
         self._served = served
+        self._target = target
 
     def buildProtocol(self, addr: IAddress | None) -> WebSocketLink | None:
         inner = self._served.buildProtocol(addr)  # type: ignore[arg-type]
-        return None if inner is None else WebSocketLink(self._streams, inner)
+        return None if inner is None else WebSocketLink(self._streams, inner, None, self._target)
 
 
 @implementer(IStreamClientEndpoint)
@@ -120,19 +121,23 @@ class WebSocketClientEndpoint:
     @since: ugate NEXT
     """
 
-    def __init__(self, inner: IStreamClientEndpoint, streams: WebSocketStreams) -> None:
+    def __init__(
+        self, inner: IStreamClientEndpoint, streams: WebSocketStreams, target: Target | None = None
+    ) -> None:
         """
         @param inner: connects, and makes the handshake.
         @param streams: those which its connections are some of.
+        @param target: what it asks for.
         """
         self._inner = inner
         self._streams = streams
+        self._target = target
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
         """
         See L{IStreamClientEndpoint.connect}.
         """
-        connected: Deferred[Any] = self._inner.connect(_Links(self._streams, factory))
+        connected: Deferred[Any] = self._inner.connect(_Links(self._streams, factory, self._target))
         return connected.addCallback(lambda link: link.inner)
 
 
@@ -143,6 +148,8 @@ class WebSocketUpstream(Upstream):
 
     @since: ugate NEXT
     """
+
+    networks = TCP, UDP
 
     def __init__(self, reactor: Any, hop: Hop, via: IDialer | IStreamClientEndpoint) -> None:
         """
@@ -159,4 +166,4 @@ class WebSocketUpstream(Upstream):
         """
         See L{Upstream.endpointFor}.
         """
-        return WebSocketClientEndpoint(super().endpointFor(info), self._streams)
+        return WebSocketClientEndpoint(super().endpointFor(info), self._streams, info.target)

@@ -178,9 +178,9 @@ def accepting(info: StreamInfo) -> Fields:
     """
     The answer that says that there is a stream, which may be a tunnel in WebSocket, or one of datagrams.
     """
-    if info.target is not None and info.target.network == UDP:
-        return _OK_DATAGRAMS
-    chosen = info.hints.get("subprotocol", "") if info.protocol != PROTOCOL else ""
+    if info.protocol == PROTOCOL:
+        return _OK_DATAGRAMS if info.target is not None and info.target.network == UDP else OK
+    chosen = info.hints.get("subprotocol", "")
     return [*OK, (b"sec-websocket-protocol", chosen.encode("ascii"))] if chosen else OK
 
 

@@ -41,9 +41,9 @@ class Tunnels(WebSocketStreams):
         @raise Unserved: it is not taken.
         """
         said = dict(fields)
-        target = self._rules.target(said.get(b":path", b""))
+        target = self._rules.target(said.get(b":path", b""), fields)
         checkVersion(fields)
-        chosen = subprotocol(fields).decode("ascii")
+        chosen = subprotocol(fields, target).decode("ascii")
         info = base.but(
             target=target,
             protocol=PROTOCOL,

@@ -15,11 +15,12 @@ from twisted.internet.error import ConnectionDone
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import Cause, Phase, Refused, StringError
+from ugate.protocols.capsules import capsule
 from ugate.protocols.h2frames import DATA, END_STREAM, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE
 from ugate.protocols.websocketframes import BINARY, CLOSE, PING, FrameReader, frame, goodbye
 from ugate.protocols.websocketrules import Rules
 from ugate.protocols.websocketwire import KEEPALIVE, WINDOW
-from ugate.stream import Target
+from ugate.stream import UDP, Target
 from ugate.test.dialfakes import Net
 from ugate.test.h2fakes import CONNECT, RawPeer
 from ugate.test.test_websocketframes import Counting
@@ -134,6 +135,19 @@ class TunnelsTests(SynchronousTestCase):
         """
         self.opened(sec_websocket_protocol="base64, binary")
         self.assertEqual({":status": "200", "sec-websocket-protocol": "binary"}, self.told()[0])
+
+    def test_datagrams(self) -> None:
+        """
+        A flow of datagrams is asked for by its protocol, as in HTTP/1.1, and its capsules are in messages.
+        """
+        inner = self.opened(sec_websocket_protocol="connect-udp")
+        info: Any = inner.transport.getPeer()  # type: ignore[union-attr]
+        self.assertEqual((Target("db", 5432, UDP), "websocket"), (info.target, info.protocol))
+        self.send(BINARY, capsule(b"question"))
+        inner.write(capsule(b"answer"))
+        self.assertEqual({":status": "200", "sec-websocket-protocol": "connect-udp"}, self.told()[0])
+        self.assertEqual(capsule(b"question"), inner.received)
+        self.assertEqual(b"".join(frame(BINARY, capsule(b"answer"), False)), self.data)
 
     def test_refused(self) -> None:
         """
