@@ -9,7 +9,7 @@ Streams in WebSocket: listeners for tunnels, and the hop that asks for one.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from zope.interface import implementer
 
@@ -36,6 +36,10 @@ from ugate.protocols.websocketrules import Rules
 from ugate.protocols.websocketserver import WebSocketServer
 from ugate.protocols.websocketwire import WebSocketStreams
 from ugate.stream import TCP, UDP, StreamInfo, Target
+
+if TYPE_CHECKING:
+    from ugate.endpoints.pool import SessionPool
+    from ugate.endpoints.websocketshared import Shared
 
 CAP: Final = 2 * 65536
 """Over the longest head, so that what is too long is told so by a status."""
@@ -144,8 +148,10 @@ class WebSocketClientEndpoint:
 @implementer(IDialer)
 class WebSocketUpstream(Upstream):
     """
-    The dialer that asks for a tunnel to the target.
+    The dialer that asks for a tunnel to the target.  In TLS, tunnels share connections in HTTP/2 with a
+    server that takes them there.
 
+    @ivar pool: those connections, if there can be such.
     @since: ugate NEXT
     """
 
@@ -161,9 +167,19 @@ class WebSocketUpstream(Upstream):
         host = authorityOf(hop.target, hop.place).removesuffix(":443" if hop.tls else ":80")
         super().__init__(reactor, hop, partial(WebSocketClient, place=host, path=hop.path or "/"), via)
         self._streams = WebSocketStreams(reactor, True)
+        self._shared: Shared | None = None
+        self.pool: SessionPool | None = None
+        if hop.tls:
+            # By it comes all of HTTP/2.
+            from ugate.endpoints.websocketshared import Shared
+
+            self._shared = Shared(reactor, hop, via, host)
+            self.pool = self._shared.pool
 
     def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
         """
         See L{Upstream.endpointFor}.
         """
-        return WebSocketClientEndpoint(super().endpointFor(info), self._streams, info.target)
+        shared, single = self._shared, partial(super().endpointFor, info)
+        inner = single() if shared is None or not shared.areTaken else shared.endpointFor(info, single)
+        return WebSocketClientEndpoint(inner, self._streams, info.target)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ugate.errors import Cause, Phase, Refused, StringError
 from ugate.protocols import connectudp
@@ -140,6 +140,34 @@ def asked(fields: Fields, base: StreamInfo, tunnels: Tunnels | None = None) -> S
 def _known(target: Target, fields: Fields, base: StreamInfo) -> StreamInfo:
     hints = {**base.hints, **claims(fields)}
     return StreamInfo(base.peer, base.host, target, base.principal, PROTOCOL, hints, (*base.layers, PROTOCOL))
+
+
+def heard(info: StreamInfo, fields: Fields, hop: str) -> StreamInfo:
+    """
+    What is known of a stream that we have asked for, once it is up.
+
+    @param fields: the answer.
+    """
+    said = claims(fields)
+    return info.but(hints={**info.hints, **said}) if said else info
+
+
+class Asking(Protocol):
+    """
+    How a link asks for streams, as this module does for a C{CONNECT}.
+    """
+
+    def request(self, info: StreamInfo, hop: str, link: StreamInfo, isExtended: bool) -> Fields:
+        """
+        See L{request}.
+        """
+
+    def heard(self, info: StreamInfo, fields: Fields, hop: str) -> StreamInfo:
+        """
+        See L{heard}.
+
+        @raise Refused: that is no answer to what was asked.
+        """
 
 
 class Asked:

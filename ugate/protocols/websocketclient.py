@@ -93,7 +93,5 @@ class WebSocketClient(TunnelClient):
             raise self._misbehaved("it changes to another protocol")
         if values(fields, b"sec-websocket-accept") != [acceptOf(self._key)]:
             raise self._misbehaved("its Sec-WebSocket-Accept is not for our key")
-        if values(fields, b"sec-websocket-extensions"):
-            raise self._misbehaved("it chose an extension that we did not offer")
-        checkChosen(b",".join(values(fields, b"sec-websocket-protocol")), self._place, self._hop)
+        checkChosen(fields, self._place, self._hop)
         return True

@@ -23,7 +23,7 @@ from ugate.errors import Cause, Phase, Refused, StringError
 from ugate.protocols import connectudp
 from ugate.protocols.httpfields import Fields, tokens, values
 from ugate.protocols.httpreply import Unserved
-from ugate.stream import TCP, UDP, StreamInfo, Target
+from ugate.stream import UDP, StreamInfo, Target
 
 PROTOCOL: Final = "websocket"
 """What such a stream was recognized as."""
@@ -165,18 +165,21 @@ def subprotocol(fields: Iterable[tuple[bytes, bytes]], target: Target | None) ->
     return SUBPROTOCOL if SUBPROTOCOL in tokens(fields, b"sec-websocket-protocol") else b""
 
 
-def checkChosen(chosen: bytes, target: Target, hop: str) -> None:
+def checkChosen(fields: Fields, target: Target | None, hop: str) -> None:
     """
-    See that a server has chosen what a client offers: for datagrams their protocol, else nothing.
+    See that the answer of a server chooses what a client offers: for datagrams their protocol, else nothing.
 
-    @raise Refused: it has not; a server may take the stream, and not know what is in it.
+    @raise Refused: it does not; a server may take the stream, and not know what is in it.
     """
-    if chosen == (b"" if target.network == TCP else DATAGRAMS):
+    chosen = b",".join(values(fields, b"sec-websocket-protocol"))
+    wanted = DATAGRAMS if target is not None and target.network == UDP else b""
+    isExtended = bool(values(fields, b"sec-websocket-extensions"))
+    if chosen == wanted and not isExtended:
         return
-    if not chosen:
+    if wanted and not chosen:
         step = "use one that carries datagrams in WebSocket, or another way for them"
         raise Refused(Cause.UNSUPPORTED, Phase.REMOTE, hop, "it takes no datagrams", step)
-    raise Refused(Cause.PEER_MISBEHAVED, Phase.REMOTE, hop, "it chose a protocol that we did not offer", STEP)
+    raise Refused(Cause.PEER_MISBEHAVED, Phase.REMOTE, hop, "it chose what we did not offer", STEP)
 
 
 def checkVersion(fields: Iterable[tuple[bytes, bytes]]) -> None:
