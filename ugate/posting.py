@@ -49,7 +49,7 @@ def checkCarries(dialer: IDialer, info: StreamInfo) -> None:
             Phase.POLICY,
             str(target),
             "its route carries no datagrams",
-            "add a route for it by direct, or by a hop that carries them: socks, h2connect or ssh",
+            "add a route for it by direct, or by a hop that carries them: socks, h2connect, websocket or ssh",
         )
 
 

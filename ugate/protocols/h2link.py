@@ -64,12 +64,14 @@ class H2Link(H2Wire):
         client: bool,
         limits: H2Limits | None = None,
         tunnels: Tunnels | None = None,
+        asking: h2requests.Asking = h2requests,
     ) -> None:
         """
         @param clock: for the deadlines.
         @param info: what is known of the connection.
         @param client: whether we connected.
         @param tunnels: what takes streams in WebSocket, if any.
+        @param asking: how we ask for streams.
         """
         limits = limits or H2Limits()
         super().__init__(clock, limits)
@@ -79,6 +81,7 @@ class H2Link(H2Wire):
         self.core = H2Core(client, self, clock.seconds, limits)
         self._tunnels = tunnels
         self.core.isExtended = not client
+        self._asking = asking
         self._requests = h2requests.Asked(info, tunnels)
         self._openings: dict[int, Opening] = {}
         self._pings: dict[bytes, Deferred[None]] = {}
@@ -148,10 +151,12 @@ class H2Link(H2Wire):
             opening.fields = fields
             return
         del self._openings[channel.id]
-        info = opening.info
-        claims = h2requests.claims(fields)
-        if claims:
-            info = info.but(hints={**info.hints, **claims})
+        try:
+            info = self._asking.heard(opening.info, fields, HOP)
+        except Refused:
+            self.core.resetStream(channel, Code.CANCEL)
+            opening.done.errback()
+            return
         stream = MuxStream(channel, info)
         channel.attach(stream)
         channel.up()
@@ -213,6 +218,13 @@ class H2Link(H2Wire):
             return 0
         return max(0, min(core.maxStreams - len(core.channels), core.control.unopened))
 
+    @property
+    def takesExtended(self) -> bool:
+        """
+        Whether the peer takes the C{CONNECT} of RFC 8441.
+        """
+        return bool(self.core.control.remote_settings.enable_connect_protocol)
+
     def open(self, info: StreamInfo) -> Deferred[Any]:
         """
         See L{ILink}.
@@ -220,8 +232,7 @@ class H2Link(H2Wire):
         try:
             if self.room <= 0:
                 raise self._noRoom()
-            isExtended = bool(self.core.control.remote_settings.enable_connect_protocol)
-            channel = self.core.open(h2requests.request(info, HOP, self.info, isExtended))
+            channel = self.core.open(self._asking.request(info, HOP, self.info, self.takesExtended))
         except Refused:
             return fail(Failure())
         done: Deferred[Any] = Deferred(lambda _: self._giveUp(channel))
@@ -370,7 +381,11 @@ class H2Link(H2Wire):
 
 
 def linkMaker(
-    clock: IReactorTime, client: bool, limits: H2Limits | None = None, tunnels: Tunnels | None = None
+    clock: IReactorTime,
+    client: bool,
+    limits: H2Limits | None = None,
+    tunnels: Tunnels | None = None,
+    asking: h2requests.Asking = h2requests,
 ) -> Callable[[StreamInfo], tuple[H2Link, Deferred[ILink]]]:
     """
     Makes the protocols of connections, one each, with what fires when a link is up.
@@ -379,7 +394,7 @@ def linkMaker(
     """
 
     def make(info: StreamInfo) -> tuple[H2Link, Deferred[ILink]]:
-        link = H2Link(clock, info, client, limits, tunnels)
+        link = H2Link(clock, info, client, limits, tunnels, asking)
         return link, link.ready
 
     return make

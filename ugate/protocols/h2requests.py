@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ugate.errors import Cause, Phase, Refused, StringError
 from ugate.protocols import connectudp
@@ -142,6 +142,34 @@ def _known(target: Target, fields: Fields, base: StreamInfo) -> StreamInfo:
     return StreamInfo(base.peer, base.host, target, base.principal, PROTOCOL, hints, (*base.layers, PROTOCOL))
 
 
+def heard(info: StreamInfo, fields: Fields, hop: str) -> StreamInfo:
+    """
+    What is known of a stream that we have asked for, once it is up.
+
+    @param fields: the answer.
+    """
+    said = claims(fields)
+    return info.but(hints={**info.hints, **said}) if said else info
+
+
+class Asking(Protocol):
+    """
+    How a link asks for streams, as this module does for a C{CONNECT}.
+    """
+
+    def request(self, info: StreamInfo, hop: str, link: StreamInfo, isExtended: bool) -> Fields:
+        """
+        See L{request}.
+        """
+
+    def heard(self, info: StreamInfo, fields: Fields, hop: str) -> StreamInfo:
+        """
+        See L{heard}.
+
+        @raise Refused: that is no answer to what was asked.
+        """
+
+
 class Asked:
     """
     What is known of the streams of one connection; those that are asked for in the same words share it.
@@ -178,9 +206,9 @@ def accepting(info: StreamInfo) -> Fields:
     """
     The answer that says that there is a stream, which may be a tunnel in WebSocket, or one of datagrams.
     """
-    if info.target is not None and info.target.network == UDP:
-        return _OK_DATAGRAMS
-    chosen = info.hints.get("subprotocol", "") if info.protocol != PROTOCOL else ""
+    if info.protocol == PROTOCOL:
+        return _OK_DATAGRAMS if info.target is not None and info.target.network == UDP else OK
+    chosen = info.hints.get("subprotocol", "")
     return [*OK, (b"sec-websocket-protocol", chosen.encode("ascii"))] if chosen else OK
 
 
