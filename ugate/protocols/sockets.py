@@ -37,6 +37,12 @@ _TCP_CLOSE: Final = 7
 _QUICKACK: Final[int | None] = getattr(socketModule, "TCP_QUICKACK", None)
 """Linux's, too."""
 
+_CONGESTION: Final[int | None] = getattr(socketModule, "TCP_CONGESTION", None)
+"""And this."""
+
+_UNPACED: Final = b"reno"
+"""What every kernel has and lets everybody choose, and that sends as soon as it may."""
+
 _IOV: Final = 256
 """Pieces that are given to the kernel at once."""
 
@@ -220,6 +226,23 @@ def acknowledge(connected: socket) -> None:
     except OSError:
         # It is no TCP, or broken, which who reads next is told.
         pass
+
+
+def unpace(made: socket, host: str) -> None:
+    """
+    Have bytes that do not leave this machine sent at once.  Where BBR is the rule, the kernel else has
+    a timer pace each piece, by a guess of how fast it can go, which costs more than to send it.
+
+    @param made: a socket that listens, whose connections inherit it, or that is about to connect: whoever is
+        paced stays so.
+    @param host: where that is, or goes.
+    """
+    if _CONGESTION is not None and (host.startswith("127.") or host == "::1"):
+        try:
+            made.setsockopt(IPPROTO_TCP, _CONGESTION, _UNPACED)
+        except OSError:
+            # It is only slower.
+            return
 
 
 def isClosed(connected: socket) -> bool:
