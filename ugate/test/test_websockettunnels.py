@@ -271,7 +271,7 @@ class AskingTests(SynchronousTestCase):
         self.peer.frames()
         opened = self.peer.link.open(info)
         ((_, _, number, payload),) = self.peer.frames()
-        self.fields = self.peer.decoder.decode(payload)
+        self.fields = list(self.peer.decoder.decode(payload))
         return opened, number, {str(name): str(value) for name, value in self.fields}
 
     def test_request(self) -> None:
