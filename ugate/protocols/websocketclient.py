@@ -21,7 +21,7 @@ from ugate.interfaces import INegotiation
 from ugate.protocols.httpauth import basicValue
 from ugate.protocols.httpconnectclient import TunnelClient
 from ugate.protocols.httpfields import values
-from ugate.protocols.websocketrules import DATAGRAMS, STEP, checkChosen, isUpgrade
+from ugate.protocols.websocketrules import OFFERED, STEP, checkChosen, isUpgrade
 from ugate.protocols.websocketserver import acceptOf
 from ugate.stream import UDP, Target
 
@@ -78,7 +78,7 @@ class WebSocketClient(TunnelClient):
             (b"Sec-WebSocket-Version", b"13"),
         ]
         if target.network == UDP:
-            self._fields.append((b"Sec-WebSocket-Protocol", DATAGRAMS))
+            self._fields.append((b"Sec-WebSocket-Protocol", OFFERED))
         if login is not None:
             self._fields.append((b"Authorization", basicValue(login, hop)))
 

@@ -32,7 +32,10 @@ SUBPROTOCOL: Final = b"binary"
 """What is chosen if the client offers it, as those do that carry screens."""
 
 DATAGRAMS: Final = connectudp.NAME
-"""What is offered, and chosen, for datagrams: the messages carry their capsules (RFC 9297)."""
+"""What is chosen for datagrams: the messages carry their capsules (RFC 9297)."""
+
+OFFERED: Final = b"%b, %b" % (SUBPROTOCOL, DATAGRAMS)
+"""What we offer for these: some servers choose the first of what they do not know."""
 
 STEP: Final = "check that a WebSocket tunnel is served there, and at that path"
 """What to do about a server that does not speak this."""
@@ -176,7 +179,7 @@ def checkChosen(fields: Fields, target: Target | None, hop: str) -> None:
     isExtended = bool(values(fields, b"sec-websocket-extensions"))
     if chosen == wanted and not isExtended:
         return
-    if wanted and not chosen:
+    if wanted and chosen in (b"", SUBPROTOCOL):
         step = "use one that carries datagrams in WebSocket, or another way for them"
         raise Refused(Cause.UNSUPPORTED, Phase.REMOTE, hop, "it takes no datagrams", step)
     raise Refused(Cause.PEER_MISBEHAVED, Phase.REMOTE, hop, "it chose what we did not offer", STEP)

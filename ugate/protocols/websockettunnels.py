@@ -24,7 +24,7 @@ from ugate.protocols.mux import MuxStream
 from ugate.protocols.websocketclient import pathTo
 from ugate.protocols.websocketlink import WebSocketLink
 from ugate.protocols.websocketrules import (
-    DATAGRAMS,
+    OFFERED,
     PROTOCOL,
     STEP,
     Rules,
@@ -118,7 +118,7 @@ class Asking:
             (b"sec-websocket-version", b"13"),
         ]
         if target.network == UDP:
-            fields.append((b"sec-websocket-protocol", DATAGRAMS))
+            fields.append((b"sec-websocket-protocol", OFFERED))
         login = self._login()
         if login is not None:
             # Nobody on the way may keep it in a table.

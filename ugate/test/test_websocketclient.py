@@ -185,11 +185,12 @@ class WebSocketClientTests(SynchronousTestCase):
         chosen = b"Sec-WebSocket-Protocol: connect-udp\r\n"
         asking = client(FLOW)
         self.assertTrue(asking.start().startswith(b"GET /?target=db.example:53 HTTP/1.1\r\n"))
-        self.assertIn(chosen, client(FLOW).start())
+        self.assertIn(b"Sec-WebSocket-Protocol: binary, connect-udp\r\n", client(FLOW).start())
         self.assertTrue(asking.receive(answered(asking, OK + chosen + b"\r\n")).done)
         for more, cause, text in (
             (b"", Cause.UNSUPPORTED, "takes no datagrams"),
-            (b"Sec-WebSocket-Protocol: binary\r\n", Cause.PEER_MISBEHAVED, "did not offer"),
+            (b"Sec-WebSocket-Protocol: binary\r\n", Cause.UNSUPPORTED, "takes no datagrams"),
+            (b"Sec-WebSocket-Protocol: chat\r\n", Cause.PEER_MISBEHAVED, "did not offer"),
         ):
             asking = client(FLOW)
             asking.start()

@@ -296,12 +296,13 @@ class AskingTests(SynchronousTestCase):
         """
         chosen = ("sec-websocket-protocol", "connect-udp")
         opened, number, fields = self.asked(flowTo("db.example", 53))
-        self.assertIn(chosen, fields.items())
+        self.assertEqual("binary, connect-udp", fields["sec-websocket-protocol"])
         self.assertEqual("/tunnel?target=db.example:53", fields[":path"])
         self.peer.headers(number, [(":status", "200"), chosen])
         self.assertEqual("udp:db.example:53", str(self.successResultOf(opened).info.target))
         for info, more, cause in (
             (flowTo("db.example", 53), [], Cause.UNSUPPORTED),
+            (flowTo("db.example", 53), [("sec-websocket-protocol", "binary")], Cause.UNSUPPORTED),
             (INFO, [chosen], Cause.PEER_MISBEHAVED),
             (INFO, [("sec-websocket-extensions", "permessage-deflate")], Cause.PEER_MISBEHAVED),
         ):
