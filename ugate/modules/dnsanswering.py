@@ -32,6 +32,8 @@ QUICK: Final = 1.0
 """Seconds for which an answer of our own is."""
 
 _LARGEST_QUICK: Final = 1024
+"""Bytes of such a message, and of the records of its answer."""
+
 _LARGEST: Final = 65535
 _ID: Final = 2
 _SERVFAIL: Final = 2
@@ -153,7 +155,8 @@ class Answering:
         if answer.isOwn:
             # It is as good as new each time.
             at = until
-        if until <= now or not query.isPlain or len(key[1]) > _LARGEST_QUICK:
+        isLarge = len(key[1]) > _LARGEST_QUICK or len(answer.records) > _LARGEST_QUICK
+        if until <= now or not query.isPlain or isLarge:
             return answer.reply(query, limit, max(0.0, now - at))
         quick = _Quick(query, answer, limit, at, until)
         self._quick[key] = quick
