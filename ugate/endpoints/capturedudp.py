@@ -194,7 +194,7 @@ class CapturedPort(Port):
             key = address[:2], target.host, target.port
             flow = get(key) or self._begin(CapturedFlow(self, key, target), target)
             came.setdefault(flow, []).append(datagram)
-        self.deliver(came, self.reactor.seconds())
+        self.table.deliver(came)
 
     def _begin(self, flow: CapturedFlow, target: Target) -> CapturedFlow:
         """
@@ -204,10 +204,10 @@ class CapturedPort(Port):
         """
         why = self._wouldReturn(flow, target)
         if not why:
-            return self.offer(flow)
-        # Its place is kept for a while, so that this is not said of each datagram.
-        self.table.add(flow)
-        flow.lost()
+            self.table.begin(flow, self.factory)
+            return flow
+        # This is not said of each datagram.
+        self.table.refuse(flow)
         self._log.info("{peer}: {why}", peer=str(flow.peer), why=why)
         return flow
 
