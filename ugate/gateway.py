@@ -26,7 +26,7 @@ from ugate.metering import Meters
 from ugate.naming import named
 from ugate.posting import checkCarries, checkDatagrams
 from ugate.relay import Carried
-from ugate.stream import TCP, Principal, StreamInfo, Target
+from ugate.stream import UDP, Principal, StreamInfo, Target
 
 _LATE: Final = "no answer from any hop in time"
 
@@ -253,7 +253,7 @@ class Inbound(Leg):
             if IPending.providedBy(transport):
                 transport.accept()
             target = self.info.target
-            if target is None or target.network == TCP:
+            if target is None or target.network != UDP:
                 self._up = flows.relay.join(self, outward, self._carried, self._meters)
             else:
                 checkDatagrams((self, outward), target)

@@ -4,7 +4,7 @@
 
 """
 The routes that nobody writes: our own names lead to what we serve, before all routes; names of nodes lead
-to these, where no route says otherwise.
+to these, where no route says otherwise; and so paths to this machine.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from typing import Final
 
 from ugate.endpoints.services import Services
 from ugate.interfaces import IDialer
-from ugate.stream import Target
-from ugate.tenancy.config.whole import MESH
+from ugate.stream import UNIX, Target
+from ugate.tenancy.config.whole import DIRECT, MESH
 from ugate.tenancy.match import parseMatch
 from ugate.tenancy.nodes import Nodes
 from ugate.tenancy.ownnames import OwnNames
 from ugate.tenancy.routes import Rule
 
 _ANY: Final = parseMatch("*")
+_PATHS: Final = parseMatch("unix:*")
 
 
 class MeshRoutes:
@@ -30,17 +31,21 @@ class MeshRoutes:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_known", "_nodes", "_own", "_served")
+    __slots__ = ("_here", "_known", "_nodes", "_own", "_served")
 
-    def __init__(self, own: OwnNames, services: Services, nodes: Nodes, mesh: IDialer) -> None:
+    def __init__(
+        self, own: OwnNames, services: Services, nodes: Nodes, mesh: IDialer, direct: IDialer
+    ) -> None:
         """
         @param own: which names are ours.
         @param services: what we serve there.
         @param nodes: the nodes that are known.
         @param mesh: what leads there.
+        @param direct: what leads to paths.
         """
         self._own = own
         self._nodes = nodes
+        self._here = Rule(_PATHS, direct, DIRECT, "no route says otherwise")
         self._served = Rule(_ANY, services, "serve", "this is a name of our own")
         self._known = Rule(_ANY, mesh, MESH, "this is the name of a node, and no route says otherwise")
 
@@ -48,10 +53,12 @@ class MeshRoutes:
         """
         See there.
         """
-        return self._served if self._own.isOurs(target.host) else None
+        return self._served if target.network != UNIX and self._own.isOurs(target.host) else None
 
     def last(self, target: Target) -> Rule | None:
         """
         See there.
         """
+        if target.network == UNIX:
+            return self._here
         return self._known if self._nodes.leads(target.host) else None

@@ -8,8 +8,8 @@ The relay for flows of datagrams: they are passed on as they come, or dropped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorTime
@@ -21,7 +21,13 @@ from ugate.leg import Leg
 from ugate.metering import Meter, Meters
 from ugate.protocols.capsules import Capsules
 from ugate.shares import Share
-from ugate.stream import TCP, UDP, StreamInfo, Target
+from ugate.stream import TCP, UDP, UNIX, StreamInfo, Target
+
+_CARRIED: Final[Mapping[str, tuple[str, str]]] = {
+    UDP: ("datagrams", "socks, h2connect, websocket or ssh"),
+    UNIX: ("streams to UNIX sockets", "ssh"),
+}
+"""What the networks beside L{TCP} are, and which hops carry them."""
 
 Pipe: TypeAlias = Callable[[Sequence[bytes]], object]
 """What takes datagrams."""
@@ -39,18 +45,14 @@ def checkCarries(dialer: IDialer, info: StreamInfo) -> None:
     """
     Return if a dialer carries what a stream is made of.
 
-    @raise Refused: it carries bytes alone, and these are datagrams.
+    @raise Refused: it carries bytes to hosts alone, and these are datagrams, or go to a UNIX socket.
     @since: ugate NEXT
     """
     target = info.target
     if target is not None and target.network != TCP and target.network not in networksOf(dialer):
-        raise Refused(
-            Cause.UNSUPPORTED,
-            Phase.POLICY,
-            str(target),
-            "its route carries no datagrams",
-            "add a route for it by direct, or by a hop that carries them: socks, h2connect, websocket or ssh",
-        )
+        what, hops = _CARRIED[target.network]
+        step = f"add a route for it by direct, or by a hop that carries them: {hops}"
+        raise Refused(Cause.UNSUPPORTED, Phase.POLICY, str(target), f"its route carries no {what}", step)
 
 
 def carriesDatagrams(transport: Any) -> bool:

@@ -27,6 +27,9 @@ TCP: Final = "tcp"
 UDP: Final = "udp"
 """The network of a stream of datagrams."""
 
+UNIX: Final = "unix"
+"""The network of a stream of bytes to a UNIX socket of a gateway."""
+
 ROOT: Final = "root"
 """The path of the tenant that is the node itself."""
 
@@ -40,38 +43,48 @@ rules that deny look at it, too.  It proves nothing.
 
 _MAX_PORT: Final = 65535
 _MAX_HOST: Final = 255
+_MAX_PATH: Final = 107
+"""What the kernel takes for a UNIX socket."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """
-    Where a stream wants to go: a name or an address literal, and a port.
+    Where a stream wants to go: a name or an address literal, and a port; or a path.
 
     @since: ugate NEXT
     """
 
     host: str
-    """A DNS name as the client wrote it, or an IPv4 or IPv6 literal without brackets."""
+    """
+    A DNS name as the client wrote it, or an IPv4 or IPv6 literal without brackets.  With L{UNIX}, the path of
+    a socket.
+    """
 
     port: int
-    """The port, 1 to 65535."""
+    """The port, 1 to 65535; 0 with L{UNIX}, so that nothing which means ports means a path."""
 
     network: str = TCP
-    """L{TCP}, or L{UDP} for datagrams."""
+    """L{TCP}, L{UDP} for datagrams, or L{UNIX}."""
 
     def __str__(self) -> str:
+        if self.network == UNIX:
+            return f"{UNIX}:{self.host}"
         where = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
         return where if self.network == TCP else f"{self.network}:{where}"
 
     @classmethod
-    def anyFromText(cls, text: str) -> Target:
+    def anyFromText(cls, text: str, paths: bool = False) -> Target:
         """
         As L{fromText}, with C{udp:} (or C{tcp:}) in front for the network: what C{str()} gives.  Only for
         what people write: no client says so which network it wants.
 
+        @param paths: whether it may be C{unix:/PATH}, too.
         @raise StringError: if it is not of that shape.
         """
         network, _, rest = text.partition(":")
+        if paths and network == UNIX and rest.startswith("/"):
+            return cls.atPath(rest)
         if network not in (TCP, UDP) or ":" not in rest:
             return cls.fromText(text)
         plain = cls.fromText(rest)
@@ -118,6 +131,24 @@ class Target:
         if not host.isprintable() or any(c in " /\\@?#[]\"'<>%" for c in host):
             raise StringError(f"{host!r}: not a host name or an address")
         return cls(host, port, network)
+
+    @classmethod
+    def atPath(cls, path: str) -> Target:
+        """
+        The UNIX socket at a path that came from outside.  Its characters are such that it needs no quotes in
+        a log, a page or a rule.
+
+        @raise StringError: it is not an absolute path in its shortest form, is over 107 bytes, or has
+            characters that are special somewhere.
+        """
+        if len(path.encode(errors="replace")) > _MAX_PATH:
+            raise StringError(f"a path of {len(path)} characters: wanted {_MAX_PATH} bytes at most")
+        if not path.isprintable() or any(c in " \\*?[]\"'<>" for c in path):
+            raise StringError(f"{path!r}: wanted a path without spaces, quotes and the like")
+        root, *names = path.split("/")
+        if root or not names or any(name in ("", ".", "..") for name in names):
+            raise StringError(f"{path!r}: wanted a path from / on, without //, . and ..")
+        return cls(path, 0, UNIX)
 
 
 @dataclass(frozen=True, slots=True)

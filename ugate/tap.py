@@ -166,7 +166,7 @@ def explanation(reactor: Any, configs: Mapping[str, Config], target: str, tenant
     known = Node(reactor, configs).tenants
     if tenant not in known:
         raise StringError(f"there is no tenant {tenant!r}{suggestion(tenant, known)}")
-    wanted = Target.anyFromText(target)
+    wanted = Target.anyFromText(target, paths=True)
     listeners = configs[tenant].listen
     return [*explain(known[tenant], wanted), *explainListed(known[tenant], wanted, listeners)]
 

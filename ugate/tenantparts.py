@@ -174,11 +174,11 @@ class TenantParts:
         return Routes(rules, self._unwritten(tenant, config, direct))
 
     def _unwritten(self, tenant: Tenant, config: Config, direct: Direct) -> MeshRoutes:
-        if config.serve:
-            # The operator wrote where services are: they may be on this machine.
-            direct = Direct(tenant.hopReactor, self.settings.connect)
+        # The operator wrote where services are: they may be on this machine.
+        reach = Direct(tenant.hopReactor, self.settings.connect) if config.serve else direct
         served = {(each.target.network, each.at): (name, each.target) for name, each in config.serve.items()}
-        return MeshRoutes(self._ownNames(tenant), Services(direct, served), tenant.nodes, tenant.mesh)
+        services = Services(reach, served)
+        return MeshRoutes(self._ownNames(tenant), services, tenant.nodes, tenant.mesh, direct)
 
     def _ownNames(self, tenant: Tenant) -> OwnNames:
         return OwnNames(tenant, bool(self.configs[tenant.name].serve))

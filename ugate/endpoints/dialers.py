@@ -25,7 +25,7 @@ from ugate.endpoints.pauses import pauseBefore
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer
 from ugate.posting import checkCarries, networksOf
-from ugate.stream import TCP, UDP, StreamInfo
+from ugate.stream import TCP, UDP, UNIX, StreamInfo
 
 PASSING: Final = frozenset(
     (
@@ -118,7 +118,7 @@ class Deny:
     @since: ugate NEXT
     """
 
-    networks = TCP, UDP
+    networks = TCP, UDP, UNIX
 
     def __init__(self, reason: str = "this way is closed", nextStep: str = "") -> None:
         """

@@ -20,7 +20,7 @@ from ugate.endpoints.refusals import noTarget
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer, IEgress, ITenant
 from ugate.protocols.servernames import ENDED
-from ugate.stream import TCP, UDP, StreamInfo, Target
+from ugate.stream import TCP, UDP, UNIX, StreamInfo, Target
 
 if TYPE_CHECKING:
     from ugate.endpoints.udp import Cones
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 class Direct:
     """
     The dialer that connects from here: to an address as it is, to a name by the
-    first of its addresses that answers.
+    first of its addresses that answers, to a UNIX socket by its path.
 
     @since: ugate NEXT
     """
 
-    networks = TCP, UDP
+    networks = TCP, UDP, UNIX
 
     def __init__(self, reactor: Any, timeout: float = DEFAULT_TIMEOUT, *, asClient: bool = False) -> None:
         """
@@ -61,6 +61,10 @@ class Direct:
         target = info.target
         if target is None:
             raise noTarget(info)
+        if target.network == UNIX:
+            from ugate.endpoints.unixsockets import PathEndpoint
+
+            return PathEndpoint(self._reactor, target, self._timeout)
         source = self._clientOf(info) if self._asClient else ""
         if target.network == UDP:
             from ugate.endpoints.udp import CONE, DatagramEndpoint
@@ -77,15 +81,16 @@ class Direct:
         """
         if info.target is None:
             return [str(noTarget(info))]
-        if self._asClient:
+        isUDP, isPath = info.target.network == UDP, info.target.network == UNIX
+        isClients = self._asClient and not isPath
+        if isClients:
             try:
                 self._checkAsClient(info)
             except Refused as refused:
                 return [str(refused)]
-        isUDP = info.target.network == UDP
-        origin = "the address of the client" if self._asClient else "here"
+        origin = "the address of the client" if isClients else "here"
         line = f"{'send datagrams' if isUDP else 'connect'} to {info.target} from {origin}"
-        if not isLiteral(info.target.host):
+        if not (isPath or isLiteral(info.target.host)):
             return [f"{line}, its name resolved here, within {self._timeout:g} s"]
         egress = IEgress(self._reactor, None)
         if egress is not None:

@@ -14,7 +14,8 @@ from typing import Any, Final
 from ugate.errors import Refused, StringError
 from ugate.interfaces import ITenant
 from ugate.protocols.credentials import ALL, Permits
-from ugate.stream import StreamInfo, Target
+from ugate.protocols.sshchannels import PROTOCOL, TO_PATH
+from ugate.stream import UNIX, StreamInfo, Target
 
 UNKNOWN: Final = 127
 """The exit status of a command that there is not."""
@@ -24,7 +25,7 @@ DENIED: Final = 1
 
 _HELP: Final = """\
 status             who you are here, and what you may do
-explain HOST:PORT  whether a stream to there may be
+explain HOST:PORT  whether a stream to there may be, or to unix:/PATH
 help               this
 """
 
@@ -90,11 +91,12 @@ class Commands:
 
     def _explain(self, text: str) -> tuple[str, int]:
         try:
-            target = Target.fromText(text)
+            target = Target.anyFromText(text, paths=True)
         except StringError as error:
             return f"{error}\n", DENIED
         layers = (*self._info.layers, "ssh")
-        info = self._info.but(target=target, protocol="direct-tcpip", layers=layers)
+        protocol = TO_PATH if target.network == UNIX else PROTOCOL
+        info = self._info.but(target=target, protocol=protocol, layers=layers)
         if not self._permits.mayOpen(target.host, target.port):
             return f"your key is not good for {target}\n", DENIED
         tenant = self._tenant.tenantFor(info)

@@ -24,7 +24,7 @@ from ugate.endpoints.upstream import carrierOf
 from ugate.errors import UgateError
 from ugate.interfaces import IDialer, ITenant
 from ugate.protocols.sshagent import Agent
-from ugate.stream import TCP, UDP, StreamInfo
+from ugate.stream import TCP, UDP, UNIX, StreamInfo
 
 
 @implementer(IDialer)
@@ -36,7 +36,7 @@ class SSHHop:
     @since: ugate NEXT
     """
 
-    networks = TCP, UDP
+    networks = TCP, UDP, UNIX
 
     def __init__(
         self,

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 class IDialer(Interface):
     """
-    Where a stream goes.  One that carries datagrams, too, has an attribute C{networks} with C{"udp"} in it
-    (L{ugate.posting.checkCarries} looks); one without carries bytes alone, and is not asked for the others.
+    Where a stream goes.  One that carries datagrams, too, has an attribute C{networks} with C{"udp"} in it,
+    one that leads to UNIX sockets C{"unix"} (L{ugate.posting.checkCarries} looks); one without carries bytes
+    to hosts alone, and is not asked for the others.
     """
 
     def endpointFor(info: StreamInfo) -> IStreamClientEndpoint:
@@ -60,7 +61,7 @@ class IEgress(Interface):
         """
         Return if a connection may be made to that address, or datagrams sent.
 
-        @param network: C{tcp} or C{udp}.
+        @param network: C{tcp}, C{udp}, or C{unix} for the path of a socket, with the port 0.
         @raise ugate.errors.Denied: it may not; the error says which rule.
         """
 

@@ -239,7 +239,7 @@ class Looking:
         path = self.tenantsOf(asked)[0]
         tenant = self.node.tenants[path]
         try:
-            target = Target.anyFromText(given["target"])
+            target = Target.anyFromText(given["target"], paths=True)
         except StringError as error:
             raise Trouble(400, str(error)) from error
         who = Principal(name, method if colon else "password", asked.tenant)

@@ -100,20 +100,21 @@ class Permits:
 
     def mayOpen(self, host: str, port: int) -> bool:
         """
-        Whether streams may go there.
+        Whether streams may go there.  A key that names hosts and ports is good for no path.
         """
         return _isAmong(self.opens, host, port)
 
     def mayListen(self, host: str, port: int) -> bool:
         """
-        Whether that may be published.
+        Whether that may be published; see L{mayOpen}.
         """
         return _isAmong(self.listens, host, port)
 
 
 def _isAmong(places: tuple[tuple[str, int], ...] | None, host: str, port: int) -> bool:
     return places is None or any(
-        name in ("*", host.lower()) and number in (0, port) for name, number in places
+        name in ("*", host.lower()) and number in (0, port) and not host.startswith("/")
+        for name, number in places
     )
 
 

@@ -24,7 +24,6 @@ from ugate.deadlines import Deadlines
 from ugate.errors import Cause, Denied, Phase, ProtocolError, Refused, StringError
 from ugate.protocols.mux import MuxStream
 from ugate.protocols.sshchannel import Cut, SSHChannel
-from ugate.protocols.sshforwards import NO_PATHS
 from ugate.protocols.sshpackets import (
     CHANNEL_FAILURE,
     CHANNEL_SUCCESS,
@@ -34,7 +33,6 @@ from ugate.protocols.sshpackets import (
     FORWARDED,
     LOCAL,
     OPEN_FAILURE,
-    PROHIBITED,
     SESSION,
     SHORTAGE,
     U32,
@@ -42,6 +40,7 @@ from ugate.protocols.sshpackets import (
     Reader,
     U32x2,
     asked,
+    askedPath,
     refused,
     refusing,
     string,
@@ -55,6 +54,9 @@ HOP: Final = "peer"
 
 PROTOCOL: Final = "direct-tcpip"
 """What such a stream was recognized as."""
+
+TO_PATH: Final = "direct-streamlocal"
+"""The same of one to a UNIX socket."""
 
 BACKWARD: Final = "forwarded-tcpip"
 """The same of one that came to where a server listens for us."""
@@ -193,9 +195,8 @@ class SSHChannels(SSHTurns, ABC):
                 channel.accept()
                 return
             elif kind == LOCAL:
-                code, text = PROHIBITED, NO_PATHS
-                path = words(reader.string())
-                self.log.info("{info}: {path} refused: {why}", info=str(self.info), path=path, why=text)
+                self._stream(remote, window, packet, (askedPath(reader.rest()), ""), TO_PATH)
+                return
             else:
                 code, text = UNKNOWN_TYPE, "unknown channel type"
         except StringError as e:

@@ -45,7 +45,9 @@ from ugate.protocols.sshpackets import (
     EOF,
     EXTENDED_DATA,
     FORWARDED,
+    FORWARDED_LOCAL,
     GLOBAL_REQUEST,
+    LOCAL,
     OPEN,
     OPEN_CONFIRMATION,
     OPEN_FAILURE,
@@ -59,7 +61,7 @@ from ugate.protocols.sshpackets import (
     string,
     words,
 )
-from ugate.stream import UDP, StreamInfo, Target
+from ugate.stream import UDP, UNIX, StreamInfo, Target
 
 _KEEPALIVE: Final = b"keepalive@openssh.com"
 _DRAINING: Final = b"draining@ugate"
@@ -211,6 +213,8 @@ class SSHLink(SSHChannels):
             if kind == FORWARDED:
                 return fail(Refused(Cause.UNSUPPORTED, Phase.REMOTE, HOP, "it takes no datagrams"))
             kind = DATAGRAMS
+        if target.network == UNIX:
+            kind = LOCAL if kind == DIRECT else FORWARDED_LOCAL
         try:
             asked = asks(target, info) if self.forwards is None else self.forwards.opens(target, info)
         except Refused as refused:

@@ -13,7 +13,7 @@ from struct import Struct, error
 from typing import Final
 
 from ugate.errors import Cause, Phase, ProtocolError, Refused, StringError
-from ugate.stream import StreamInfo, Target
+from ugate.stream import UNIX, StreamInfo, Target
 
 DIRECT: Final = b"direct-tcpip"
 DATAGRAMS: Final = b"direct-udp@ugate"
@@ -24,6 +24,7 @@ this one knows it.
 FORWARDED: Final = b"forwarded-tcpip"
 SESSION: Final = b"session"
 LOCAL: Final = b"direct-streamlocal@openssh.com"
+FORWARDED_LOCAL: Final = b"forwarded-streamlocal@openssh.com"
 
 DISCONNECT: Final = 1
 DEBUG: Final = 4
@@ -173,8 +174,11 @@ def words(text: bytes) -> str:
 
 def asks(target: Target, info: StreamInfo) -> bytes:
     """
-    What opens a C{direct-tcpip} or C{forwarded-tcpip}, behind its windows (RFC 4254, 7.2).
+    What opens a C{direct-tcpip} or C{forwarded-tcpip}, behind its windows (RFC 4254, 7.2); or a
+    C{direct-streamlocal}.
     """
+    if target.network == UNIX:
+        return string(target.host.encode()) + string(b"") + U32.pack(0)
     host, port = origin(info)
     return (
         string(target.host.encode())
@@ -209,6 +213,19 @@ def asked(data: bytes) -> tuple[Target, str]:
         text = text[1:-1]
     claim = words(peer)
     return Target.checked(text, port), str(Target(claim, number)) if claim else ""
+
+
+def askedPath(data: bytes) -> Target:
+    """
+    Which UNIX socket a C{direct-streamlocal} wants, or C{streamlocal-forward}.
+
+    @raise ProtocolError: the packet is broken.
+    @raise StringError: there is no such place.
+    """
+    try:
+        return Target.atPath(Reader(data).string().decode())
+    except UnicodeDecodeError as e:
+        raise StringError("a path that is not UTF-8") from e
 
 
 def refusing(reason: Refused) -> tuple[int, str]:

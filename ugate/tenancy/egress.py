@@ -22,7 +22,7 @@ from twisted.logger import Logger
 
 from ugate.errors import Denied
 from ugate.interfaces import IEgress
-from ugate.stream import TCP, Target
+from ugate.stream import TCP, UNIX, Target
 
 Address: TypeAlias = IPv4Address | IPv6Address
 
@@ -36,6 +36,7 @@ _METADATA: Final = frozenset(
         "168.63.129.16",  # Azure's host agent, which hands out a machine's secrets
     )
 )
+_PORT: Final = "have the service listen on a port"
 _LINK_LOCAL: Final = "a link-local address"
 _NOT_OURS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 _NAT64: Final = ip_network("64:ff9b::/96")
@@ -183,7 +184,8 @@ class OwnListeners:
 
     def add(self, host: str, port: int, network: str = TCP) -> None:
         """
-        We listen there now; C{0.0.0.0} and C{::} are every address of this machine.
+        We listen there now; C{0.0.0.0} and C{::} are every address of this machine.  With L{UNIX} it is a
+        path without symbolic links, and the port 0.
         """
         self._byPort.setdefault((network, port), []).append(host)
 
@@ -210,6 +212,8 @@ class OwnListeners:
         hosts = self._byPort.get((network, port))
         if hosts is None:
             return False
+        if network == UNIX:
+            return host in hosts
         address = plain(ip_address(host.partition("%")[0]))
         here = ip_address(host) if "%" in host and address.is_link_local else address
         for own in hosts:
@@ -253,11 +257,12 @@ class Egress:
     @ivar loopback: whether loopback addresses may be among these.
     @ivar zones: whether link-local addresses of IPv6 are allowed that say by a zone on which link, which no
         client can ask for.
+    @ivar paths: whether UNIX sockets are allowed; the policy says which.
     @ivar step: what somebody can do who is not let to a private address.
     @since: ugate NEXT
     """
 
-    __slots__ = ("_own", "loopback", "private", "ranges", "step", "zones")
+    __slots__ = ("_own", "loopback", "paths", "private", "ranges", "step", "zones")
 
     def __init__(
         self,
@@ -267,6 +272,7 @@ class Egress:
         step: str = "set policy.private to allow, if clients may reach this network",
         loopback: bool = True,
         zones: bool = False,
+        paths: bool = False,
     ) -> None:
         """
         @param own: where this process listens.
@@ -277,14 +283,18 @@ class Egress:
         self.step = step
         self.loopback = loopback
         self.zones = zones
+        self.paths = paths
 
     def check(self, host: str, port: int, network: str = TCP) -> None:
         """
         Return if a connection may be made to that address, or datagrams sent.
 
-        @param host: an address literal.
+        @param host: an address literal; with L{UNIX} the path of a socket, without symbolic links.
         @raise Denied: it may not; the error says which rule.
         """
+        if network == UNIX:
+            self._checkPath(host)
+            return
         why, private = _classify(host)
         if why == _LINK_LOCAL and self.zones and ":" in host and "%" in host:
             why = ""
@@ -298,6 +308,15 @@ class Egress:
             step = "ask for the service itself, not for the gateway"
         if why:
             raise Denied(str(Target(host, port, network)), why, step)
+
+    def _checkPath(self, path: str) -> None:
+        where = str(Target(path, 0, UNIX))
+        if self._own.holds(path, 0, UNIX):
+            raise Denied(
+                where, "a listener of this gateway", "ask for the service itself, not for the gateway"
+            )
+        if not self.paths:
+            raise Denied(where, "files of this machine are for no tenant but root", _PORT)
 
     def isOwn(self, host: str, port: int, network: str = TCP) -> bool:
         """

@@ -13,6 +13,7 @@ notices.  Nothing of this happens before all of the change is known to be good.
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,11 +22,12 @@ from typing import Any, Final, TypeAlias
 
 from zope.interface import implementer
 
-from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory
 
+from ugate.stream import UNIX
 from ugate.tenancy.egress import OwnListeners
 
 Owner: TypeAlias = tuple[str, str, str]
@@ -327,6 +329,8 @@ class Sockets:
         address = place.port.getHost()
         if isinstance(address, (IPv4Address, IPv6Address)):
             tell(address.host, address.port, address.type.lower())
+        elif isinstance(address, UNIXAddress) and address.name:
+            tell(os.path.realpath(os.fsdecode(address.name)), 0, UNIX)
 
 
 def _portOf(place: Place) -> int:

@@ -4,7 +4,8 @@
 
 """
 Which targets a rule means: a host, a suffix, an address, a network, all of them;
-each with one port, a range of ports, or any; as bytes, as datagrams, or both.
+each with one port, a range of ports, or any; as bytes, as datagrams, or both.  Or the UNIX sockets at some
+paths, which nothing else means.
 """
 
 from __future__ import annotations
@@ -12,17 +13,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import PurePosixPath
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Final
 
 from ugate.errors import StringError
-from ugate.stream import TCP, UDP, Target
+from ugate.stream import TCP, UDP, UNIX, Target
 
 MAX_PORT: Final = 65535
 
 _SHAPES: Final = (
     "wanted HOST, *.SUFFIX, an address, NETWORK/BITS or *; a port, if any, as :PORT or :FROM-TO; "
-    "and tcp: or udp: in front, if only one of them is meant"
+    "and tcp: or udp: in front, if only one of them is meant; or unix:/PATH, and unix:* for all"
 )
 _PORT_DIGITS: Final = 5
 _MAPPED: Final = bytes(10) + b"\xff\xff"
@@ -44,6 +46,9 @@ class Kind(Enum):
 
     NETWORK = "network"
     """An address or a network: literal targets only, since no name is resolved here."""
+
+    PATH = "path"
+    """UNIX sockets, which no other kind means."""
 
 
 def packed(host: str) -> bytes | None:
@@ -80,7 +85,10 @@ class Match:
     """What C{host} or C{network} is."""
 
     host: str = ""
-    """The name, in lower case; with L{Kind.SUFFIX} what comes after C{*.}."""
+    """
+    The name, in lower case; with L{Kind.SUFFIX} what comes after C{*.}; with L{Kind.PATH} the pattern of a
+    path, each of whose stars is within one name, or one star alone for all.
+    """
 
     network: bytes = b""
     """The first address, 4 or 16 bytes."""
@@ -95,12 +103,14 @@ class Match:
     """The last port."""
 
     over: str = ""
-    """C{tcp} or C{udp}; empty for both."""
+    """C{tcp} or C{udp}, empty for both; C{unix} with L{Kind.PATH}."""
 
     def matches(self, target: Target) -> bool:
         """
         Whether this means a target.
         """
+        if self.kind is Kind.PATH or target.network == UNIX:
+            return self.over == target.network and PurePosixPath(target.host).match(self.host)
         if self.over and self.over != target.network:
             return False
         if not self.lo <= target.port <= self.hi:
@@ -122,6 +132,8 @@ class Match:
         return f"{self.over}:{self._where()}" if self.over else self._where()
 
     def _where(self) -> str:
+        if self.kind is Kind.PATH:
+            return self.host
         ports = f":{self.lo}" if self.lo == self.hi else f":{self.lo}-{self.hi}"
         if (self.lo, self.hi) == (1, MAX_PORT):
             ports = ""
@@ -147,6 +159,8 @@ def parseMatch(text: str) -> Match:
     over, where = _over(text.strip())
     host, ports = _parted(where)
     try:
+        if where.startswith((f"{UNIX}:/", f"{UNIX}:*")):
+            return _path(where.removeprefix(f"{UNIX}:"))
         lo, hi = _ports(ports)
         if host == "*":
             return Match(Kind.ANY, lo=lo, hi=hi, over=over)
@@ -163,6 +177,17 @@ def parseMatch(text: str) -> Match:
         return Match(kind, Target.checked(name, lo).host, lo=lo, hi=hi, over=over)
     except StringError as e:
         raise StringError(f"match {text!r}: {e}; {_SHAPES}") from e
+
+
+def _path(pattern: str) -> Match:
+    """
+    The UNIX sockets at paths that fit a pattern.
+    """
+    if "**" in pattern:
+        raise StringError("in a path * stands for any characters of one name")
+    if pattern != "*":
+        Target.atPath(pattern.replace("*", "x").replace("?", "x"))
+    return Match(Kind.PATH, pattern, over=UNIX)
 
 
 def _over(text: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from ugate.errors import UgateError
 from ugate.interfaces import IPolicy
-from ugate.stream import StreamInfo, Target
+from ugate.stream import UNIX, StreamInfo, Target
 from ugate.tenancy.keyids import keyidIn
 from ugate.tenancy.match import normalHost, packed
 
@@ -92,7 +92,7 @@ class OneNamePolicy:
 
     def _named(self, info: StreamInfo) -> StreamInfo:
         target = info.target
-        if target is None or not self._own.isOurs(target.host):
+        if target is None or target.network == UNIX or not self._own.isOurs(target.host):
             return info
         return info.but(target=Target(self._own.oneName(), target.port, target.network))
 

@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from ugate.errors import Denied
 from ugate.interfaces import IPolicy
-from ugate.stream import ROOT, Principal, StreamInfo
+from ugate.stream import ROOT, UNIX, Principal, StreamInfo
 from ugate.tenancy.policyrules import Rule
 from ugate.tenancy.who import literally
 
@@ -34,7 +34,7 @@ _NOBODY: Final = "nobody knows who asks"
 @implementer(IPolicy)
 class KnownPrincipals:
     """
-    Whoever is known may go anywhere that the egress rules and the routes allow:
+    Whoever is known may go anywhere that the egress rules and the routes allow, but to no UNIX socket:
     who has logged in, and the operator on a listener that only this machine reaches.
 
     @since: ugate NEXT
@@ -50,13 +50,15 @@ class KnownPrincipals:
                 _NOBODY,
                 "log in with a user name and a password, or let the listener be open",
             )
+        if _isPath(info):
+            raise Denied(str(info), "no rule allows it", "have a policy with rules")
 
 
 @implementer(IPolicy)
 class RulesPolicy:
     """
     The first rule that means a stream decides.  If none does, the operator on this machine may,
-    and nobody else.
+    and nobody else; to UNIX sockets nobody at all.
 
     What a rule says of principals and protocols is looked at once for each of these; from then on
     only the rules that concern them are asked for the target.
@@ -80,11 +82,11 @@ class RulesPolicy:
         See L{IPolicy.check}.
         """
         principal = info.principal
-        if self._isEmpty and principal is not None and principal.method == LOCAL:
+        if self._isEmpty and _mayWithout(principal, info):
             return
         number = self.numberFor(info)
         if number is None:
-            if principal is None or principal.method != LOCAL:
+            if not _mayWithout(principal, info):
                 raise self._noRule(info)
         elif not self.rules[number].allow:
             rule = self.rules[number]
@@ -139,12 +141,14 @@ class RulesPolicy:
             rule = self.rules[number]
             may = "may" if rule.allow else "may not"
             return f"policy: {who} {may}, by rule {number + 1} of {len(self.rules)}: {rule}"
-        if principal.method == LOCAL:
+        if _mayWithout(principal, info):
             return f"policy: {who} may, since no rule says otherwise"
-        return f"policy: {who} may not, since {self._noneAllows(principal)}"
+        return f"policy: {who} may not, since {self._noneAllows(info)}"
 
-    def _noneAllows(self, principal: Principal) -> str:
+    def _noneAllows(self, info: StreamInfo) -> str:
         rules = self.rules
+        if _isPath(info):
+            return f"no rule in {self._where} names that UNIX socket"
         if not rules:
             return f"{self._where} has no rules, and then only this machine may"
         return f"none of the {len(rules)} rules in {self._where} means that stream"
@@ -159,7 +163,18 @@ class RulesPolicy:
                 str(info), _NOBODY, "log in with a user name and a password, or let the listener be open"
             )
         rule = suggestion(principal, info)
-        return Denied(str(info), self._noneAllows(principal), f"add to {self._where}: {rule}")
+        return Denied(str(info), self._noneAllows(info), f"add to {self._where}: {rule}")
+
+
+def _isPath(info: StreamInfo) -> bool:
+    return info.target is not None and info.target.network == UNIX
+
+
+def _mayWithout(principal: Principal | None, info: StreamInfo) -> bool:
+    """
+    Whether a stream may that no rule means.
+    """
+    return principal is not None and principal.method == LOCAL and not _isPath(info)
 
 
 def suggestion(principal: Principal, info: StreamInfo) -> str:

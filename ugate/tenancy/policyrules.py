@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ugate.errors import StringError
-from ugate.stream import Principal, Target
+from ugate.stream import UNIX, Principal, Target
 from ugate.tenancy.match import Match, parseMatch
 from ugate.tenancy.targets import NONE, Targets
 from ugate.tenancy.who import Fits, Who, checkPattern, glob, parseWho
@@ -82,7 +82,7 @@ class Rule:
     """What was asked with: any of these patterns."""
 
     target: tuple[Match, ...] = ()
-    """Where to: any of these."""
+    """Where to: any of these.  Left empty it allows no UNIX sockets: these have to be named."""
 
     reason: str = ""
     """What whoever is refused is told."""
@@ -132,7 +132,9 @@ class Rule:
         Whether this means a target, with some principal and protocol.
         """
         targets = self._targets
-        return targets is None or (target is not None and targets.first(target) != NONE)
+        if targets is None:
+            return not (self.allow and target is not None and target.network == UNIX)
+        return target is not None and targets.first(target) != NONE
 
     def __str__(self) -> str:
         parts = ["allow" if self.allow else "deny"]

@@ -22,7 +22,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 
 from ugate.errors import Denied
 from ugate.interfaces import IDialer
-from ugate.stream import StreamInfo, Target
+from ugate.stream import UNIX, StreamInfo, Target
 from ugate.tenancy.match import Match, parseMatch
 from ugate.tenancy.targets import NONE, Targets
 
@@ -140,6 +140,9 @@ class Routes:
         if unwritten is None or target is None:
             return self.rules[self.numberFor(info)]
         rule = unwritten.first(target)
+        if rule is None and target.network == UNIX and self._targets.first(target) == NONE:
+            # Not even a rule for all targets means it.
+            rule = unwritten.last(target)
         if rule is None:
             rule = self.rules[self.numberFor(info)]
             if rule.isImplied:

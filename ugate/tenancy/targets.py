@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ugate.stream import TCP, UDP, Target
+from ugate.stream import TCP, UDP, UNIX, Target
 from ugate.tenancy.match import MAX_PORT, Kind, Match, normalHost, packed
 
 NONE: Final = 1 << 62
@@ -60,10 +60,10 @@ class _Ports:
 class Targets:
     """
     Matches with numbers.  The cost of a question depends on the labels of the
-    name, not on the number of matches.
+    name, not on the number of matches; only paths are looked through.
     """
 
-    __slots__ = ("_datagrams", "_everything", "_hosts", "_networks", "_suffixes", "_plain")
+    __slots__ = ("_datagrams", "_everything", "_hosts", "_networks", "_paths", "_plain", "_suffixes")
 
     def __init__(self, network: str = TCP) -> None:
         """
@@ -75,6 +75,7 @@ class Targets:
         self._suffixes: dict[str, _Ports] = {}
         # By the bytes of an address, then the bits that count, then these bits.
         self._networks: dict[int, dict[int, dict[int, _Ports]]] = {4: {}, 16: {}}
+        self._paths: list[tuple[Match, int]] = []
         self._plain = True
         """Whether hosts make no difference."""
 
@@ -84,6 +85,9 @@ class Targets:
 
         @param number: not below those of the matches there.
         """
+        if match.kind is Kind.PATH:
+            self._paths.append((match, number))
+            return
         if self._datagrams is not None:
             if match.over != TCP:
                 self._datagrams.add(match, number)
@@ -108,6 +112,8 @@ class Targets:
         The number of the first match that means a target, or L{NONE}.
         """
         if self._datagrams is not None and target.network != TCP:
+            if target.network == UNIX:
+                return next((number for match, number in self._paths if match.matches(target)), NONE)
             return self._datagrams.first(target)
         port = target.port
         best = self._everything.first(port)

@@ -220,7 +220,7 @@ class Tenant:
         Where its clients may be carried to.
         """
         if self.parent is None:
-            return Egress(self._around.own, self._private)
+            return Egress(self._around.own, self._private, paths=True)
         return Egress(self._around.own, False, self._ranges if self._private else (), _ASK)
 
     @cached_property
@@ -229,7 +229,7 @@ class Tenant:
         Where its own hops may be.
         """
         if self.parent is None:
-            return Egress(self._around.own, True)
+            return Egress(self._around.own, True, paths=True)
         return Egress(self._around.own, False, self._ranges, _ASK)
 
     @cached_property

@@ -43,6 +43,7 @@ from ugate.endpoints.tun import DeviceEndpoint
 from ugate.endpoints.tunport import DeviceAddress
 from ugate.endpoints.udp import DatagramEndpoint
 from ugate.endpoints.udpport import DatagramServerEndpoint
+from ugate.endpoints.unixsockets import PathEndpoint
 from ugate.flows import Flows
 from ugate.gateway import Gateway
 from ugate.interfaces import Auth
@@ -186,6 +187,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.tundevice.Device": BY_CLASS,
     "ugate.endpoints.tunport.DeviceAddress": lambda: DeviceAddress("ug0"),
     "ugate.endpoints.tunport.TunPort": BY_CLASS,
+    "ugate.endpoints.unixsockets.PathEndpoint": lambda: PathEndpoint(REACTOR, Target.atPath("/run/x"), 1.0),
     "ugate.endpoints.udp.DatagramEndpoint": lambda: DatagramEndpoint(REACTOR, TARGET),
     "ugate.endpoints.udp.DatagramSocket": BY_CLASS,
     "ugate.endpoints.udp._Opening": BY_CLASS,

@@ -252,7 +252,7 @@ class StringsTests(Pages):
         The patterns of routes can be read.
         """
         examples = firstColumn(below(page("strings"), "Routes"))
-        self.assertEqual(10, len(examples))
+        self.assertEqual(12, len(examples))
         for each in examples:
             parseMatch(each)
 

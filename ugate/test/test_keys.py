@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import StringError
-from ugate.protocols.credentials import Permits
+from ugate.protocols.credentials import ALL, Permits
 from ugate.protocols.sshsignatures import isSigned
 from ugate.tenancy.config.mistakes import ConfigError
 from ugate.tenancy.keys import KeyFile, SSHKey, checkKeys, readKeys
@@ -163,6 +163,10 @@ class LineTests(SynchronousTestCase):
         self.assertTrue(permits.mayOpen("DB", 1) and permits.mayOpen("x", 2) and permits.mayListen("web", 9))
         self.assertFalse(permits.mayOpen("db", 3) or permits.mayOpen("x", 1) or permits.mayListen("x", 9))
         self.assertFalse(Permits(()).mayOpen("db", 1))
+        # Hosts and ports, even all of them, are no paths.
+        some = Permits((("*", 0),), (("*", 0), ("/run/x", 0)))
+        self.assertFalse(some.mayOpen("/run/x", 0) or some.mayListen("/run/x", 0))
+        self.assertTrue(ALL.mayOpen("/run/x", 0) and ALL.mayListen("/run/x", 0))
 
     def test_mistakes(self) -> None:
         """

@@ -58,7 +58,9 @@ def stream(
     """
     What is known of a stream.
     """
-    return StreamInfo(PEER, PEER, None if target is None else Target.fromText(target), principal, protocol)
+    return StreamInfo(
+        PEER, PEER, None if target is None else Target.anyFromText(target, True), principal, protocol
+    )
 
 
 def called(name: str) -> StreamInfo:
@@ -67,6 +69,8 @@ def called(name: str) -> StreamInfo:
     """
     return stream(BOB, "10.0.0.1:443", "redirect").but(hints={NAME: name})
 
+
+PATH = stream(BOB, "unix:/run/a/x", "direct-streamlocal")
 
 ALLOW = {"action": "allow"}
 DENY = {"action": "deny"}
@@ -108,6 +112,22 @@ DECISIONS: tuple[tuple[tuple[Mapping[str, Any], ...], StreamInfo, int, bool], ..
     (({**ALLOW, "target": "10.0.0.0/8"}, DENY), called("x.corp"), 1, True),
     (({**ALLOW, "target": "*.corp"}, {**DENY, "target": "10.0.0.0/8"}), called("x.corp"), 2, False),
     (({**ALLOW, "target": "*.corp"},), called("x.corp"), 0, False),
+    # UNIX sockets have to be named to be allowed, and need not be to be denied.
+    ((), stream(OPERATOR, "unix:/run/a/x"), 0, False),
+    (({**ALLOW, "who": "local:*"},), stream(OPERATOR, "unix:/run/a/x"), 0, False),
+    ((ALLOW,), PATH, 0, False),
+    (({**ALLOW, "protocol": "direct-streamlocal"},), PATH, 0, False),
+    (({**ALLOW, "target": ("*", "0.0.0.0/0", "::/0", "*.sock", "tcp:*", "udp:*")},), PATH, 0, False),
+    (({**ALLOW, "target": "unix:/run/a/*"},), PATH, 1, True),
+    (({**ALLOW, "target": "unix:/run/a/*.sock"},), PATH, 0, False),
+    (({**ALLOW, "target": ("*", "unix:/run/a/?")},), PATH, 1, True),
+    (({**ALLOW, "target": "unix:/run/*"},), PATH, 0, False),
+    (({**ALLOW, "target": "unix:/run/*/x"},), PATH, 1, True),
+    (({**ALLOW, "target": "unix:*"},), PATH, 1, True),
+    (({**ALLOW, "target": "unix:*"},), stream(BOB, "run:80"), 0, False),
+    (({**ALLOW, "target": "unix:/run/A/x"},), PATH, 0, False),
+    (({**DENY, "who": "*"}, {**ALLOW, "target": "unix:*"}), PATH, 1, False),
+    (({**DENY, "target": "*"}, {**ALLOW, "target": "unix:*"}), PATH, 2, True),
     # Tenants.
     (({**ALLOW, "tenant": "alice/*"},), stream(DEV), 1, True),
     (({**ALLOW, "tenant": ("alice", "alice/?ev")},), stream(DEV), 1, True),

@@ -20,6 +20,7 @@ from ugate.interfaces import IDialer
 from ugate.stream import TCP, UDP, StreamInfo, Target
 from ugate.tenancy.match import Match, packed, parseMatch
 from ugate.tenancy.routes import Routes, Rule
+from ugate.tenancy.targets import Targets
 from ugate.test.dialfakes import CLIENT, LISTENER, FakeDialer, streamTo
 
 LABEL = st.sampled_from(["a", "b", "corp", "example", "x-1", "_s"])
@@ -128,6 +129,43 @@ class MatchTests(SynchronousTestCase):
             ("udp:53", (False, False)),
         ):
             self.assertEqual(tuple(map(parseMatch(text).matches, both)), means, text)
+
+    def test_paths(self) -> None:
+        """
+        A path is meant by its own patterns, whose stars stop at a slash, and by nothing else.
+        """
+        for text, path, means in (
+            ("unix:/run/x", "/run/x", True),
+            ("unix:/run/x", "/run/X", False),
+            ("unix:/run/x", "/run/x/y", False),
+            ("unix:/run/*.sock", "/run/a.sock", True),
+            ("unix:/run/*.sock", "/run/a/b.sock", False),
+            ("unix:/run/*", "/var/run/x", False),
+            ("unix:/run/*/x", "/run/bob/x", True),
+            ("unix:/run/?", "/run/x", True),
+            ("unix:*", "/run/a/x", True),
+            ("*", "/run/x", False),
+            ("*:1-65534", "/run/x", False),
+            ("tcp:*", "/run/x", False),
+            ("udp:*", "/run/x", False),
+            ("0.0.0.0/0", "/run/x", False),
+            ("*.sock", "/run/x.sock", False),
+        ):
+            match, target = parseMatch(text), Target.atPath(path)
+            self.assertEqual(match.matches(target), means, (text, path))
+            targets = Targets()
+            targets.add(match, 0)
+            self.assertEqual(targets.first(target) == 0, means, (text, path))
+            self.assertEqual(str(match), text)
+        self.assertFalse(parseMatch("unix:*").matches(Target("unix", 1)))
+        for text, why in (
+            ("unix:/run/**", "any characters of one name"),
+            ("unix:/run/[ab]", "without spaces"),
+            ("unix:/run/../x", "without //"),
+            ("unix:*/x", "from / on"),
+            ("unix:/run/", "without //"),
+        ):
+            self.assertIn(why, str(self.assertRaises(StringError, parseMatch, text)))
 
     def test_normalForm(self) -> None:
         """

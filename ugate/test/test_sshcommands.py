@@ -50,6 +50,16 @@ class CommandsTests(SynchronousTestCase):
         )
         self.assertIn("streams to nowhere.", self.commands(Permits(())).answer("")[0])
 
+    def test_path(self) -> None:
+        """
+        The same of a UNIX socket, which no rule for hosts allows.
+        """
+        text, status = self.commands().answer("explain unix:/run/x")
+        self.assertEqual(("you may not go to unix:/run/x: denied by policy\n", DENIED), (text, status))
+        text, status = self.commands(Permits((("*", 0),))).answer("explain unix:/run/x")
+        self.assertEqual(("your key is not good for unix:/run/x\n", DENIED), (text, status))
+        self.assertIn("without //", self.commands().answer("explain unix:/run/../x")[0])
+
     def test_gone(self) -> None:
         """
         Who is of a tenant that is gone is told so.

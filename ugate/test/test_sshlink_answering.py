@@ -19,7 +19,7 @@ from ugate.protocols import sshpackets as say
 from ugate.protocols.sshchannel import PACKET, SSHChannel
 from ugate.protocols.sshchannels import MOST, SMALL, TOTAL, UNREAD, WINDOW
 from ugate.protocols.sshpackets import U32, Reader, U32x2, U32x3, U32x4, string
-from ugate.stream import Target
+from ugate.stream import UNIX, Target
 from ugate.test.sshfakes import INFO
 from ugate.test.sshpeer import DIRECT, PeerCase
 
@@ -56,7 +56,8 @@ class AskedTests(PeerCase):
         What there is none of, and what names no place, is refused by the code for that; the link goes on.
         """
         for kind, more, code, text in (
-            (b"direct-streamlocal@openssh.com", string(b"/run/x"), 1, "no files of the gate are served"),
+            (b"direct-streamlocal@openssh.com", string(b"/run/../x"), 2, "without //, . and .."),
+            (b"direct-streamlocal@openssh.com", string(b"/\xff"), 2, "UTF-8"),
             (b"forwarded-tcpip", DIRECT, 3, "unknown channel type"),
             (b"session", b"", 3, "unknown channel type"),
             (b"x11", b"", 3, "unknown channel type"),
@@ -68,6 +69,31 @@ class AskedTests(PeerCase):
             self.ask(kind, more)
             self.assertRefuses(code, text)
         self.assertEqual((0, []), (self.link.streams, self.streams))
+
+    def test_path(self) -> None:
+        """
+        A stream to a UNIX socket of ours has its path for a target, and is decided as all others.
+        """
+        asked: list[str] = []
+        self.link.mayOpen = lambda target: asked.append(str(target))
+        self.ask(say.LOCAL, string(b"/run/app.sock") + string(b"") + U32.pack(0))
+        (stream,) = self.streams
+        self.assertEqual(stream.info.target, Target("/run/app.sock", 0, UNIX))
+        self.assertEqual((stream.info.protocol, stream.info.layers), ("direct-streamlocal", ("ssh",)))
+        self.assertNotIn("originator", stream.info.hints)
+        self.assertEqual(asked, ["unix:/run/app.sock"])
+
+    def test_asksForPath(self) -> None:
+        """
+        A server is asked for one in the words of OpenSSH.
+        """
+        self.link.open(INFO.but(target=Target("/run/app.sock", 0, UNIX)))
+        ((number, payload),) = self.said()
+        reader = Reader(payload)
+        self.assertEqual((say.OPEN, b"direct-streamlocal@openssh.com"), (number, reader.string()))
+        reader.number(), reader.number(), reader.number()
+        self.assertEqual((b"/run/app.sock", b"", 0), (reader.string(), reader.string(), reader.number()))
+        self.assertTrue(reader.isOver)
 
     def test_mayOpen(self) -> None:
         """

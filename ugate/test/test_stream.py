@@ -22,7 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import StringError
 from ugate.interfaces import IStreamInfo
-from ugate.stream import NAME, NO_HINTS, UDP, Principal, StreamInfo, Target
+from ugate.stream import NAME, NO_HINTS, UDP, UNIX, Principal, StreamInfo, Target
 
 PEER = IPv4Address("TCP", "192.0.2.7", 40000)
 HERE = IPv4Address("TCP", "198.51.100.1", 1080)
@@ -113,6 +113,37 @@ class TargetTests(SynchronousTestCase):
         for text in "udp:db.example:53", "tcp:a:1":
             self.assertRaises(StringError, Target.fromText, text)
         self.assertRaises(StringError, Target.anyFromText, "sctp:a:1")
+
+    def test_paths(self) -> None:
+        """
+        A path is absolute and as short as can be, and has nothing in it that would need quotes.
+        """
+        target = Target.atPath("/run/app/x-1@a.sock")
+        self.assertEqual(target, Target("/run/app/x-1@a.sock", 0, UNIX))
+        self.assertEqual(str(target), "unix:/run/app/x-1@a.sock")
+        self.assertEqual(Target.anyFromText(str(target), paths=True), target)
+        self.assertEqual(Target.atPath("/" + "x" * 106).port, 0)
+        for path, why in (
+            ("", "from / on"),
+            ("run/x", "from / on"),
+            ("@abstract", "from / on"),
+            ("/", "without //"),
+            ("/run/", "without //"),
+            ("/run//x", "without //"),
+            ("/run/./x", r"without //, \. and"),
+            ("/run/../x", r"without //, \. and"),
+            ("/..", r"without //, \. and"),
+            ("/" + "x" * 107, "wanted 107 bytes"),
+            ("/" + "é" * 54, "wanted 107 bytes"),
+            *((f"/run/{special}x", "without spaces") for special in " *?[]\\\"'<>\0\n\x1b\u202e"),
+        ):
+            error = self.assertRaises(StringError, Target.atPath, path)
+            self.assertRegex(str(error), why)
+            self.assertRaises(StringError, Target.anyFromText, f"unix:{path}", paths=True)
+        # Only where it is meant, and by nothing that a client of another protocol can say.
+        for read in (Target.anyFromText, Target.fromText):
+            self.assertRaises(StringError, read, "unix:/run/x")
+        self.assertRaises(StringError, Target.checked, "/run/x", 1)
 
     def test_defaultPort(self) -> None:
         """

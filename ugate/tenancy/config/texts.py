@@ -58,8 +58,9 @@ Pattern = Annotated[
     str,
     Meta(
         min_length=1,
-        description="A host, *.suffix, *, an address or a range, each with an optional :PORT or :LOW-HIGH.",
-        examples=["*.corp", "10.0.0.0/8", "*:25", "[2001:db8::/32]:443"],
+        description="A host, *.suffix, *, an address or a range, each with an optional :PORT or :LOW-HIGH; "
+        "or unix:/PATH.",
+        examples=["*.corp", "10.0.0.0/8", "*:25", "[2001:db8::/32]:443", "unix:/run/app/*.sock"],
         extra={"check": "match", "wanted": "a host, *.suffix, * or an address range, maybe with :PORT"},
     ),
 ]
