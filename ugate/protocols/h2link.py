@@ -80,6 +80,7 @@ class H2Link(H2Wire):
         self._tunnels = tunnels
         self.core.isExtended = not client
         self._requests = h2requests.Asked(info, tunnels)
+        self._asking = h2requests.Asking(info)
         self._openings: dict[int, Opening] = {}
         self._pings: dict[bytes, Deferred[None]] = {}
         self._asked = 0
@@ -211,7 +212,8 @@ class H2Link(H2Wire):
         core = self.core
         if not self._client or self.isDraining or self._isClosed or self._isLeaving or not self._theirs:
             return 0
-        return max(0, min(core.maxStreams - len(core.channels), core.control.unopened))
+        room, unopened = core.maxStreams - len(core.channels), core.control.unopened
+        return 0 if room < 0 else room if room < unopened else unopened
 
     def open(self, info: StreamInfo) -> Deferred[Any]:
         """
@@ -220,8 +222,7 @@ class H2Link(H2Wire):
         try:
             if self.room <= 0:
                 raise self._noRoom()
-            isExtended = bool(self.core.control.remote_settings.enable_connect_protocol)
-            channel = self.core.open(h2requests.request(info, HOP, self.info, isExtended))
+            channel = self.core.open(self._asking.fields(info, HOP, self.core.takesDatagrams))
         except Refused:
             return fail(Failure())
         done: Deferred[Any] = Deferred(lambda _: self._giveUp(channel))

@@ -83,6 +83,41 @@ def request(info: StreamInfo, hop: str, link: StreamInfo, isExtended: bool) -> F
     return fields
 
 
+class Asking:
+    """
+    The headers of the requests on one connection: streams to the same target have the same.
+
+    @since: ugate NEXT
+    """
+
+    __slots__ = ("_link", "known")
+
+    def __init__(self, link: StreamInfo) -> None:
+        """
+        @param link: what is known of the connection.
+        """
+        self._link = link
+        self.known: dict[tuple[object, ...], Fields] = {}
+
+    def fields(self, info: StreamInfo, hop: str, isExtended: bool) -> Fields:
+        """
+        See L{request}.
+        """
+        target, hints = info.target, info.hints
+        if target is None or target.network == UDP:
+            return request(info, hop, self._link, isExtended)
+        host = getattr(info.peer, "host", None)
+        key = target.host, target.port, host, hints.get("baggage"), hints.get("forwarded")
+        fields = self.known.get(key)
+        if fields is None:
+            fields = request(info, hop, self._link, isExtended)
+            if len(self.known) >= MOST:
+                self.known.clear()
+            if len(str(key)) <= LONGEST:
+                self.known[key] = fields
+        return fields
+
+
 def _forPeer(info: StreamInfo) -> str:
     """
     For whom the stream is, if that has an address that means something elsewhere.

@@ -22,7 +22,7 @@ from ugate.protocols.h2calm import H2Limits
 from ugate.protocols.h2channel import H2Channel
 from ugate.protocols.h2core import H2Core
 from ugate.protocols.h2frames import Code, ConnectionFault
-from ugate.protocols.sockets import writePieces
+from ugate.protocols.sockets import writeNow, writePieces
 from ugate.protocols.tlsconnection import TLSConnection
 
 RECEIVE: Final = 1 << 18
@@ -89,7 +89,8 @@ class H2Wire(Protocol, ABC):
         try:
             self.core.receive(data)
             # While a frame is spliced nothing goes to the transport, and pieces wait in the core.
-            if max(self._unread, len(self.core.out) << 6) > self._limits.unread:
+            most = self._limits.unread
+            if self._unread > most or len(self.core.out) << 6 > most:
                 raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "it wants answers, and reads none")
         except ConnectionFault as fault:
             self._broke(fault)
@@ -139,6 +140,8 @@ class H2Wire(Protocol, ABC):
             self._unread += sum(map(len, pieces))
         if self.secure is not None:
             self.secure.writeSequence(pieces)
+        elif len(pieces) == 1 and self.bare is not None:
+            writeNow(self.bare, pieces[0])
         else:
             writePieces(self.transport, self.bare, pieces)
 

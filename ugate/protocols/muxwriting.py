@@ -103,9 +103,12 @@ class Writing(ABC):
             return
         self._hasWritten = True
         channel.write(data)
-        if self._producer is not None:
-            self._hold()
+        if self._producer is None:
+            return
+        if not self._isStreaming:
             self._pull()
+        elif channel.unsent > FULL:
+            self._hold()
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """
