@@ -278,7 +278,7 @@ class Session:
 
     def _ended(self, what: MuxStream | Opening) -> None:
         self._asked.discard(what)
-        self._accepted.discard(what)  # type: ignore[arg-type]
+        self._accepted.discard(what)
         if not (self._asked or self._accepted or self.isClosed):
             self.sessions.idle(self)
 

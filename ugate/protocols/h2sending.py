@@ -66,6 +66,8 @@ class H2Sending(FrameReader):
 
     isExtended = False
     """Whether the peer may ask for more than bytes in a CONNECT (RFC 8441)."""
+    takesDatagrams = False
+    """Whether we may."""
 
     def __init__(
         self, client: bool, events: H2Events, seconds: Callable[[], float], limits: H2Limits
@@ -82,8 +84,6 @@ class H2Sending(FrameReader):
         self.firstOut = FIRST_WINDOW
         self.maxFrame = 16384
         self.maxStreams = _FEW_STREAMS
-        self.takesDatagrams = False
-        """Whether the peer takes the CONNECT of RFC 8441."""
         self.blocked = False
         self.ready: deque[H2Channel] = deque()
         self.theirs = 0

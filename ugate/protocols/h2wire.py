@@ -141,7 +141,7 @@ class H2Wire(Protocol, ABC):
         if self.secure is not None:
             self.secure.writeSequence(pieces)
         elif len(pieces) == 1 and self.bare is not None:
-            writeNow(self.bare, pieces[0])
+            writeNow(self.bare, bytes(pieces[0]))
         else:
             writePieces(self.transport, self.bare, pieces)
 
