@@ -33,6 +33,8 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
 
+from ugate.protocols.sockets import unpace
+
 MOST_WAITING: Final = 4096
 """Connections that are accepted before a socket is closed, at most."""
 
@@ -140,6 +142,7 @@ class Port(tcp.Port):
         host = self.getHost()
         if host.host not in _ANY:
             self.only = host
+        unpace(self.socket, host.host)
 
     def connectionLost(self, reason: Any) -> None:
         """

@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.internet.main import CONNECTION_LOST
 from twisted.python.failure import Failure
 
 from ugate.buffers import Buffers
@@ -25,7 +26,7 @@ from ugate.leg import Leg
 from ugate.metering import Meter, Meters
 from ugate.protocols.muxwriting import Cutting, Writing
 from ugate.protocols.negotiate import connectionBelow
-from ugate.protocols.sockets import closeNow, cut, endNow, endWriting, writeNow
+from ugate.protocols.sockets import closeNow, cut, endNow, endWriting, isBroken, mayWait, writeNow
 from ugate.shares import Share
 
 RECEIVE: Final = 1 << 18
@@ -181,24 +182,29 @@ class Copying:
     def _ended(self, leg: Leg) -> None:
         if self._finished is None:
             return
+        if self._isReset(leg):
+            self._lost(leg, Failure(CONNECTION_LOST))
+            return
         self._open -= 1
         other = self._other(leg)
         _transport(other).unregisterProducer()
         self._producer(leg).end()
         if self._open:
             below = self._below[other]
-            if below is None or self._isOwed(leg) or not endNow(below):
+            if below is None or not endNow(below):
                 endWriting(_transport(other))
         else:
             self.close("done", abort=False)
 
-    def _isOwed(self, leg: Leg) -> bool:
+    def _isReset(self, leg: Leg) -> bool:
         """
-        Whether bytes wait for it.  If that is since it was reset, its end looks clean until they are tried
-        again, and the other is to be cut.
+        Whether what looks like its end is none: a write has met the error, which the kernel tells once.  Then
+        the bytes still wait here, or in a pipe.
         """
         below = self._below[leg]
-        return below is not None and bool(below.dataBuffer or below._tempDataBuffer)
+        if below is None or not below.connected or below._writeDisconnected:
+            return False
+        return mayWait(below) and isBroken(below.socket)
 
     def _deafened(self, leg: Leg) -> None:
         if not self._other(leg).eof:
@@ -242,7 +248,6 @@ class Copying:
         finished, self._finished = self._finished, None
         if finished is None:
             return
-        owes = any(map(self._isOwed, self._legs))
         for leg in self._legs:
             self._producer(leg).end()
             leg.deliver = _discard
@@ -252,7 +257,7 @@ class Copying:
             transport = _transport(leg)
             transport.unregisterProducer()
             if not abort:
-                below = self._below[leg] if leg.eof and not owes else None
+                below = self._below[leg] if leg.eof else None
                 if below is None or not closeNow(below):
                     transport.loseConnection()
             elif isTruncated and isinstance(transport, Writing):

@@ -22,7 +22,7 @@ from twisted.logger import capturedLogs, formatEvent
 
 from ugate.accepting import Port
 from ugate.test.dialfakes import Recorder, Recorders
-from ugate.test.socketfakes import Peer, SocketTestCase
+from ugate.test.socketfakes import Peer, SocketTestCase, congestion
 
 HOST = "127.0.0.1"
 
@@ -104,6 +104,21 @@ class ConnectionTests(PortTestCase):
         _, transport = self.accepted()
         self.assertTrue(transport.getTcpNoDelay())
         self.assertFalse(transport.socket.getblocking())
+
+    def test_noPace(self) -> None:
+        """
+        None is paced, whatever the rule is on this machine, if its port can be reached from here alone.
+        """
+        _, transport = self.accepted()
+        ruled = Port(0, self.factory, 50, "", self.reactor)
+        ruled.startListening()
+        self.addCleanup(ruled.stopListening)
+        with socket.socket() as plain:
+            rule = congestion(plain)
+        self.assertEqual((b"reno", rule), (congestion(transport.socket), congestion(ruled.socket)))
+
+    if not hasattr(socket, "TCP_CONGESTION"):
+        test_noPace.skip = "this system does not let one choose"  # type: ignore[attr-defined]
 
     def test_ends(self) -> None:
         """
