@@ -91,7 +91,7 @@ class Shared:
         return made.addCallback(self._up).addErrback(self._down)
 
     def _up(self, link: H2Link) -> H2Link:
-        if link.takesExtended:
+        if link.core.takesExtended:
             return link
         link.drain()
         raise Refused(Cause.UNSUPPORTED, Phase.NEGOTIATE, self._hop.place, "no WebSocket in HTTP/2")

@@ -83,6 +83,43 @@ def request(info: StreamInfo, hop: str, link: StreamInfo, isExtended: bool) -> F
     return fields
 
 
+class Connects:
+    """
+    Asks for the streams of one connection by L{request}: those to the same target have the same header.
+
+    @since: ugate NEXT
+    """
+
+    __slots__ = ("known",)
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[object, ...], Fields] = {}
+
+    def request(self, info: StreamInfo, hop: str, link: StreamInfo, isExtended: bool) -> Fields:
+        """
+        See L{Asking}.
+        """
+        target, hints = info.target, info.hints
+        if target is None or target.network == UDP:
+            return request(info, hop, link, isExtended)
+        host = getattr(info.peer, "host", None)
+        key = target.host, target.port, host, hints.get("baggage"), hints.get("forwarded")
+        fields = self.known.get(key)
+        if fields is None:
+            fields = request(info, hop, link, isExtended)
+            if len(self.known) >= MOST:
+                self.known.clear()
+            if len(str(key)) <= LONGEST:
+                self.known[key] = fields
+        return fields
+
+    def heard(self, info: StreamInfo, fields: Fields, hop: str) -> StreamInfo:
+        """
+        See L{Asking}.
+        """
+        return heard(info, fields, hop)
+
+
 def _forPeer(info: StreamInfo) -> str:
     """
     For whom the stream is, if that has an address that means something elsewhere.

@@ -58,8 +58,6 @@ class MuxStream(Telling):
     keeper: Keeper | None = None
     _late = 0
     """How many bytes came after we had closed."""
-    _isFinishing = False
-    """Whether what we send is to end."""
 
     def __init__(self, channel: IChannel, info: StreamInfo, isPending: bool = False) -> None:
         """
@@ -318,7 +316,8 @@ class MuxStream(Telling):
             self._isEnded = True
         self.disconnecting = True
         self._answered()
-        self._stopProducer()
+        if self._producer is not None:
+            self._stopProducer()
         if self.keeper is not None:
             self.keeper.over(self)
         self._turn()

@@ -42,8 +42,8 @@ class Telling(Writing):
     """How many bytes that are."""
     _isEnded = _isEndTold = False
     """Of what the peer sends."""
-    _isFinished = _isFinishTold = False
-    """Of what we send: whether it has ended, and the protocol knows."""
+    _isFinishTold = False
+    """Whether it knows that what we send has ended."""
     _why: Failure | None = None
     """Once it is gone."""
     _isOver = False
@@ -80,6 +80,8 @@ class Telling(Writing):
         Tell the protocol all that there is to tell, one after another.
         """
         if self._isBusy or self._protocol is None:
+            return
+        if not (self._kept or self._isEnded or self._isFinished or self._why is not None):
             return
         self._isBusy = True
         more = True

@@ -103,7 +103,7 @@ class RawPeer:
         limits: H2Limits | None = None,
         greet: bool = True,
         rules: Rules | None = None,
-        asking: h2requests.Asking = h2requests,
+        asking: h2requests.Asking | None = None,
     ) -> None:
         """
         @param client: whether the link is that of a client.

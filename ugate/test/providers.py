@@ -14,7 +14,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
-from ugate.copying import _LimitedProducer, _Producer
+from ugate.copyends import LimitedProducer
 from ugate.endpoints.addresses import AddressEndpoint
 from ugate.endpoints.behind import BehindServerEndpoint
 from ugate.endpoints.capturedudp import CapturedDatagramsEndpoint
@@ -146,8 +146,8 @@ BY_CLASS: Any = None
 PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.caclient._Body": BY_CLASS,
     "ugate.caclient._Endpoints": BY_CLASS,
-    "ugate.copying._LimitedProducer": lambda: _LimitedProducer(StringTransport(), None, None),
-    "ugate.copying._Producer": lambda: _Producer(StringTransport()),
+    "ugate.copyends.End": BY_CLASS,
+    "ugate.copyends.LimitedProducer": lambda: LimitedProducer(StringTransport(), None, None),
     "ugate.endpoints.addresses.AddressEndpoint": lambda: AddressEndpoint(REACTOR, TARGET),
     "ugate.endpoints.addresses._Opening": BY_CLASS,
     "ugate.endpoints.behind.BehindPort": BY_CLASS,

@@ -70,6 +70,7 @@ LAYERS = (
             "ugate.splicing",
             "ugate.splicingchild",
             "ugate.splicingprocess",
+            "ugate.copyends",
             "ugate.copying",
             "ugate.framing",
             "ugate.framedends",
