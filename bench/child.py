@@ -31,7 +31,7 @@ class SampleFailed(Exception):
     """
 
 
-def _dieWithParent() -> None:
+def dieWithParent() -> None:
     """Have the kernel kill this process when the bench is gone, however that happens."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -84,7 +84,7 @@ class Child:
                 env={**os.environ, "PYTHONPATH": str(CHECKOUT), **(env or {})},
                 pass_fds=tuple(fds),
                 start_new_session=True,
-                preexec_fn=_dieWithParent,  # noqa: PLW1509  the bench has no threads
+                preexec_fn=dieWithParent,  # noqa: PLW1509  the bench has no threads
             )
         self.pid = self._process.pid
 

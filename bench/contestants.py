@@ -1,4 +1,4 @@
-# -*- test-case-name: bench.test_report -*-
+# -*- test-case-name: bench.test_contestants -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
@@ -13,7 +13,7 @@ import shutil
 import socket
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,6 +44,15 @@ RELAY = "relay"
 SSH = "ssh"
 """A front: a port for each target of a client of SSH, which forwards it through the contestant."""
 
+TUN = "tun"
+"""A front: a TUN device, whose packets are as long as those of Ethernet."""
+
+TUN_LONG = "tun-9000"
+"""A front: the same with long ones."""
+
+DNS = "dns"
+"""A front: a port that answers questions of the DNS."""
+
 _LOWEST, _HIGHEST = 10240, 32767
 _TRIES = 200
 
@@ -64,7 +73,7 @@ class Hop:
     """Where it sends streams: the next one's C{socks} port, or nothing, or a port for each target."""
 
     front: str = ""
-    """L{PLAIN}, L{TLS}, L{SNI}, L{RELAY} or L{SSH}; or nothing, for what the contestant speaks."""
+    """One of the fronts above; or nothing, for what the contestant speaks."""
 
     isFirst: bool = True
     """Whether clients talk to it, and not another instance."""
@@ -103,6 +112,9 @@ class Command:
     accepts: bool = True
     """Whether it listens on its ports; or it goes to the next instance, which does."""
 
+    isUp: Callable[[], bool] | None = None
+    """Says whether it is up, if it has no ports."""
+
 
 class Contestant(ABC):
     """
@@ -111,9 +123,10 @@ class Contestant(ABC):
     @cvar name: its name in tables and options.
     @cvar speaks: L{SOCKS5}, L{FORWARD}, L{CAPTURED} or L{NONE}.
     @cvar hops: how many instances can be chained.
-    @cvar fronts: what else it can be reached by: L{PLAIN}, L{TLS}, L{SNI}, L{RELAY}, L{SSH}.
+    @cvar fronts: what else it can be reached by, of those above.
     @cvar leastHops: how many have to be.
     @cvar alone: whether it has a part in the rows of its fronts only.
+    @cvar apart: whether it is in a network namespace of its own.
     @cvar peers: how many instances, of the first ones, are not what is measured, but a client that all have.
     @cvar datagrams: whether it takes datagrams by SOCKS5, or is no proxy.
     """
@@ -125,6 +138,7 @@ class Contestant(ABC):
     leastHops: int = 1
     peers: int = 0
     alone: bool = False
+    apart: bool = False
     datagrams: bool = False
 
     @abstractmethod

@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass
 
 HOST = "127.0.0.1"
-"""Everything is on this address."""
+"""Everything is on this address, but for what is on another host."""
 
 _REPLY = 10
 _IPV6_EXTRA = 12
@@ -37,6 +37,9 @@ class Way:
     socks: int = 0
     """The port of the SOCKS5 proxy to ask first; 0 for a plain connection."""
 
+    host: str = HOST
+    """Where that is."""
+
     def open(self) -> socket.socket:
         """
         Open a stream.
@@ -47,7 +50,7 @@ class Way:
         """
         sock = socket.socket()
         try:
-            sock.connect((HOST, self.socks or self.port))
+            sock.connect((self.host, self.socks or self.port))
             if self.socks:
                 _handshake(sock, self.port)
         except BaseException:

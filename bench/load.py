@@ -22,7 +22,8 @@ from dataclasses import asdict, dataclass
 
 from bench import secure
 from bench.datagrams import exchange
-from bench.dial import DialFailed, Way, exactly
+from bench.dial import HOST, DialFailed, Way, exactly
+from bench.dns.load import NAMES, ask
 from bench.loop import CHUNK, Loop, bulkFile, countForever, sendForever
 from bench.meter import Meter
 
@@ -38,7 +39,7 @@ class Load:
 
     kind: str
     """C{bulk}, C{connect}, C{rtt}, C{hold}, or C{tls-bulk}, C{tls-new}, C{tls-resumed},
-    C{ssh-login}."""
+    C{ssh-login}, C{dns}, C{dns-spelled}."""
 
     fd: int
     """The descriptor of the shared counters."""
@@ -70,11 +71,21 @@ class Load:
     command: Sequence[str] = ()
     """What has a stream to the echo target on its standard input and output, for C{ssh-login}."""
 
+    host: str = HOST
+    """Where the ports are."""
+
     def json(self) -> str:
         """
         @return: the argument for the process.
         """
         return json.dumps(asdict(self))
+
+    def way(self, target: str) -> Way:
+        """
+        @param target: the target's name.
+        @return: the way to it.
+        """
+        return Way(self.ports[target], self.socks, self.host)
 
     def open(self, target: str) -> socket.socket:
         """
@@ -83,7 +94,7 @@ class Load:
         @param target: the target's name.
         @return: a connected socket.
         """
-        return Way(self.ports[target], self.socks).open()
+        return self.way(target).open()
 
 
 def _ready() -> None:
@@ -169,7 +180,7 @@ def connect(load: Load, counts: memoryview) -> None:
     @param counts: the shared counters.
     """
     _ready()
-    way, slot, size = Way(load.ports["echo"], load.socks), load.slot, len(MESSAGE)
+    way, slot, size = load.way("echo"), load.slot, len(MESSAGE)
     while True:
         sock = way.open()
         sock.send(MESSAGE)
@@ -258,7 +269,19 @@ def datagrams(load: Load, counts: memoryview) -> None:
     exchange(load.socks, load.streams, counts, load.slot, _ready)
 
 
+def questions(load: Load, counts: memoryview) -> None:
+    """
+    Ask for names that are known.
+
+    @param load: the work.
+    @param counts: the shared counters.
+    """
+    ask(load.ports["names"], NAMES, load.kind == "dns-spelled", counts, load.slot, _ready)
+
+
 _KINDS = {
+    "dns": questions,
+    "dns-spelled": questions,
     "datagrams": datagrams,
     "bulk": bulk,
     "connect": connect,

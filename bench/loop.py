@@ -65,15 +65,16 @@ class Loop:
                     action()
 
 
-def listen(loop: Loop, accepted: Callable[[socket.socket], None]) -> int:
+def listen(loop: Loop, host: str, accepted: Callable[[socket.socket], None]) -> int:
     """
-    Listen on a free port of the loopback address.
+    Listen on a free port.
 
     @param loop: the loop that accepts.
+    @param host: the address.
     @param accepted: given each new socket.
     @return: the port.
     """
-    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    listener = socket.create_server((host, 0), backlog=4096)
     loop.add(listener, lambda: accepted(listener.accept()[0]))
     port: int = listener.getsockname()[1]
     return port

@@ -110,6 +110,7 @@ class _Loads:
             streams,
             stand.front,
             command,
+            stand.host,
         )
         log = stand.directory / f"load-{kind}-{slot}.log"
         child = Child(pythonArguments("bench.load", load.json()), log, fds=[stand.meter.fd], spoken=True)
@@ -274,6 +275,18 @@ def _datagrams(stand: Stand, pace: Pace) -> Reading:
         return Reading((sum(rates[slot] for slot in slots),), {"cpu": cpu})
 
 
+def _questions(stand: Stand, pace: Pace) -> Reading:
+    """Questions whose answers are known: as they were asked before, and in a new spelling each time."""
+    values, busy = [], 0.0
+    for kind in ("dns", "dns-spelled"):
+        with _loads(stand, pace) as loads:
+            slot = loads.add(kind)
+            rates, cpu = _rates(stand, loads, pace.warm, pace.seconds / 2)
+            values.append(rates[slot])
+            busy += cpu / 2
+    return Reading(tuple(values), {"cpu": busy})
+
+
 def _mixed(stand: Stand, pace: Pace) -> Reading:
     """Round trips while a bulk stream runs."""
     with _loads(stand, pace) as loads:
@@ -322,6 +335,7 @@ _WORKS: dict[str, Callable[[Stand, Pace], Reading]] = {
     "mixed": _mixed,
     "ssh-login": _login,
     "datagrams": _datagrams,
+    "dns": _questions,
     "idle": _idle,
     "start": _start,
     "tls-bulk": _tlsBulk,

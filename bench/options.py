@@ -20,8 +20,10 @@ from bench.measure import Pace
 from bench.ours import StandIn, Ugate
 from bench.peers import Envoy, HAProxy, Microsocks, SingBox
 from bench.relayed import PlainUgate, RelayedUgate
+from bench.resolvers import Dnsmasq, UgateResolver, Unbound
 from bench.rows import ROWS, Row
 from bench.ssh import AsyncSSH, OpenSSH, SSHUgate
+from bench.tunnels import TunSingBox, TunUgate
 
 _RESULTS = Path(__file__).parent / "results"
 _SECONDS, _ROUNDS, _WARM, _IDLE = 1.2, 5, 0.2, 1000
@@ -126,7 +128,7 @@ def plan(arguments: Sequence[str] | None = None) -> Plan:
         known: list[Contestant] = [Direct(), ours, SingBox(), Envoy(), HAProxy(), Microsocks()]
         known += [FramedUgate(), FramedEnvoy(), SecureUgate(), SecureEnvoy(), RelayedUgate(), PlainUgate()]
         known += [SSHUgate(), AsyncSSH(), OpenSSH()]
-        known.append(CapturedUgate())
+        known += [CapturedUgate(), TunUgate(), TunSingBox(), UgateResolver(), Dnsmasq(), Unbound()]
         contestants = {contestant.name: contestant for contestant in known}
         rows = {row.key: row for row in ROWS}
         seconds = given.seconds or (_QUICK_SECONDS if given.quick else _SECONDS)

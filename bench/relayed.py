@@ -1,4 +1,4 @@
-# -*- test-case-name: bench.test_report -*-
+# -*- test-case-name: bench.test_contestants -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

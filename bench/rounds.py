@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.apart import apart
 from bench.child import SampleFailed
 from bench.contestants import NONE, Contestant
 from bench.measure import FRESH, Pace, Reading, measure
@@ -99,9 +100,13 @@ class _Round:
         @return: what it yielded.
         @raise SampleFailed: if it came to nothing; what was up is then ended, as it may be broken.
         """
+        if contestant.apart:
+            try:
+                return apart(lambda: self._fresh(contestant, row, pace))
+            except OSError as e:
+                raise SampleFailed(f"no network namespace: {e}") from e
         if row.work in FRESH:
-            with self._standing(contestant, row) as stand:
-                return measure(row.work, stand, pace)
+            return self._fresh(contestant, row, pace)
         key = (contestant.name, row.hops, row.front)
         if key not in self._up:
             stack = ExitStack()
@@ -111,6 +116,11 @@ class _Round:
         except SampleFailed:
             self._up.pop(key)[0].close()
             raise
+
+    def _fresh(self, contestant: Contestant, row: Row, pace: Pace) -> Reading:
+        """Measure with instances that have done nothing else."""
+        with self._standing(contestant, row) as stand:
+            return measure(row.work, stand, pace)
 
     @contextmanager
     def _standing(self, contestant: Contestant, row: Row) -> Iterator[Stand]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.contestants import PLAIN, RELAY, SNI, SSH, TLS
+from bench.contestants import DNS, PLAIN, RELAY, SNI, SSH, TLS, TUN, TUN_LONG
 
 SING_BOX = "sing-box"
 HAPROXY = "haproxy"
@@ -28,7 +28,11 @@ SSH_US, ASYNCSSH, SSHD = "ugate-ssh", "asyncssh", "sshd"
 """Servers of SSH."""
 CAPTURED_US = "ugate-captured"
 """What the kernel leads to it, beside SOCKS."""
-OURS = (US, FRAMED_US, SECURE_US, RELAYED_US, CAPTURED_US, SSH_US)
+TUN_US, TUN_PEER = "ugate-tun", "sing-box-tun"
+"""TUN devices."""
+DNS_US = "ugate-dns"
+"""The resolver."""
+OURS = (US, FRAMED_US, SECURE_US, RELAYED_US, CAPTURED_US, SSH_US, TUN_US, DNS_US)
 """All who have goals."""
 
 
@@ -107,6 +111,7 @@ _RELAYED = (Goal(0.95, RELAYED, RELAYED_US),)
 _SSH = (Goal(0.9, ASYNCSSH, SSH_US), Goal(0.5, SSHD, SSH_US))
 _SSH_SMALL = (Goal(0.9, ASYNCSSH, SSH_US),)
 _LOGIN = (Goal(1.5, SSHD, SSH_US),)
+_TUN = (Goal(0.5, TUN_PEER, TUN_US),)
 _FRAMED = (Goal(1.0, FRAMED, FRAMED_US),)
 _FRAMED_BULK = (Goal(1.5, FRAMED, FRAMED_US),)
 _BULK_2 = (*_FRAMED_BULK, Goal(1.0, SECURE, SECURE_US))
@@ -247,6 +252,40 @@ ROWS = (
         (Metric("ssh-login", "ssh -W: time until it echoes", "ms", _LOGIN, lessIsBetter=True, digits=1),),
         hops=2,
         front=SSH,
+    ),
+    Row(
+        "tun-bulk",
+        "bulk",
+        (
+            Metric("tun-up", "a TUN device: one bulk stream, up", _GBIT, _TUN, digits=1),
+            Metric("tun-down", "a TUN device: one bulk stream, down", _GBIT, _TUN, digits=1),
+        ),
+        front=TUN,
+    ),
+    Row(
+        "tun-bulk-9000",
+        "bulk",
+        (
+            Metric("tun-9000-up", "the same at an MTU of 9000: up", _GBIT, _TUN, digits=1),
+            Metric("tun-9000-down", "the same at an MTU of 9000: down", _GBIT, _TUN, digits=1),
+        ),
+        front=TUN_LONG,
+    ),
+    Row(
+        "tun-connect",
+        "connect",
+        (Metric("tun-connect", "a TUN device: new connections", "1/s", _TUN),),
+        front=TUN,
+    ),
+    Row("tun-rtt", "rtt", (Metric("tun-rtt", "a TUN device: round trips", "1/s", _TUN),), front=TUN),
+    Row(
+        "dns",
+        "dns",
+        (
+            Metric("dns", "answers of the resolver that are known", "1/s", (Goal(5000, "", DNS_US),)),
+            Metric("dns-spelled", "the same in a new spelling each time", "1/s"),
+        ),
+        front=DNS,
     ),
 )
 """Every row, in the order of the table."""

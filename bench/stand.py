@@ -11,13 +11,27 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from bench.apart import Place, linked
 from bench.child import Child, SampleFailed, pythonArguments
-from bench.contestants import CAPTURED, FORWARD, NONE, RELAY, SOCKS5, Contestant, Hop, freePort
+from bench.contestants import (
+    CAPTURED,
+    DNS,
+    FORWARD,
+    NONE,
+    RELAY,
+    SOCKS5,
+    TUN,
+    TUN_LONG,
+    Contestant,
+    Hop,
+    freePort,
+)
 from bench.dial import HOST, DialFailed, Way
 from bench.meter import Meter
 from bench.secure import echoed
@@ -27,6 +41,12 @@ _POLL = 0.002
 _STEP = 0.2
 _TIMEOUT = 5.0
 _PROBE = b"is anybody there"
+_BEYOND = (TUN, TUN_LONG)
+"""The fronts of targets that are on another host."""
+
+_LATE = (RELAY, *_BEYOND)
+"""Those that are there only a little after their process is."""
+
 _ONE = {SOCKS5: "socks", CAPTURED: "captured"}
 """What the port is called of those who have one alone."""
 
@@ -70,6 +90,9 @@ class Stand:
     lastPorts: Mapping[str, int]
     """The ports of the last instance."""
 
+    host: str = HOST
+    """The address of the targets."""
+
     @property
     def pids(self) -> list[int]:
         """The process ids of the instances, but for the clients that all contestants have."""
@@ -105,11 +128,14 @@ def standing(
     @raise SampleFailed: if a process does not start, or the way to a target does not work.
     """
     children: list[Child] = []
-    try:
+    with ExitStack() as stack:
+        stack.callback(_killAll, children)
+        place = stack.enter_context(linked()) if front in _BEYOND else Place()
         ports: dict[str, int] = {}
-        for kind in ("bulk", "echo"):
-            argv = pythonArguments("bench.target", kind, str(meter.fd))
-            target = Child(argv, directory / f"target-{kind}.log", fds=[meter.fd], spoken=True)
+        for kind in ("names",) if front == DNS else ("bulk", "echo"):
+            argv = pythonArguments("bench.target", kind, str(meter.fd), place.host)
+            with place.entered():
+                target = Child(argv, directory / f"target-{kind}.log", fds=[meter.fd], spoken=True)
             children.append(target)
             ports |= json.loads(target.line(time.monotonic() + _PATIENCE))
         targets = tuple(children)
@@ -117,21 +143,36 @@ def standing(
         if front or contestant.speaks in (FORWARD, CAPTURED):
             way = dict(ports)
         for number in range(hops if contestant.speaks != NONE else 0):
-            way, child, seconds = _instance(
+            way, seconds = _instance(
                 contestant, way, ports, directory / f"hop{number}", children, front, number == hops - 1
             )
             last = last or way
         instances = tuple(reversed(children[len(targets) :]))
         socks = way.get("socks", 0)
-        reached = way if front or contestant.speaks == FORWARD else ports
+        isAsked = contestant.speaks != CAPTURED and (front or contestant.speaks == FORWARD)
+        reached = way if isAsked else ports
         stand = Stand(
-            contestant, instances, targets, socks, reached, directory, meter, seconds, front, ports, last
+            contestant,
+            instances,
+            targets,
+            socks,
+            reached,
+            directory,
+            meter,
+            seconds,
+            front,
+            ports,
+            last,
+            place.host,
         )
-        _probe(stand)
+        if front != DNS:
+            _probe(stand)
         yield stand
-    finally:
-        for child in reversed(children):
-            child.kill()
+
+
+def _killAll(children: list[Child]) -> None:
+    for child in reversed(children):
+        child.kill()
 
 
 def _instance(
@@ -142,7 +183,7 @@ def _instance(
     children: list[Child],
     front: str,
     isFirst: bool,
-) -> tuple[dict[str, int], Child, float]:
+) -> tuple[dict[str, int], float]:
     """
     Start one instance, and wait until it accepts.
 
@@ -153,7 +194,7 @@ def _instance(
     @param children: where the process is noted, so that it is killed in any case.
     @param front: what the streams go in by.
     @param isFirst: whether clients talk to it.
-    @return: its ports, its process, and the seconds it took.
+    @return: its ports, and the seconds it took.
     @raise SampleFailed: if it ends or does not accept in time.
     """
     directory.mkdir()
@@ -165,29 +206,40 @@ def _instance(
     except OSError as e:
         raise SampleFailed(f"{contestant.name} cannot be started: {e}") from e
     children.append(child)
+    if command.isUp is not None:
+        _until(child, command.isUp, "it was not up")
     for port in hop.listen.values() if command.accepts else ():
-        _accepts(child, port)
-    return dict(hop.listen), child, time.monotonic() - child.started
+        _until(child, partial(_accepts, port), f"nothing accepted on port {port}")
+    return dict(hop.listen), time.monotonic() - child.started
 
 
-def _accepts(child: Child, port: int) -> None:
+def _accepts(port: int) -> bool:
     """
-    Wait until a port accepts.
+    @return: whether a port accepts.
+    """
+    try:
+        socket.create_connection((HOST, port), timeout=_TIMEOUT).close()
+    except OSError:
+        return False
+    return True
 
-    @param child: the process that should listen there.
-    @param port: the port.
-    @raise SampleFailed: if the process ends, or nothing listens in time.
+
+def _until(child: Child, isUp: Callable[[], bool], words: str) -> None:
+    """
+    Wait until a process is up.
+
+    @param child: the process.
+    @param isUp: whether it is.
+    @param words: what is wrong if it is not.
+    @raise SampleFailed: if the process ends, or is not up in time.
     """
     deadline = child.started + _PATIENCE
     while time.monotonic() < deadline:
         child.check()
-        try:
-            socket.create_connection((HOST, port), timeout=_TIMEOUT).close()
-        except OSError:
-            time.sleep(_POLL)
-        else:
+        if isUp():
             return
-    raise SampleFailed(f"nothing accepted on port {port} in {_PATIENCE:.0f} s{child.tail()}")
+        time.sleep(_POLL)
+    raise SampleFailed(f"{words} in {_PATIENCE:.0f} s{child.tail()}")
 
 
 def _probe(stand: Stand) -> None:
@@ -197,13 +249,12 @@ def _probe(stand: Stand) -> None:
     @param stand: what was started.
     @raise SampleFailed: if it does not.
     """
-    # A node that goes to its gate is there only a little after that.
-    deadline = time.monotonic() + (_PATIENCE if stand.front == RELAY else 0)
+    deadline = time.monotonic() + (_PATIENCE if stand.front in _LATE else 0)
     socket.setdefaulttimeout(_TIMEOUT)
     try:
         while True:
             try:
-                back = echoed(stand.front, Way(stand.ports["echo"], stand.socks), _PROBE)
+                back = echoed(stand.front, Way(stand.ports["echo"], stand.socks, stand.host), _PROBE)
                 break
             except (OSError, DialFailed) as e:
                 if time.monotonic() > deadline:

@@ -9,27 +9,41 @@ from __future__ import annotations
 
 import socket
 import threading
+from array import array
 from collections.abc import Callable
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench.child import SampleFailed
-from bench.dial import HOST
-from bench.dns.load import answersASecond, question, spelled
+from bench.dial import HOST, DialFailed
+from bench.dns.load import ask, question, spelled
 from bench.dns.upstream import answer
 
 NAMES = ["a.example.com", "b.example.com"]
 
 
-class LoadTests(SynchronousTestCase):
+class Enough(Exception):
     """
-    L{answersASecond}.
+    All names are known.
     """
 
-    def serve(self, reply: Callable[[bytes], bytes]) -> int:
+
+def enough() -> None:
+    """
+    @raise Enough: always.
+    """
+    raise Enough
+
+
+class LoadTests(SynchronousTestCase):
+    """
+    L{ask}.
+    """
+
+    def serve(self, reply: Callable[[bytes], bytes], mute: int = 0) -> int:
         """
         A server.
 
+        @param mute: how many questions it does not answer.
         @return: its port.
         """
         serving = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -38,12 +52,15 @@ class LoadTests(SynchronousTestCase):
         ended = threading.Event()
 
         def run() -> None:
+            heard = 0
             while not ended.is_set():
                 try:
                     data, asker = serving.recvfrom(4096)
                 except TimeoutError:
                     continue
-                serving.sendto(reply(data), asker)
+                heard += 1
+                if heard > mute:
+                    serving.sendto(reply(data), asker)
             serving.close()
 
         thread = threading.Thread(target=run)
@@ -59,7 +76,10 @@ class LoadTests(SynchronousTestCase):
         """
         port = self.serve(answer)
         for isSpelled in (False, True):
-            self.assertGreater(answersASecond(port, NAMES, 0.3, isSpelled), 10)
+            counts = memoryview(array("Q", (0, 0)))
+            self.assertRaises(Enough, ask, port, NAMES, isSpelled, counts, 1, enough)
+            self.assertGreater(counts[1], len(NAMES))
+            self.assertEqual(counts[0], 0)
 
     def test_wrong(self) -> None:
         """
@@ -70,15 +90,15 @@ class LoadTests(SynchronousTestCase):
             lambda data: answer(data)[:3] + b"\x82" + answer(data)[4:],
             lambda data: answer(data)[:6] + b"\0\0" + answer(data)[8:],
         ):
-            self.assertRaises(SampleFailed, answersASecond, self.serve(reply), NAMES, 5)
+            counts = memoryview(array("Q", (0,)))
+            self.assertRaises(DialFailed, ask, self.serve(reply), NAMES, False, counts, 0, enough)
 
     def test_silence(self) -> None:
         """
-        So is nothing.
+        What was lost is asked again.
         """
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
-            mute.bind((HOST, 0))
-            self.assertRaises(SampleFailed, answersASecond, mute.getsockname()[1], NAMES, 0.2)
+        counts = memoryview(array("Q", (0,)))
+        self.assertRaises(Enough, ask, self.serve(answer, mute=40), NAMES, False, counts, 0, enough)
 
     def test_spelled(self) -> None:
         """

@@ -33,6 +33,8 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
 
+from ugate.protocols.sockets import unpace
+
 MOST_WAITING: Final = 4096
 """Connections that are accepted before a socket is closed, at most."""
 
@@ -92,13 +94,18 @@ class Accepted(tcp.Server):
 
 def deafen(listening: socket) -> None:
     """
-    Let a socket that listens not hear anybody any more, where the kernel can do that.
+    Let a socket that listens not hear anybody any more, where the kernel can do that
+    and lets us: some allow filters to root alone.
     """
     if sys.platform != "linux":
         return
     # An instruction that says: no byte of this packet.
     nothing = array("B", pack("HBBI", _RETURN, 0, 0, 0))
-    listening.setsockopt(SOL_SOCKET, _ATTACH_FILTER, pack("HP", 1, nothing.buffer_info()[0]))
+    try:
+        listening.setsockopt(SOL_SOCKET, _ATTACH_FILTER, pack("HP", 1, nothing.buffer_info()[0]))
+    except OSError:
+        # Who connects between the last look and the end is reset, as with any other program.
+        pass
 
 
 class Port(tcp.Port):
@@ -140,6 +147,7 @@ class Port(tcp.Port):
         host = self.getHost()
         if host.host not in _ANY:
             self.only = host
+        unpace(self.socket, host.host)
 
     def connectionLost(self, reason: Any) -> None:
         """

@@ -53,8 +53,11 @@ class Deadlines(Generic[T]):
         """
         From now on, C{thing} has its time; if it is under way already, anew.
         """
-        self._due.pop(thing, None)
-        self._due[thing] = self._now() + self.seconds
+        due = self._due
+        if thing in due:
+            # The latest is the last.
+            del due[thing]
+        due[thing] = self._now() + self.seconds
         if self._timer is None:
             self._timer = self._clock.callLater(self.seconds, self._tick)
 

@@ -112,14 +112,10 @@ class Inbound(Leg):
         self.owner = tenant = gateway.entry.tenant
         self.info = info = self._info()
         try:
-            if len(flows) >= flows.limit:
-                flows.makeRoom(info)
             if tenant.names is not None:
                 self.info = info = named(info, tenant.names)
             self.owner = tenant = tenant.tenantFor(info)
             tenant.policy.check(info)
-            if tenant.limits is not None:
-                self._admit(tenant.limits)
             dialer = tenant.dialer
             routed = getattr(dialer, "ruleFor", None)
             if routed is not None:
@@ -128,6 +124,11 @@ class Inbound(Leg):
                 dialer = rule.dialer
             checkCarries(dialer, info)
             endpoint = dialer.endpointFor(info)
+            # Last, since flows may have to make way for it.
+            if tenant.limits is not None:
+                self._admit(tenant.limits)
+            if len(flows) >= flows.limit:
+                flows.makeRoom(info)
             self.id = flows.begin(self)
             self._dial = dial = endpoint.connect(_OUTWARD)
         except Refused as refused:

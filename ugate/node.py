@@ -134,7 +134,7 @@ class Node(MultiService):
         self._tenants = tenantsFrom(around, configs, usage, self._usedUp)
         self._listeners = Listeners(self.flows, sockets, self._stdioEnded)
         self.kinds = kindsOf(modules := list(modules))
-        self._services = Services(self, {module.name: module for module in modules}, sockets)
+        self._services = Services(self, {module.name: module for module in modules}, sockets, reactor)
         self.reloading = Reloading(
             reactor,
             self._tenants,

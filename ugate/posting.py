@@ -24,7 +24,7 @@ from ugate.shares import Share
 from ugate.stream import TCP, UDP, UNIX, StreamInfo, Target
 
 _CARRIED: Final[Mapping[str, tuple[str, str]]] = {
-    UDP: ("datagrams", "socks, h2connect or ssh"),
+    UDP: ("datagrams", "socks, h2connect, websocket or ssh"),
     UNIX: ("streams to UNIX sockets", "ssh"),
 }
 """What the networks beside L{TCP} are, and which hops carry them."""

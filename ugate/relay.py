@@ -139,7 +139,8 @@ class Relay:
             for leg in copied:
                 self._outlive(leg)
 
-        detachA = _detachable(a)
+        # The one that is asked first need not be a stream of a link, which says no at once.
+        detachA = None if isinstance(b.transport, MuxStream) else _detachable(a)
         detachB = _detachable(b) if detachA is not None else None
         if target is not None and all(IDatagrams.providedBy(leg.transport) for leg in (a, b)):
             posting = Posting(self._reactor, a, b, end, meters)

@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from ugate.errors import UgateError
 from ugate.interfaces import IModule, ITenant
 from ugate.journal import Journal
+from ugate.reactors import reactorTrouble
 from ugate.tenancy.config.sections import ROOT
 from ugate.tenancy.config.whole import Config
 from ugate.tenancy.listening import Sockets
@@ -34,10 +35,13 @@ class Services:
     @since: ugate NEXT
     """
 
-    def __init__(self, parent: MultiService, modules: Mapping[str, IModule], sockets: Sockets) -> None:
+    def __init__(
+        self, parent: MultiService, modules: Mapping[str, IModule], sockets: Sockets, reactor: Any
+    ) -> None:
         """
         @param parent: what they are services of.
         @param modules: what there is to run, by kind.
+        @param reactor: what the node runs on.
         """
         self.all: dict[Key, IService] = {}
         # Each has a parent of its own, where no other one may have its name.
@@ -46,6 +50,7 @@ class Services:
         self._parent = parent
         self._modules = modules
         self._sockets = sockets
+        self._reactor = reactor
 
     def plan(self, configs: Mapping[str, Config], touched: Iterable[str]) -> tuple[dict[Key, Any], list[Key]]:
         """
@@ -87,6 +92,9 @@ class Services:
             module = self._modules.get(kind)
             if module is None:
                 yield f"{where}: there is no module of that kind"
+                continue
+            if trouble := reactorTrouble(self._reactor, module):
+                yield f"{where}: {trouble}"
                 continue
             try:
                 yield key, module.makeService(tenants[path], name, section)

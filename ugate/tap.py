@@ -24,6 +24,7 @@ from twisted.python import usage
 
 from ugate.errors import ListenRefused, StringError, UgateError
 from ugate.interfaces import IModule, IStoreModule
+from ugate.reactors import chooseReactor
 from ugate.stream import ROOT, Target
 from ugate.tenancy.config.kinds import kindsOf
 from ugate.tenancy.config.mistakes import suggestion
@@ -99,7 +100,7 @@ class Options(usage.Options):
             C{--check} or C{--explain} have said what they were asked.
         """
         try:
-            configs = self._read(self.reactor)
+            configs = self._read()
             if self["explain"] is not None:
                 lines = explanation(self.reactor, configs, self["explain"], self["tenant"])
                 print("\n".join(lines))
@@ -113,7 +114,7 @@ class Options(usage.Options):
         if self["check"] or self["explain"] is not None:
             raise SystemExit(0)
 
-    def _read(self, reactor: Any) -> Mapping[str, Config]:
+    def _read(self) -> Mapping[str, Config]:
         from ugate.checks import stringChecks
 
         self["modules"] = modules = list(getPlugins(IModule))
@@ -127,6 +128,8 @@ class Options(usage.Options):
             stores,
             os.path.abspath(self["state"]) if self["state"] else "",
         )
+        chooseReactor(store, modules)
+        reactor = self.reactor
         self["reading"] = partial(readConfigs, store, stringChecks(reactor), kinds)
         configs: Mapping[str, Config] = self["reading"]()
         self["configs"] = configs

@@ -11,11 +11,12 @@ from __future__ import annotations
 import random
 import select
 import socket
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from bench.child import SampleFailed
-from bench.dial import HOST
+from bench.dial import HOST, DialFailed
+
+NAMES = [f"host{number}.example.com" for number in range(100)]
+"""What is asked about."""
 
 _CLIENTS = 4
 _WINDOW = 8
@@ -80,7 +81,7 @@ class Client:
                 return
             number = int.from_bytes(data[:2], "big")
             if number not in self._waiting or data[3] & 15 or data[6:8] != b"\0\1":
-                raise SampleFailed(f"a wrong answer: {data[:12].hex()}")
+                raise DialFailed(f"a wrong answer: {data[:12].hex()}")
             self._waiting.discard(number)
             self.answered += 1
             self.ask()
@@ -94,35 +95,43 @@ class Client:
             self.ask()
 
 
-def answersASecond(port: int, names: Sequence[str], seconds: float, isSpelled: bool = False) -> float:
+def ask(
+    port: int,
+    names: Sequence[str],
+    isSpelled: bool,
+    counts: memoryview,
+    slot: int,
+    ready: Callable[[], None],
+) -> None:
     """
-    How many answers come in a second, when all of them are known.
+    Ask for ever, one question for each answer.
 
-    @raise SampleFailed: none come, or wrong ones.
+    @param port: of the resolver.
+    @param isSpelled: whether each has a spelling of its own.
+    @param counts: the shared counters.
+    @param slot: the one for answers.
+    @param ready: called once, when all names are known.
+    @raise DialFailed: an answer is wrong.
     """
     clients = [Client(port, names, isSpelled) for _ in range(_CLIENTS)]
-    poll = select.epoll()
     byNumber = {client.socket.fileno(): client for client in clients}
+    isReady = False
     try:
-        for client in clients:
-            poll.register(client.socket, select.EPOLLIN)
-            client.again()
-        began, first = time.monotonic(), 0
-        warm, end = began + seconds / 4, began + seconds
-        while (now := time.monotonic()) < end:
-            if not first and now >= warm:
-                began, first = now, sum(client.answered for client in clients)
-            events = poll.poll(_LOST)
-            for number, _ in events:
-                byNumber[number].take()
-            if not events:
-                for client in clients:
-                    client.again()
-        answered = sum(client.answered for client in clients) - first
+        with select.epoll() as poll:
+            for client in clients:
+                poll.register(client.socket, select.EPOLLIN)
+                client.again()
+            while True:
+                events = poll.poll(_LOST)
+                for number, _ in events:
+                    byNumber[number].take()
+                counts[slot] = sum(client.answered for client in clients)
+                if not isReady and max(client.answered for client in clients) > len(names):
+                    isReady = True
+                    ready()
+                if not events:
+                    for client in clients:
+                        client.again()
     finally:
-        poll.close()
         for client in clients:
             client.socket.close()
-    if not answered:
-        raise SampleFailed("no answer at all")
-    return answered / (time.monotonic() - began)

@@ -172,12 +172,6 @@ class Associated(DatagramStream):
         else:
             self._post = lambda datagrams: transport.write(b"".join(map(capsule, datagrams)))
 
-    def post(self, datagram: bytes) -> None:
-        """
-        See L{IDatagrams.post}.
-        """
-        self.postAll((datagram,))
-
     def postAll(self, datagrams: Sequence[bytes]) -> None:
         """
         See L{IDatagrams.postAll}.

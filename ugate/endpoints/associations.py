@@ -135,12 +135,6 @@ class AssociationFlow(Flow):
         self._hearing = hearing
         self._outlet = Outlet(hearing.socket, header=header)
 
-    def post(self, datagram: bytes) -> None:
-        """
-        See L{IDatagrams.post}.
-        """
-        self.postAll((datagram,))
-
     def postAll(self, datagrams: Sequence[bytes]) -> None:
         """
         See L{IDatagrams.postAll}.
@@ -205,7 +199,7 @@ class AssociationSocket(Hearing):
                 self._meet(address)
             flow = self._flowOf(datagram, headerEnd(datagram)) if self._client == address else None
             if flow is not None:
-                self.deliver({flow: [datagram[len(flow.header) :]]}, self.reactor.seconds())
+                self.table.deliver({flow: [datagram[len(flow.header) :]]})
 
     def _meet(self, address: Any) -> None:
         """
@@ -242,7 +236,7 @@ class AssociationSocket(Hearing):
                 came[flow].append(datagram[end:])
             else:
                 came[flow] = [datagram[end:]]
-        self.deliver(came, self.reactor.seconds())
+        self.table.deliver(came)
 
     def _flowOf(self, datagram: bytes, end: int) -> AssociationFlow | None:
         """
@@ -260,6 +254,7 @@ class AssociationSocket(Hearing):
             except StringError:
                 pass
             else:
-                return self.offer(AssociationFlow(self, header, info))
+                known = self.table.begin(AssociationFlow(self, header, info), self.factory)
+                return known
         self.dropped += 1
         return None

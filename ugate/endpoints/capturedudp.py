@@ -10,7 +10,7 @@ its answers come from there.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -136,16 +136,17 @@ class CapturedFlow(Flow):
         self._answers = port.answers
         self._socket: socket.socket | None = None
 
-    def post(self, datagram: bytes) -> None:
+    def postAll(self, datagrams: Sequence[bytes]) -> None:
         """
-        See L{IDatagrams.post}.
+        See L{IDatagrams.postAll}.
         """
-        try:
-            if self._socket is None:
-                self._socket = self._answers.take(self._target)
-            self._socket.sendto(datagram, _NOW, self._address)
-        except OSError:
-            self.dropped += 1
+        for each in datagrams:
+            try:
+                if self._socket is None:
+                    self._socket = self._answers.take(self._target)
+                self._socket.sendto(each, _NOW, self._address)
+            except OSError:
+                self.dropped += 1
 
     def closed(self) -> None:
         """
@@ -193,7 +194,7 @@ class CapturedPort(Port):
             key = address[:2], target.host, target.port
             flow = get(key) or self._begin(CapturedFlow(self, key, target), target)
             came.setdefault(flow, []).append(datagram)
-        self.deliver(came, self.reactor.seconds())
+        self.table.deliver(came)
 
     def _begin(self, flow: CapturedFlow, target: Target) -> CapturedFlow:
         """
@@ -203,10 +204,10 @@ class CapturedPort(Port):
         """
         why = self._wouldReturn(flow, target)
         if not why:
-            return self.offer(flow)
-        # Its place is kept for a while, so that this is not said of each datagram.
-        self.table.add(flow)
-        flow.lost()
+            self.table.begin(flow, self.factory)
+            return flow
+        # This is not said of each datagram.
+        self.table.refuse(flow)
         self._log.info("{peer}: {why}", peer=str(flow.peer), why=why)
         return flow
 

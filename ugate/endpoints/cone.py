@@ -58,12 +58,6 @@ class ConeFlow(DatagramStream):
         self.address = target.host, target.port
         self._outlet = Outlet(cone.socket, self.address)
 
-    def post(self, datagram: bytes) -> None:
-        """
-        See L{IDatagrams.post}.
-        """
-        self.postAll((datagram,))
-
     def postAll(self, datagrams: Sequence[bytes]) -> None:
         """
         See L{IDatagrams.postAll}.

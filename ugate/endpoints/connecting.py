@@ -31,6 +31,7 @@ from ugate.deadlines import Deadlines
 from ugate.endpoints.refusals import refusedAt
 from ugate.errors import Denied
 from ugate.interfaces import IEgress
+from ugate.protocols.sockets import unpace
 from ugate.stream import Target
 
 IP_TRANSPARENT: Final = 19
@@ -179,6 +180,7 @@ class Connecting:
                 bindTo(connecting, self._source)
             if egress is not None and egress.mark:
                 mark(connecting, egress)
+            unpace(connecting, target.host)
             number = connecting.connect_ex(address)
             if egress is not None and egress.outgoing is not None:
                 made = (*connecting.getsockname()[:2], target.host, target.port)

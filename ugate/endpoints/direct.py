@@ -18,7 +18,7 @@ from ugate.endpoints.addresses import DEFAULT_TIMEOUT, AddressEndpoint, isLitera
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.refusals import noTarget
 from ugate.errors import Cause, Denied, Phase, Refused
-from ugate.interfaces import IDialer, IEgress
+from ugate.interfaces import IDialer, IEgress, ITenant
 from ugate.protocols.servernames import ENDED
 from ugate.stream import TCP, UDP, UNIX, StreamInfo, Target
 
@@ -61,18 +61,16 @@ class Direct:
         target = info.target
         if target is None:
             raise noTarget(info)
-        if target.network == UDP:
-            if self._asClient:
-                raise _notAsClient(info)
-            from ugate.endpoints.udp import CONE, DatagramEndpoint
-
-            whose = info.hints.get(CONE, "")
-            return DatagramEndpoint(self._reactor, target, self._timeout, self._cones, whose)
         if target.network == UNIX:
             from ugate.endpoints.unixsockets import PathEndpoint
 
             return PathEndpoint(self._reactor, target, self._timeout)
-        source = _clientOf(info) if self._asClient else ""
+        source = self._clientOf(info) if self._asClient else ""
+        if target.network == UDP:
+            from ugate.endpoints.udp import CONE, DatagramEndpoint
+
+            whose = info.hints.get(CONE, "")
+            return DatagramEndpoint(self._reactor, target, self._timeout, self._cones, whose)
         if isLiteral(target.host):
             return AddressEndpoint(self._reactor, target, self._timeout, self._sockets, source)
         return NameEndpoint(self._reactor, target, self._timeout, source=source)
@@ -84,7 +82,13 @@ class Direct:
         if info.target is None:
             return [str(noTarget(info))]
         isUDP, isPath = info.target.network == UDP, info.target.network == UNIX
-        origin = "the address of the client" if self._asClient and not isPath else "here"
+        isClients = self._asClient and not isPath
+        if isClients:
+            try:
+                self._checkAsClient(info)
+            except Refused as refused:
+                return [str(refused)]
+        origin = "the address of the client" if isClients else "here"
         line = f"{'send datagrams' if isUDP else 'connect'} to {info.target} from {origin}"
         if not (isPath or isLiteral(info.target.host)):
             return [f"{line}, its name resolved here, within {self._timeout:g} s"]
@@ -96,6 +100,45 @@ class Direct:
                 return [str(denied)]
         return [f"{line}, within {self._timeout:g} s"]
 
+    def _checkAsClient(self, info: StreamInfo) -> None:
+        """
+        Return if a stream may come from the address of who asks for it.
+
+        @raise Denied: this is a way of a tenant, who could be anybody then.
+        @raise Refused: it is one of datagrams.
+        """
+        tenant = ITenant(self._reactor, None)
+        if tenant is not None and tenant.parent is not None:
+            raise _notTenants(tenant, info)
+        if info.target is not None and info.target.network == UDP:
+            raise _notAsClient(info)
+
+    def _clientOf(self, info: StreamInfo) -> str:
+        """
+        The address of who asks for a stream.
+
+        @raise Refused: it may not come from there, or there is none.
+        """
+        self._checkAsClient(info)
+        host = getattr(info.peer, "host", None)
+        if not isinstance(host, str):
+            raise Refused(
+                Cause.UNSUPPORTED,
+                Phase.CONNECT,
+                str(info),
+                "its client has no address to connect from",
+                "leave out asClient= for those",
+            )
+        return host.removeprefix("::ffff:")
+
+
+def _notTenants(tenant: ITenant, info: StreamInfo) -> Denied:
+    return Denied(
+        str(info.target),
+        f"the tenant {tenant.name} could connect from any address of this network, as others do",
+        "leave asClient= to the routes of the node itself; here use direct",
+    )
+
 
 def _notAsClient(info: StreamInfo) -> Refused:
     return Refused(
@@ -105,24 +148,6 @@ def _notAsClient(info: StreamInfo) -> Refused:
         "datagrams do not go from the address of the client",
         "add a route for them in front, as {match: 'udp:*', via: direct}",
     )
-
-
-def _clientOf(info: StreamInfo) -> str:
-    """
-    The address of who asks for a stream.
-
-    @raise Refused: it has none.
-    """
-    host = getattr(info.peer, "host", None)
-    if not isinstance(host, str):
-        raise Refused(
-            Cause.UNSUPPORTED,
-            Phase.CONNECT,
-            str(info),
-            "its client has no address to connect from",
-            "leave out asClient= for those",
-        )
-    return host.removeprefix("::ffff:")
 
 
 class Unrouted(Direct):

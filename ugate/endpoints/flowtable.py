@@ -8,12 +8,13 @@ The flows of one socket that hears many peers.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from typing import Final, Generic, TypeVar
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any, Final, Generic, TypeVar
 
 from zope.interface import implementer
 
 from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.logger import Logger
 
 from ugate.deadlines import Deadlines
 from ugate.errors import Refused, UgateError
@@ -75,7 +76,7 @@ class Flow(DatagramStream):
 
     def closed(self) -> None:
         """
-        One that came to nothing keeps its place for a while.
+        One that came to nothing is remembered for a while.
         """
         self._table.over(self, self._isUp)
 
@@ -86,12 +87,14 @@ F = TypeVar("F", bound=Flow)
 class FlowTable(Generic[F]):
     """
     Flows by what they are known by, and how many there may be: for one more, the one whose peer was silent
-    for longest makes way.
+    for longest makes way.  As many again may be kept that were refused.
 
     @ivar get: the flow of a key, or L{None}.
     @ivar made: how many had to make way.
     @since: ugate NEXT
     """
+
+    _log = Logger()
 
     def __init__(self, clock: IReactorTime, limit: int = DEFAULT_FLOWS) -> None:
         """
@@ -112,15 +115,45 @@ class FlowTable(Generic[F]):
     def __iter__(self) -> Iterator[F]:
         return iter(tuple(self._flows.values()))
 
-    def add(self, flow: F) -> None:
+    def begin(self, flow: F, factory: Any) -> F:
         """
-        One more.
+        One more.  Others make way when it is known that it is not refused at once.
+
+        @param factory: makes its protocol.
+        @return: the same, which may be over already.
         """
-        while len(self._flows) >= self.limit:
-            self._makeWay()
         flow.seen = self._seconds()
         self._flows[flow.key] = flow
-        self._order.add(flow)
+        try:
+            protocol = factory.buildProtocol(flow.peer)
+            if protocol is None:
+                flow.lost()
+            else:
+                flow.begin(protocol)
+        except Exception:
+            self._failed(flow)
+        if not flow.isClosed:
+            while len(self._order) >= self.limit:
+                self._makeWay()
+            self._order.add(flow)
+        return flow
+
+    def deliver(self, came: Mapping[F, list[bytes]]) -> None:
+        """
+        Give each flow what came for it.
+        """
+        now = self._seconds()
+        for flow, datagrams in came.items():
+            flow.seen = now
+            try:
+                flow.arrivedAll(datagrams)
+            except Exception:
+                self._failed(flow)
+
+    def _failed(self, flow: F) -> None:
+        # It is no matter of the others.
+        self._log.failure("a flow of datagrams could not be served")
+        flow.lost()
 
     def _makeWay(self) -> None:
         """
@@ -130,7 +163,6 @@ class FlowTable(Generic[F]):
         assert flow is not None
         self._forget(flow)
         self.made += 1
-        self._quiet.stop(flow)
         flow.lost(MadeWay(f"made way: {self.limit} flows are open on one socket"))
 
     def over(self, flow: F, wasUp: bool) -> None:
@@ -143,8 +175,20 @@ class FlowTable(Generic[F]):
             return
         if wasUp:
             self._forget(flow)
-        else:
-            self._quiet.start(flow)
+            return
+        self._order.discard(flow)
+        self._quiet.start(flow)
+        while len(self._quiet) > self.limit:
+            oldest = self._quiet.oldest
+            self._quiet.stop(oldest)
+            self._forget(oldest)
+
+    def refuse(self, flow: F) -> None:
+        """
+        One that does not begin: what comes for it is dropped for a while.
+        """
+        self._flows[flow.key] = flow
+        flow.lost()
 
     def _forget(self, flow: F) -> None:
         if self._flows.get(flow.key) is flow:

@@ -117,7 +117,10 @@ class _Group:
         """
         The oldest that has room, so that those which are not needed become idle.
         """
-        return next((session for session in self.sessions if session.room > 0), None)
+        for session in self.sessions:
+            if session.room > 0:
+                return session
+        return None
 
 
 class SessionPool:

@@ -149,20 +149,15 @@ class Session:
         self._asked.add(opening)
         self.sessions.busy(self)
         self.sessions.opening.start(opening)
-        opened.addBoth(self._answered, opening)
-        opened.addCallbacks(self._begin, self._named, callbackArgs=(factory,), errbackArgs=(opening,))
+        opened.addCallbacks(self._begin, self._named, callbackArgs=(opening, factory), errbackArgs=(opening,))
         return opened
 
-    def _answered(self, result: Any, opening: Opening) -> Any:
+    def _begin(self, stream: MuxStream, opening: Opening, factory: IProtocolFactory) -> IProtocol:
         self.sessions.opening.stop(opening)
-        if isinstance(result, MuxStream):
-            result.keeper = self
-            self._asked.add(result)
-            self._heard()
-        self._ended(opening)
-        return result
-
-    def _begin(self, stream: MuxStream, factory: IProtocolFactory) -> IProtocol:
+        stream.keeper = self
+        self._asked.discard(opening)
+        self._asked.add(stream)
+        self._heard()
         protocol = None
         try:
             protocol = factory.buildProtocol(stream.getPeer())
@@ -178,6 +173,8 @@ class Session:
         """
         A link does not know what it is called here.
         """
+        self.sessions.opening.stop(opening)
+        self._ended(opening)
         if opening.isLate and failure.check(CancelledError):
             many = f"no answer in {self.sessions.limits.open:g} s"
             return Failure(Refused(Cause.TIMED_OUT, Phase.REMOTE, self.hop, many))
@@ -281,9 +278,8 @@ class Session:
 
     def _ended(self, what: MuxStream | Opening) -> None:
         self._asked.discard(what)
-        if isinstance(what, MuxStream):
-            self._accepted.discard(what)
-        if not (self.streams or self.isClosed):
+        self._accepted.discard(what)
+        if not (self._asked or self._accepted or self.isClosed):
             self.sessions.idle(self)
 
     # The link.

@@ -60,8 +60,15 @@ def sourceOf(peer: object) -> str | None:
     Whom a connection is counted to: an address, in IPv6 its network of 64 bits.  This machine is nobody: what
     comes from here is by our leave, maybe from a proxy, for all whom that serves.
     """
+    return networkOf(getattr(peer, "host", ""))
+
+
+def networkOf(host: str) -> str | None:
+    """
+    The same of an address.
+    """
     try:
-        address = ip_address(getattr(peer, "host", ""))
+        address = ip_address(host.partition("%")[0])
     except ValueError:
         return None
     if isinstance(address, IPv6Address):

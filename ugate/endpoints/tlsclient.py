@@ -78,9 +78,15 @@ class _Handshake(Protocol):
     """
 
     def __init__(
-        self, factory: IProtocolFactory, address: IAddress | None, hop: str, check: PeerCheck | None
+        self,
+        factory: IProtocolFactory,
+        address: IAddress | None,
+        hop: str,
+        check: PeerCheck | None,
+        alpn: bytes,
     ) -> None:
         self._check = check
+        self._alpn = alpn
         self._factory = factory
         self._address = address
         self._hop = hop
@@ -103,6 +109,9 @@ class _Handshake(Protocol):
         try:
             if self._check is not None:
                 self._check.finish(self._tls.getHandle())
+            if self._alpn and self._tls.negotiatedProtocol != self._alpn:
+                spoken = f"it does not speak {self._alpn.decode()} in TLS"
+                raise Refused(Cause.UNSUPPORTED, Phase.TLS, self._hop, spoken)
             inner = self._factory.buildProtocol(self._address)  # type: ignore[arg-type]
             if inner is None:
                 raise NoProtocol()
@@ -148,14 +157,15 @@ class _Handshakes(Factory):
 
     noisy = False
 
-    def __init__(self, factory: IProtocolFactory, hop: str, check: PeerCheck | None) -> None:
+    def __init__(self, factory: IProtocolFactory, hop: str, check: PeerCheck | None, alpn: bytes) -> None:
         self._factory = factory
         self._hop = hop
         self._check = check
+        self._alpn = alpn
         self.made: _Handshake | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> _Handshake:
-        self.made = _Handshake(self._factory, addr, self._hop, self._check)
+        self.made = _Handshake(self._factory, addr, self._hop, self._check, self._alpn)
         return self.made
 
     def doStart(self) -> None:
@@ -199,6 +209,7 @@ class TLSClientEndpoint:
         hop: str,
         deadline: float = DEFAULT_TIMEOUT,
         check: Callable[[], PeerCheck] | None = None,
+        alpn: bytes = b"",
     ) -> None:
         """
         @param inner: what connects to the server.
@@ -206,8 +217,10 @@ class TLSClientEndpoint:
         @param hop: what L{Refused} names.
         @param deadline: seconds for the handshake, from when C{inner} is connected.
         @param check: makes what says whether the server is the right one, if C{options} do not.
+        @param alpn: what the server has to choose of the protocols in C{options}, if it has to.
         """
         self._check = check
+        self._alpn = alpn
         self._clock = clock
         self._inner = inner
         self._options = options
@@ -221,7 +234,7 @@ class TLSClientEndpoint:
         from ugate.protocols.tlshop import HopStreams
 
         check = None if self._check is None else self._check()
-        handshakes = _Handshakes(factory, self._hop, check)
+        handshakes = _Handshakes(factory, self._hop, check, self._alpn)
         options = self._options if check is None else _Checked(self._options, check)
         wrapping = HopStreams(options, handshakes, self._clock, self._hop)
         return self._inner.connect(wrapping).addCallback(self._shaken, handshakes)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from zope.interface import implementer
@@ -103,12 +103,13 @@ class DeviceFlow(Flow):
         self._back = reversedKey(key)
         self._write = write
 
-    def post(self, datagram: bytes) -> None:
+    def postAll(self, datagrams: Sequence[bytes]) -> None:
         """
-        See L{IDatagrams.post<ugate.interfaces.IDatagrams.post>}.
+        See L{IDatagrams.postAll<ugate.interfaces.IDatagrams.postAll>}.
         """
-        if not self._write(datagramPacket(self._layout, self._back, datagram)):
-            self.dropped += 1
+        for each in datagrams:
+            if not self._write(datagramPacket(self._layout, self._back, each)):
+                self.dropped += 1
 
 
 @implementer(IListeningPort)
@@ -283,26 +284,11 @@ class TunPort:
         # Without ports, nothing begins any more.
         if datagram is None or (flow is None and not (self._ports and sessions.isFromUs(key))):
             sessions.dropped += 1
-        elif flow is None:
+            return
+        if flow is None:
             assert self._device is not None
-            self._offer(DeviceFlow(self.table, layout, key, self._device.write), datagram)
-        else:
-            flow.seen = self.reactor.seconds()
-            flow.arrived(datagram)
-
-    def _offer(self, flow: DeviceFlow, datagram: bytes) -> None:
-        self.table.add(flow)
-        try:
-            protocol = self._factory.buildProtocol(flow.peer)
-            if protocol is None:
-                flow.lost()
-                return
-            flow.begin(protocol)
-            flow.arrived(datagram)
-        except Exception:
-            # It is no matter of the others.
-            self._log.failure("a flow of datagrams could not be served")
-            flow.lost()
+            flow = self.table.begin(DeviceFlow(self.table, layout, key, self._device.write), self._factory)
+        self.table.deliver({flow: [datagram]})
 
     def stopListening(self) -> Deferred[Any]:
         """

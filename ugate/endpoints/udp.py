@@ -131,12 +131,6 @@ class DatagramSocket(DatagramStream):
         """
         self.lost(reason.value)
 
-    def post(self, datagram: bytes) -> None:
-        """
-        See L{IDatagrams.post}.
-        """
-        self.postAll((datagram,))
-
     def postAll(self, datagrams: Sequence[bytes]) -> None:
         """
         See L{IDatagrams.postAll}.
@@ -303,7 +297,7 @@ class DatagramEndpoint:
         @raise Refused: there is no way there.
         """
         if self._cones is None or not self._whose:
-            connected = _connected(target, egress)
+            connected = connectedSocket(target, egress)
             transport = DatagramSocket(self.reactor, connected, udpAddress(target.host, target.port))
             transport.startReading()
             return transport
@@ -320,8 +314,10 @@ class DatagramEndpoint:
         return str(self.target)
 
 
-def _connected(target: Target, egress: IEgress | None) -> socket.socket:
+def connectedSocket(target: Target, egress: IEgress | None) -> socket.socket:
     """
+    A socket for datagrams with that place alone, which is known as ours where the kernel leads any here.
+
     @raise Refused: there is no way there.
     """
     family = socket.AF_INET6 if ":" in target.host else socket.AF_INET

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from zope.interface import implementer
 
@@ -41,8 +41,6 @@ RECEIVE_BUFFER: Final = 1 << 20
 
 PROTOCOL: Final = "udp"
 """What flows of a port are recognized as."""
-
-F = TypeVar("F", bound=Flow)
 
 
 @implementer(IReadDescriptor)
@@ -100,39 +98,6 @@ class Hearing(ABC):
         """
         self.close()
 
-    def offer(self, flow: F) -> F:
-        """
-        A flow begins.
-
-        @return: the same.
-        """
-        self.table.add(flow)
-        try:
-            protocol = self.factory.buildProtocol(flow.peer)
-            if protocol is None:
-                flow.lost()
-            else:
-                flow.begin(protocol)
-        except Exception:
-            self._failed(flow)
-        return flow
-
-    def deliver(self, came: Mapping[F, list[bytes]], now: float) -> None:
-        """
-        Give each flow what came for it.
-        """
-        for flow, datagrams in came.items():
-            flow.seen = now
-            try:
-                flow.arrivedAll(datagrams)
-            except Exception:
-                self._failed(flow)
-
-    def _failed(self, flow: Flow) -> None:
-        # It is no matter of the others.
-        self._log.failure("a flow of datagrams could not be served")
-        flow.lost()
-
     def close(self) -> None:
         """
         Hear nobody any more; all flows end.
@@ -155,12 +120,6 @@ class PortFlow(Flow):
         info = StreamInfo(peer, port.host, target, protocol=PROTOCOL, hints=hints, layers=(PROTOCOL,))
         super().__init__(port.table, address, info, port.host)
         self._outlet = Outlet(port.socket, address)
-
-    def post(self, datagram: bytes) -> None:
-        """
-        See L{IDatagrams.post}.
-        """
-        self.postAll((datagram,))
 
     def postAll(self, datagrams: Sequence[bytes]) -> None:
         """
@@ -208,12 +167,12 @@ class Port(Hearing):
             except OSError:
                 # What was sent to some peer did not get there.
                 continue
-            flow = get(address) or self.offer(PortFlow(self, address, self.target))
+            flow = get(address) or self.table.begin(PortFlow(self, address, self.target), self.factory)
             if flow in came:
                 came[flow].append(datagram)
             else:
                 came[flow] = [datagram]
-        self.deliver(came, self.reactor.seconds())
+        self.table.deliver(came)
 
     def startListening(self) -> None:
         """

@@ -9,7 +9,7 @@ Streams in WebSocket: listeners for tunnels, and the hop that asks for one.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from zope.interface import implementer
 
@@ -35,7 +35,11 @@ from ugate.protocols.websocketlink import WebSocketLink
 from ugate.protocols.websocketrules import Rules
 from ugate.protocols.websocketserver import WebSocketServer
 from ugate.protocols.websocketwire import WebSocketStreams
-from ugate.stream import StreamInfo
+from ugate.stream import TCP, UDP, StreamInfo, Target
+
+if TYPE_CHECKING:
+    from ugate.endpoints.pool import SessionPool
+    from ugate.endpoints.websocketshared import Shared
 
 CAP: Final = 2 * 65536
 """Over the longest head, so that what is too long is told so by a status."""
@@ -103,13 +107,14 @@ class _Links(Factory):
 
     noisy = False
 
-    def __init__(self, streams: WebSocketStreams, served: IProtocolFactory) -> None:
+    def __init__(self, streams: WebSocketStreams, served: IProtocolFactory, target: Target | None) -> None:
         self._streams = streams
         self._served = served
+        self._target = target
 
     def buildProtocol(self, addr: IAddress | None) -> WebSocketLink | None:
         inner = self._served.buildProtocol(addr)  # type: ignore[arg-type]
-        return None if inner is None else WebSocketLink(self._streams, inner)
+        return None if inner is None else WebSocketLink(self._streams, inner, None, self._target)
 
 
 @implementer(IStreamClientEndpoint)
@@ -120,29 +125,37 @@ class WebSocketClientEndpoint:
     @since: ugate NEXT
     """
 
-    def __init__(self, inner: IStreamClientEndpoint, streams: WebSocketStreams) -> None:
+    def __init__(
+        self, inner: IStreamClientEndpoint, streams: WebSocketStreams, target: Target | None = None
+    ) -> None:
         """
         @param inner: connects, and makes the handshake.
         @param streams: those which its connections are some of.
+        @param target: what it asks for.
         """
         self._inner = inner
         self._streams = streams
+        self._target = target
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
         """
         See L{IStreamClientEndpoint.connect}.
         """
-        connected: Deferred[Any] = self._inner.connect(_Links(self._streams, factory))
+        connected: Deferred[Any] = self._inner.connect(_Links(self._streams, factory, self._target))
         return connected.addCallback(lambda link: link.inner)
 
 
 @implementer(IDialer)
 class WebSocketUpstream(Upstream):
     """
-    The dialer that asks for a tunnel to the target.
+    The dialer that asks for a tunnel to the target.  In TLS, tunnels share connections in HTTP/2 with a
+    server that takes them there.
 
+    @ivar pool: those connections, if there can be such.
     @since: ugate NEXT
     """
+
+    networks = TCP, UDP
 
     def __init__(self, reactor: Any, hop: Hop, via: IDialer | IStreamClientEndpoint) -> None:
         """
@@ -154,9 +167,19 @@ class WebSocketUpstream(Upstream):
         host = authorityOf(hop.target, hop.place).removesuffix(":443" if hop.tls else ":80")
         super().__init__(reactor, hop, partial(WebSocketClient, place=host, path=hop.path or "/"), via)
         self._streams = WebSocketStreams(reactor, True)
+        self._shared: Shared | None = None
+        self.pool: SessionPool | None = None
+        if hop.tls:
+            # By it comes all of HTTP/2.
+            from ugate.endpoints.websocketshared import Shared
+
+            self._shared = Shared(reactor, hop, via, host)
+            self.pool = self._shared.pool
 
     def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
         """
         See L{Upstream.endpointFor}.
         """
-        return WebSocketClientEndpoint(super().endpointFor(info), self._streams)
+        shared, single = self._shared, partial(super().endpointFor, info)
+        inner = single() if shared is None or not shared.areTaken else shared.endpointFor(info, single)
+        return WebSocketClientEndpoint(inner, self._streams, info.target)

@@ -13,7 +13,7 @@ from ugate.interfaces.dialing import IDialer, IEgress, ILimits, IPolicy
 from ugate.interfaces.identity import IIdentity, ITrust
 from ugate.interfaces.links import IChannel, ILink, ISession
 from ugate.interfaces.mesh import INodes, MeshAddress, MeshNode
-from ugate.interfaces.modules import IAsker, IModule, INode, IServesHTTP
+from ugate.interfaces.modules import IAsker, IModule, INeedsAsyncio, INode, IServesHTTP
 from ugate.interfaces.names import INames
 from ugate.interfaces.negotiation import Auth, INegotiation, ISilence, Step
 from ugate.interfaces.streams import (
@@ -45,6 +45,7 @@ __all__ = [
     "ILink",
     "IModule",
     "INames",
+    "INeedsAsyncio",
     "INegotiation",
     "INode",
     "INodes",

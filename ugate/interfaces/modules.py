@@ -52,6 +52,13 @@ class IModule(IPlugin):
         """
 
 
+class INeedsAsyncio(Interface):
+    """
+    What an L{IModule} provides as well if its services use asyncio: a node that has a section of its kind
+    when it starts runs on asyncio's reactor, and any other on the one that is quickest.
+    """
+
+
 class IServesHTTP(Interface):
     """
     What the service of a module may provide: something to show below C{/modules/KIND/NAME/}.

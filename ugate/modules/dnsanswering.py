@@ -32,6 +32,8 @@ QUICK: Final = 1.0
 """Seconds for which an answer of our own is."""
 
 _LARGEST_QUICK: Final = 1024
+"""Bytes of such a message, and of the records of its answer."""
+
 _LARGEST: Final = 65535
 _ID: Final = 2
 _SERVFAIL: Final = 2
@@ -101,11 +103,12 @@ class Answering:
         # What was found longest ago comes first.
         self._quick: dict[tuple[bool, bytes], _Quick] = {}
 
-    def answer(self, data: bytes, isStream: bool) -> bytes | Deferred[bytes]:
+    def answer(self, data: bytes, isStream: bool, source: str | None = None) -> bytes | Deferred[bytes]:
         """
         Answer a message.
 
         @param isStream: whether the answer may be long.
+        @param source: who asks: see L{ugate.endpoints.sources.sourceOf}.
         @return: that message, which is empty if nothing is to be said; it does not fail.
         """
         key = (isStream, data[_ID:])
@@ -121,12 +124,12 @@ class Answering:
         except ProtocolError as error:
             return error.reply
         try:
-            return self._answer(query, key)
+            return self._answer(query, key, source)
         except Exception:
             self.log.failure("a question was not answered")
             return refusal(data, _SERVFAIL, query)
 
-    def _answer(self, query: Query, key: tuple[bool, bytes]) -> bytes | Deferred[bytes]:
+    def _answer(self, query: Query, key: tuple[bool, bytes], source: str | None) -> bytes | Deferred[bytes]:
         now = self._seconds()
         answer = self._local(query)
         if answer is not None:
@@ -136,7 +139,7 @@ class Answering:
         if kept is not None:
             self.counts["kept"] += 1
             return self._reply(query, kept.answer, key, kept.at, kept.until)
-        asking = self._forwarder.ask(query.asked, query.name)
+        asking = self._forwarder.ask(query.asked, query.name, source)
         return asking.addCallback(self._replyNow, query, key)
 
     def _replyNow(self, answer: Answer, query: Query, key: tuple[bool, bytes]) -> bytes:
@@ -153,7 +156,8 @@ class Answering:
         if answer.isOwn:
             # It is as good as new each time.
             at = until
-        if until <= now or not query.isPlain or len(key[1]) > _LARGEST_QUICK:
+        isLarge = len(key[1]) > _LARGEST_QUICK or len(answer.records) > _LARGEST_QUICK
+        if until <= now or not query.isPlain or isLarge:
             return answer.reply(query, limit, max(0.0, now - at))
         quick = _Quick(query, answer, limit, at, until)
         self._quick[key] = quick

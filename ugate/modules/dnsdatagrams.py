@@ -6,7 +6,7 @@
 Servers of the DNS that are asked by datagrams, and on a stream if the answer is too large for one.
 
 Each question has a port of its own, which the system chooses, beside its id: whoever wants to answer in the
-server's place has to guess both (RFC 5452).
+server's place has to guess both (RFC 5452), and has not many tries.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 
-from ugate.endpoints.connecting import mark
+from ugate.endpoints.udp import connectedSocket
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import IEgress
 from ugate.modules.dnsforwarding import Server
@@ -32,29 +32,12 @@ from ugate.stream import TCP, UDP, Target
 MAX_PORTS: Final = 512
 """Questions that wait for answers, each with a port."""
 
+MAX_GUESSES: Final = 16
+"""Datagrams that are no answer to a question; after so many somebody guesses, and it is asked on a stream."""
+
 _IDS: Final = 1 << 16
 _TRUNCATED: Final = 0x02
 _LARGEST: Final = 4096
-_AT_ONCE: Final = 64
-"""Datagrams that are read before others have a turn."""
-
-
-def openTo(target: Target, egress: IEgress | None) -> socket.socket:
-    """
-    A socket for datagrams with that place alone, which has the mark of what is ours.
-
-    @raise OSError: there is none.
-    """
-    made = socket.socket(socket.AF_INET6 if ":" in target.host else socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        made.setblocking(False)
-        if egress is not None and egress.mark:
-            mark(made, egress)
-        made.connect((target.host, target.port))
-    except OSError:
-        made.close()
-        raise
-    return made
 
 
 @implementer(IReadDescriptor)
@@ -69,6 +52,7 @@ class _Port:
         self._socket = opened
         self._number = randbelow(_IDS)
         self._isOpen = True
+        self._guesses = 0
         self._onStream: Deferred[bytes] | None = None
         self.answered: Deferred[bytes] = Deferred(lambda _: self._cancel())
 
@@ -96,7 +80,7 @@ class _Port:
         """
         Somebody answers.
         """
-        for _ in range(_AT_ONCE):
+        while self._guesses < MAX_GUESSES:
             try:
                 data = self._socket.recv(_LARGEST)
             except BlockingIOError:
@@ -105,9 +89,15 @@ class _Port:
                 # As when nobody listens there.
                 self._fail(Cause.CONNECTION_REFUSED, str(error))
                 return
-            if self._isAnswer(data):
-                self._answer(data)
+            if not self._isAnswer(data):
+                self._guesses += 1
+            elif data[2] & _TRUNCATED:
+                break
+            else:
+                self.close()
+                self.answered.callback(data)
                 return
+        self._askOnStream()
 
     def _isAnswer(self, data: bytes) -> bool:
         """
@@ -115,11 +105,11 @@ class _Port:
         """
         return data[:2] == self._number.to_bytes(2, "big") and self._asked.isAnsweredBy(data)
 
-    def _answer(self, data: bytes) -> None:
+    def _askOnStream(self) -> None:
+        """
+        There it may be large, and who guesses would have to see what we send.
+        """
         self.close()
-        if not data[2] & _TRUNCATED:
-            self.answered.callback(data)
-            return
         self._onStream = self._server.onStream.ask(self._asked)
         self._onStream.chainDeferred(self.answered)
 
@@ -163,7 +153,7 @@ class DatagramServer:
         reactor: Any,
         target: Target,
         onStream: Server,
-        opened: Callable[[Target, IEgress | None], socket.socket] = openTo,
+        opened: Callable[[Target, IEgress | None], socket.socket] = connectedSocket,
     ) -> None:
         """
         @param reactor: waits for answers; what it says by L{IEgress} is asked before each question.

@@ -8,15 +8,18 @@ Streams and flows that are questions for a resolver, whatever address they were 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from zope.interface import implementer
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
 
+from ugate.endpoints.sources import sourceOf
 from ugate.interfaces import IDialer
-from ugate.modules.dnsserving import Answer, Streams
+from ugate.modules.dnsserving import Answer, Stream, Streams
 from ugate.modules.loopback import LoopbackEndpoint
 from ugate.protocols.datagrams import DatagramStream
 from ugate.stream import TCP, UDP, StreamInfo
@@ -35,15 +38,20 @@ class Questions(DatagramStream):
     def __init__(self, info: StreamInfo, answer: Answer) -> None:
         super().__init__(info, info.host)
         self._answer = answer
+        self._source = sourceOf(info.peer)
 
-    def post(self, datagram: bytes) -> None:
+    def postAll(self, datagrams: Sequence[bytes]) -> None:
         """
-        See L{IDatagrams.post}: somebody asks.
+        See L{IDatagrams.postAll}: somebody asks.
         """
+        for each in datagrams:
+            self._ask(each)
+
+    def _ask(self, datagram: bytes) -> None:
         if self.isClosed or self._waiting >= MAX_WAITING:
             self.dropped += 1
             return
-        answer = self._answer(datagram, False)
+        answer = self._answer(datagram, False, self._source)
         if isinstance(answer, bytes):
             self._say(answer)
             return
@@ -78,6 +86,22 @@ class _Asking:
         return succeed(protocol)
 
 
+class _Served(Factory):
+    """
+    Leads to a resolver, by bytes.
+    """
+
+    def __init__(self, streams: Streams, source: str | None) -> None:
+        self._streams = streams
+        self._source = source
+
+    def buildProtocol(self, addr: IAddress | None) -> Stream | None:
+        """
+        See L{Streams.serve}.
+        """
+        return self._streams.serve(self._source)
+
+
 @implementer(IDialer)
 class Asked:
     """
@@ -110,7 +134,7 @@ class Asked:
         """
         if info.target is not None and info.target.network == UDP:
             return _Asking(info, self._answer)
-        return LoopbackEndpoint(self._reactor, self._streams)
+        return LoopbackEndpoint(self._reactor, _Served(self._streams, sourceOf(info.peer)))
 
     def explain(self, info: StreamInfo) -> list[str]:
         """

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ugate.errors import ProtocolError, UgateError
+from ugate.modules.dnsplaces import Places
 from ugate.modules.hosts import Hosts
 from ugate.protocols.dnsanswers import Answer, Times, readAnswer
 from ugate.protocols.dnscache import Cache, Kept
@@ -193,6 +194,7 @@ class Forwarder:
         self._title = title
         self._stale = stale
         self._asking: dict[Asked, _Asking] = {}
+        self._places = Places()
         self._resting: dict[str, float] = {}
 
     def serversFor(self, name: str) -> Sequence[Server]:
@@ -217,11 +219,12 @@ class Forwarder:
             return kept
         return Kept(kept.answer.stale(STALE_TTL), now, now) if now < kept.calm else None
 
-    def ask(self, asked: Asked, name: str) -> Deferred[Answer]:
+    def ask(self, asked: Asked, name: str, source: str | None = None) -> Deferred[Answer]:
         """
         Ask for what is not there.
 
         @param name: the name in it.
+        @param source: who wants to know; L{None} for this machine.
         @return: the answer, if need be that there is none; it does not fail.
         """
         asking = self._asking.get(asked)
@@ -229,11 +232,11 @@ class Forwarder:
             servers = self._ordered(self.serversFor(name))
             if not servers:
                 return succeed(NOBODY)
-            if len(self._asking) >= MAX_ASKING:
+            if not self._places.take(source, MAX_ASKING):
                 return succeed(OVERLOADED)
             asking = _Asking(self._clock, asked, servers, self._times, self._failed)
             self._asking[asked] = asking
-            asking.done.addCallback(self._ended, asked, asking)
+            asking.done.addCallback(self._ended, asked, asking, source)
             if self._old(asked) is not None:
                 asking.stale = self._clock.callLater(STALE_AFTER, self._useOld, asked, asking)
             asking.done.addErrback(lambda failure: self.log.failure("an answer was not passed on", failure))
@@ -270,8 +273,9 @@ class Forwarder:
         if old is not None:
             self._tell(asking, old)
 
-    def _ended(self, answer: Answer | None, asked: Asked, asking: _Asking) -> None:
+    def _ended(self, answer: Answer | None, asked: Asked, asking: _Asking, source: str | None) -> None:
         del self._asking[asked]
+        self._places.give(source)
         now = self._clock.seconds()
         for server in asking.silent():
             self._failed(server, f"no answer in {NEXT:g} s")

@@ -12,12 +12,14 @@ import re
 from base64 import urlsafe_b64decode
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from ugate.endpoints.sources import sourceOf
+from ugate.modules.dnsplaces import Places
 from ugate.modules.dnsserving import Answer
 from ugate.modules.problems import Trouble, protect, sendTrouble
 from ugate.protocols.dnsanswers import leastTtl
@@ -45,7 +47,7 @@ class DnsPages(Resource):
     def __init__(self, answer: Answer) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._answer = answer
-        self.waiting = 0
+        self._places = Places()
 
     def render(self, request: Any) -> Any:
         """
@@ -62,16 +64,13 @@ class DnsPages(Resource):
         data = _questionIn(request)
         if len(data) > MAX_SIZE:
             raise Trouble(413, f"a question may have {MAX_SIZE} bytes")
-        if self.waiting >= MAX_UNANSWERED:
+        source = sourceOf(request.getClientAddress())
+        if not self._places.take(source, MAX_UNANSWERED):
             raise Trouble(503, "too many questions wait for answers")
-        answer = self._answer(data, True)
-        if not isinstance(answer, Deferred):
-            return answer
-        self.waiting += 1
-        return answer.addBoth(self._answered)
+        return maybeDeferred(self._answer, data, True, source).addBoth(self._answered, source)
 
-    def _answered(self, result: Any) -> Any:
-        self.waiting -= 1
+    def _answered(self, result: Any, source: str | None) -> Any:
+        self._places.give(source)
         return result
 
 

@@ -20,8 +20,10 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.python.failure import Failure
 
+from ugate.endpoints.sources import networkOf, sourceOf
 from ugate.errors import ProtocolError
 from ugate.modules.dnsanswering import isQuestion
+from ugate.modules.dnsplaces import Places
 from ugate.protocols.dnsframes import Frames, framed
 from ugate.protocols.dnswire import refusal
 from ugate.stream import Target
@@ -46,7 +48,7 @@ _LARGEST: Final = 4096
 
 _REMEMBERED: Final = 4096
 
-Answer: TypeAlias = Callable[[bytes, bool], "bytes | Deferred[bytes]"]
+Answer: TypeAlias = Callable[[bytes, bool, "str | None"], "bytes | Deferred[bytes]"]
 """Answers a message: see L{ugate.modules.dnsanswering.Answering.answer}."""
 
 
@@ -62,7 +64,7 @@ class Clients:
         @param networks: who may, beside this machine.
         """
         self._networks = networks
-        self._known: dict[str, bool] = {}
+        self._known: dict[str, tuple[bool, str | None]] = {}
 
     def mayAsk(self, host: str) -> bool:
         """
@@ -70,11 +72,20 @@ class Clients:
 
         @param host: its address.
         """
+        return self._of(host)[0]
+
+    def sourceOf(self, host: str) -> str | None:
+        """
+        Whom its questions are counted to: see L{ugate.endpoints.sources.sourceOf}.
+        """
+        return self._of(host)[1]
+
+    def _of(self, host: str) -> tuple[bool, str | None]:
         known = self._known.get(host)
         if known is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            known = self._known[host] = self._may(host)
+            known = self._known[host] = self._may(host), networkOf(host)
         return known
 
     def _may(self, host: str) -> bool:
@@ -100,7 +111,7 @@ class Datagrams(DatagramProtocol):
     def __init__(self, answer: Answer, clients: Clients) -> None:
         self._answer = answer
         self._clients = clients
-        self.waiting = 0
+        self._places = Places()
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         """
@@ -110,18 +121,18 @@ class Datagrams(DatagramProtocol):
             if isQuestion(datagram):
                 self._send(refusal(datagram, _REFUSED), addr)
             return
-        if self.waiting >= MAX_WAITING:
+        source = self._clients.sourceOf(addr[0])
+        if not self._places.take(source, MAX_WAITING):
             # They ask again.
             return
-        answer = self._answer(datagram, False)
+        answer = self._answer(datagram, False, source)
         if isinstance(answer, bytes):
-            self._send(answer, addr)
-            return
-        self.waiting += 1
-        answer.addCallback(self._answered, addr)
+            self._answered(answer, addr, source)
+        else:
+            answer.addCallback(self._answered, addr, source)
 
-    def _answered(self, answer: bytes, addr: Any) -> None:
-        self.waiting -= 1
+    def _answered(self, answer: bytes, addr: Any, source: str | None) -> None:
+        self._places.give(source)
         self._send(answer, addr)
 
     def _send(self, answer: bytes, addr: Any) -> None:
@@ -142,8 +153,12 @@ class Stream(Protocol):
     @since: ugate NEXT
     """
 
-    def __init__(self, streams: Streams, isKnown: bool) -> None:
+    def __init__(self, streams: Streams, isKnown: bool, source: str | None) -> None:
+        """
+        @param source: whom its questions are counted to.
+        """
         self._streams = streams
+        self.source = source
         self._isKnown = isKnown
         self._frames = Frames()
         self._waiting = 0
@@ -179,7 +194,7 @@ class Stream(Protocol):
         if not self._isKnown:
             self._send(refusal(message, _REFUSED) if isQuestion(message) else b"")
             return
-        answer = self._streams.answer(message, True)
+        answer = self._streams.answer(message, True, self.source)
         if isinstance(answer, bytes):
             self._send(answer)
             return
@@ -247,7 +262,7 @@ class Stream(Protocol):
         if self._idle is not None and self._idle.active():
             self._idle.cancel()
         self._idle = None
-        self._streams.all.discard(self)
+        self._streams.gone(self)
 
 
 class Streams(Factory):
@@ -265,17 +280,34 @@ class Streams(Factory):
         self.answer = answer
         self.all: set[Stream] = set()
         self._clients = clients
+        self._places = Places()
 
     def buildProtocol(self, addr: IAddress | None) -> Stream | None:
         """
-        Somebody connects: served unless too many are here.
+        Somebody connects.
         """
-        if len(self.all) >= MAX_CONNECTIONS:
-            return None
         host = getattr(addr, "host", "")
-        made = Stream(self, self._clients.mayAsk(host if isinstance(host, str) else ""))
+        return self.serve(sourceOf(addr), self._clients.mayAsk(host if isinstance(host, str) else ""))
+
+    def serve(self, source: str | None, isKnown: bool = True) -> Stream | None:
+        """
+        What serves a connection, unless too many are here.
+
+        @param source: whom its questions are counted to.
+        @param isKnown: whether that one may ask.
+        """
+        if not self._places.take(source, MAX_CONNECTIONS):
+            return None
+        made = Stream(self, isKnown, source)
         self.all.add(made)
         return made
+
+    def gone(self, stream: Stream) -> None:
+        """
+        A connection has ended.
+        """
+        self.all.discard(stream)
+        self._places.give(stream.source)
 
     def stopFactory(self) -> None:
         """

@@ -11,9 +11,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 
-from ugate.interfaces import IModule, ITenant
+from ugate.interfaces import IModule, INeedsAsyncio, ITenant
 
 if TYPE_CHECKING:
     from msgspec import Struct
@@ -31,7 +31,9 @@ class LazyModule:
     @since: ugate NEXT
     """
 
-    def __init__(self, name: str, where: str, summary: str = "", schema: str = "") -> None:
+    def __init__(
+        self, name: str, where: str, summary: str = "", schema: str = "", asyncio: bool = False
+    ) -> None:
         """
         @param name: the kind of its sections.
         @param where: the class, as C{package.module:Class}; it is called without arguments, once, when
@@ -39,12 +41,15 @@ class LazyModule:
         @param summary: what it does, in one line.
         @param schema: the type of its sections, as C{package.module:Type}, in a module that is quickly
             imported: every start wants it.  Unless given it is asked of what is at C{where}.
+        @param asyncio: whether it is an L{INeedsAsyncio}.
         """
         self.name = name
         self.summary = summary
         self._where = where
         self._schema = schema
         self._made: Any = None
+        if asyncio:
+            alsoProvides(self, INeedsAsyncio)
 
     def __repr__(self) -> str:
         return f"LazyModule({self.name!r}, {self._where!r})"

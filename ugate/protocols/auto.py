@@ -19,7 +19,7 @@ from ugate.errors import ProtocolError, Refused
 from ugate.interfaces import Auth, INegotiation, ISilence, Step
 from ugate.protocols.clienthello import Alert, ClientHelloReader, alertFor, alertRecord
 from ugate.protocols.sniff import UNKNOWN, sniff
-from ugate.stream import Principal, StreamInfo, Target
+from ugate.stream import UDP, Principal, StreamInfo, Target
 
 Choice = Callable[[StreamInfo, Auth], INegotiation]
 """What makes the negotiation of one protocol."""
@@ -201,7 +201,11 @@ class Fixed:
                 return _MORE
             data = self._hello.seen
             hints = {**hints, **hello.hints}
-        info = info.but(target=self._target, protocol=protocol, hints=hints, layers=(*info.layers, protocol))
+        target = self._target
+        if info.target is not None and info.target.network == UDP:
+            # Whoever asked was told that it carries datagrams.
+            target = Target(target.host, target.port, UDP)
+        info = info.but(target=target, protocol=protocol, hints=hints, layers=(*info.layers, protocol))
         return Step(done=True, rest=data, info=info)
 
     def login(self, principal: Principal | None) -> Step:

@@ -28,8 +28,8 @@ from ugate.protocols.capsules import Capsules, capsule
 class DatagramStream:
     """
     See L{IDatagrams}.  Whoever has the datagrams subclasses it, calls C{begin} with a protocol, C{arrived}
-    or C{arrivedAll} with what comes, C{lost} when there will be no more; and has C{post}, or that and
-    C{postAll}, and C{closed}.
+    or C{arrivedAll} with what comes, C{lost} when there will be no more; and has C{postAll},
+    and C{closed} if it has anything to let go of.
 
     @ivar peer: what C{getPeer} answers: a L{StreamInfo}, if the flow is offered to a gateway.
     @ivar isClosed: whether it is over.
@@ -106,14 +106,13 @@ class DatagramStream:
         """
         See L{IDatagrams.post}.
         """
-        raise NotImplementedError
+        self.postAll((datagram,))
 
     def postAll(self, datagrams: Sequence[bytes]) -> None:
         """
-        See L{IDatagrams.postAll}.
+        See L{IDatagrams.postAll}: here, nobody takes them.
         """
-        for each in datagrams:
-            self.post(each)
+        self.dropped += len(datagrams)
 
     def receive(self, receiver: Callable[[Sequence[bytes]], object]) -> None:
         """

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ugate.protocols.h2frames import Code, ConnectionFault
+from ugate.protocols.mux import MuxStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,11 @@ class H2Limits:
 
     goodbye: float = 2.0
     """Seconds that it has to read why we close."""
+
+    def __post_init__(self) -> None:
+        most = max(self.streamWindow, self.firstWindow)
+        if most > MuxStream.CAP:
+            raise ValueError(f"a window of {most} bytes for a stream that keeps no more than {MuxStream.CAP}")
 
 
 class Patience:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 TURN: Final = 1 << 18
 """Bytes that one stream may send before others have their turn."""
 
+SHORT: Final = 1024
+"""Bytes that are put behind the head of their frame: to send two pieces takes longer."""
+
 
 @implementer(IChannel)
 class H2Channel:
@@ -129,7 +132,8 @@ class H2Channel:
         if over > 0:
             core.freed += min(over, count)
         self.taken(count)
-        core.grant()
+        if core.freed >= core.grantFrom:
+            core.grant()
 
     def taken(self, count: int) -> None:
         """
@@ -186,7 +190,11 @@ class H2Channel:
                 self.window -= size
                 core.window -= size
                 core.sent(size)
-                core.out += (frameHead(size, DATA, 0, self.id), data)
+                head = frameHead(size, DATA, 0, self.id)
+                if size <= SHORT:
+                    core.out.append(head + data)
+                else:
+                    core.out += (head, data)
                 core.flush()
             return
         if not size or self._finishing or self.finished:

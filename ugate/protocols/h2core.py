@@ -81,8 +81,10 @@ class H2Core(H2Sending):
             self.feed(data)
         finally:
             self._depth -= 1
-        self.grant()
-        self.flush()
+        if self.freed >= self.grantFrom:
+            self.grant()
+        if self.out:
+            self.flush()
 
     def _readPreface(self, data: bytes | memoryview) -> bytes | memoryview:
         wanted = self._preface
@@ -263,6 +265,7 @@ class H2Core(H2Sending):
         first = int(control.remote_settings.initial_window_size)
         delta, self.firstOut = first - self.firstOut, first
         self.maxFrame = control.max_outbound_frame_size
+        self.takesExtended = bool(control.remote_settings.enable_connect_protocol)
         changed = event.changed_settings.get(SettingCodes.MAX_CONCURRENT_STREAMS)
         if changed is not None:
             self.maxStreams = changed.new_value

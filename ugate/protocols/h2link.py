@@ -29,7 +29,7 @@ from ugate.protocols.h2core import H2Core
 from ugate.protocols.h2frames import Code, ConnectionFault, codeName
 from ugate.protocols.h2opening import HOP, Opening
 from ugate.protocols.h2sending import MAX_WINDOW
-from ugate.protocols.h2wire import H2Wire
+from ugate.protocols.h2wire import H2Wire, lostWords
 from ugate.protocols.httpfields import Fields
 from ugate.protocols.httpreply import Unserved
 from ugate.protocols.mux import MuxStream
@@ -64,12 +64,14 @@ class H2Link(H2Wire):
         client: bool,
         limits: H2Limits | None = None,
         tunnels: Tunnels | None = None,
+        asking: h2requests.Asking | None = None,
     ) -> None:
         """
         @param clock: for the deadlines.
         @param info: what is known of the connection.
         @param client: whether we connected.
         @param tunnels: what takes streams in WebSocket, if any.
+        @param asking: how we ask for streams, if not by a plain C{CONNECT}.
         """
         limits = limits or H2Limits()
         super().__init__(clock, limits)
@@ -79,6 +81,7 @@ class H2Link(H2Wire):
         self.core = H2Core(client, self, clock.seconds, limits)
         self._tunnels = tunnels
         self.core.isExtended = not client
+        self._asking = asking or h2requests.Connects()
         self._requests = h2requests.Asked(info, tunnels)
         self._openings: dict[int, Opening] = {}
         self._pings: dict[bytes, Deferred[None]] = {}
@@ -90,7 +93,7 @@ class H2Link(H2Wire):
         """
         It is gone.
         """
-        self._gone(self._why or _words(reason.value))
+        self._gone(self._why or lostWords(reason.value))
 
     # Of the core.
 
@@ -148,10 +151,12 @@ class H2Link(H2Wire):
             opening.fields = fields
             return
         del self._openings[channel.id]
-        info = opening.info
-        claims = h2requests.claims(fields)
-        if claims:
-            info = info.but(hints={**info.hints, **claims})
+        try:
+            info = self._asking.heard(opening.info, fields, HOP)
+        except Refused:
+            self.core.resetStream(channel, Code.CANCEL)
+            opening.done.errback()
+            return
         stream = MuxStream(channel, info)
         channel.attach(stream)
         channel.up()
@@ -211,7 +216,8 @@ class H2Link(H2Wire):
         core = self.core
         if not self._client or self.isDraining or self._isClosed or self._isLeaving or not self._theirs:
             return 0
-        return max(0, min(core.maxStreams - len(core.channels), core.control.unopened))
+        room, unopened = core.maxStreams - len(core.channels), core.control.unopened
+        return 0 if room < 0 else room if room < unopened else unopened
 
     def open(self, info: StreamInfo) -> Deferred[Any]:
         """
@@ -220,8 +226,7 @@ class H2Link(H2Wire):
         try:
             if self.room <= 0:
                 raise self._noRoom()
-            isExtended = bool(self.core.control.remote_settings.enable_connect_protocol)
-            channel = self.core.open(h2requests.request(info, HOP, self.info, isExtended))
+            channel = self.core.open(self._asking.request(info, HOP, self.info, self.core.takesExtended))
         except Refused:
             return fail(Failure())
         done: Deferred[Any] = Deferred(lambda _: self._giveUp(channel))
@@ -370,7 +375,11 @@ class H2Link(H2Wire):
 
 
 def linkMaker(
-    clock: IReactorTime, client: bool, limits: H2Limits | None = None, tunnels: Tunnels | None = None
+    clock: IReactorTime,
+    client: bool,
+    limits: H2Limits | None = None,
+    tunnels: Tunnels | None = None,
+    asking: h2requests.Asking | None = None,
 ) -> Callable[[StreamInfo], tuple[H2Link, Deferred[ILink]]]:
     """
     Makes the protocols of connections, one each, with what fires when a link is up.
@@ -379,16 +388,7 @@ def linkMaker(
     """
 
     def make(info: StreamInfo) -> tuple[H2Link, Deferred[ILink]]:
-        link = H2Link(clock, info, client, limits, tunnels)
+        link = H2Link(clock, info, client, limits, tunnels, asking)
         return link, link.ready
 
     return make
-
-
-def _words(error: BaseException | None) -> str:
-    """
-    Why a connection is gone; whoever tells a stream says himself that it is lost.
-    """
-    if type(error) is ConnectionLost:
-        return " ".join(map(str, error.args)).rstrip(".") or "without a reason"
-    return str(error)

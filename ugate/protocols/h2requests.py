@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ugate.errors import Cause, Phase, Refused, StringError
 from ugate.protocols import connectudp
@@ -83,6 +83,43 @@ def request(info: StreamInfo, hop: str, link: StreamInfo, isExtended: bool) -> F
     return fields
 
 
+class Connects:
+    """
+    Asks for the streams of one connection by L{request}: those to the same target have the same header.
+
+    @since: ugate NEXT
+    """
+
+    __slots__ = ("known",)
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[object, ...], Fields] = {}
+
+    def request(self, info: StreamInfo, hop: str, link: StreamInfo, isExtended: bool) -> Fields:
+        """
+        See L{Asking}.
+        """
+        target, hints = info.target, info.hints
+        if target is None or target.network == UDP:
+            return request(info, hop, link, isExtended)
+        host = getattr(info.peer, "host", None)
+        key = target.host, target.port, host, hints.get("baggage"), hints.get("forwarded")
+        fields = self.known.get(key)
+        if fields is None:
+            fields = request(info, hop, link, isExtended)
+            if len(self.known) >= MOST:
+                self.known.clear()
+            if len(str(key)) <= LONGEST:
+                self.known[key] = fields
+        return fields
+
+    def heard(self, info: StreamInfo, fields: Fields, hop: str) -> StreamInfo:
+        """
+        See L{Asking}.
+        """
+        return heard(info, fields, hop)
+
+
 def _forPeer(info: StreamInfo) -> str:
     """
     For whom the stream is, if that has an address that means something elsewhere.
@@ -142,6 +179,34 @@ def _known(target: Target, fields: Fields, base: StreamInfo) -> StreamInfo:
     return StreamInfo(base.peer, base.host, target, base.principal, PROTOCOL, hints, (*base.layers, PROTOCOL))
 
 
+def heard(info: StreamInfo, fields: Fields, hop: str) -> StreamInfo:
+    """
+    What is known of a stream that we have asked for, once it is up.
+
+    @param fields: the answer.
+    """
+    said = claims(fields)
+    return info.but(hints={**info.hints, **said}) if said else info
+
+
+class Asking(Protocol):
+    """
+    How a link asks for streams, as this module does for a C{CONNECT}.
+    """
+
+    def request(self, info: StreamInfo, hop: str, link: StreamInfo, isExtended: bool) -> Fields:
+        """
+        See L{request}.
+        """
+
+    def heard(self, info: StreamInfo, fields: Fields, hop: str) -> StreamInfo:
+        """
+        See L{heard}.
+
+        @raise Refused: that is no answer to what was asked.
+        """
+
+
 class Asked:
     """
     What is known of the streams of one connection; those that are asked for in the same words share it.
@@ -178,9 +243,9 @@ def accepting(info: StreamInfo) -> Fields:
     """
     The answer that says that there is a stream, which may be a tunnel in WebSocket, or one of datagrams.
     """
-    if info.target is not None and info.target.network == UDP:
-        return _OK_DATAGRAMS
-    chosen = info.hints.get("subprotocol", "") if info.protocol != PROTOCOL else ""
+    if info.protocol == PROTOCOL:
+        return _OK_DATAGRAMS if info.target is not None and info.target.network == UDP else OK
+    chosen = info.hints.get("subprotocol", "")
     return [*OK, (b"sec-websocket-protocol", chosen.encode("ascii"))] if chosen else OK
 
 

@@ -66,6 +66,8 @@ class H2Sending(FrameReader):
 
     isExtended = False
     """Whether the peer may ask for more than bytes in a CONNECT (RFC 8441)."""
+    takesExtended = False
+    """Whether we may."""
 
     def __init__(
         self, client: bool, events: H2Events, seconds: Callable[[], float], limits: H2Limits
@@ -94,6 +96,8 @@ class H2Sending(FrameReader):
         """Bytes that the peer may be told that it may send again, on all streams together."""
         self.promised = 0
         """By how much the windows of streams exceed the first ones."""
+        self.grantFrom = limits.connectionWindow >> 2
+        """From how many on that is worth a frame."""
         self._credit = limits.connectionWindow
         self.reading: H2Channel | None = None
         """Whose data is coming, as long as it is data."""
@@ -148,8 +152,9 @@ class H2Sending(FrameReader):
         """
         Begin a stream.
         """
-        stream = self.control.get_next_available_stream_id()
-        self.control.highest_outbound_stream_id = stream
+        control = self.control
+        # Of a client: its numbers are odd.
+        control.highest_outbound_stream_id = stream = control.highest_outbound_stream_id + 1 | 1
         channel = H2Channel(self, stream, True)
         self.channels[stream] = channel
         self._sendFields(stream, fields)
@@ -233,7 +238,8 @@ class H2Sending(FrameReader):
         self.control.forget(channel.id, isReset)
         channel.drop()
         self.events.lost(channel, code, text)
-        self.grant()
+        if self.freed >= self.grantFrom:
+            self.grant()
 
     def wait(self, channel: H2Channel, least: int, roomier: Callable[[], object]) -> bool:
         """
@@ -344,7 +350,7 @@ class H2Sending(FrameReader):
         """
         Let the peer send more on all streams together, when that is worth a frame.
         """
-        if self.freed >= self.limits.connectionWindow >> 2:
+        if self.freed >= self.grantFrom:
             freed, self.freed = self.freed, 0
             self._credit += freed
             self.out.append(windowUpdate(0, freed))

@@ -15,6 +15,7 @@ from typing import Any, Final
 from zope.interface import implementer
 
 from twisted.internet import tcp
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol
 
@@ -22,7 +23,7 @@ from ugate.protocols.h2calm import H2Limits
 from ugate.protocols.h2channel import H2Channel
 from ugate.protocols.h2core import H2Core
 from ugate.protocols.h2frames import Code, ConnectionFault
-from ugate.protocols.sockets import writePieces
+from ugate.protocols.sockets import writeNow, writePieces
 from ugate.protocols.tlsconnection import TLSConnection
 
 RECEIVE: Final = 1 << 18
@@ -89,7 +90,8 @@ class H2Wire(Protocol, ABC):
         try:
             self.core.receive(data)
             # While a frame is spliced nothing goes to the transport, and pieces wait in the core.
-            if max(self._unread, len(self.core.out) << 6) > self._limits.unread:
+            most = self._limits.unread
+            if self._unread > most or len(self.core.out) << 6 > most:
                 raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "it wants answers, and reads none")
         except ConnectionFault as fault:
             self._broke(fault)
@@ -139,6 +141,8 @@ class H2Wire(Protocol, ABC):
             self._unread += sum(map(len, pieces))
         if self.secure is not None:
             self.secure.writeSequence(pieces)
+        elif len(pieces) == 1 and self.bare is not None:
+            writeNow(self.bare, bytes(pieces[0]))
         else:
             writePieces(self.transport, self.bare, pieces)
 
@@ -160,3 +164,12 @@ class H2Wire(Protocol, ABC):
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
+
+
+def lostWords(error: BaseException | None) -> str:
+    """
+    Why a connection is gone; whoever tells a stream says himself that it is lost.
+    """
+    if type(error) is ConnectionLost:
+        return " ".join(map(str, error.args)).rstrip(".") or "without a reason"
+    return str(error)

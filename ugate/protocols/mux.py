@@ -9,7 +9,7 @@ One stream of a link as a transport, whatever protocol multiplexes it.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final
+from typing import Final
 
 from zope.interface import implementer
 
@@ -22,13 +22,12 @@ from twisted.internet.interfaces import (
     IPushProducer,
     ITransport,
 )
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import IChannel, IHalfCloseableTransport, IPending
 from ugate.protocols.muxkeeper import Keeper
-from ugate.protocols.muxwriting import Writing
+from ugate.protocols.muxtelling import Telling
 from ugate.stream import StreamInfo
 
 LATE: Final = 65536
@@ -41,7 +40,7 @@ _FEW: Final = 16
 
 
 @implementer(ITransport, IConsumer, IPushProducer, IHalfCloseableTransport, IPending)
-class MuxStream(Writing):
+class MuxStream(Telling):
     """
     The transport of one stream of a link.  Its link calls C{received}, C{ended}, C{drained} and
     C{closed}, at any time; its protocol, once it has one, is never called while it is being called.
@@ -54,27 +53,11 @@ class MuxStream(Writing):
     @since: ugate NEXT
     """
 
-    _log = Logger()
     CAP = 1 << 22
 
     keeper: Keeper | None = None
-    disconnecting = False
-    _protocol: Any = None
-    _isHalf = False
-    """Whether the protocol knows of directions that end one by one."""
-    _isBusy = False
-    """Whether the protocol is being called."""
-    _isPaused = False
-    _held = _late = 0
-    """How many bytes are kept, and how many came after we had closed."""
-    _isEnded = _isEndTold = False
-    """Of what the peer sends."""
-    _isFinishing = _isFinished = _isFinishTold = False
-    """Of what we send: whether it is to end, has ended, and the protocol knows."""
-    _why: Failure | None = None
-    """Once it is gone."""
-    _isOver = False
-    """Whether the protocol knows that it is gone."""
+    _late = 0
+    """How many bytes came after we had closed."""
 
     def __init__(self, channel: IChannel, info: StreamInfo, isPending: bool = False) -> None:
         """
@@ -85,7 +68,7 @@ class MuxStream(Writing):
         self._channel = channel
         self.info = info
         self.isPending = isPending
-        self._kept: deque[bytes] = deque()
+        self._kept = deque()
 
     def __repr__(self) -> str:
         return f"<MuxStream {self.info}>"
@@ -333,80 +316,8 @@ class MuxStream(Writing):
             self._isEnded = True
         self.disconnecting = True
         self._answered()
-        self._stopProducer()
+        if self._producer is not None:
+            self._stopProducer()
         if self.keeper is not None:
             self.keeper.over(self)
         self._turn()
-
-    def _forget(self) -> None:
-        """
-        Nobody wants what is kept.
-        """
-        self._kept.clear()
-        self._held = 0
-        self._isEndTold = True
-
-    def _broken(self) -> None:
-        failure = Failure()
-        self._log.failure("{stream}: its protocol failed", failure, stream=self)
-        self._forget()
-        self._cut(failure)
-
-    def _turn(self) -> None:
-        """
-        Tell the protocol all that there is to tell, one after another.
-        """
-        if self._isBusy or self._protocol is None:
-            return
-        self._isBusy = True
-        more = True
-        while more:
-            try:
-                more = self._tell(self._protocol)
-            except Exception:
-                self._broken()
-        self._isBusy = False
-
-    def _tell(self, protocol: Any) -> bool:
-        """
-        Tell it the next thing.
-
-        @return: whether there may be more.
-        """
-        if self._isOver:
-            return False
-        if self._kept and not self._isPaused:
-            data = self._kept.popleft()
-            self._held -= len(data)
-            protocol.dataReceived(data)
-            if self._channel is not None:
-                self._channel.consumed(len(data))
-            return True
-        if self._isEnded and not (self._isEndTold or self._kept or self._isPaused):
-            self._isEndTold = True
-            if self._isHalf:
-                protocol.readConnectionLost()
-            else:
-                self._loseBoth()
-            return True
-        if self._isFinished and not self._isFinishTold and self._isAllSent:
-            self._isFinishTold = True
-            if self._isHalf and not self.disconnecting:
-                protocol.writeConnectionLost()
-            return True
-        if self._why is None or self._kept or (self._isEnded and not self._isEndTold):
-            return False
-        self._isOver = True
-        protocol.connectionLost(self._why)
-        return False
-
-    @property
-    def _isAllSent(self) -> bool:
-        return self._channel is not None and not self._channel.unsent
-
-    def _loseBoth(self) -> None:
-        """
-        The peer has ended, and the protocol does not know of halves.
-        """
-        self._stopProducer()
-        self.loseConnection()

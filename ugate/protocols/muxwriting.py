@@ -59,8 +59,8 @@ class Writing(ABC):
     isPending = False
     _channel: IChannel | None
     """L{None} once it is gone."""
-    _isFinished = False
-    """Whether nothing is written any more."""
+    _isFinishing = _isFinished = False
+    """Whether this direction is to end, and nothing is written any more."""
     _producer: Any = None
     _isStreaming = False
     _isHeld = False
@@ -103,9 +103,12 @@ class Writing(ABC):
             return
         self._hasWritten = True
         channel.write(data)
-        if self._producer is not None:
-            self._hold()
+        if self._producer is None:
+            return
+        if not self._isStreaming:
             self._pull()
+        elif channel.unsent > FULL:
+            self._hold()
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """
@@ -135,8 +138,9 @@ class Writing(ABC):
         See L{IConsumer}.
         """
         self._producer = None
-        self._finish()
-        self._turn()
+        if self._isFinishing:
+            self._finish()
+            self._turn()
 
     def _hold(self) -> None:
         """

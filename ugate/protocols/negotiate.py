@@ -33,6 +33,7 @@ from twisted.python.failure import Failure
 
 from ugate.errors import Cause, Phase, ProtocolError, Refused
 from ugate.interfaces import Detached, IDetachable, IDetachableTLS, IHalfCloseableTransport, IPending, Step
+from ugate.protocols.below import SocketBelow, TLSBelow
 from ugate.protocols.owner import Owner
 from ugate.protocols.passing import Passing
 from ugate.protocols.sockets import detachable, endWriting, writeNow
@@ -356,53 +357,19 @@ def connectionBelow(transport: Any) -> tcp.Connection | None:
     return transport if isinstance(transport, tcp.Connection) and not transport.TLS else None
 
 
-@implementer(IDetachable)
-class _SocketBelow:
-    """
-    The socket of a connection whose handshake is over.
-    """
-
-    __slots__ = ("_below", "_host")
-
-    def __init__(self, host: Negotiating, below: IDetachable | IDetachableTLS) -> None:
-        self._host = host
-        self._below = below
-
-    def detach(self) -> Detached:
-        """
-        See L{IDetachable.detach}.
-        """
-        return self._host.leave(self._below.detach())
-
-
-def _socketBelow(host: Negotiating) -> _SocketBelow | None:
+def _socketBelow(host: Negotiating) -> SocketBelow | None:
     # TLS above a handshake claims to be one, and must not be left out.
     if not isinstance(host, Negotiating) or host.inner is None:
         return None
     below = detachable(host.transport)
-    return None if below is None else _SocketBelow(host, below)
+    return None if below is None else SocketBelow(host, below)
 
 
-@implementer(IDetachableTLS)
-class _TLSBelow(_SocketBelow):
-    """
-    That of a connection in TLS.
-    """
-
-    def part(self) -> tuple[Detached, Any]:
-        """
-        See L{IDetachableTLS.part}.
-        """
-        below: Any = self._below
-        detached, records = below.part()
-        return self._host.leave(detached), records
-
-
-def _tlsBelow(host: Negotiating) -> _TLSBelow | None:
+def _tlsBelow(host: Negotiating) -> TLSBelow | None:
     if not isinstance(host, Negotiating) or host.inner is None:
         return None
     below = IDetachableTLS(host.transport, None)
-    return None if below is None else _TLSBelow(host, below)
+    return None if below is None else TLSBelow(host, below)
 
 
 # Not by __conform__, which Twisted's wrappers take from the transport below them.

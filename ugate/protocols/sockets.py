@@ -37,6 +37,12 @@ _TCP_CLOSE: Final = 7
 _QUICKACK: Final[int | None] = getattr(socketModule, "TCP_QUICKACK", None)
 """Linux's, too."""
 
+_CONGESTION: Final[int | None] = getattr(socketModule, "TCP_CONGESTION", None)
+"""And this."""
+
+_UNPACED: Final = b"reno"
+"""What every kernel has and lets everybody choose, and that sends as soon as it may."""
+
 _IOV: Final = 256
 """Pieces that are given to the kernel at once."""
 
@@ -222,6 +228,23 @@ def acknowledge(connected: socket) -> None:
         pass
 
 
+def unpace(made: socket, host: str) -> None:
+    """
+    Have bytes that do not leave this machine sent at once.  Where BBR is the rule, the kernel else has
+    a timer pace each piece, by a guess of how fast it can go, which costs more than to send it.
+
+    @param made: a socket that listens, whose connections inherit it, or that is about to connect: whoever is
+        paced stays so.
+    @param host: where that is, or goes.
+    """
+    if _CONGESTION is not None and (host.startswith("127.") or host == "::1"):
+        try:
+            made.setsockopt(IPPROTO_TCP, _CONGESTION, _UNPACED)
+        except OSError:
+            # It is only slower.
+            return
+
+
 def isClosed(connected: socket) -> bool:
     """
     Whether a TCP connection is over both ways though we have not closed it: reset,
@@ -234,6 +257,19 @@ def isClosed(connected: socket) -> bool:
             raise
         # Not TCP.
         return False
+
+
+def isBroken(connected: socket) -> bool:
+    """
+    Whether nothing can be sent any more to a peer that was not told of an end.
+    """
+    try:
+        connected.send(b"")
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def endWriting(transport: ITransport) -> None:
@@ -296,10 +332,16 @@ def _isEmpty(connection: tcp.Connection) -> bool:
     """
     return (
         bool(connection.connected)
-        and not (connection.dataBuffer or connection._tempDataBuffer or connection.disconnecting)
+        and not (connection.disconnecting or mayWait(connection))
         and connection.producer is None
-        and "doWrite" not in connection.__dict__
     )
+
+
+def mayWait(connection: tcp.Connection) -> bool:
+    """
+    Whether something that was written may not be sent: also what is not known to the connection.
+    """
+    return bool(connection.dataBuffer or connection._tempDataBuffer) or "doWrite" in connection.__dict__
 
 
 def cut(transport: Any) -> None:

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_tlsconnection -*-
+# -*- test-case-name: ugate.test.test_tlsconnection,ugate.test.test_tlsconnectionends -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -21,12 +21,19 @@ from ugate.interfaces import INegotiation
 from ugate.protocols.httpauth import basicValue
 from ugate.protocols.httpconnectclient import TunnelClient
 from ugate.protocols.httpfields import values
-from ugate.protocols.websocketrules import isUpgrade
+from ugate.protocols.websocketrules import OFFERED, STEP, checkChosen, isUpgrade
 from ugate.protocols.websocketserver import acceptOf
-from ugate.stream import Target
+from ugate.stream import UDP, Target
 
 if TYPE_CHECKING:
     import h11
+
+
+def pathTo(target: Target, path: str) -> str:
+    """
+    What is asked for at a path of a server: the protocol that is offered says whether it carries datagrams.
+    """
+    return f"{path}?target={quote(str(Target(target.host, target.port)), safe=':[]')}"
 
 
 @implementer(INegotiation)
@@ -37,10 +44,10 @@ class WebSocketClient(TunnelClient):
     @since: ugate NEXT
     """
 
-    __slots__ = ("_key",)
+    __slots__ = ("_key", "_place")
 
     method = "GET"
-    step = "check that a WebSocket tunnel is served there, and at that path"
+    step = STEP
 
     def __init__(
         self,
@@ -60,7 +67,8 @@ class WebSocketClient(TunnelClient):
         @raise Refused: the target or the login cannot be said in HTTP.
         """
         super().__init__(target, hop)
-        self._wanted = f"{path}?target={quote(self._target, safe=':[]')}"
+        self._place = target
+        self._wanted = pathTo(target, path)
         self._key = b64encode(os.urandom(16))
         self._fields = [
             (b"Host", place.encode("ascii")),
@@ -69,6 +77,8 @@ class WebSocketClient(TunnelClient):
             (b"Sec-WebSocket-Key", self._key),
             (b"Sec-WebSocket-Version", b"13"),
         ]
+        if target.network == UDP:
+            self._fields.append((b"Sec-WebSocket-Protocol", OFFERED))
         if login is not None:
             self._fields.append((b"Authorization", basicValue(login, hop)))
 
@@ -83,6 +93,5 @@ class WebSocketClient(TunnelClient):
             raise self._misbehaved("it changes to another protocol")
         if values(fields, b"sec-websocket-accept") != [acceptOf(self._key)]:
             raise self._misbehaved("its Sec-WebSocket-Accept is not for our key")
-        if values(fields, b"sec-websocket-extensions") or values(fields, b"sec-websocket-protocol"):
-            raise self._misbehaved("it chose what we did not offer")
+        checkChosen(fields, self._place, self._hop)
         return True

@@ -40,7 +40,7 @@ from ugate.protocols.websocketframes import (
     goodbye,
 )
 from ugate.protocols.websocketwire import WINDOW, WebSocketStreams, WebSocketWire
-from ugate.stream import StreamInfo
+from ugate.stream import StreamInfo, Target
 
 ODD: Final = 1000
 """How many frames without data may come at once."""
@@ -67,15 +67,21 @@ class WebSocketLink(WebSocketWire):
     _unread = 0
 
     def __init__(
-        self, streams: WebSocketStreams, inner: IProtocol | None, info: StreamInfo | None = None
+        self,
+        streams: WebSocketStreams,
+        inner: IProtocol | None,
+        info: StreamInfo | None = None,
+        target: Target | None = None,
     ) -> None:
         """
         @param streams: those which it is one of.
         @param inner: what the stream is for; L{None} to begin it later.
         @param info: what is known of it; L{None} for a stream that we have asked for.
+        @param target: what we have asked for.
         """
         self._streams = streams
         self._info = info
+        self._target = target
         self.inner = inner
         calm = Patience(ODD, ODD_RATE, streams.seconds, "frames without data")
         self._reader = FrameReader(not streams.isClient, calm)
@@ -94,7 +100,7 @@ class WebSocketLink(WebSocketWire):
         """
         super().connectionMade()
         transport: Any = self.transport
-        info = self._info or StreamInfo(transport.getPeer(), transport.getHost())
+        info = self._info or StreamInfo(transport.getPeer(), transport.getHost(), self._target)
         isPending = self._info is not None and IPending.providedBy(transport)
         self.stream = MuxStream(self, info, isPending)
         self.stream.keeper = self

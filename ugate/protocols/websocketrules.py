@@ -19,16 +19,26 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import parse_qsl
 
-from ugate.errors import StringError
+from ugate.errors import Cause, Phase, Refused, StringError
+from ugate.protocols import connectudp
 from ugate.protocols.httpfields import Fields, tokens, values
 from ugate.protocols.httpreply import Unserved
-from ugate.stream import StreamInfo, Target
+from ugate.stream import UDP, StreamInfo, Target
 
 PROTOCOL: Final = "websocket"
 """What such a stream was recognized as."""
 
 SUBPROTOCOL: Final = b"binary"
 """What is chosen if the client offers it, as those do that carry screens."""
+
+DATAGRAMS: Final = connectudp.NAME
+"""What is chosen for datagrams: the messages carry their capsules (RFC 9297)."""
+
+OFFERED: Final = b"%b, %b" % (SUBPROTOCOL, DATAGRAMS)
+"""What we offer for these: some servers choose the first of what they do not know."""
+
+STEP: Final = "check that a WebSocket tunnel is served there, and at that path"
+"""What to do about a server that does not speak this."""
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{1,253})(?::([0-9]{1,5}))?")
 _PARAMETERS: Final = 32
@@ -51,9 +61,9 @@ class Rules:
     hosts: frozenset[str] = frozenset()
     """The names, in lower case, under which those may come who have not proven who they are."""
 
-    def target(self, wanted: bytes) -> Target | None:
+    def target(self, wanted: bytes, fields: Fields) -> Target | None:
         """
-        Where a request leads.
+        Where a request leads: the protocols that it offers say whether as datagrams.
 
         @param wanted: the path with what follows a question mark.
         @return: L{None} if it does not say.
@@ -70,9 +80,12 @@ class Rules:
         if len(targets) > 1:
             raise Unserved(400, "A tunnel has one target.")
         try:
-            return Target.fromText(targets[0]) if targets else None
+            target = Target.fromText(targets[0]) if targets else None
         except StringError as e:
             raise Unserved(400, f"target= wants HOST:PORT, and [v6]:PORT for IPv6: {e}.") from e
+        if target is None or DATAGRAMS not in tokens(fields, b"sec-websocket-protocol"):
+            return target
+        return Target(target.host, target.port, UDP)
 
     def check(self, fields: Fields, host: bytes, info: StreamInfo) -> None:
         """
@@ -146,11 +159,30 @@ def isUpgrade(fields: Iterable[tuple[bytes, bytes]]) -> bool:
     return b"upgrade" in tokens(fields, b"connection") and b"websocket" in tokens(fields, b"upgrade")
 
 
-def subprotocol(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+def subprotocol(fields: Iterable[tuple[bytes, bytes]], target: Target | None) -> bytes:
     """
     What to choose of the protocols that a client offers; it may be nothing.
     """
+    if target is not None and target.network == UDP:
+        return DATAGRAMS
     return SUBPROTOCOL if SUBPROTOCOL in tokens(fields, b"sec-websocket-protocol") else b""
+
+
+def checkChosen(fields: Fields, target: Target | None, hop: str) -> None:
+    """
+    See that the answer of a server chooses what a client offers: for datagrams their protocol, else nothing.
+
+    @raise Refused: it does not; a server may take the stream, and not know what is in it.
+    """
+    chosen = b",".join(values(fields, b"sec-websocket-protocol"))
+    wanted = DATAGRAMS if target is not None and target.network == UDP else b""
+    isExtended = bool(values(fields, b"sec-websocket-extensions"))
+    if chosen == wanted and not isExtended:
+        return
+    if wanted and chosen in (b"", SUBPROTOCOL):
+        step = "use one that carries datagrams in WebSocket, or another way for them"
+        raise Refused(Cause.UNSUPPORTED, Phase.REMOTE, hop, "it takes no datagrams", step)
+    raise Refused(Cause.PEER_MISBEHAVED, Phase.REMOTE, hop, "it chose what we did not offer", STEP)
 
 
 def checkVersion(fields: Iterable[tuple[bytes, bytes]]) -> None:

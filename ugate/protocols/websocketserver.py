@@ -100,7 +100,7 @@ class WebSocketServer:
 
         checkFraming(request)
         fields = list(request.headers)
-        self._target = self._rules.target(request.target)
+        self._target = self._rules.target(request.target, fields)
         if request.method != b"GET" or request.http_version < b"1.1" or not isUpgrade(fields):
             wanted = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
             raise Unserved(426, "This is a tunnel: it wants a WebSocket client, and shows no pages.", wanted)
@@ -115,7 +115,7 @@ class WebSocketServer:
         origins = values(fields, b"origin")
         self._isPage = bool(origins)
         self._rules.checkOrigin(origins, self._host)
-        chosen = subprotocol(fields)
+        chosen = subprotocol(fields, self._target)
         protocol = b"Sec-WebSocket-Protocol: %b\r\n" % chosen if chosen else b""
         self._answer = (
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

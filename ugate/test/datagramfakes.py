@@ -8,6 +8,7 @@ Flows of datagrams in memory, and sockets of peers.
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -75,8 +76,8 @@ class MemoryDatagrams(DatagramStream):
         self.sent: list[bytes] = []
         self.ends = 0
 
-    def post(self, datagram: bytes) -> None:
-        self.sent.append(datagram)
+    def postAll(self, datagrams: Sequence[bytes]) -> None:
+        self.sent += datagrams
 
     def closed(self) -> None:
         self.ends += 1

@@ -19,6 +19,7 @@ from ugate.protocols.mux import MuxStream
 from ugate.stream import StreamInfo, Target
 from ugate.test.h2fakes import HOST, PEER
 from ugate.test.socketfakes import Peer, SocketTestCase, tcpPair
+from ugate.test.splicefakes import noise
 
 TARGET = Target("127.0.0.1", 9)
 
@@ -29,12 +30,14 @@ class Way:
 
     @ivar a: that of the client.
     @ivar b: that of the server.
+    @ivar target: what C{b} is connected to.
     @ivar reasons: why each half ended.
     """
 
-    def __init__(self, a: Peer, b: Peer) -> None:
+    def __init__(self, a: Peer, b: Peer, target: Leg) -> None:
         self.a = a
         self.b = b
+        self.target = target
         self.reasons: list[str] = []
         self.halves: list[Copying] = []
 
@@ -100,7 +103,7 @@ class FramingTestCase(SocketTestCase):
         """
         far, target = self.leg(buffers)
         near, leg = self.leg(buffers)
-        way = Way(near, far)
+        way = Way(near, far, target)
 
         def joined(one: Leg, two: Leg) -> None:
             half = Copying(self.reactor, one, two, way.reasons.append)
@@ -130,3 +133,26 @@ class FramingTestCase(SocketTestCase):
         """
         self.until(lambda: len(peer.got) >= len(data), f"{len(data)} bytes")
         self.assertEqual(data, bytes(peer.got))
+
+    def passBy(self, most: float) -> None:
+        """
+        Bulk of each direction goes past the protocols on either side, all but so many times what it is.
+        """
+        for back in (False, True):
+            way = self.way()
+            source, sink = (way.b, way.a) if back else (way.a, way.b)
+            seen = 0
+            for half in way.halves:
+                for leg in half._legs:
+                    receive = leg.dataReceived
+
+                    def counted(data: bytes, receive: Any = receive) -> None:
+                        nonlocal seen
+                        seen += len(data)
+                        receive(data)
+
+                    leg.dataReceived = counted  # type: ignore[method-assign]
+            data = noise(32 * self.unit)
+            source.give(data)
+            self.arrive(sink, data)
+            self.assertLess(seen, most * len(data))

@@ -185,6 +185,13 @@ class Rules:
         self.dials.append(made)
         return made
 
+    @property
+    def dialed(self) -> list[Dial]:
+        """
+        Those that connect.
+        """
+        return [dial for dial in self.dials if dial.factory is not None]
+
     def explain(self, info: StreamInfo) -> list[str]:
         return []
 

@@ -20,6 +20,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from ugate.interfaces import IHalfCloseableTransport
+from ugate.protocols import h2requests
 from ugate.protocols.h2calm import H2Limits
 from ugate.protocols.h2frames import (
     ACK,
@@ -102,11 +103,13 @@ class RawPeer:
         limits: H2Limits | None = None,
         greet: bool = True,
         rules: Rules | None = None,
+        asking: h2requests.Asking | None = None,
     ) -> None:
         """
         @param client: whether the link is that of a client.
         @param greet: whether to begin as one should.
         @param rules: which tunnels in WebSocket the link takes, if any.
+        @param asking: how the link asks for streams.
         """
         self.clock = Clock()
         self.link = H2Link(
@@ -115,6 +118,7 @@ class RawPeer:
             client,
             limits,
             None if rules is None else Tunnels(self.clock, rules),
+            asking,
         )
         self.wire = Wire(HOST, PEER)
         self.isClient = not client

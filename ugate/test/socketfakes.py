@@ -272,6 +272,14 @@ def unixPair(buffers: int = 0) -> tuple[socket.socket, socket.socket]:
     return pair
 
 
+def congestion(connected: socket.socket) -> bytes:
+    """
+    How the kernel decides how fast a socket sends.
+    """
+    name: bytes = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
+    return name.rstrip(b"\0")
+
+
 def descriptors() -> set[tuple[str, str]]:
     """
     Those that are open, and what they are.

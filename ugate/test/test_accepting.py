@@ -22,9 +22,10 @@ from twisted.logger import capturedLogs, formatEvent
 
 from ugate.accepting import Port
 from ugate.test.dialfakes import Recorder, Recorders
-from ugate.test.socketfakes import Peer, SocketTestCase
+from ugate.test.socketfakes import Peer, SocketTestCase, congestion
 
 HOST = "127.0.0.1"
+_LOCK_FILTER = 44
 
 
 class PortTestCase(SocketTestCase):
@@ -104,6 +105,21 @@ class ConnectionTests(PortTestCase):
         _, transport = self.accepted()
         self.assertTrue(transport.getTcpNoDelay())
         self.assertFalse(transport.socket.getblocking())
+
+    def test_noPace(self) -> None:
+        """
+        None is paced, whatever the rule is on this machine, if its port can be reached from here alone.
+        """
+        _, transport = self.accepted()
+        ruled = Port(0, self.factory, 50, "", self.reactor)
+        ruled.startListening()
+        self.addCleanup(ruled.stopListening)
+        with socket.socket() as plain:
+            rule = congestion(plain)
+        self.assertEqual((b"reno", rule), (congestion(transport.socket), congestion(ruled.socket)))
+
+    if not hasattr(socket, "TCP_CONGESTION"):
+        test_noPace.skip = "this system does not let one choose"  # type: ignore[attr-defined]
 
     def test_ends(self) -> None:
         """
@@ -256,6 +272,19 @@ class TroubleTests(PortTestCase):
         self.reactor.advance(0)
         self.successResultOf(stopped)
         self.assertRaises(ConnectionRefusedError, self.client)
+
+    def test_stopsUnfiltered(self) -> None:
+        """
+        Also where the kernel lets it set no filter, and who has connected is accepted.
+        """
+        self.port.socket.setsockopt(socket.SOL_SOCKET, _LOCK_FILTER, 1)
+        client = self.client()
+        stopped: Deferred[None] = self.port.stopListening()
+        self.reactor.advance(0)
+        self.successResultOf(stopped)
+        self.assertRaises(ConnectionRefusedError, self.client)
+        self.factory.made[0].transport.write(b"answer")  # type: ignore[union-attr]
+        self.until(lambda: client.got == b"answer", "the answer")
 
     def test_taken(self) -> None:
         """

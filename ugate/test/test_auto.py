@@ -22,7 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate.errors import Cause, Phase, ProtocolError, Refused
 from ugate.interfaces import Auth, INegotiation, ISilence, Step
 from ugate.protocols.auto import Auto, Choice, Fixed
-from ugate.stream import Principal, StreamInfo, Target
+from ugate.stream import UDP, Principal, StreamInfo, Target
 from ugate.test.hellofakes import alpn, hello, sni
 
 BASE = StreamInfo(
@@ -309,6 +309,15 @@ class FixedTests(SynchronousTestCase):
                 info = BASE.but(target=TARGET, protocol=protocol, layers=("outer", protocol))
                 self.assertEqual(fixed.receive(data), Step(done=True, rest=data, info=info))
                 self.assertEqual((fixed.accept(), fixed.login(None)), (b"", Step()))
+
+    def test_datagrams(self) -> None:
+        """
+        What was asked for as datagrams goes to the place as such.
+        """
+        info = BASE.but(target=Target("db.example", 53, UDP))
+        done = Fixed(info, Auth.NONE, TARGET, "forward").receive(b"").info
+        assert done is not None
+        self.assertEqual(Target(TARGET.host, TARGET.port, UDP), done.target)
 
     def test_tls(self) -> None:
         """

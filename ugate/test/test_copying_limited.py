@@ -12,7 +12,7 @@ from collections.abc import Callable
 from twisted.internet.error import ConnectionLost
 
 from ugate.buffers import Buffers
-from ugate.copying import STALLED
+from ugate.copyends import STALLED
 from ugate.leg import EARLY_LIMIT
 from ugate.metering import TICK, Meter, Meters
 from ugate.test.copyfakes import CopyingTestCase

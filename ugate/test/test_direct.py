@@ -78,11 +78,28 @@ class DirectTests(SynchronousTestCase):
             dialer.endpointFor(streamTo(target)).connect(Recorders())
             self.assertEqual(net.tcpClients[0][4], (CLIENT.host, 0))
         datagrams = streamTo("10.0.0.1:80").but(target=Target("10.0.0.1", 80, UDP))
-        self.assertRaises(Refused, dialer.endpointFor, datagrams)
+        refused = self.assertRaises(Refused, dialer.endpointFor, datagrams)
+        self.assertEqual(dialer.explain(datagrams), [str(refused)])
         nobody = streamTo("10.0.0.1:80").but(peer=UNIXAddress(b"/x"))
         refused = self.assertRaises(Refused, dialer.endpointFor, nobody)
         self.assertEqual(refused.cause, Cause.UNSUPPORTED)
         self.assertIn("from the address of the client", dialer.explain(streamTo("10.0.0.1:80"))[0])
+
+    def test_asClientOfTenant(self) -> None:
+        """
+        Only the node itself connects from the addresses of others: a tenant could be anybody.
+        """
+        root = Tenant(Net(), KnownPrincipals())
+        alice = Tenant(Net(), KnownPrincipals(), name="alice", parent=root)
+        info = streamTo("10.0.0.1:80")
+        for reactor in (root.reactor, root.hopReactor):
+            dialerFromText(reactor, "direct:asClient=yes").endpointFor(info)
+        for reactor in (alice.reactor, alice.hopReactor):
+            dialer = dialerFromText(reactor, "direct:asClient=yes")
+            denied = self.assertRaises(Denied, dialer.endpointFor, info)
+            self.assertIn("the tenant alice could connect from any address", str(denied))
+            self.assertEqual(dialer.explain(info), [str(denied)])
+            dialerFromText(reactor, "direct").endpointFor(info)
 
     def test_name(self) -> None:
         """

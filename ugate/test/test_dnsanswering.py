@@ -11,6 +11,7 @@ from typing import Any
 
 import dns.edns
 import dns.flags
+import dns.rrset
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -180,7 +181,8 @@ class AnsweringTests(DnsCase):
 
     def test_most(self) -> None:
         """
-        No more than so many answers are at hand; long questions never are.
+        No more than so many answers are at hand; long ones never are, however they are asked for, and those
+        to long questions neither.
         """
         self.patch(dnsanswering, "MAX_QUICK", 2)
         for name in ("a.example", "b.example", "c.example"):
@@ -190,6 +192,14 @@ class AnsweringTests(DnsCase):
         self.now(message("a.example"))
         self.assertEqual(3, len(self.server.asked))
         self.answering.clear()
+        self.fill("TXT", *BIG)
+        self.now(message(kind="TXT"))
+        self.now(message(kind="TXT"), True)
+        long = read(message("a.example"))
+        long.additional.append(
+            dns.rrset.from_text("a.example.", 1, "IN", "TXT", *(each.split()[3] for each in BIG))
+        )
+        self.now(long.to_wire())
         self.assertEqual({}, self.answering._quick)
 
     @given(st.binary(max_size=100), st.booleans())

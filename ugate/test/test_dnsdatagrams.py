@@ -19,8 +19,9 @@ from twisted.python.failure import Failure
 from ugate.errors import Cause, Denied, Refused
 from ugate.interfaces import IEgress
 from ugate.modules import dnsdatagrams
-from ugate.modules.dnsdatagrams import DatagramServer, openTo
+from ugate.modules.dnsdatagrams import MAX_GUESSES, DatagramServer
 from ugate.stream import Target
+from ugate.tenancy.egress import Outgoing
 from ugate.test.dnsfakes import DnsCase, FakeServer, addressesIn, askedFor, said
 
 GOOD = "db.example 60 A 192.0.2.1"
@@ -66,6 +67,7 @@ class Readers:
         self.readers: set[Any] = set()
         self.denied: tuple[str, ...] = ()
         self.mark = 0
+        self.outgoing: Any = None
 
     def unmarked(self, error: OSError) -> None:
         raise error
@@ -147,12 +149,17 @@ class DatagramTests(DnsCase):
 
     def test_flood(self) -> None:
         """
-        However many come, others have their turn.
+        Whoever guesses again and again is not heard any more, and does not keep others from their turn: the
+        question is asked on a stream.
         """
         asking = self.server.ask(askedFor())
-        self.come(*[b"x"] * 1000)
-        self.assertGreater(len(self.sockets[0].came), 900)
+        self.come(*[b"x"] * (MAX_GUESSES - 1))
+        self.assertEqual([], self.onStream.asked)
+        self.come(*[b"x"] * 1000, said(self.sockets[0].sent[0], GOOD))
+        self.assertEqual((1000, True), (len(self.sockets[0].came), self.sockets[0].isClosed))
         self.assertNoResult(asking)
+        self.onStream.say("db.example 60 A 192.0.2.2")
+        self.assertEqual(["192.0.2.2"], addressesIn(self.successResultOf(asking)))
 
     def test_truncated(self) -> None:
         """
@@ -222,25 +229,19 @@ class DatagramTests(DnsCase):
             self.failureResultOf(self.server.ask(askedFor()), Denied)
         self.assertEqual([], self.sockets)
 
-    def test_open(self) -> None:
+    def test_own(self) -> None:
         """
-        A socket hears one place alone, and has the mark of what is ours, if there is one.
+        A question that the kernel leads back here is known as one of ours.
         """
         there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         there.bind(("127.0.0.1", 0))
         self.addCleanup(there.close)
         target = Target(*there.getsockname())
-        made = openTo(target, None)
-        self.addCleanup(made.close)
-        self.assertEqual(there.getsockname(), made.getpeername())
-        self.assertFalse(made.getblocking())
-        marks: list[Any] = []
-        self.patch(dnsdatagrams, "mark", lambda *arguments: marks.append(arguments))
-        self.reactor.mark = 7
-        other = openTo(target, self.reactor)
-        self.addCleanup(other.close)
-        self.assertEqual([(other, self.reactor)], marks)
-        self.assertRaises(OSError, openTo, Target("999.0.0.1", 53), None)
+        self.reactor.outgoing = Outgoing()
+        asking = DatagramServer(self.reactor, target, self.onStream).ask(askedFor())
+        self.assertTrue(self.reactor.outgoing.holds((*there.recvfrom(512)[1], target.host, target.port)))
+        asking.cancel()
+        self.failureResultOf(asking, CancelledError)
 
     def test_most(self) -> None:
         """

@@ -21,8 +21,8 @@ from ugate.protocols.dnsframes import Frames, framed
 from ugate.resolverway import ResolverWay
 from ugate.stream import UDP, StreamInfo
 from ugate.tenancy.config.whole import Config, Route
-from ugate.test.datagramfakes import flowTo
-from ugate.test.dialfakes import streamTo
+from ugate.test.datagramfakes import PEER, flowTo
+from ugate.test.dialfakes import CLIENT, streamTo
 from ugate.test.dnsfakes import DnsCase, addressesIn, message, said
 from ugate.test.test_dnsresolver import HOSTS, Module, ResolverCase
 from ugate.test.test_dnsserving import Answers
@@ -86,6 +86,7 @@ class AskedTests(DnsCase):
         self.answers.say()
         self.assertEqual(2, len(asker.got))
         self.assertEqual({False}, {isStream for _, isStream in self.answers.asked})
+        self.assertEqual({PEER.host}, {*self.answers.sources})
         asker.transport.loseConnection()
         self.assertTrue(asker.isOver)
         self.answers.waiting[0][1].callback(b"late")
@@ -120,6 +121,7 @@ class AskedTests(DnsCase):
         self.turn()
         self.assertEqual([said(QUESTION)], [*Frames().receive(b"".join(asker.got))])
         self.assertEqual((QUESTION, True), self.answers.asked[-1])
+        self.assertEqual(CLIENT.host, self.answers.sources[-1])
         asker.transport.write(b"\0\0")
         self.turn()
         self.assertTrue(asker.isOver)

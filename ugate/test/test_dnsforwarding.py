@@ -227,6 +227,22 @@ class AskTests(ForwarderCase):
         self.assertNoResult(self.ask("a.example"))
         self.assertEqual(OVERLOADED, self.successResultOf(self.ask("c.example")))
 
+    def test_fair(self) -> None:
+        """
+        One client alone does not take all of that; what it waits for no longer is no matter any more.
+        """
+        self.patch(dnsforwarding, "MAX_ASKING", 4)
+
+        def ask(name: str, source: str) -> Deferred[Answer]:
+            return self.forwarder.ask(askedFor(name), name, source)
+
+        first = [ask(f"{letter}.example", "alice") for letter in "abc"]
+        self.assertEqual(OVERLOADED, self.successResultOf(first[2]))
+        self.assertNoResult(ask("d.example", "bob"))
+        self.assertEqual(OVERLOADED, self.successResultOf(ask("e.example", "bob")))
+        self.one.say(GOOD, at=0)
+        self.assertNoResult(ask("e.example", "bob"))
+
     def test_stop(self) -> None:
         """
         When it is stopped nobody waits any longer, and all is closed.

@@ -45,7 +45,7 @@ class FakeResolver:
         self.answer: Any = None
         self.pages: Any = DnsPages(self)
 
-    def __call__(self, data: bytes, isStream: bool) -> Any:
+    def __call__(self, data: bytes, isStream: bool, source: str | None) -> Any:
         self.asked.append((data, isStream))
         return said(data, GOOD) if self.answer is None else self.answer
 
@@ -125,7 +125,7 @@ class DnsPagesTests(AdminCase):
         self.assertEqual(503, self.get().status)
         answer.callback(said(QUESTION, GOOD))
         self.assertEqual(200, parse(client.transport.value()).status)
-        self.assertEqual(0, self.resolver.pages.waiting)
+        self.assertEqual(0, self.resolver.pages._places.taken)
         self.resolver.answer = answer = Deferred()
         client.say(head.encode())
         client.leave()

@@ -27,6 +27,7 @@ from ugate.test.httpfakes import splits
 HERE = ("127.0.0.1", 40000)
 THERE = ("203.0.113.9", 40000)
 QUESTION = message()
+KNOWN = [ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")]
 
 
 class Answers:
@@ -37,10 +38,12 @@ class Answers:
     def __init__(self) -> None:
         self.asked: list[tuple[bytes, bool]] = []
         self.waiting: list[tuple[bytes, Deferred[bytes]]] = []
+        self.sources: list[str | None] = []
         self.isSlow = False
 
-    def __call__(self, data: bytes, isStream: bool) -> Any:
+    def __call__(self, data: bytes, isStream: bool, source: str | None) -> Any:
         self.asked.append((data, isStream))
+        self.sources.append(source)
         if not self.isSlow:
             return said(data) if len(data) >= 12 else b""
         answer: Deferred[bytes] = Deferred()
@@ -79,7 +82,7 @@ class ClientsTests(DnsCase):
         """
         This machine, and who is listed.
         """
-        clients = Clients([ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")])
+        clients = Clients(KNOWN)
         for host in ("127.0.0.1", "127.8.8.8", "::1", "10.1.2.3", "::ffff:10.1.2.3", "2001:db8::7", ""):
             self.assertTrue(clients.mayAsk(host), host)
         for host in ("11.0.0.1", "192.168.1.1", "2001:db9::1", "fe80::1%eth0", "::ffff:11.0.0.1"):
@@ -104,7 +107,7 @@ class DatagramsTests(DnsCase):
     def setUp(self) -> None:
         super().setUp()
         self.answers, self.port = Answers(), Port()
-        self.datagrams = Datagrams(self.answers, Clients([]))
+        self.datagrams = Datagrams(self.answers, Clients(KNOWN))
         self.datagrams.transport = self.port  # type: ignore[assignment]
 
     def test_answered(self) -> None:
@@ -151,6 +154,16 @@ class DatagramsTests(DnsCase):
         self.answers.say()
         self.datagrams.datagramReceived(QUESTION, HERE)
         self.assertEqual(2, len(self.answers.waiting))
+
+    def test_fair(self) -> None:
+        """
+        One client alone does not take all places.
+        """
+        self.patch(dnsserving, "MAX_WAITING", 4)
+        self.answers.isSlow = True
+        for host in (*["10.0.0.1"] * 5, *["2001:db8::1", "2001:db8::2"] * 5, "::ffff:10.0.0.1"):
+            self.datagrams.datagramReceived(QUESTION, (host, 40000))
+        self.assertEqual([*["10.0.0.1"] * 2, "2001:db8::/64"], self.answers.sources)
 
     def test_unsent(self) -> None:
         """
@@ -333,5 +346,8 @@ class StreamsTests(DnsCase):
         self.assertIsNone(self.streams.buildProtocol(None))
         wires.pop().lose()
         wires.append(self.client())
+        wires.pop().lose()
+        wires.append(self.client("10.0.0.1"))
+        self.assertIsNone(self.streams.buildProtocol(IPv4Address("TCP", "10.0.0.1", 40001)))
         self.streams.stopFactory()
         self.assertTrue(all(wire.disconnected or wire.disconnecting for wire in wires))

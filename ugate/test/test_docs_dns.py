@@ -76,6 +76,7 @@ class DnsTests(Pages):
             str(dnspages.MAX_SIZE),
             str(dnswire.PAYLOAD),
             str(dnsdatagrams.MAX_PORTS),
+            str(dnsdatagrams.MAX_GUESSES),
             str(dnsstreams.MAX_UNANSWERED),
             str(dnsstreams.MAX_WAITING),
             str(dnsflows.MAX_WAITING),

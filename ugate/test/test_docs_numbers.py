@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from ugate import copying, draining, flows, leg, metering, pace, pump, splice, splicing
+from ugate import copyends, draining, flows, leg, metering, pace, pump, splice, splicing
 from ugate.endpoints import (
     addresses,
     behind,
@@ -137,7 +137,7 @@ class NumbersTests(Pages):
             f"{metering.TICK * 1000:g} ms",
             kib(metering.QUANTUM),
             f"{limits._OPENS_BURST:g} s of ``opens``",
-            kib(copying.STALLED),
+            kib(copyends.STALLED),
             f"{usage.SAVE_EVERY:g} s",
         ]
         text = page("limits")

@@ -254,7 +254,7 @@ class LimitsTests(GatewayCase):
         self.limits.streams = 1
         self.ask()
         refused = self.refusal(self.ask())
-        self.assertEqual((refused.detail, len(self.rules.dials), self.limits.open), ("full", 1, 1))
+        self.assertEqual((refused.detail, len(self.rules.dialed), self.limits.open), ("full", 1, 1))
 
     def test_released(self) -> None:
         """

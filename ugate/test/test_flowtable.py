@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -16,6 +17,17 @@ from ugate.endpoints.flowtable import QUIET, Flow, FlowTable, MadeWay
 from ugate.errors import Cause, Phase, Refused
 from ugate.leg import Leg
 from ugate.test.datagramfakes import HERE, PEER
+
+DENIED = Refused(Cause.DENIED, Phase.POLICY, "x")
+
+
+class Refusing(Leg):
+    """
+    It is refused at once.
+    """
+
+    def connectionMade(self) -> None:
+        self.transport.refuse(DENIED)  # type: ignore[union-attr]
 
 
 class FlowTableTests(SynchronousTestCase):
@@ -32,8 +44,7 @@ class FlowTableTests(SynchronousTestCase):
         One more flow.
         """
         flow = Flow(self.table, key, PEER, HERE)
-        self.table.add(flow)
-        flow.begin(Leg())
+        self.table.begin(flow, Factory.forProtocol(Leg))
         if isUp:
             flow.accept()
         return flow
@@ -100,11 +111,11 @@ class FlowTableTests(SynchronousTestCase):
 
     def test_quiet(self) -> None:
         """
-        One that was refused keeps its place for a while, so that its peer is not asked about again for each
-        datagram; it is the first to make way.
+        One that was refused is remembered for a while, so that its peer is not asked about again for each
+        datagram.
         """
         flow = self.add("a", isUp=False)
-        flow.refuse(Refused(Cause.DENIED, Phase.POLICY, "x"))
+        flow.refuse(DENIED)
         self.clock.advance(QUIET - 1)
         self.assertIs(self.table.get("a"), flow)
         flow.arrived(b"again")
@@ -114,9 +125,40 @@ class FlowTableTests(SynchronousTestCase):
         self.add("b", isUp=False).abortConnection()
         for key in "cde":
             self.add(key)
-        self.assertEqual(self.keys(), {"c", "d", "e"})
+        self.assertEqual((self.keys(), self.table.made), ({"b", "c", "d", "e"}, 0))
         self.clock.advance(QUIET)
         self.assertEqual(self.keys(), {"c", "d", "e"})
+
+    def test_refused(self) -> None:
+        """
+        Those that are refused at once, however many, take nobody's place, and not more of them are remembered
+        than there may be others.
+        """
+        for key in "abc":
+            self.add(key)
+        for key in "defg":
+            flow = Flow(self.table, key, PEER, HERE)
+            self.table.begin(flow, Factory.forProtocol(Refusing))
+            self.assertTrue(flow.isClosed)
+        self.table.refuse(Flow(self.table, "h", PEER, HERE))
+        self.assertEqual((self.keys(), self.table.made), (set("abcfgh"), 0))
+        self.clock.advance(QUIET)
+        self.assertEqual(self.keys(), set("abc"))
+
+    def test_failed(self) -> None:
+        """
+        One whose protocol fails is no matter of the others.
+        """
+        factory: Any = Factory.forProtocol(Leg)
+        bad, good = Flow(self.table, "a", PEER, HERE), self.add("b")
+        factory.buildProtocol = lambda addr: None
+        self.table.begin(bad, factory)
+        self.assertTrue(bad.isClosed)
+        good.receive(lambda datagrams: 1 / 0)
+        later = self.add("c")
+        self.table.deliver({good: [b"x"], later: [b"x"]})
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual((good.isClosed, later.isClosed), (True, False))
 
     def test_lower(self) -> None:
         """

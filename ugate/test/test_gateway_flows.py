@@ -39,7 +39,7 @@ class LimitTests(GatewayCase):
             (refused.cause, refused.phase, refused.nextStep),
             (Cause.OVERLOADED, Phase.POLICY, "raise node.streams"),
         )
-        self.assertEqual((refused.detail, len(self.rules.asked)), ("2 streams are open", 2))
+        self.assertEqual((refused.detail, len(self.rules.dialed)), ("2 streams are open", 2))
         self.rules.dials[0].up()
         self.assertIs(self.refusal(self.ask()).cause, Cause.OVERLOADED)
         first.lost()
@@ -125,7 +125,7 @@ class LimitTests(GatewayCase):
             self.assertEqual(refused.detail, "this gateway is being stopped")
             self.assertIs(refused.cause, Cause.OVERLOADED)
             self.assertNotIn("node.streams", str(refused))
-        self.assertEqual((self.rules.dials[1].cancelled, len(self.rules.dials)), (1, 2))
+        self.assertEqual((self.rules.dials[1].cancelled, len(self.rules.dialed)), (1, 2))
         self.assertEqual((up.answers, len(self.flows)), (["accepted"], 1))
         self.relay.stop()
         self.assertEqual((len(self.flows), len(self.said())), (0, 3))

@@ -39,7 +39,7 @@ class LimitedTests(GatewayCase):
         self.rules.dials[0].down(Refused(Cause.TIMED_OUT, Phase.CONNECT, "db:5432"))
         self.assertEqual(len(first.answers), 1)
         self.ask(gateway=gateway)
-        self.assertEqual((len(self.rules.dials), self.limits.streams), (2, 1))
+        self.assertEqual((len(self.rules.dialed), self.limits.streams), (2, 1))
 
     def test_bytes(self) -> None:
         """
@@ -64,13 +64,13 @@ class LimitedTests(GatewayCase):
             self.assertEqual(self.limits.buffers.used, 1000)
             self.assertIn("streams hold 1000 bytes", str(self.refusal(self.ask(gateway=gateway))))
             if end == "up":
-                self.rules.dials[-1].up()
+                self.rules.dialed[-1].up()
             elif end == "broken":
                 self.patch(self.relay, "join", lambda *args: 1 / 0)
-                self.rules.dials[-1].up()
+                self.rules.dialed[-1].up()
                 self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
             elif end == "down":
-                self.rules.dials[-1].down(Refused(Cause.TIMED_OUT, Phase.CONNECT, "db:5432"))
+                self.rules.dialed[-1].down(Refused(Cause.TIMED_OUT, Phase.CONNECT, "db:5432"))
             else:
                 wire.lost()
             self.assertEqual(self.limits.buffers.used, 0, end)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.logger import globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import Cause, Phase, Refused
 from ugate.protocols.h2calm import H2Limits
@@ -26,11 +27,28 @@ from ugate.protocols.h2frames import (
     Code,
     frameHead,
 )
+from ugate.protocols.mux import MuxStream
 from ugate.stream import Target
 from ugate.test.h2corefakes import INITIAL_WINDOW, CoreTestCase
 from ugate.test.h2fakes import CONNECT, INFO, RawPeer
 
 OF_GET = [(":scheme", "http"), (":path", "/")]
+
+
+class LimitsTests(SynchronousTestCase):
+    """
+    L{H2Limits}.
+    """
+
+    def test_windows(self) -> None:
+        """
+        No stream is promised more than it keeps for a reader who has stopped: it would be cut.
+        """
+        most = MuxStream.CAP
+        H2Limits(streamWindow=most, firstWindow=most)
+        for name in ("streamWindow", "firstWindow"):
+            error = self.assertRaises(ValueError, H2Limits, **{name: most + 1})
+            self.assertIn(f"{most + 1} bytes for a stream that keeps no more than {most}", str(error))
 
 
 class Busy:

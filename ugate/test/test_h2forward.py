@@ -14,7 +14,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 
 from ugate.buffers import Buffers
-from ugate.copying import STALLED
+from ugate.copyends import STALLED
 from ugate.metering import TICK, Meter, Meters
 from ugate.protocols.h2channel import H2Channel
 from ugate.protocols.h2forward import forward, passedOn

@@ -18,7 +18,7 @@ from twisted.application.service import IService, Service
 from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 
-from ugate.interfaces import IModule
+from ugate.interfaces import IModule, INeedsAsyncio
 from ugate.modules.lazy import LazyModule
 
 
@@ -54,6 +54,13 @@ class LazyTests(SynchronousTestCase):
     """
     L{LazyModule}.
     """
+
+    def test_asyncio(self) -> None:
+        """
+        It says that it needs asyncio, before it is imported.
+        """
+        self.assertTrue(INeedsAsyncio.providedBy(LazyModule("hello", "nowhere:Nothing", asyncio=True)))
+        self.assertFalse(INeedsAsyncio.providedBy(LazyModule("hello", "nowhere:Nothing")))
 
     def test_once(self) -> None:
         """

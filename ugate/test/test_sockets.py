@@ -20,9 +20,9 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 
 from ugate.interfaces import IDetachable
-from ugate.protocols.sockets import acknowledge, detachable, writeNow, writePieces
+from ugate.protocols.sockets import acknowledge, detachable, isBroken, unpace, writeNow, writePieces
 from ugate.test.dialfakes import Recorder, Recorders
-from ugate.test.socketfakes import Peer, SocketTestCase, tcpPair, unixPair
+from ugate.test.socketfakes import Peer, SocketTestCase, congestion, tcpPair, unixPair
 
 
 class ConnectionTestCase(SocketTestCase):
@@ -197,6 +197,56 @@ class AcknowledgeTests(SocketTestCase):
             acknowledge(each)
             each.close()
             acknowledge(each)
+
+
+class UnpaceTests(SocketTestCase):
+    """
+    L{unpace}.
+    """
+
+    def test_elsewhere(self) -> None:
+        """
+        What leaves this machine goes by its rule, and a socket that has no such thing is left alone.
+        """
+        with socket.socket() as plain:
+            before = congestion(plain)
+            for host in ("", "0.0.0.0", "192.0.2.1", "12.7.0.1", "::", "2001:db8::1"):
+                unpace(plain, host)
+            self.assertEqual(before, congestion(plain))
+        for each in unixPair():
+            unpace(each, "127.0.0.1")
+            each.close()
+
+    if not hasattr(socket, "TCP_CONGESTION"):
+        test_elsewhere.skip = "this system does not let one choose"  # type: ignore[attr-defined]
+
+
+class BrokenTests(SocketTestCase):
+    """
+    L{isBroken}.
+    """
+
+    def test_reset(self) -> None:
+        """
+        A connection that was reset is broken, also when its error was told; one that is full, or whose
+        peer has ended, is not.
+        """
+        for pair in (tcpPair, unixPair):
+            far, near = pair(8192)
+            near.setblocking(False)
+            far.send(b"unread here")
+            far.shutdown(socket.SHUT_WR)
+            self.assertFalse(isBroken(near))
+            try:
+                while near.send(bytes(65536)):
+                    pass
+            except BlockingIOError:
+                pass
+            self.assertFalse(isBroken(near))
+            Peer(far).reset()
+            self.assertRaises(OSError, near.send, b"lost")
+            self.assertTrue(isBroken(near))
+            near.close()
 
 
 class WriteNowTests(ConnectionTestCase):

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from ugate.endpoints.udpport import DatagramServerEndpoint
-from ugate.errors import Refused
+from ugate.errors import Denied, Refused
 from ugate.gateway import Gateway
 from ugate.stream import UDP, StreamInfo, Target
 from ugate.tenancy.config.schema import Limits
@@ -62,6 +62,19 @@ class RoomTests(PortCase):
         self.assertEqual((wire.answers, len(self.flows)), ([], 3))
         self.assertNotIn(peers[2].port, self.ports())
 
+    def test_denied(self) -> None:
+        """
+        Whom the rules or the routes deny takes nobody's place.
+        """
+        self.flowsWith(streams=1)
+        (peer,) = self.fill(self.listen(), 1)
+        denied = Denied("alice", "not there")
+        self.rules.endpointFor = partial(Rules.endpointFor, self.rules)  # type: ignore[method-assign]
+        for self.rules.denied, self.rules.refused in ((denied, None), (None, denied)):
+            wire = self.ask(StreamInfo(PEER, HERE, Target("db", 1), ALICE))
+            self.assertIs(self.refusal(wire), denied)
+            self.assertEqual(self.ports(), {peer.port})
+
     def test_noneLeft(self) -> None:
         """
         Streams of bytes do not make way; neither does anything at a shutdown.
@@ -89,8 +102,13 @@ class RoomTests(PortCase):
             ports.append(port)
         (bobs,) = self.fill(ports[0], 1)
         peers = self.fill(ports[1], 3)
-        self.assertEqual(self.ports(), {bobs.port, peers[0].port, peers[2].port})
-        self.assertEqual(limits.streams, 2)
+        left = {bobs.port, peers[0].port, peers[2].port}
+        self.assertEqual((self.ports(), limits.streams), (left, 2))
+        self.rules.denied = Denied("alice", "not there")
+        self.peer().send(b"x", ports[1].getHost().port)
+        turn(self.clock)
+        self.assertEqual((self.ports(), limits.streams), (left, 2))
+        self.rules.denied = None
         limits.change(Limits(streams=2, opens=1))
         self.fill(ports[1], 3)
         self.assertEqual(limits.streams, 2)

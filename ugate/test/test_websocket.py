@@ -12,10 +12,16 @@ from typing import Any
 
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol, serverFromString
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase
 
+from ugate.endpoints.dialing import dialerFromText
+from ugate.errors import Cause, Refused
+from ugate.posting import carriesDatagrams
+from ugate.protocols.capsules import Capsules, capsule
 from ugate.protocols.websocketframes import BINARY, CLOSE, frame
 from ugate.protocols.websocketwire import GOODBYE, KEEPALIVE, STUCK
+from ugate.test.datagramfakes import flowTo
 from ugate.test.test_websocketserver import request
 from ugate.testing import Conversation, Conversations, HalfClose, MemoryMesh, Reset, SplitWrites
 
@@ -193,6 +199,50 @@ class TunnelTests(TunnelCase):
         self.served.last.halfClose()
         self.mesh.flush()
         self.assertEqual((b"answer", True), (stream.received, stream.isClean))
+
+    def test_datagrams(self) -> None:
+        """
+        A flow of datagrams goes through, each whole, as one of the target that was asked for; and ends.
+        """
+        gate, user = self.mesh.host("gate"), self.mesh.host("user")
+        self.successResultOf(serverFromString(gate.reactor, "websocket:tcp:8080").listen(self.served))
+        hop = dialerFromText(user.reactor, "websocket:gate:8080")
+        for source, destination in (("user", "gate"), ("gate", "user")):
+            self.mesh.apply(SplitWrites(), source, destination)
+        connected = hop.endpointFor(flowTo("db", 53)).connect(Factory.forProtocol(Conversation))
+        self.mesh.flush()
+        server: Any = self.served.last
+        self.assertTrue(carriesDatagrams(server.transport))
+        self.assertEqual("udp:db:53", str(server.transport.getPeer().target))
+        server.transport.accept()
+        self.mesh.flush()
+        flow: Any = self.successResultOf(connected)
+        self.assertTrue(carriesDatagrams(flow.transport))
+        sent = [b"", b"question", bytes(1400)]
+        flow.write(b"".join(map(capsule, sent)))
+        server.write(capsule(b"answer"))
+        self.mesh.flush()
+        self.assertEqual(sent, Capsules().receive(server.received))
+        self.assertEqual([b"answer"], Capsules().receive(flow.received))
+        flow.close()
+        self.mesh.flush()
+        self.assertTrue(server.isEnded)
+        server.close()
+        self.mesh.flush()
+        self.assertTrue(flow.isOver and flow.isClean)
+
+    def test_flows(self) -> None:
+        """
+        At a gateway a flow is decided as one of datagrams: by rules for these, and why not is said.
+        """
+        rules = [{"action": "deny", "target": "udp:db:53", "who": "*"}, {"action": "allow"}]
+        self.gate("websocket:tcp:8080:interface=127.0.0.1", policy={"rules": rules})
+        hop = dialerFromText(self.mesh.host("gate").reactor, "websocket:127.0.0.1:8080")
+        connected = hop.endpointFor(flowTo("db", 53)).connect(Factory.forProtocol(Conversation))
+        self.mesh.flush()
+        refused: Any = self.failureResultOf(connected, Refused).value
+        self.assertEqual((Cause.DENIED, "websocket:127.0.0.1:8080"), (refused.cause, refused.hop))
+        self.assertIn("deny who * target udp:db:53", refused.detail)
 
     def test_twoTunnels(self) -> None:
         """

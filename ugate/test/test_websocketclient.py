@@ -19,11 +19,12 @@ from ugate.interfaces import Auth, INegotiation, Step
 from ugate.protocols.websocketclient import WebSocketClient
 from ugate.protocols.websocketrules import Rules
 from ugate.protocols.websocketserver import WebSocketServer, acceptOf
-from ugate.stream import Target
+from ugate.stream import UDP, Target
 from ugate.test.httpfakes import ALICE, splits
 from ugate.test.test_websocketserver import BASE, drive
 
 DB = Target("db.example", 5432)
+FLOW = Target("db.example", 53, UDP)
 OK = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Accept: %b\r\n"
@@ -175,6 +176,36 @@ class WebSocketClientTests(SynchronousTestCase):
                 (Cause.PEER_MISBEHAVED, Phase.REMOTE, True),
                 (refused.cause, refused.phase, "at that path" in refused.nextStep),
             )
+
+    def test_datagrams(self) -> None:
+        """
+        Datagrams are asked for by their protocol, which the server has to choose: one that does not know it
+        may have opened a stream of bytes.
+        """
+        chosen = b"Sec-WebSocket-Protocol: connect-udp\r\n"
+        asking = client(FLOW)
+        self.assertTrue(asking.start().startswith(b"GET /?target=db.example:53 HTTP/1.1\r\n"))
+        self.assertIn(b"Sec-WebSocket-Protocol: binary, connect-udp\r\n", client(FLOW).start())
+        self.assertTrue(asking.receive(answered(asking, OK + chosen + b"\r\n")).done)
+        for more, cause, text in (
+            (b"", Cause.UNSUPPORTED, "takes no datagrams"),
+            (b"Sec-WebSocket-Protocol: binary\r\n", Cause.UNSUPPORTED, "takes no datagrams"),
+            (b"Sec-WebSocket-Protocol: chat\r\n", Cause.PEER_MISBEHAVED, "did not offer"),
+        ):
+            asking = client(FLOW)
+            asking.start()
+            given = answered(asking, OK + more + b"\r\n")
+            refused = self.assertRaises(Refused, asking.receive, given)
+            self.assertEqual((cause, "websocket:gate:80"), (refused.cause, refused.hop))
+            self.assertIn(text, str(refused))
+        asking = client()
+        asking.start()
+        given = answered(asking, OK + chosen + b"\r\n")
+        self.assertIs(Cause.PEER_MISBEHAVED, self.assertRaises(Refused, asking.receive, given).cause)
+        asking = client(FLOW)
+        asking.start()
+        refused = self.assertRaises(Refused, asking.receive, b"HTTP/1.1 502 x\r\nContent-Length: 0\r\n\r\n")
+        self.assertIn("udp:db.example:53", str(refused))
 
     def test_cannotBeSaid(self) -> None:
         """

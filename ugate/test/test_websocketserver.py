@@ -21,7 +21,7 @@ from ugate.interfaces import Auth, INegotiation, Step
 from ugate.protocols.httphead import MAX_HEAD
 from ugate.protocols.websocketrules import Rules
 from ugate.protocols.websocketserver import WebSocketServer, acceptOf
-from ugate.stream import Principal, StreamInfo, Target
+from ugate.stream import UDP, Principal, StreamInfo, Target
 from ugate.test.httpfakes import ALICE, CLIENT, PROXY, splits
 from ugate.test.test_httpconnect import check
 
@@ -287,6 +287,25 @@ class WebSocketServerTests(SynchronousTestCase):
             server = WebSocketServer(BASE, Auth.NONE, RULES)
             drive(server, [request(b"Sec-WebSocket-Protocol: %b\r\n" % more)])
             self.assertEqual(bool(chosen), b"Sec-WebSocket-Protocol: binary\r\n\r\n" in server.accept())
+
+    def test_datagrams(self) -> None:
+        """
+        The protocol that is offered says that a stream is for datagrams; nothing in the target does.
+        """
+        offered = b"Sec-WebSocket-Protocol: binary, Connect-UDP\r\n"
+        for chunks in splits(request(offered)):
+            server = WebSocketServer(BASE, Auth.NONE, RULES)
+            _, done, _ = drive(server, chunks)
+            assert done is not None and done.info is not None
+            self.assertEqual(Target("db", 5432, UDP), done.info.target)
+            self.assertIn(b"Sec-WebSocket-Protocol: connect-udp\r\n\r\n", server.accept())
+        self.assertEqual(400, self.refused(request(path=b"/tunnel?target=udp:db:53"))[0])
+        self.assertEqual(400, self.refused(request(offered, path=b"/tunnel?target=udp:db:53"))[0])
+        server = WebSocketServer(BASE, Auth.NONE, RULES)
+        _, done, _ = drive(server, [request(offered, path=b"/tunnel")])
+        assert done is not None and done.info is not None
+        self.assertIsNone(done.info.target)
+        self.assertIn(b"Sec-WebSocket-Protocol: binary\r\n", server.accept())
 
     def test_extensions(self) -> None:
         """

@@ -10,18 +10,24 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+from hpack import NeverIndexedHeaderTuple
+
+from twisted.cred.credentials import UsernamePassword
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ConnectionDone
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import Cause, Phase, Refused, StringError
-from ugate.protocols.h2frames import DATA, END_STREAM, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE
+from ugate.protocols.capsules import capsule
+from ugate.protocols.h2frames import DATA, END_STREAM, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE, Code
 from ugate.protocols.websocketframes import BINARY, CLOSE, PING, FrameReader, frame, goodbye
 from ugate.protocols.websocketrules import Rules
+from ugate.protocols.websockettunnels import Asking
 from ugate.protocols.websocketwire import KEEPALIVE, WINDOW
-from ugate.stream import Target
+from ugate.stream import UDP, StreamInfo, Target
+from ugate.test.datagramfakes import flowTo
 from ugate.test.dialfakes import Net
-from ugate.test.h2fakes import CONNECT, RawPeer
+from ugate.test.h2fakes import CONNECT, INFO, RawPeer
 from ugate.test.test_websocketframes import Counting
 from ugate.testing import Conversation
 
@@ -135,6 +141,19 @@ class TunnelsTests(SynchronousTestCase):
         self.opened(sec_websocket_protocol="base64, binary")
         self.assertEqual({":status": "200", "sec-websocket-protocol": "binary"}, self.told()[0])
 
+    def test_datagrams(self) -> None:
+        """
+        A flow of datagrams is asked for by its protocol, as in HTTP/1.1, and its capsules are in messages.
+        """
+        inner = self.opened(sec_websocket_protocol="connect-udp")
+        info: Any = inner.transport.getPeer()  # type: ignore[union-attr]
+        self.assertEqual((Target("db", 5432, UDP), "websocket"), (info.target, info.protocol))
+        self.send(BINARY, capsule(b"question"))
+        inner.write(capsule(b"answer"))
+        self.assertEqual({":status": "200", "sec-websocket-protocol": "connect-udp"}, self.told()[0])
+        self.assertEqual(capsule(b"question"), inner.received)
+        self.assertEqual(b"".join(frame(BINARY, capsule(b"answer"), False)), self.data)
+
     def test_refused(self) -> None:
         """
         A refusal is a status, as with a CONNECT.
@@ -231,6 +250,96 @@ class TunnelsTests(SynchronousTestCase):
         self.assertEqual(b"\x89\x011", self.data)
         self.peer.clock.advance(KEEPALIVE)
         self.assertTrue(inner.isOver)
+
+
+class AskingTests(SynchronousTestCase):
+    """
+    A link that asks its peer for tunnels.
+    """
+
+    def setUp(self) -> None:
+        self.login: UsernamePassword | None = UsernamePassword(b"alice", b"secret")
+        self.peer = RawPeer(
+            client=True, greet=False, asking=Asking(lambda: self.login, "gate.example", "/tunnel")
+        )
+
+    def asked(self, info: StreamInfo = INFO) -> tuple[Any, int, dict[str, str]]:
+        """
+        What it asks for.
+        """
+        self.peer.greet([(EXTENDED, 1)])
+        self.peer.frames()
+        opened = self.peer.link.open(info)
+        ((_, _, number, payload),) = self.peer.frames()
+        self.fields = list(self.peer.decoder.decode(payload))
+        return opened, number, {str(name): str(value) for name, value in self.fields}
+
+    def test_request(self) -> None:
+        """
+        It is one as in RFC 8441, with the target in it, and a login that nobody keeps.
+        """
+        opened, number, fields = self.asked()
+        wanted = dict(request("/tunnel?target=db.example:5432"))
+        login = {"authorization": "Basic YWxpY2U6c2VjcmV0"}
+        self.assertEqual(wanted | login, fields)
+        self.assertIsInstance(self.fields[-1], NeverIndexedHeaderTuple)
+        self.peer.headers(number, [(":status", "200")])
+        self.assertEqual(INFO, self.successResultOf(opened).info)
+        self.login = None
+        self.peer.link.open(INFO)
+        ((_, _, _, payload),) = self.peer.frames()
+        self.assertEqual(wanted, dict(self.peer.decoder.decode(payload)))
+
+    def test_datagrams(self) -> None:
+        """
+        Datagrams are asked for by their protocol, and a peer that does not choose it gets none.
+        """
+        chosen = ("sec-websocket-protocol", "connect-udp")
+        opened, number, fields = self.asked(flowTo("db.example", 53))
+        self.assertEqual("binary, connect-udp", fields["sec-websocket-protocol"])
+        self.assertEqual("/tunnel?target=db.example:53", fields[":path"])
+        self.peer.headers(number, [(":status", "200"), chosen])
+        self.assertEqual("udp:db.example:53", str(self.successResultOf(opened).info.target))
+        for info, more, cause in (
+            (flowTo("db.example", 53), [], Cause.UNSUPPORTED),
+            (flowTo("db.example", 53), [("sec-websocket-protocol", "binary")], Cause.UNSUPPORTED),
+            (INFO, [chosen], Cause.PEER_MISBEHAVED),
+            (INFO, [("sec-websocket-extensions", "permessage-deflate")], Cause.PEER_MISBEHAVED),
+        ):
+            self.setUp()
+            opened, number, _ = self.asked(info)
+            self.peer.headers(number, [(":status", "200"), *more])
+            refused: Any = self.failureResultOf(opened, Refused).value
+            self.assertIs(cause, refused.cause)
+            self.assertEqual([(number, Code.CANCEL)], self.peer.resets())
+            self.assertEqual(0, self.peer.link.streams)
+
+    def test_cannotBeAsked(self) -> None:
+        """
+        A peer that takes no such requests, a target that HTTP cannot say, and a password that is not there.
+        """
+        self.peer.greet()
+        refused: Any = self.failureResultOf(self.peer.link.open(INFO), Refused).value
+        self.assertIs(Cause.UNSUPPORTED, refused.cause)
+        self.setUp()
+        self.peer.greet([(EXTENDED, 1)])
+        self.peer.frames()
+        odd = INFO.but(target=Target("b\xfccher.example", 1))
+        refused = self.failureResultOf(self.peer.link.open(odd), Refused).value
+        self.assertIs(Cause.NAME_UNKNOWN, refused.cause)
+        self.login = UsernamePassword(b"a:b", b"")
+        refused = self.failureResultOf(self.peer.link.open(INFO), Refused).value
+        self.assertIs(Cause.UNSUPPORTED, refused.cause)
+        self.assertEqual([], self.peer.frames())
+
+    def test_refused(self) -> None:
+        """
+        A status other than 2xx is a refusal.
+        """
+        opened, number, _ = self.asked()
+        self.peer.headers(number, [(":status", "401")], 5)
+        refused: Any = self.failureResultOf(opened, Refused).value
+        self.assertIs(Cause.AUTHENTICATION, refused.cause)
 
 
 class StringTests(SynchronousTestCase):

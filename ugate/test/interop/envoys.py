@@ -29,6 +29,11 @@ _MANY = {"max_connections": 20000, "max_pending_requests": 20000, "max_requests"
 
 Json = dict[str, Any]
 
+_EXTENDED: Json = {
+    "@type": f"type.googleapis.com/{_OPTIONS}",
+    "explicit_http_config": {"http2_protocol_options": {"allow_connect": True}},
+}
+
 
 def envoyProgram(test: InteropTestCase) -> str | Path:
     """
@@ -69,9 +74,9 @@ def _cluster(name: str, port: int, **more: Any) -> Json:
     }
 
 
-def _secure(identity: Path, roots: Path, client: bool) -> Json:
+def _secure(identity: Path, roots: Path, client: bool, asks: bool = True) -> Json:
     """
-    TLS with the certificates of both sides.
+    TLS with the certificates of both sides, or with that of the server alone.
     """
     file = {"filename": str(identity)}
     common = {
@@ -81,7 +86,7 @@ def _secure(identity: Path, roots: Path, client: bool) -> Json:
     }
     kind = "UpstreamTlsContext" if client else "DownstreamTlsContext"
     context: Json = {"@type": _TLS + kind, "common_tls_context": common}
-    context |= {"sni": "gate.corp"} if client else {"require_client_certificate": True}
+    context |= {"sni": "gate.corp"} if client else {"require_client_certificate": asks}
     return {"transport_socket": {"name": "tls", "typed_config": context}}
 
 
@@ -151,6 +156,30 @@ def envoyServer(
     return _run(test, chain, _cluster("target", target))
 
 
+def envoyFront(test: InteropTestCase, gate: int, tls: tuple[Path, Path]) -> int:
+    """
+    An Envoy before a gateway that takes WebSocket, by extended CONNECT on both sides: in TLS to itself, and
+    in clear text to the gateway.
+
+    @param tls: the files of its identity, and of any roots.
+    @return: its port.
+    """
+    onward = {"cluster": "gate", "timeout": "0s"}
+    hosts = [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": onward}]}]
+    manager = {
+        "@type": _HTTP,
+        "stat_prefix": "in",
+        "codec_type": "AUTO",
+        "http2_protocol_options": {"allow_connect": True},
+        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER}}],
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "route_config": {"name": "all", "virtual_hosts": hosts},
+    }
+    chain: Json = {"filters": [{"name": "http", "typed_config": manager}]}
+    cluster = _cluster("gate", gate, typed_extension_protocol_options={_OPTIONS: _EXTENDED})
+    return _run(test, chain | _secure(*tls, client=False, asks=False), cluster)[0]
+
+
 def envoyDatagrams(test: InteropTestCase, gate: int, host: str, port: int) -> int:
     """
     An Envoy that carries datagrams to one place, by CONNECT-UDP through a gateway.
@@ -178,11 +207,7 @@ def envoyDatagrams(test: InteropTestCase, gate: int, host: str, port: int) -> in
         "address": {"socket_address": {"protocol": "UDP", "address": HOST, "port_value": here}},
         "listener_filters": [{"name": "envoy.filters.udp_listener.udp_proxy", "typed_config": proxy}],
     }
-    explicit = {
-        "@type": f"type.googleapis.com/{_OPTIONS}",
-        "explicit_http_config": {"http2_protocol_options": {"allow_connect": True}},
-    }
-    cluster = _cluster("gate", gate, typed_extension_protocol_options={_OPTIONS: explicit})
+    cluster = _cluster("gate", gate, typed_extension_protocol_options={_OPTIONS: _EXTENDED})
     static = {"listeners": [listener], "clusters": [cluster]}
     resources = {"static_resources": static, "admin": {"address": _address(admin)}}
     config = test.write(f"envoy-{here}.json", json.dumps(resources))

@@ -14,12 +14,39 @@ from unittest import SkipTest
 from ugate.test.interop.datagrams import SIZES, DatagramEcho, asked, client
 from ugate.test.interop.envoys import envoyDatagrams
 from ugate.test.interop.peers import singBox, singBoxForward
-from ugate.test.interop.processes import DEADLINE, HOST, LOOPBACK, Gateway, InteropTestCase, hasIPv6, program
+from ugate.test.interop.processes import (
+    DEADLINE,
+    HOST,
+    LOOPBACK,
+    Gateway,
+    InteropTestCase,
+    freePort,
+    hasIPv6,
+    program,
+)
 from ugate.test.interop.test_mtls import MutualTestCase
 
 MANY = 5000
 FEW = 9000
 """Bytes that sing-box passes on: it cuts off what is over 16 KiB."""
+
+
+def socksDatagrams(case: InteropTestCase, port: int) -> Any:
+    """
+    A socket for datagrams of PySocks.
+
+    @param port: of the proxy.
+    @raise SkipTest: it is not here.
+    """
+    try:
+        import socks  # type: ignore[import-untyped]
+    except ImportError as e:
+        raise SkipTest("no PySocks here: pip install PySocks") from e
+    asking: Any = socks.socksocket(socket.AF_INET, socket.SOCK_DGRAM)
+    case.addCleanup(asking.close)
+    asking.set_proxy(socks.SOCKS5, HOST, port)
+    asking.settimeout(DEADLINE)
+    return asking
 
 
 class DatagramTestCase(InteropTestCase):
@@ -94,14 +121,7 @@ class StraightTests(DatagramTestCase):
             # The association ends with its connection.
             box.end()
             gateway.waitFor(f"-> udp:{host}:{echo.port} socks5 operator")
-        try:
-            import socks  # type: ignore[import-untyped]
-        except ImportError as e:
-            raise SkipTest("no PySocks here: pip install PySocks") from e
-        asking: Any = socks.socksocket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.addCleanup(asking.close)
-        asking.set_proxy(socks.SOCKS5, HOST, gateway.port)
-        asking.settimeout(DEADLINE)
+        asking = socksDatagrams(self, gateway.port)
         for data in b"hello", bytes(9000):
             asking.sendto(data, (HOST, echo.port))
             self.assertEqual((data, (HOST, echo.port)), asking.recvfrom(65536))
@@ -143,6 +163,29 @@ class GatewaysTests(MutualTestCase, DatagramTestCase):
             config=f"routes: [{{match: '*', via: '{hop}'}}]\n",
         )
         self.assertCarries(near.port, near)
+
+    def test_websocket(self) -> None:
+        """
+        By UDP ASSOCIATE to one, which asks the other in WebSocket; it is said there why a target may not be.
+        """
+        echo, other = DatagramEcho(self), freePort()
+        far = self.ugate(
+            config=f"listen: {{main: 'websocket:tcp:0:{LOOPBACK}:path=/tunnel'}}\n"
+            f"policy: {{rules: [{{target: 'udp:{HOST}:{other}', action: deny}}, {{action: allow}}]}}\n"
+        )
+        near = self.ugate(
+            "--route", f"*=websocket:{HOST}:{far.port}:path=/tunnel", listen=f"socks:tcp:0:{LOOPBACK}"
+        )
+        asking = socksDatagrams(self, near.port)
+        for size in (0, 1, 1400, 9000, 60000):
+            data = bytes(size)
+            asking.sendto(data, (HOST, echo.port))
+            self.assertEqual((data, (HOST, echo.port)), asking.recvfrom(65536))
+        asking.sendto(b"no", (HOST, other))
+        self.assertIn("denied by policy", near.waitFor(f"udp:{HOST}:{other}"))
+        far.waitFor(f"udp:{HOST}:{other}")
+        asking.close()
+        far.waitFor(f"-> udp:{HOST}:{echo.port} websocket operator: 70421 sent, 70421 received")
 
 
 class EnvoyTests(DatagramTestCase):

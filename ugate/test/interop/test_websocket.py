@@ -12,6 +12,7 @@ import random
 import socket
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -60,10 +61,11 @@ class WebSocketTestCase(TunnelTestCase):
         listen = f"forward:tcp:0:{LOOPBACK}:to={HOST}\\:{target}"
         return self.ugate("--route", f"*={hop}", listen=listen)
 
-    def nginx(self, port: int) -> int:
+    def nginx(self, port: int, identity: Path | None = None) -> int:
         """
         A web server that passes WebSocket on, as our documentation has it.
 
+        @param identity: the file of its key and certificates, if it speaks TLS and HTTP/2.
         @return: its port.
         """
         own = freePort()
@@ -71,10 +73,12 @@ class WebSocketTestCase(TunnelTestCase):
             f"{kind}_temp_path {self.directory}/{kind};\n"
             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
+        tls = "" if identity is None else " ssl http2"
+        keys = "" if identity is None else f"ssl_certificate {identity}; ssl_certificate_key {identity};\n"
         config = self.write(
             f"nginx-{own}.conf",
             f"daemon off; pid {self.directory}/nginx.pid; error_log stderr;\nevents {{}}\n"
-            f"http {{ access_log off;\n{places}server {{ listen {HOST}:{own};\n"
+            f"http {{ access_log off;\n{places}server {{ listen {HOST}:{own}{tls};\n{keys}"
             + listing("websocket-nginx.conf").replace("127.0.0.1:8080", f"{HOST}:{port}")
             + "} }\n",
         )
