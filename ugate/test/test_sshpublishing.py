@@ -14,7 +14,6 @@ from ugate.modules.meshstates import nodesOf
 from ugate.protocols import sshlink
 from ugate.protocols.sshforwards import MOST
 from ugate.stream import Principal, StreamInfo, Target
-from ugate.tenancy.nodes import MAX_NODES
 from ugate.test.sshfakes import HOST, PEER
 from ugate.test.sshpublishingfakes import PublishingCase
 from ugate.test.tlsfakes import Logged
@@ -354,25 +353,6 @@ class LimitTests(PublishingCase):
         self.cut(bob)
         self.assertIsNotNone(self.publish(eve))
         self.assertFalse(self.tenant.nodes.leads("bob"))
-
-    def test_noPlace(self) -> None:
-        """
-        Nobody makes place for one who is refused.
-        """
-        self.patch(forwards, "MAX_USERS", 1)
-        self.gate(nodes={"all": {"who": "*", "hosts": ["shop.example"]}})
-        bob, eve = self.login(), self.login("eve")
-        self.assertIsNotNone(self.publish(bob, "shop.example", 80))
-        self.cut(bob)
-        self.assertIsNone(self.publish(eve, "shop.example", 80))
-        self.assertTrue(self.tenant.nodes.leads("shop.example"))
-        self.assertIsNotNone(self.publish(self.login(), "shop.example", 80))
-
-    def test_room(self) -> None:
-        """
-        One more is told of before another one is forgotten for it.
-        """
-        self.assertLess(forwards.MAX_USERS, MAX_NODES)
 
     def test_twice(self) -> None:
         """
