@@ -50,6 +50,7 @@ def stringChecks(reactor: Any) -> Mapping[str, Callable[[str], object]]:
         "match": parseMatch,
         "target": Target.fromText,
         "service": Target.anyFromText,
+        "folder": Target.atPath,
         "users": checkUsers,
         "tokens": checkTokens,
         "issuers": _checkIssuers,

@@ -9,7 +9,7 @@ to these, where no route says otherwise; and so paths to this machine.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from ugate.endpoints.services import Services
 from ugate.interfaces import IDialer
@@ -31,20 +31,19 @@ class MeshRoutes:
     @since: ugate NEXT
     """
 
-    __slots__ = ("_here", "_known", "_nodes", "_own", "_served")
+    __slots__ = ("_here", "_known", "_mesh", "_nodes", "_own", "_served")
 
-    def __init__(
-        self, own: OwnNames, services: Services, nodes: Nodes, mesh: IDialer, direct: IDialer
-    ) -> None:
+    def __init__(self, own: OwnNames, services: Services, nodes: Nodes, mesh: Any, direct: IDialer) -> None:
         """
         @param own: which names are ours.
         @param services: what we serve there.
         @param nodes: the nodes that are known.
-        @param mesh: what leads there.
+        @param mesh: what leads there: L{ugate.endpoints.mesh.Mesh}.
         @param direct: what leads to paths.
         """
         self._own = own
         self._nodes = nodes
+        self._mesh = mesh
         self._here = Rule(_PATHS, direct, DIRECT, "no route says otherwise")
         self._served = Rule(_ANY, services, "serve", "this is a name of our own")
         self._known = Rule(_ANY, mesh, MESH, "this is the name of a node, and no route says otherwise")
@@ -53,7 +52,10 @@ class MeshRoutes:
         """
         See there.
         """
-        return self._served if target.network != UNIX and self._own.isOurs(target.host) else None
+        if target.network == UNIX:
+            forwards = self._mesh.forwards
+            return Rule(_PATHS, forwards, MESH, "a user has it") if forwards.hasPath(target.host) else None
+        return self._served if self._own.isOurs(target.host) else None
 
     def last(self, target: Target) -> Rule | None:
         """

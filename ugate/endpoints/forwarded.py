@@ -10,11 +10,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from posixpath import dirname
+from typing import Protocol
 
-from ugate.endpoints.published import Published, isGiven
+from twisted.internet.interfaces import IProtocolFactory
+
+from ugate.endpoints.published import isGiven
 from ugate.endpoints.session import Session
 from ugate.interfaces import MeshNode
-from ugate.stream import Principal, Target
+from ugate.stream import UNIX, Principal, Target
+
+
+class Listener(Protocol):
+    """
+    Where users may have something of ours to listen on.
+    """
+
+    async def add(self, keyid: str, at: Target, factory: IProtocolFactory) -> None:
+        """
+        Listen for a user, too; whoever calls has seen that it may have that.
+
+        @param at: the port, or the path, and by what streams ask for it.
+        @param factory: what these are for.
+        @raise Refused: it cannot be.
+        """
+
+    def release(self, keyid: str, at: Target) -> None:
+        """
+        It is not wanted any more.
+        """
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -37,8 +61,8 @@ class Forward:
     isJump: bool = False
     """Whether it is reached by port 22 too."""
 
-    listener: Published | None = None
-    """Who has a port of ours for it, if there is one."""
+    listener: Listener | None = None
+    """Who has a port or a UNIX socket of ours for it, if there is one."""
 
     gone: Callable[[Target], object] = lambda at: None
     """Called when it is no more."""
@@ -48,6 +72,8 @@ def wrongWith(node: MeshNode, at: Target, isPort: bool) -> str:
     """
     What a user may not have of something; empty if all is well.
     """
+    if at.network == UNIX:
+        return "" if dirname(at.host) in node.sockets else f"the socket {at.host}"
     if isPort:
         return "" if at.port in node.ports else f"port {at.port}"
     return "" if isGiven(node, at.host) else f"the name {at.host}"

@@ -30,13 +30,16 @@ from ugate.endpoints.session import Session
 from ugate.errors import Cause, Denied, Phase, Refused
 from ugate.interfaces import IDialer, MeshAddress, MeshNode
 from ugate.protocols.servernames import ENDED
-from ugate.stream import Principal, StreamInfo, Target
+from ugate.stream import TCP, UNIX, Principal, StreamInfo, Target
 
 SOURCE: Final = "ssh"
 """What the nodes are told that says so, and the transport by which they are reached."""
 
-MAX_USERS: Final = 4096
-"""Users that are known at once, with those who are away."""
+MAX_USERS: Final = 4095
+"""
+Users that are known at once, with those who are away.  One less than the nodes that we may tell of: one more
+is told of before another one is forgotten for it.
+"""
 
 MAX_FORWARDS: Final = 10_000
 """Forwards of all users at once."""
@@ -91,6 +94,8 @@ class Forwards:
     @since: ugate NEXT
     """
 
+    networks = TCP, UNIX
+
     _log = Logger()
 
     def __init__(self, clock: IReactorTime, nodes: Users) -> None:
@@ -102,6 +107,7 @@ class Forwards:
         self._nodes = nodes
         self._users: dict[str, _User] = {}
         self._names: dict[str, _User] = {}
+        self._paths: dict[str, _User] = {}
         self._count = 0
         self._away: Deadlines[_User] = Deadlines(clock, KEPT, self._forget)
 
@@ -127,16 +133,20 @@ class Forwards:
         user = self._users.get(keyid) or _User(node.keyid, forward.principal)
         if any(each.at == forward.at and each.session is forward.session for each in user.forwards):
             raise Denied(str(forward.at), "it is forwarded already")
+        if forward.at.network == UNIX and self._paths.get(name, user) is not user:
+            raise Denied(str(forward.at), "it is that of another user", "ask for another path")
         if self._count >= MAX_FORWARDS:
             raise _full(forward, f"{MAX_FORWARDS} forwards are there")
         if len(user.forwards) >= MAX_OF_USER:
             raise _full(forward, f"{forward.principal} has {MAX_OF_USER} forwards")
-        if keyid not in self._users and len(self._users) >= MAX_USERS:
-            if not len(self._away):
-                raise _full(forward, f"{MAX_USERS} users are there")
-            self._forget(self._away.oldest)
+        isCrowded = keyid not in self._users and len(self._users) >= MAX_USERS
+        if isCrowded and not len(self._away):
+            raise _full(forward, f"{MAX_USERS} users are there")
         names = self._namesWith(user, name, forward)
         self._learn(user, names, forward.session)
+        if isCrowded:
+            # Not before it is sure that there is somebody to make place for.
+            self._forget(self._away.oldest)
         self._users[keyid] = user
         self._rename(user, names)
         self._away.stop(user)
@@ -144,10 +154,12 @@ class Forwards:
         user.principal = forward.principal
         user.forwards.append(forward)
         self._count += 1
+        if forward.at.network == UNIX:
+            self._paths[forward.at.host] = user
 
     def _namesWith(self, user: _User, name: str, forward: Forward) -> dict[str, None]:
         names = dict(user.names)
-        if name != user.keyid.lower():
+        if name != user.keyid.lower() and forward.at.network != UNIX:
             names[name] = None
         for each in user.names:
             if len(names) > MAX_NAMES and each != name and not user.holds(each):
@@ -203,7 +215,9 @@ class Forwards:
         if listener is not None and not any(
             each.listener is listener and each.at == at for each in user.forwards
         ):
-            listener.release(user.keyid, at.port)
+            listener.release(user.keyid, at)
+        if at.network == UNIX and not any(each.at == at for each in user.forwards):
+            del self._paths[at.host]
         forward.gone(at)
 
     def _keep(self, user: _User, keeps: Callable[[str], bool]) -> None:
@@ -267,14 +281,25 @@ class Forwards:
 
     # The way there.
 
-    def _find(self, host: str) -> _User | None:
-        name = host.lower().removesuffix(".")
+    def hasPath(self, path: str) -> bool:
+        """
+        Whether the UNIX socket at a path is that of a user.
+        """
+        return path in self._paths
+
+    def _find(self, target: Target) -> _User | None:
+        if target.network == UNIX:
+            return self._paths.get(target.host)
+        name = target.host.lower().removesuffix(".")
         return self._names.get(name) or self._users.get(name.partition(".")[0])
 
     def _fitting(self, user: _User, info: StreamInfo, target: Target) -> Iterator[Forward]:
         """
         What a stream may be for, the best first.  One whose TLS has ended here is for what is in clear.
         """
+        if target.network == UNIX:
+            yield from (each for each in reversed(user.forwards) if each.at == target)
+            return
         host = target.host.lower().removesuffix(".")
         if host not in self._names:
             host = next(iter(self._nodes.user(user.forwards[0].principal).names), user.keyid.lower())
@@ -290,7 +315,7 @@ class Forwards:
         target = info.target
         if target is None:
             raise noTarget(info)
-        user = self._find(target.host)
+        user = self._find(target)
         if user is None or not user.forwards:
             who = target.host if user is None else user.principal
             raise Refused(

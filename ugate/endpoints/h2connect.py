@@ -18,12 +18,12 @@ from zope.interface import implementer
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, IStreamServerEndpoint
 
-from ugate.endpoints.addresses import DEFAULT_TIMEOUT
 from ugate.endpoints.hops import Hop
 from ugate.endpoints.links import linkTo
 from ugate.endpoints.mutual import Mutual
 from ugate.endpoints.muxed import MuxedServerEndpoint
-from ugate.endpoints.pool import PoolLimits, SessionKey, SessionPool
+from ugate.endpoints.pool import SessionKey, SessionPool
+from ugate.endpoints.pooledhop import PooledHop
 from ugate.endpoints.upstream import carrierOf
 from ugate.errors import StringError, UgateError
 from ugate.interfaces import IDialer, ITenant
@@ -71,12 +71,11 @@ def tunnelsOf(reactor: IReactorTime, own: Mapping[str, str]) -> Tunnels | None:
 
 
 @implementer(IDialer)
-class H2Connect:
+class H2Connect(PooledHop):
     """
     The dialer that asks a gateway for the target, in HTTP/2, on links that the streams of a tenant
-    share.
+    share.  We prove our identity there, unless it is in clear text.
 
-    @ivar pool: its links.
     @since: ugate NEXT
     """
 
@@ -90,25 +89,17 @@ class H2Connect:
         pool: SessionPool | None = None,
     ) -> None:
         """
-        @param reactor: that of a tenant, which has an identity and a trust, unless it is in clear text.
-        @param hop: the gateway, and who it has to be.
-        @param via: what carries the connection there.
-        @param pool: whose links it uses; L{None} for some of its own.
+        See L{PooledHop}.
         """
-        self._reactor = reactor
-        self._hop = hop
-        self._via = via
-        self._timeout = DEFAULT_TIMEOUT if hop.timeout is None else hop.timeout
-        self.pool = SessionPool(reactor, PoolLimits(open=self._timeout)) if pool is None else pool
+        super().__init__(reactor, hop, via, pool)
         self._maker = linkMaker(reactor, True)
         self._place = hop.place
         self._key: SessionKey | None = None
         self._mutual = None if hop.h2c else Mutual(reactor, replace(hop, alpn=ALPN), via)
-        self._dialer = self.pool.dialer(self._keyOf, self._link, hop.place)
 
     def _keyOf(self, info: StreamInfo) -> SessionKey:
         """
-        Whoever we are, to whom, for which tenant: no others share a link.
+        See L{PooledHop._keyOf}.
         """
         if self._key is not None:
             return self._key
@@ -130,30 +121,20 @@ class H2Connect:
             self._key = key
         return key
 
-    def _link(self, info: StreamInfo) -> Deferred[Any]:
+    def link(self, info: StreamInfo) -> Deferred[Any]:
+        """
+        See L{PooledHop.link}.
+        """
         hop = self._hop
         below = carrierOf(hop, self._via, info) if self._mutual is None else self._mutual.endpointFor(info)
         return linkTo(self._reactor, below, self._maker, hop=hop.place, deadline=self._timeout)
-
-    def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
-        """
-        The endpoint of the target, behind the gateway.
-
-        @raise Refused: there is no target.
-        """
-        return self._dialer.endpointFor(info)
 
     def explain(self, info: StreamInfo) -> list[str]:
         """
         The way there, who that has to be, and what it is asked for.
         """
         hop = self._hop
-        if self._mutual is not None:
-            way = self._mutual.explain(info)
-        elif IDialer.providedBy(self._via):
-            way = self._via.explain(info.but(target=hop.target))
-        else:
-            way = [f"connect to {hop.place} by {hop.via}"]
+        way = self._explainVia(info) if self._mutual is None else self._mutual.explain(info)
         asks = "CONNECT" if info.target is None or info.target.network == TCP else "CONNECT-UDP"
         clear = " in clear text" if hop.h2c else ""
         return [

@@ -26,6 +26,24 @@ from ugate.stream import StreamInfo, Target
 _PROTOCOL: Final = "forward"
 
 
+def leadingTo(target: Target, reactor: Any, inner: IStreamServerEndpoint) -> IStreamServerEndpoint:
+    """
+    A listener of ours whose streams are for one who has come to us.
+
+    @param target: by what streams ask for it.
+    @param inner: where it listens.
+    """
+
+    def negotiation(info: StreamInfo, auth: Auth) -> INegotiation:
+        # Who comes is anybody, as on a port that the config declares open.
+        from ugate.endpoints.mtls import NOBODY
+        from ugate.protocols.auto import Fixed
+
+        return Fixed(info.but(principal=NOBODY), auth, target, _PROTOCOL)
+
+    return NegotiatedServerEndpoint(reactor, inner, negotiation, logins=False, eager=True)
+
+
 def isGiven(node: MeshNode, name: str) -> bool:
     """
     Whether the config lets a node, or a user, have a name.
@@ -93,23 +111,20 @@ class Published:
             self.log.info("node {keyid} has port {ports}", keyid=keyid, ports=", ".join(map(str, made)))
 
     def _endpointFor(self, host: str, port: int) -> IStreamServerEndpoint:
-        target = Target(host, port)
-
-        def negotiation(info: StreamInfo, auth: Auth) -> INegotiation:
-            # Who comes is anybody, as on a port that the config declares open.
-            from ugate.endpoints.mtls import NOBODY
-            from ugate.protocols.auto import Fixed
-
-            return Fixed(info.but(principal=NOBODY), auth, target, _PROTOCOL)
-
         inner = self._kind(self._reactor, port, interface=self._interface)
-        return NegotiatedServerEndpoint(self._reactor, inner, negotiation, logins=False, eager=True)
+        return leadingTo(Target(host, port), self._reactor, inner)
 
-    def release(self, keyid: str, port: int) -> None:
+    async def add(self, keyid: str, at: Target, factory: IProtocolFactory) -> None:
         """
-        A node does not want a port any more.
+        See L{ugate.endpoints.forwarded.Listener.add}.
         """
-        self._stop(each for each in self.ports(keyid) if each == port)
+        await self.take(keyid, {*self.ports(keyid), at.port}, factory, at.host)
+
+    def release(self, keyid: str, at: Target) -> None:
+        """
+        See L{ugate.endpoints.forwarded.Listener.release}.
+        """
+        self._stop(each for each in self.ports(keyid) if each == at.port)
 
     def leave(self, keyid: str) -> None:
         """

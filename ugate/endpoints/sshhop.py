@@ -13,12 +13,10 @@ from typing import Any
 from zope.interface import implementer
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IStreamClientEndpoint
 
-from ugate.endpoints.addresses import DEFAULT_TIMEOUT
-from ugate.endpoints.hops import Hop
 from ugate.endpoints.links import linkTo
-from ugate.endpoints.pool import PoolLimits, SessionKey, SessionPool
+from ugate.endpoints.pool import SessionKey
+from ugate.endpoints.pooledhop import PooledHop
 from ugate.endpoints.sshaccount import HostFiles, agentFor, ownSigners, passwordOf, userOf
 from ugate.endpoints.upstream import carrierOf
 from ugate.errors import UgateError
@@ -28,39 +26,19 @@ from ugate.stream import TCP, UDP, UNIX, StreamInfo
 
 
 @implementer(IDialer)
-class SSHHop:
+class SSHHop(PooledHop):
     """
     The dialer that asks a server of SSH for the target, on connections that the streams of a tenant share.
+    We log in with the key of our identity, unless the hop names another.
 
-    @ivar pool: its links.
     @since: ugate NEXT
     """
 
     networks = TCP, UDP, UNIX
 
-    def __init__(
-        self,
-        reactor: Any,
-        hop: Hop,
-        via: IDialer | IStreamClientEndpoint,
-        pool: SessionPool | None = None,
-    ) -> None:
-        """
-        @param reactor: that of a tenant, whose key we have unless the hop names another.
-        @param hop: the server, who we are there, and how we know it.
-        @param via: what carries the connection there.
-        @param pool: whose links it uses; L{None} for some of its own.
-        """
-        self._reactor = reactor
-        self._hop = hop
-        self._via = via
-        self._timeout = DEFAULT_TIMEOUT if hop.timeout is None else hop.timeout
-        self.pool = SessionPool(reactor, PoolLimits(open=self._timeout)) if pool is None else pool
-        self._dialer = self.pool.dialer(self._keyOf, self.link, hop.place)
-
     def _keyOf(self, info: StreamInfo) -> SessionKey:
         """
-        Whoever we are, to whom, for which tenant: no others share a link.
+        See L{PooledHop._keyOf}.
         """
         hop = self._hop
         tenant = ITenant(self._reactor, None)
@@ -94,32 +72,18 @@ class SSHHop:
 
     def link(self, info: StreamInfo) -> Deferred[Any]:
         """
-        A connection of its own.
-
-        @return: the L{ugate.interfaces.ILink}; fails with L{Refused}.
+        See L{PooledHop.link}.
         """
         return Deferred.fromCoroutine(self._connect(info))
-
-    def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
-        """
-        The endpoint of the target, behind the server.
-
-        @raise Refused: there is no target.
-        """
-        return self._dialer.endpointFor(info)
 
     def explain(self, info: StreamInfo) -> list[str]:
         """
         The way there, who we are, and what it is asked for.
         """
         hop = self._hop
-        if IDialer.providedBy(self._via):
-            way = self._via.explain(info.but(target=hop.target))
-        else:
-            way = [f"connect to {hop.place} by {hop.via}"]
         files = hop.known or "the files that ssh looks into"
         return [
-            *way,
+            *self._explainVia(info),
             f"log in there as {userOf(hop)}, if its key is in {files}",
             f"ask {hop.place} for {info.target} in SSH, on a connection that streams share",
         ]

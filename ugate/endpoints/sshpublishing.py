@@ -20,12 +20,13 @@ from ugate.endpoints.forwarded import Forward, wrongWith
 from ugate.endpoints.forwards import Forwards
 from ugate.endpoints.meshtransports import forwardsOf
 from ugate.endpoints.published import Published
+from ugate.endpoints.publishedsockets import PublishedSockets
 from ugate.endpoints.session import Session
 from ugate.errors import Cause, Denied, Phase, Refused, StringError
 from ugate.interfaces import ITenant, MeshNode
 from ugate.protocols.credentials import Permits
 from ugate.protocols.sshlink import SSHLink
-from ugate.stream import Principal, StreamInfo, Target
+from ugate.stream import ROOT, UNIX, Principal, StreamInfo, Target
 
 _HERE: Final = ("", "*", "localhost", "0.0.0.0", "127.0.0.1", "::", "::1")
 """What clients say who name no host: that they mean the server itself."""
@@ -55,6 +56,7 @@ class Publishing:
         info: StreamInfo,
         permits: Permits,
         published: Published,
+        sockets: PublishedSockets,
         factory: IProtocolFactory,
     ) -> None:
         """
@@ -63,6 +65,7 @@ class Publishing:
         @param info: what is known of the client; it has a principal.
         @param permits: what its credentials are good for.
         @param published: the ports that users have at the listener.
+        @param sockets: their UNIX sockets there.
         @param factory: what the streams that come by these are for.
         """
         self._tenant = tenant
@@ -70,6 +73,7 @@ class Publishing:
         self._info = info
         self._permits = permits
         self._published = published
+        self._sockets = sockets
         self._factory = factory
 
     def begin(self, session: Session) -> None:
@@ -82,14 +86,22 @@ class Publishing:
         """
         See L{ugate.protocols.sshforwards.Publisher.publish}.
         """
-        return Deferred.fromCoroutine(self._publish(host, port)).addErrback(self._refused, host, port)
+        what = f"{host or _GATE}:{port}"
+        return Deferred.fromCoroutine(self._publish(host, port)).addErrback(self._refused, what)
 
-    def _refused(self, failure: Failure, host: str, port: int) -> Failure:
+    def publishAt(self, path: Target) -> Deferred[Target]:
+        """
+        See L{ugate.protocols.sshforwards.Publisher.publishAt}.
+        """
+        publishing = self._publish(path.host, path.port, isPath=True)
+        return Deferred.fromCoroutine(publishing).addErrback(self._refused, str(path))
+
+    def _refused(self, failure: Failure, what: str) -> Failure:
         """
         Requests are refused without words, so that the client says why only if it is asked to say all.
         """
         if isinstance(failure.value, Refused):
-            who, why, what = str(self._info.principal), str(failure.value), f"{host or _GATE}:{port}"
+            who, why = str(self._info.principal), str(failure.value)
             self.log.info("{who} may not publish {what}: {why}", who=who, what=what, why=why)
             self._link.tell(f"{what} is not published: {why}")
         return failure
@@ -103,7 +115,7 @@ class Publishing:
         owner: Any = self._tenant.tenantFor(self._info)
         return owner, owner.nodes.user(principal), principal
 
-    async def _publish(self, host: str, port: int) -> Target:
+    async def _publish(self, host: str, port: int, isPath: bool = False) -> Target:
         session = self.session
         if session is None or session.isClosing:
             raise Refused(Cause.OVERLOADED, Phase.NEGOTIATE, host, "the connection is not up, or is ending")
@@ -113,7 +125,11 @@ class Publishing:
             step = "use another key, or see permitlisten= in the file of keys"
             raise Denied(f"{asked}:{port}", "the key is not good for it", step)
         forwards = forwardsOf(owner)
-        forward = self._forward(session, node, principal, host, port, forwards)
+        if isPath:
+            at = Target(host, port, UNIX)
+            forward = Forward(session, at, principal, False, self._sockets, self._gone)
+        else:
+            forward = self._forward(session, node, principal, host, port, forwards)
         wrong = wrongWith(node, forward.at, forward.listener is not None)
         if not wrong and forward.at.host in _ownNames(owner) and forward.at.host not in node.hosts:
             # A suffix, or a user who is called like us, does not mean ourselves.
@@ -156,21 +172,23 @@ class Publishing:
 
     async def _open(self, owner: Any, node: MeshNode, forward: Forward, forwards: Forwards) -> None:
         """
-        Listen on a port.
+        Listen on a port, or at a path.
 
         @raise Refused: that cannot be.
         """
-        published, port = self._published, forward.at.port
+        listener, at = forward.listener, forward.at
+        assert listener is not None
         try:
             if owner is not self._tenant:
                 step = f"come to a listener of the tenant {owner.name}"
-                raise Denied(str(forward.at), "ports are for users of the tenant whose listener it is", step)
-            ports = {*published.ports(node.keyid), port}
-            await published.take(node.keyid, ports, self._factory, forward.at.host)
+                raise Denied(str(at), "ports are for users of the tenant whose listener it is", step)
+            if at.network == UNIX and owner.name != ROOT:
+                raise Denied(str(at), "files of this machine are for no tenant but root", "ask for a port")
+            await listener.add(node.keyid, at, self._factory)
             if forward not in forwards.ofUser(node.keyid):
-                published.release(node.keyid, port)
+                listener.release(node.keyid, at)
         except Refused:
-            forwards.withdraw(node.keyid, forward.session, forward.at)
+            forwards.withdraw(node.keyid, forward.session, at)
             raise
 
     def _gone(self, at: Target) -> None:
@@ -196,8 +214,9 @@ class Publishing:
         if node.names:
             own = node.names[0]
             yield f"With ssh -R 0:localhost:22 you are reached as {own}: ssh -J GATE {own}."
-        if node.hosts or node.ports:
-            may = [*node.hosts, *(f"port {port}" for port in node.ports)]
+        may = [*node.hosts, *(f"port {port}" for port in node.ports)]
+        may += (f"UNIX sockets in {folder}" for folder in node.sockets)
+        if may:
             yield f"You may publish {', '.join(may)}."
 
 
@@ -207,4 +226,4 @@ def _ownNames(owner: Any) -> set[str]:
 
 def _step(principal: Principal) -> str:
     who = f"{principal.method}:{principal.name}"
-    return f'let hosts or ports of a section of nodes with who: "{who}" have it'
+    return f'let hosts, ports or sockets of a section of nodes with who: "{who}" have it'

@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStrea
 
 from ugate.endpoints.muxed import HANDSHAKES, MuxedServerEndpoint
 from ugate.endpoints.published import Published
+from ugate.endpoints.publishedsockets import PublishedSockets
 from ugate.endpoints.reach import onlyLocal
 from ugate.endpoints.session import Session
 from ugate.endpoints.sessions import SessionLimits
@@ -67,6 +68,7 @@ class SSHServerEndpoint(MuxedServerEndpoint):
         self.nist = nist
         self.penalties = penalties
         self._published = Published(reactor, inner)
+        self._sockets = PublishedSockets(reactor)
         super().__init__(
             reactor,
             inner,
@@ -75,7 +77,7 @@ class SSHServerEndpoint(MuxedServerEndpoint):
             deadline=deadline,
             logins=True,
             joined=_joined,
-            stopped=self._published.stop,
+            stopped=self._stopped,
         )
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
@@ -96,6 +98,10 @@ class SSHServerEndpoint(MuxedServerEndpoint):
         self.maker = Sources(self.reactor, HANDSHAKES, self.deadline, self.penalties).maker(make)
         return super().listen(factory)
 
+    def _stopped(self) -> None:
+        self._published.stop()
+        self._sockets.stop()
+
     def _prepare(
         self, tenant: ITenant, served: IProtocolFactory, link: SSHLink, user: str, login: Login | None
     ) -> None:
@@ -107,7 +113,7 @@ class SSHServerEndpoint(MuxedServerEndpoint):
             info = info.but(principal=_OPERATOR if onlyLocal(self.inner) else _ANYONE)
         else:
             permits = login.permits
-        publishing = Publishing(tenant, link, info, permits, self._published, served)
+        publishing = Publishing(tenant, link, info, permits, self._published, self._sockets, served)
         commands = Commands(tenant, info, permits, publishing.lines)
 
         def mayOpen(target: Target) -> None:

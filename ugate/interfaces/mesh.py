@@ -57,6 +57,9 @@ class MeshNode:
     ports: tuple[int, ...] = ()
     """Ports of ours that it may ask for then; of the config alone."""
 
+    sockets: tuple[str, ...] = ()
+    """Folders of ours in which it may have UNIX sockets then; of the config alone."""
+
 
 class INodes(Interface):
     """

@@ -16,16 +16,29 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ugate.errors import Cause, Denied, Phase, ProtocolError, Refused
-from ugate.protocols.sshpackets import REQUEST_FAILURE, REQUEST_SUCCESS, U32, Reader, origin, string, words
-from ugate.stream import StreamInfo, Target
+from ugate.errors import Cause, Denied, Phase, ProtocolError, Refused, StringError
+from ugate.protocols.sshpackets import (
+    REQUEST_FAILURE,
+    REQUEST_SUCCESS,
+    U32,
+    Reader,
+    askedPath,
+    origin,
+    string,
+    words,
+)
+from ugate.stream import UNIX, StreamInfo, Target
 
 FORWARD: Final = b"tcpip-forward"
 CANCEL: Final = b"cancel-tcpip-forward"
 LOCAL_FORWARD: Final = b"streamlocal-forward@openssh.com"
+LOCAL_CANCEL: Final = b"cancel-streamlocal-forward@openssh.com"
 
-NO_PATHS: Final = "no files of the gate are served: ask for HOST:PORT"
-"""Why UNIX sockets are refused; each of the two may have them on its own machine."""
+REQUESTS: Final = frozenset((FORWARD, CANCEL, LOCAL_FORWARD, LOCAL_CANCEL))
+"""What a client asks by."""
+
+_PATH: Final = -1
+"""In place of the port, with a path in place of the host."""
 
 MOST: Final = 32
 """Forwards of one connection."""
@@ -46,6 +59,13 @@ class Publisher(Protocol):
         @param host: as it has asked for it.
         @param port: the same; 0 for any.
         @return: where they ask for it, with the same port unless that was 0; fails with L{Refused}.
+        """
+
+    def publishAt(self, path: Target) -> Deferred[Target]:
+        """
+        The same by a UNIX socket of the server.
+
+        @return: the path; fails with L{Refused}.
         """
 
     def withdraw(self, at: Target) -> None:
@@ -78,25 +98,31 @@ class SSHForwards:
         @return: what the answer says; fails with L{Refused}.
         @raise ProtocolError: the packet is broken.
         """
-        host, port = reader.string(), reader.number()
-        return self._cancel(host, port) if name == CANCEL else self._forward(host, port)
+        host = reader.string()
+        port = _PATH if name in (LOCAL_FORWARD, LOCAL_CANCEL) else reader.number()
+        return self._cancel(host, port) if name in (CANCEL, LOCAL_CANCEL) else self._forward(host, port)
 
     def _forward(self, host: bytes, port: int) -> Deferred[bytes]:
-        where, asked = f"{words(host)}:{port}", (host, port)
+        where, asked = _where(host, port), (host, port)
         if len(self._asked) >= MOST:
             many = f"there are {MOST} forwards on this connection"
             return fail(Refused(Cause.OVERLOADED, Phase.NEGOTIATE, where, many, "make another connection"))
         if asked in self._asked or port > 0xFFFF:
             why = "it is forwarded already" if port <= 0xFFFF else "there is no such port"
             return fail(Denied(where, why))
+        try:
+            path = askedPath(string(host)) if port == _PATH else None
+        except StringError as error:
+            return fail(Denied(where, str(error)))
         if port:
             # Of those with any port there may be several.
             self._asked[asked] = None
-        done = self.publisher.publish(words(host), port)
+        publisher = self.publisher
+        done = publisher.publish(words(host), port) if path is None else publisher.publishAt(path)
         return done.addCallbacks(self._published, self._refused, (host, port), errbackArgs=(asked,))
 
     def _published(self, at: Target, host: bytes, port: int) -> bytes:
-        asked = host, at.port
+        asked = host, port or at.port
         self._asked[asked] = at
         self._held[at] = asked
         return b"" if port else U32.pack(at.port)
@@ -108,7 +134,7 @@ class SSHForwards:
     def _cancel(self, host: bytes, port: int) -> Deferred[bytes]:
         at = self._asked.get((host, port))
         if at is None:
-            return fail(Denied(f"{words(host)}:{port}", "it is not forwarded"))
+            return fail(Denied(_where(host, port), "it is not forwarded"))
         self.gone(at)
         self.publisher.withdraw(at)
         return succeed(b"")
@@ -130,9 +156,15 @@ class SSHForwards:
         asked = self._held.get(at)
         if asked is None:
             raise Refused(Cause.CONNECTION_REFUSED, Phase.REMOTE, str(at), "it is not forwarded any more")
+        if at.network == UNIX:
+            return string(asked[0]) + string(b"")
         host, port = origin(info)
         came = string(host.encode("ascii", "replace")) + U32.pack(port)
         return string(asked[0]) + U32.pack(asked[1]) + came
+
+
+def _where(host: bytes, port: int) -> str:
+    return words(host) if port == _PATH else f"{words(host)}:{port}"
 
 
 class SSHReplies:

@@ -21,18 +21,11 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from ugate.errors import Cause, Denied, Phase, ProtocolError, Refused
+from ugate.errors import Cause, Phase, ProtocolError, Refused
 from ugate.interfaces import ILink
 from ugate.protocols.sshchannel import PACKET, Cut, SSHChannel
 from ugate.protocols.sshchannels import HOP, MOST, PATIENCE, SSHChannels
-from ugate.protocols.sshforwards import (
-    CANCEL,
-    FORWARD,
-    LOCAL_FORWARD,
-    NO_PATHS,
-    SSHForwards,
-    SSHReplies,
-)
+from ugate.protocols.sshforwards import CANCEL, FORWARD, REQUESTS, SSHForwards, SSHReplies
 from ugate.protocols.sshpackets import (
     CHANNEL_FAILURE,
     CHANNEL_REQUEST,
@@ -151,19 +144,11 @@ class SSHLink(SSHChannels):
         name, wants = reader.string(), reader.truth()
         if name == _DRAINING:
             self._peerDrains()
-        if name in (FORWARD, CANCEL) and self.forwards is not None:
+        if name in REQUESTS and self.forwards is not None:
             answer = self.forwards.requested(name, reader)
-        elif name == LOCAL_FORWARD and self.forwards is not None:
-            answer = fail(self._noPath(reader))
         else:
             answer = succeed(b"") if name == _KEEPALIVE else fail(_unknown(name))
         self._replies.add(wants, answer)
-
-    def _noPath(self, reader: Reader) -> Denied:
-        path = words(reader.string())
-        self.log.info("{peer} may not publish at {path}: {why}", peer=str(self.info), path=path, why=NO_PATHS)
-        self.tell(f"{path} is not published: {NO_PATHS}")
-        return Denied(path, NO_PATHS)
 
     def _denied(self, reader: Reader) -> None:
         self._answers(None)

@@ -42,6 +42,9 @@ class Publisher:
     ports: tuple[int, ...] = ()
     """See L{MeshNode}."""
 
+    sockets: tuple[str, ...] = ()
+    """See L{MeshNode}."""
+
 
 def userNode(principal: Principal, publishers: Iterable[Publisher]) -> MeshNode:
     """
@@ -57,6 +60,7 @@ def userNode(principal: Principal, publishers: Iterable[Publisher]) -> MeshNode:
         _ownName(principal),
         hosts=tuple(dict.fromkeys(host for each in meant for host in each.hosts)),
         ports=tuple(dict.fromkeys(port for each in meant for port in each.ports)),
+        sockets=tuple(dict.fromkeys(folder for each in meant for folder in each.sockets)),
     )
 
 

@@ -81,6 +81,7 @@ def writeWhole(path: str, data: bytes, *, isNew: bool = False) -> bool:
     @since: ugate NEXT
     """
     folder, name = os.path.split(path)
+    folder = folder or os.curdir
     part = ""
     try:
         # Its mode is 0600 from the beginning.

@@ -21,7 +21,7 @@ from twisted.cred.portal import Portal
 from ugate.errors import Denied
 from ugate.interfaces import IDialer, IIdentity, ILimits, INode, IPolicy, ITenant, ITrust
 from ugate.poll import Poll
-from ugate.stream import Principal, StreamInfo
+from ugate.stream import UNIX, Principal, StreamInfo
 from ugate.tenancy.addressnames import AddressNames
 from ugate.tenancy.config.sections import ROOT, childPath
 from ugate.tenancy.egress import Egress, OwnListeners
@@ -336,7 +336,8 @@ class Tenant:
         if not self._byHost:
             return self
         target = info.target
-        host = info.hints.get("sni") or ("" if target is None else target.host)
+        isHost = target is not None and target.network != UNIX
+        host = info.hints.get("sni") or (target.host if isHost else "")  # type: ignore[union-attr]
         found: Tenant = self
         if host:
             host = normalHost(host)

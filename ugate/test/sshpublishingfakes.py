@@ -7,6 +7,9 @@ A gate with C{ssh:}, and users who publish there, in a network in memory.
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 from unittest import SkipTest
@@ -24,7 +27,9 @@ except ImportError as missing:
 from ugate.endpoints.links import linkTo
 from ugate.errors import Cause
 from ugate.protocols.mux import MuxStream
+from ugate.protocols.sshforwards import LOCAL_FORWARD
 from ugate.protocols.sshlink import SSHLink
+from ugate.protocols.sshpackets import string
 from ugate.stream import Principal, Target
 from ugate.test.credentialfakes import publicLine, write
 from ugate.test.tlsfakes import Issuer
@@ -84,6 +89,9 @@ class PublishingCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.mesh = MemoryMesh()
+        # A path in there must not be too long for a socket.
+        self.sockets = os.path.realpath(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.sockets)
         self.folder = Path(self.mktemp())
         Issuer("root").write(self.folder, "gate")
         self.states = self.mktemp()
@@ -121,7 +129,8 @@ class PublishingCase(SynchronousTestCase):
         """
         Who may have what.
         """
-        return {"bob": {"who": "key:bob", "hosts": ["*.bob.example", "shop.example"], "ports": [8022]}}
+        hosts = ["*.bob.example", "shop.example"]
+        return {"bob": {"who": "key:bob", "hosts": hosts, "ports": [8022], "sockets": self.sockets}}
 
     def login(self, name: str = "bob", port: int = 2222, host: str = "", user: str = "me") -> Came:
         """
@@ -148,6 +157,13 @@ class PublishingCase(SynchronousTestCase):
         given: list[Any] = []
         asked.addCallbacks(given.append, lambda failure: failure.trap(Exception) and None)
         return given[0] if given else None
+
+    def publishAt(self, came: Came, path: str, name: bytes = LOCAL_FORWARD) -> bool:
+        """
+        C{-R /PATH}, or what cancels that.
+        """
+        link: Any = came.link
+        return self.successResultOf(self.flushed(link._request(name, string(path.encode())))) is not None
 
     def withdraw(self, came: Came, at: Target) -> None:
         """

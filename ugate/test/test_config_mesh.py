@@ -115,6 +115,18 @@ class MeshSectionTests(SynchronousTestCase):
         )
         self.wrong("nodes: {bob: {who: bob, hosts: '1.2.3.4'}}", "1:32: nodes.bob.hosts")
 
+    def test_sockets(self) -> None:
+        """
+        Users, and no nodes, may have UNIX sockets in folders.
+        """
+        config = self.read_("nodes: {people: {who: bob, sockets: [/run/a, /run/b]}}")
+        (found,) = publishersFrom(config.nodes)
+        self.assertEqual(("/run/a", "/run/b"), found.sockets)
+        self.assertEqual(config, self.read_(normalForm(config)))
+        for text in ("run/a", "/run/", "/run/../etc", "~/x", "/run/*"):
+            self.wrong(f"nodes: {{bob: {{who: bob, sockets: '{text}'}}}}", "1:34: nodes.bob.sockets")
+        self.wrong(f"nodes: {{bob: {{keyid: {BOB}, sockets: /run/a}}}}", "sockets are for users; wanted who")
+
     def test_twice(self) -> None:
         """
         What two sections have is told at the second.

@@ -60,6 +60,7 @@ TEXTS: Final = {
     "who": "text, or a list",
     "pattern": "text, or a list",
     "match": "pattern, or a list",
+    "folder": "path",
     "via": "way, or a list",
 }
 """What the reference calls a text, by what checks it."""

@@ -327,3 +327,13 @@ class StateFolderTests(FolderCase):
         self.assertTrue(writeWhole(path, b"3"))
         self.assertEqual((b"3", ["x"]), (Path(path).read_bytes(), os.listdir(self.folder)))
         self.fails(lambda: writeWhole(str(self.folder / "no" / "x"), b""), "No such file")
+
+    def test_here(self) -> None:
+        """
+        A name alone is one in the folder where we are.
+        """
+        makeFolder(str(self.folder))
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(self.folder)
+        self.assertTrue(writeWhole("x", b"1"))
+        self.assertEqual(["x"], os.listdir())

@@ -22,6 +22,7 @@ from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.accepting import Port
+from ugate.stream import UNIX
 from ugate.tenancy.egress import OwnListeners
 from ugate.tenancy.listening import NOBODY, Ask, Owner, Sockets, Taken
 from ugate.tenancy.tenant import Around, Tenant
@@ -221,7 +222,8 @@ class RealTests(SynchronousTestCase):
         self.real = EPollReactor()
         self.addCleanup(self.real.waker.connectionLost, None)
         self.addCleanup(lambda: self.assertEqual([], self.real.removeAll()))
-        self.sockets = Sockets(OwnListeners())
+        self.own = OwnListeners()
+        self.sockets = Sockets(self.own)
         self.around = Around(self.real, sockets=self.sockets)
         self.reactor: Any = Tenant(self.real, around=self.around).reactor
 
@@ -303,8 +305,11 @@ class RealTests(SynchronousTestCase):
         with self.sockets.owned(A):
             two = self.reactor.listenUNIX(path, Factory(), mode=0o600)
         self.assertEqual(os.stat(path).st_mode & 0o777, 0o666)
+        # No stream may lead back here.
+        self.assertTrue(self.own.holds(os.path.realpath(path), 0, UNIX))
         self.sockets.commit()
         self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
         two.stopListening()
         self.turn()
         self.assertFalse(os.path.exists(path))
+        self.assertFalse(self.own.holds(os.path.realpath(path), 0, UNIX))

@@ -17,6 +17,8 @@ from ugate.tenancy.config.mistakes import ConfigError
 from ugate.tenancy.config.schema import Dial, Listener
 from ugate.tenancy.config.whole import Config, Route
 from ugate.tenancy.egress import OwnListeners
+from ugate.tenancy.match import parseMatch
+from ugate.tenancy.policy import Rule, RulesPolicy
 from ugate.test.dialfakes import streamTo
 from ugate.test.nodefakes import HELLO, REQUEST, NodeCase
 
@@ -160,6 +162,32 @@ class TenantTests(NodeCase):
         self.assertEqual(
             tenant.dialer.explain(streamTo("a:1")), ["route 1 of 1: * via deny", "  refuse: closed"]
         )
+
+    def test_paths(self) -> None:
+        """
+        Routes lead a path elsewhere, or nowhere, where they name it; else it is opened here, whatever is said
+        of hosts. A way that carries none refuses it.
+        """
+        routes = (
+            Route(("unix:/run/no/*",), ("deny",), "closed"),
+            Route(("unix:/run/far/*",), ("ssh:bob@gate:22",)),
+            Route(("unix:/run/none/*",), ("socks:proxy:1080",)),
+            Route(("*",), ("deny",)),
+        )
+        tenant = self.tenant(self.config({}, routes=routes))
+        for path, words in (
+            ("/run/no/x", "refuse: closed"),
+            ("/run/far/x", "ask ssh:gate:22 for unix:/run/far/x in SSH"),
+            ("/run/x", "via direct, since no route says otherwise"),
+        ):
+            lines = tenant.dialer.explain(streamTo("x:1").but(target=Target.atPath(path)))
+            self.assertIn(words, "\n".join(lines), path)
+        # What the policy does not say is not allowed to begin with.
+        lines = explain(tenant, Target.atPath("/run/none/x"))
+        self.assertIn("no rule in policy.rules names that UNIX socket", lines[-1])
+        tenant.policy = RulesPolicy([Rule(True, target=(parseMatch("unix:*"),))])
+        lines = explain(tenant, Target.atPath("/run/none/x"))
+        self.assertIn("its route carries no streams to UNIX sockets); add a route for it", lines[-1])
 
     def test_mistakes(self) -> None:
         """

@@ -14,9 +14,9 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from ugate.errors import Cause, Denied, Refused
 from ugate.protocols import sshpackets as say
-from ugate.protocols.sshforwards import MOST, WAITING, SSHForwards
+from ugate.protocols.sshforwards import LOCAL_CANCEL, LOCAL_FORWARD, MOST, WAITING, SSHForwards
 from ugate.protocols.sshpackets import U32, Reader, string
-from ugate.stream import StreamInfo, Target
+from ugate.stream import UNIX, StreamInfo, Target
 from ugate.test.sshfakes import HOST, PEER
 from ugate.test.sshpeer import PeerCase
 
@@ -37,6 +37,13 @@ class FakePublisher:
         """
         self.asked.append((host, port))
         return self.answer or succeed(Target("bob", port or 50_000 + len(self.asked)))
+
+    def publishAt(self, path: Target) -> Deferred[Target]:
+        """
+        Note it.
+        """
+        self.asked.append((path.host, path.port))
+        return succeed(path)
 
     def withdraw(self, at: Target) -> None:
         """
@@ -67,16 +74,43 @@ class ForwardsTests(PeerCase):
         self.link.packetReceived(say.GLOBAL_REQUEST, payload)
         return self.said()
 
+    def requestPath(self, path: bytes, name: bytes = LOCAL_FORWARD) -> list[tuple[int, bytes]]:
+        """
+        Ask for a UNIX socket.
+
+        @return: what was said.
+        """
+        self.link.packetReceived(say.GLOBAL_REQUEST, string(name) + b"\1" + string(path))
+        return self.said()
+
     def test_path(self) -> None:
         """
-        A UNIX socket of ours is not to be had, and with -v people hear why.
+        A UNIX socket of ours is asked for by its path, in whose words streams come, until it is cancelled.
         """
-        self.link.packetReceived(
-            say.GLOBAL_REQUEST, string(b"streamlocal-forward@openssh.com") + b"\1" + string(b"/run/x")
-        )
-        (debug, text), answer = self.said()
-        self.assertEqual((say.DEBUG, (say.REQUEST_FAILURE, b"")), (debug, answer))
-        self.assertIn(b"/run/x is not published: no files of the gate are served", text)
+        good, bad = [(say.REQUEST_SUCCESS, b"")], [(say.REQUEST_FAILURE, b"")]
+        at = Target("/run/x", 0, UNIX)
+        self.assertEqual(good, self.requestPath(b"/run/x"))
+        self.assertEqual([("/run/x", 0)], self.publisher.asked)
+        self.assertEqual(bad, self.requestPath(b"/run/x"))
+        self.link.open(StreamInfo(PEER, HOST, at))
+        ((number, payload),) = self.said()
+        reader = Reader(payload)
+        self.assertEqual((say.OPEN, b"forwarded-streamlocal@openssh.com"), (number, reader.string()))
+        reader.number(), reader.number(), reader.number()
+        self.assertEqual((b"/run/x", b"", True), (reader.string(), reader.string(), reader.isOver))
+        # A host of that name is something else.
+        self.assertEqual(bad, self.request(b"/run/x", 0, b"cancel-tcpip-forward"))
+        self.assertEqual(bad, self.requestPath(b"/run/y", LOCAL_CANCEL))
+        self.assertEqual(good, self.requestPath(b"/run/x", LOCAL_CANCEL))
+        self.assertEqual([at], self.publisher.withdrawn)
+        self.failureResultOf(self.link.open(StreamInfo(PEER, HOST, at)), Refused)
+
+    def test_noPath(self) -> None:
+        """
+        What is no path is refused before anybody is asked.
+        """
+        for path in (b"", b"x", b"/run/../x", b"/run/\xff", b"/" + b"x" * 107):
+            self.assertEqual([(say.REQUEST_FAILURE, b"")], self.requestPath(path))
         self.assertEqual([], self.publisher.asked)
 
     def opened(self, at: Target) -> tuple[bytes, int, bytes, int]:

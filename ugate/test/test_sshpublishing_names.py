@@ -12,6 +12,7 @@ from pathlib import Path
 from ugate.endpoints import forwards
 from ugate.errors import Cause
 from ugate.stream import Target
+from ugate.tenancy.nodes import MAX_NODES
 from ugate.test.howtofakes import clientHello
 from ugate.test.sshpublishingfakes import PublishingCase
 from ugate.test.tlsfakes import Issuer, Logged
@@ -181,3 +182,28 @@ class NameTests(PublishingCase):
             self.assertEqual(KEYID, found.keyid)
         self.assertIs(Cause.HOST_UNREACHABLE, self.cause(self.ask("y.bob.example", 80)))
         self.assertEqual(0, len(self.tenant.mesh.forwards))
+
+
+class RoomTests(PublishingCase):
+    """
+    Who makes place for whom.
+    """
+
+    def test_noPlace(self) -> None:
+        """
+        Nobody makes place for one who is refused.
+        """
+        self.patch(forwards, "MAX_USERS", 1)
+        self.gate(nodes={"all": {"who": "*", "hosts": ["shop.example"]}})
+        bob, eve = self.login(), self.login("eve")
+        self.assertIsNotNone(self.publish(bob, "shop.example", 80))
+        self.cut(bob)
+        self.assertIsNone(self.publish(eve, "shop.example", 80))
+        self.assertTrue(self.tenant.nodes.leads("shop.example"))
+        self.assertIsNotNone(self.publish(self.login(), "shop.example", 80))
+
+    def test_room(self) -> None:
+        """
+        One more is told of before another one is forgotten for it.
+        """
+        self.assertLess(forwards.MAX_USERS, MAX_NODES)

@@ -52,6 +52,15 @@ class TenantForTests(ReloadCase):
 
         return PEER
 
+    def test_path(self) -> None:
+        """
+        A path is no host, whatever it ends with.
+        """
+        root, who = self.node().tenants["root"], Principal("anyone", "open")
+        info = StreamInfo(self.peer(), self.peer(), Target.atPath("/run/x.alice.example"), who)
+        self.assertEqual("root", root.tenantFor(info).name)
+        self.assertEqual("alice", self.whose(root, who, "x.alice.example"))
+
     def test_credentials(self) -> None:
         """
         Who has logged in belongs to where that was, if it is not above.

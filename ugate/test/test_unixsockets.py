@@ -24,7 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate.endpoints.direct import Direct
 from ugate.endpoints.unixsockets import PathEndpoint
 from ugate.errors import Cause, Denied, Refused
-from ugate.stream import UNIX, Target
+from ugate.stream import UNIX, Principal, Target
 from ugate.tenancy.policy import KnownPrincipals
 from ugate.tenancy.tenant import Around, Tenant
 from ugate.test.dialfakes import Net, Recorders, streamTo
@@ -133,6 +133,15 @@ class PathTests(SynchronousTestCase):
         connected.cancel()
         self.failureResultOf(connected)
         self.assertFalse(os.path.exists(way))
+
+    def test_noRules(self) -> None:
+        """
+        Where there are no rules to name one, nobody may have any.
+        """
+        info = streamTo("x:1").but(principal=Principal("operator", "local"))
+        self.tenant.policy.check(info)
+        path = info.but(target=Target("/run/x", 0, UNIX))
+        self.assertRaises(Denied, self.tenant.policy.check, path)
 
     def test_egress(self) -> None:
         """

@@ -44,7 +44,9 @@ def publishersFrom(peers: Mapping[str, Peer]) -> list[Publisher]:
     The users that a config lets publish something, in place of nodes.
     """
     return [
-        Publisher(tuple(map(parseWho, peer.who)), tuple(map(normalHost, peer.hosts)), peer.ports)
+        Publisher(
+            tuple(map(parseWho, peer.who)), tuple(map(normalHost, peer.hosts)), peer.ports, peer.sockets
+        )
         for peer in peers.values()
         if peer.who
     ]

@@ -27,7 +27,7 @@ class Peer(Struct, frozen=True, forbid_unknown_fields=True):
     who: Annotated[
         tuple[Who, ...],
         Meta(
-            description="In place of a KEYID, users who may publish by ssh -R what hosts and ports say.",
+            description="In place of a KEYID, users who may publish by ssh -R what the rest says.",
             examples=["key:bob"],
             extra={"one": True},
             extra_json_schema=ONE_OR_LIST,
@@ -86,11 +86,32 @@ class Peer(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = ()
 
+    sockets: Annotated[
+        tuple[
+            Annotated[
+                str,
+                Meta(
+                    min_length=1,
+                    examples=["/run/ugate/published"],
+                    extra={"check": "folder", "wanted": "an absolute path, without .. and //"},
+                ),
+            ],
+            ...,
+        ],
+        Meta(
+            description="Folders of ours in which users may have UNIX sockets.",
+            extra={"one": True},
+            extra_json_schema=ONE_OR_LIST,
+        ),
+    ] = ()
+
     def __post_init__(self) -> None:
         if (self.keyid is None) == (not self.who):
             raise ValueError("wanted either keyid, for a node, or who, for users")
         if self.who and (self.addresses or self.names):
             raise ValueError("users have neither addresses nor names of their own; wanted hosts and ports")
+        if self.sockets and not self.who:
+            raise ValueError("sockets are for users; wanted who, in place of keyid")
 
 
 class Service(Struct, frozen=True, forbid_unknown_fields=True):

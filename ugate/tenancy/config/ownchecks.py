@@ -21,6 +21,7 @@ OWN_CHECKS: Final[Checks] = MappingProxyType(
     {
         "target": Target.fromText,
         "service": Target.anyFromText,
+        "folder": Target.atPath,
         "host": parseHost,
         "range": parseRange,
         "meshAddress": addressFromText,

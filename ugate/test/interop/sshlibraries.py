@@ -92,9 +92,11 @@ class LibraryTestCase(SSHTestCase):
             *("--state", str(self.directory / "id")),
             config=f"listen:\n  main: 'ssh:tcp:0:{LOOPBACK}'\n"
             f"  web: {{endpoint: 'connect:tcp:0:{LOOPBACK}', open: true}}\n"
-            f"policy: {{keys: {keys}, users: {users}, rules: [{{action: allow}}]}}\n"
+            f"policy: {{keys: {keys}, users: {users}, rules: "
+            f"[{{action: allow}}, {{action: allow, target: 'unix:{self.directory}/*.sock'}}]}}\n"
             f"routes: [{{match: {NAME}, via: mesh}}]\n"
-            f"nodes: {{bob: {{who: ['key:bob', 'password:bob'], hosts: {NAME}}}}}\n",
+            f"nodes: {{bob: {{who: ['key:bob', 'password:bob'], hosts: {NAME}, "
+            f"sockets: {self.directory}}}}}\n",
         )
 
     def visit(self, gateway: Gateway) -> bytes:

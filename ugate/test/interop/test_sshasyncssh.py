@@ -8,6 +8,7 @@ C{ssh:} with asyncssh on either side.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 from typing import Any
@@ -68,12 +69,38 @@ class AsyncSSHTests(LibraryTestCase):
             listening.close()
             await listening.wait_closed()
             self.assertNotEqual(b"200", (await asyncio.to_thread(self.visit, gateway))[:3])
+            await self._paths(client)
         for wrong in ({"client_keys": [str(self.stranger)]}, {"password": "wrong"}):
             with self.assertRaises(self.asyncssh.PermissionDenied):
                 await self._connect(port, **wrong)
 
+    async def _paths(self, client: Any) -> None:
+        """
+        UNIX sockets of the gate, which it asks for, and which it has made.
+        """
+        app, published = f"{self.directory}/app.sock", f"{self.directory}/published.sock"
+
+        async def served(reader: Any, writer: Any) -> None:
+            writer.write(await reader.read())
+            writer.close()
+
+        async with await asyncio.start_unix_server(served, app):
+            self.assertTrue(await self._says(await client.open_unix_connection(app)) == DATA)
+            listening = await client.forward_remote_path(published, app)
+            self.assertTrue(await self._says(await asyncio.open_unix_connection(published)) == DATA)
+            listening.close()
+            await listening.wait_closed()
+            self.assertFalse(os.path.exists(published))
+            for path, code in ((published, 2), ("/run/x", 1), (f"{self.directory}/../x", 2)):
+                with self.assertRaises(self.asyncssh.ChannelOpenError) as caught:
+                    await client.open_unix_connection(path)
+                self.assertEqual(code, caught.exception.code, path)
+
     async def _asks(self, client: Any) -> bytes:
-        reader, writer = await client.open_connection(HOST, self.server.port)
+        return await self._says(await client.open_connection(HOST, self.server.port))
+
+    async def _says(self, connection: tuple[Any, Any]) -> bytes:
+        reader, writer = connection
         writer.write(DATA)
         writer.write_eof()
         answer: bytes = await reader.read()

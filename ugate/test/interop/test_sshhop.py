@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import getpass
 import os
+import shutil
 import socket
+import tempfile
 from pathlib import Path
 
 from ugate.test.interop.processes import DEADLINE, HOST, LOOPBACK, Gateway, freePort, program, waitUntil
@@ -95,6 +97,38 @@ class SshdTests(SSHTestCase):
         self.assertEqual(0, done.returncode, done.stderr)
         self.assertIn("|1|", self.known.read_text())
         self.assertCarries(self.using(server.port, f":key={self.user}"))
+
+    def test_path(self) -> None:
+        """
+        A UNIX socket that a route leads by sshd is one of that machine, by its words for it.
+        """
+        folder = Path(tempfile.mkdtemp()).resolve()
+        self.addCleanup(shutil.rmtree, folder)
+        hop = f"ssh:{getpass.getuser()}@{HOST}:{self.port}:known={self.known}:key={self.user}"
+        gateway = self.gate(
+            f"policy: {{rules: [{{action: allow, target: 'unix:{folder}/*'}}]}}\n"
+            f"routes: [{{match: 'unix:*', via: '{hop}'}}, {{match: '*', via: deny}}]\n"
+        )
+        with socket.socket(socket.AF_UNIX) as served:
+            served.bind(f"{folder}/app")
+            served.listen()
+            served.settimeout(DEADLINE)
+            places = {name: f"{folder}/to{name}" for name in ("app", "none")}
+            options = [option for name in places for option in ("-L", f"{places[name]}:{folder}/{name}")]
+            self.spawn([self.ssh, *self.options(gateway.port), "-N", *options, HOST])
+            waitUntil(lambda: os.path.exists(places["none"]), "the client listens")
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(DEADLINE)
+                connection.connect(places["app"])
+                connection.sendall(b"hello")
+                with served.accept()[0] as came:
+                    self.assertEqual(b"hello", readExactly(came, 5))
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(DEADLINE)
+                connection.connect(places["none"])
+                self.assertEqual(b"", connection.recv(1))
+        gateway.waitFor(f"unix:{folder}/app via {hop} direct-streamlocal operator: 5 sent")
+        gateway.waitFor(f"connection refused (unix:{folder}/none: open failed)")
 
     def test_agent(self) -> None:
         """

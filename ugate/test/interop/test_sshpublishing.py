@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import getpass
 import os
+import shutil
 import signal
 import socket
 import ssl
 import subprocess
+import tempfile
+from pathlib import Path
 
 from ugate.test.interop.processes import DEADLINE, HOST, LOOPBACK, Child, freePort, program, waitUntil
 from ugate.test.interop.sshpeers import SSHTestCase, poured, serveSSH, summed, without
@@ -40,14 +43,19 @@ class PublishingCase(SSHTestCase):
         self.write("servers/ended.pem", self.root.identity(ENDED).pem().decode())
         self.far = StreamServer(self, echo)
         self.egress = freePort()
+        # Short, for the paths of sockets.
+        self.folder = Path(tempfile.mkdtemp()).resolve()
+        self.addCleanup(shutil.rmtree, self.folder)
         config = (
             f"listen:\n  main: 'ssh:tcp:0:{LOOPBACK}'\n"
             f"  web: {{endpoint: 'auto:tcp:0:{LOOPBACK}', open: true}}\n"
             f"  tls: 'sni:tcp:{self.tls}:{LOOPBACK}:names={WIKI}:ends={ENDED}:port={self.tls}'\n"
             f"identity: {{servers: {servers}}}\n"
-            f"policy: {{keys: {self.write('keys', lines)}, rules: [{{action: allow}}]}}\n"
+            f"policy: {{keys: {self.write('keys', lines)}, rules: [{{action: allow}}, "
+            f"{{action: allow, target: ['unix:{self.folder}/*.sock', 'unix:{self.folder}/served/*']}}]}}\n"
             f"routes: [{{match: '{HOST}:{self.far.port}', via: 'mesh -> socks:bob:{self.egress}'}}]\n"
-            f"nodes:\n  bob: {{who: 'key:bob', hosts: '*.bob.example', ports: {self.open}}}\n"
+            f"nodes:\n  bob: {{who: 'key:bob', hosts: '*.bob.example', ports: {self.open}, "
+            f"sockets: {self.folder}}}\n"
             f"  all: {{who: 'key:*', hosts: shared.example}}\n"
         )
         self.gateway = self.ugate("--state", str(self.directory / "state"), config=config)
@@ -266,32 +274,6 @@ class NameTests(PublishingCase):
             self.assertNotIn(b"later", done.stdout)
         done = ask("-O", "forward", "-R", f"0:{HOST}:{web.port}")
         self.assertRegex(done.stdout, rb"^491\d\d\n")
-
-    def test_paths(self) -> None:
-        """
-        A UNIX socket may be what a client publishes, or where it listens; one of the gate is refused.
-        """
-        inside, here = f"{self.directory}/inside", f"{self.directory}/here"
-        served = socket.socket(socket.AF_UNIX)
-        self.addCleanup(served.close)
-        served.bind(inside)
-        served.listen()
-        served.settimeout(DEADLINE)
-        child = self.publish(
-            f"{WIKI}:80:{inside}", "-L", f"{here}:{WIKI}:80", "-L", f"{self.egress}:{inside}"
-        )
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(DEADLINE)
-            connection.connect(here)
-            with served.accept()[0] as came:
-                connection.sendall(b"hello")
-                self.assertEqual(b"hello", came.recv(5))
-        with socket.create_connection((HOST, self.egress), DEADLINE) as connection:
-            self.assertEqual(b"", connection.recv(1))
-        child.waitFor("open failed: administratively prohibited: no files of the gate are served")
-        refused = self.client("-R", f"{self.directory}/there:{HOST}:1")
-        self.assertEqual(255, refused.wait())
-        self.assertIn("is not published: no files of the gate are served", refused.said())
 
     def test_port(self) -> None:
         """
