@@ -16,6 +16,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any, Final
 
 from zope.interface import implementer
@@ -25,13 +26,14 @@ from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFacto
 from twisted.logger import Logger
 
 from ugate.accepting import Port
-from ugate.endpoints.flowtable import Flow, FlowTable
+from ugate.endpoints.flowtable import FlowTable
 from ugate.endpoints.tundevice import QUIET, Device, openDevice
+from ugate.endpoints.tunflows import DeviceFlow
 from ugate.endpoints.tunroutes import Interface, Routes, Way
-from ugate.endpoints.udp import udpAddress
 from ugate.errors import ListenRefused
 from ugate.interfaces import IEgress
 from ugate.protocols.tunfragments import Fragments
+from ugate.protocols.tunicmp import ICMP_PROTOCOLS, Allowance, echoFor, headIn
 from ugate.protocols.tunpackets import (
     IPV4,
     IPV6,
@@ -39,15 +41,10 @@ from ugate.protocols.tunpackets import (
     UDP_PROTOCOL,
     Layout,
     datagramIn,
-    datagramPacket,
     layoutOf,
-    reversedKey,
 )
 from ugate.protocols.tunsessions import Session, Sessions
-from ugate.stream import UDP, StreamInfo, Target
-
-PROTOCOL: Final = "tun"
-"""What streams of a device are recognized as."""
+from ugate.stream import Target
 
 FLOWS: Final = 8192
 """How many connections there may be in a device, and flows of datagrams, unless its string says otherwise."""
@@ -82,33 +79,6 @@ class DevicePort(Port):
         made = super().createInternetSocket()
         made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self.device.encode())
         return made
-
-
-class DeviceFlow(Flow):
-    """
-    The datagrams of one program to one target.
-    """
-
-    def __init__(
-        self, table: FlowTable[Any], layout: Layout, key: bytes, write: Callable[[bytes], bool]
-    ) -> None:
-        size = layout.size
-        family = socket.AF_INET if layout.version == 4 else socket.AF_INET6
-        source = udpAddress(socket.inet_ntop(family, key[:size]), int.from_bytes(key[-4:-2], "big"))
-        target = Target(socket.inet_ntop(family, key[size : 2 * size]), int.from_bytes(key[-2:], "big"), UDP)
-        host = udpAddress(target.host, target.port)
-        info = StreamInfo(source, host, target, protocol=PROTOCOL, layers=(PROTOCOL,))
-        super().__init__(table, key, info, host)
-        self._layout = layout
-        self._back = reversedKey(key)
-        self._write = write
-
-    def post(self, datagram: bytes) -> None:
-        """
-        See L{IDatagrams.post<ugate.interfaces.IDatagrams.post>}.
-        """
-        if not self._write(datagramPacket(self._layout, self._back, datagram)):
-            self.dropped += 1
 
 
 @implementer(IListeningPort)
@@ -154,6 +124,7 @@ class TunPort:
         self.limit = limit
         self.sessions: dict[int, Sessions] = {}
         self._fragments = Fragments(reactor.seconds)
+        self._allowance = Allowance(reactor.seconds)
         self.table: FlowTable[DeviceFlow] = FlowTable(reactor, limit)
 
     @property
@@ -274,7 +245,30 @@ class TunPort:
             return sessions.translate(packet, size)
         if protocol == UDP_PROTOCOL:
             self._datagram(sessions, layout, packet, size)
+        elif protocol == ICMP_PROTOCOLS[layout.version]:
+            self._asked(sessions, layout, packet, size)
         return None
+
+    def _asked(self, sessions: Sessions, layout: Layout, packet: bytearray, size: int) -> None:
+        """
+        Whoever asks whether somebody is there is told that the device is.
+        """
+        key = bytes(packet[layout.key : layout.transport + 4])
+        if self._ports and sessions.isToOne(key) and not self._isBeside(layout, key):
+            answer = echoFor(layout, packet, size)
+            if answer is not None:
+                self._tell(answer)
+
+    def _isBeside(self, layout: Layout, key: bytes) -> bool:
+        """
+        Whether a packet is for the network of the device itself, where nobody is, and one address is all.
+        """
+        target = ip_address(key[layout.size : 2 * layout.size])
+        return any(target in address.network for address in self.way.addresses)
+
+    def _tell(self, message: bytes) -> None:
+        if self._device is not None and self._allowance.take():
+            self._device.write(message)
 
     def _datagram(self, sessions: Sessions, layout: Layout, packet: bytearray, size: int) -> None:
         key = bytes(packet[layout.key : layout.transport + 4])
@@ -285,10 +279,15 @@ class TunPort:
             sessions.dropped += 1
         elif flow is None:
             assert self._device is not None
-            self._offer(DeviceFlow(self.table, layout, key, self._device.write), datagram)
+            tell = _keepQuiet if self._isBeside(layout, key) else self._tell
+            head = headIn(layout, packet)
+            made = DeviceFlow(self.table, layout, key, self._device.write, tell, head)
+            self._offer(made, datagram)
         else:
             flow.seen = self.reactor.seconds()
             flow.arrived(datagram)
+            if flow.isRefused:
+                flow.noPort()
 
     def _offer(self, flow: DeviceFlow, datagram: bytes) -> None:
         self.table.add(flow)
@@ -340,6 +339,12 @@ class TunPort:
         Where it listens.
         """
         return DeviceAddress(self.way.device)
+
+
+def _keepQuiet(message: bytes) -> None:
+    """
+    Tell nobody.
+    """
 
 
 def _family(host: str) -> int:

@@ -16,7 +16,8 @@ from typing import Any, Final, TypeVar
 from ugate.endpoints.captured import SNIFFED, WAIT, Capture
 from ugate.endpoints.capturedstring import portsIn
 from ugate.endpoints.tun import TunServerEndpoint
-from ugate.endpoints.tunport import FLOWS, PROTOCOL
+from ugate.endpoints.tunflows import PROTOCOL
+from ugate.endpoints.tunport import FLOWS
 from ugate.endpoints.tunroutes import Interface, Way
 from ugate.errors import StringError
 

@@ -3,8 +3,8 @@
 # See LICENSE for details.
 
 """
-Datagrams that programs send and that are longer than packets may be, so that the kernel makes several of each
-(RFC 791, 3.2; RFC 8200, 4.5).
+Datagrams, and questions of C{ping}, that are longer than packets may be, so that the kernel makes several of
+each (RFC 791, 3.2; RFC 8200, 4.5).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from ugate.protocols.tunicmp import ICMP_PROTOCOLS
 from ugate.protocols.tunpackets import FRAGMENT, UDP_PROTOCOL, VIRTIO
 
 MOST: Final = 64
@@ -21,6 +22,7 @@ LIFE: Final = 15.0
 """Seconds in which all parts of a datagram have to come."""
 
 _LONGEST: Final = 65535
+_PROTOCOLS: Final = (UDP_PROTOCOL, *ICMP_PROTOCOLS.values())
 
 
 class _Datagram:
@@ -83,7 +85,7 @@ class Fragments:
         else:
             return None
         part = bytes(packet[at:size])
-        if protocol != UDP_PROTOCOL or not part or (more and len(part) % 8):
+        if protocol not in _PROTOCOLS or not part or (more and len(part) % 8):
             return None
         found = self._begin(key)
         # What comes twice is taken for too much.

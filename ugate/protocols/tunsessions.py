@@ -155,14 +155,19 @@ class Sessions:
 
     def isFromUs(self, key: bytes) -> bool:
         """
-        Whether a packet is from a program of this host, to another one.
+        Whether a packet is from a program of this host, to a port of another one.
+        """
+        return key[-2:] != b"\0\0" and self.isToOne(key)
+
+    def isToOne(self, key: bytes) -> bool:
+        """
+        Whether it is from a program of this host, to another one, and one alone.
         """
         size = self.layout.size
         target = key[size : 2 * size]
         first = target[0]
         isOne = 0 < first < 224 if size == 4 else first != 0xFF and target[:2] != b"\xfe\x80"
-        hasPort = key[-2:] != b"\0\0"
-        return key[:size] == self.own and isOne and hasPort and target not in (self.own, self.peer)
+        return key[:size] == self.own and isOne and target not in (self.own, self.peer)
 
     def _begin(
         self, key: bytes, flags: int, before: tuple[Session, Rewriting, int] | None

@@ -22,13 +22,16 @@ from ugate.test.tunfakes import outwards
 BODY = bytes(range(250)) * 20
 
 
-def partsOf(version: int, body: bytes, cuts: list[int], number: int = 1, protocol: int = 17) -> list[bytes]:
+def partsOf(
+    version: int, body: bytes, cuts: list[int], number: int = 1, protocol: int = 17, packet: bytes = b""
+) -> list[bytes]:
     """
     The packets of one datagram.
 
     @param cuts: where it is cut, in units of 8 bytes.
+    @param packet: it, if it is no datagram.
     """
-    packet = outwards(version, 40000, 53, body=body, protocol=protocol).toBytes()
+    packet = packet or outwards(version, 40000, 53, body=body, protocol=protocol).toBytes()
     at = VIRTIO + (20 if version == 4 else 40)
     head, rest = packet[:at], packet[at:]
     edges = [0, *(8 * each for each in sorted(set(cuts)) if 0 < 8 * each < len(rest)), len(rest)]

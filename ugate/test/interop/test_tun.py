@@ -33,6 +33,42 @@ one.sendto(b"x", (sys.argv[1], 54))
 
 MANY = 200
 
+PINGER = """
+import socket, struct, sys
+host = sys.argv[1]
+family, protocol, kind = (
+    (socket.AF_INET6, socket.IPPROTO_ICMPV6, 128) if ":" in host else (socket.AF_INET, socket.IPPROTO_ICMP, 8)
+)
+one = socket.socket(family, socket.SOCK_RAW, protocol)
+one.settimeout(10)
+message = struct.pack("!BBHHH", kind, 0, 0, 7, 1) + b"hello" * 700
+total = sum(struct.unpack(f"!{len(message) // 2}H", message)) % 65535
+message = message[:2] + struct.pack("!H", 65535 - total) + message[4:]
+one.sendto(message, (host, 0))
+while True:
+    answer, who = one.recvfrom(65536)
+    answer = answer if family == socket.AF_INET6 else answer[20:]
+    if answer[0] in (0, 129):
+        break
+assert who[0] == host, who
+assert answer[4:] == message[4:], len(answer)
+"""
+"""Asks whether somebody is there, in several packets; the checksum of IPv6 is the kernel's."""
+
+UNHEARD = """
+import socket, sys
+for port in sys.argv[2:]:
+    one = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+    one.settimeout(10)
+    one.connect((sys.argv[1], int(port)))
+    one.send(b"x")
+    try:
+        one.recv(9)
+    except ConnectionRefusedError:
+        pass
+"""
+"""Sends datagrams that nobody takes, and is told so, or fails."""
+
 ASKER = """
 import hashlib, socket, sys, threading
 host, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -198,6 +234,9 @@ class TunTests(InteropTestCase):
         dig = program("dig", "bind9-dnsutils")
         for host in (FAR4, FAR6):
             self.assertEqual(self.ask(dig, "+short", f"@{host}", "some.example").strip(), "198.51.100.7")
+            self.assertEqual(self.ask(sys.executable, "-c", PINGER, host), "")
+            # The policy forbids one, and nobody listens at the other.
+            self.assertEqual(self.ask(sys.executable, "-c", UNHEARD, host, "54", "55"), "")
         self.checkBulk()
 
     def forged(self, gateway: Gateway) -> None:
