@@ -17,6 +17,7 @@ import os
 import socket
 from collections.abc import Callable
 from ipaddress import ip_address
+from secrets import randbits
 from typing import Any, Final
 
 from zope.interface import implementer
@@ -32,13 +33,14 @@ from ugate.endpoints.tunflows import DeviceFlow
 from ugate.endpoints.tunroutes import Interface, Routes, Way
 from ugate.errors import ListenRefused
 from ugate.interfaces import IEgress
-from ugate.protocols.tunfragments import Fragments
+from ugate.protocols.tunfragments import Fragments, inParts
 from ugate.protocols.tunicmp import ICMP_PROTOCOLS, Allowance, echoFor, headIn
 from ugate.protocols.tunpackets import (
     IPV4,
     IPV6,
     TCP_PROTOCOL,
     UDP_PROTOCOL,
+    VIRTIO,
     Layout,
     datagramIn,
     layoutOf,
@@ -182,7 +184,12 @@ class TunPort:
             port.getHost().port,
             self.reactor.seconds,
             self.limit,
+            self._forwardOf(self.way, address.version),
         )
+
+    @staticmethod
+    def _forwardOf(way: Way, version: int) -> Any:
+        return tuple(each for each in way.forward if each.version == version)
 
     def change(self, way: Way, limit: int) -> None:
         """
@@ -198,6 +205,8 @@ class TunPort:
             self._routes.down()
             self._routes = None
         for self.way in (way, before):
+            for version, sessions in self.sessions.items():
+                sessions.forward = self._forwardOf(self.way, version)
             try:
                 self._lead(self.way)
                 return
@@ -268,7 +277,18 @@ class TunPort:
 
     def _tell(self, message: bytes) -> None:
         if self._device is not None and self._allowance.take():
-            self._device.write(message)
+            self._write(message)
+
+    def _write(self, packet: bytes) -> bool:
+        """
+        Give one that we made to the kernel, in parts if it is longer than packets may be.
+
+        @return: whether it took it.
+        """
+        assert self._device is not None
+        if len(packet) <= VIRTIO + self.way.mtu:
+            return self._device.write(packet)
+        return all(map(self._device.write, inParts(packet, self.way.mtu, randbits(32))))
 
     def _datagram(self, sessions: Sessions, layout: Layout, packet: bytearray, size: int) -> None:
         key = bytes(packet[layout.key : layout.transport + 4])
@@ -278,10 +298,9 @@ class TunPort:
         if datagram is None or (flow is None and not (self._ports and sessions.isFromUs(key))):
             sessions.dropped += 1
         elif flow is None:
-            assert self._device is not None
             tell = _keepQuiet if self._isBeside(layout, key) else self._tell
             head = headIn(layout, packet)
-            made = DeviceFlow(self.table, layout, key, self._device.write, tell, head)
+            made = DeviceFlow(self.table, layout, key, self._write, tell, head)
             self._offer(made, datagram)
         else:
             flow.seen = self.reactor.seconds()

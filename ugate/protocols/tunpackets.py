@@ -211,3 +211,15 @@ def datagramPacket(layout: Layout, key: bytes, carried: bytes) -> bytes:
     addresses = (wordsIn(key[:-4]) + UDP_PROTOCOL + length) % 65535
     header = key[-4:] + pack("!HH", length, addresses)
     return b"".join((virtio, ipHeader(layout, key[:-4], UDP_PROTOCOL, length), header, carried))
+
+
+def finished(packet: bytes) -> bytes:
+    """
+    A packet of ours with all of its checksum.
+    """
+    needs, _, _, _, start, offset = _VIRTIO.unpack_from(packet)
+    if not needs & _NEEDS_CHECKSUM:
+        return packet
+    at = VIRTIO + start + offset
+    found = 65535 - wordsIn(packet[VIRTIO + start :])
+    return NO_VIRTIO + packet[VIRTIO:at] + pack("!H", found) + packet[at + 2 :]

@@ -53,7 +53,7 @@ class TunTests(SynchronousTestCase):
         """
         The listeners that it shows can be.
         """
-        strings = re.findall(r'out: "(tun:[^"]+)"', self.text)
-        self.assertEqual(len(strings), 2)
+        strings = re.findall(r'(?:out|endpoint): "(tun:[^"]+)"', self.text)
+        self.assertEqual(len(strings), 3)
         for string in strings:
             serverFromString(Net(), string)
