@@ -25,9 +25,11 @@ from bench.peers import Envoy, HAProxy, Microsocks, SingBox
 from bench.record import Record, document, tables
 from bench.relayed import PlainUgate, RelayedUgate, keyid
 from bench.report import Ratio, Result, goals, medians, ratios, spaced
+from bench.resolvers import Unbound
 from bench.rounds import Sample, rotated, takesPart
 from bench.rows import FRAMED, FRAMED_US, HAPROXY, ROWS, SING_BOX, Goal, Metric
 from bench.secure import NAME, greeting
+from bench.tunnels import TunUgate
 from ugate.protocols.clienthello import ClientHelloReader
 
 SPEED = Metric("speed", "a speed", "Gbit/s", (Goal(1.0), Goal(2.0, HAPROXY)), digits=1)
@@ -382,6 +384,11 @@ class PlanTests(SynchronousTestCase):
         self.assertTrue(takesPart(HAProxy(), rows["rtt-2"]))
         takes = [takesPart(who, rows["datagrams"]) for who in (Direct(), Ugate(), SingBox(), Microsocks())]
         self.assertEqual(takes, [True, True, True, False])
+        self.assertFalse(takesPart(CapturedUgate(), rows["datagrams"]))
+        self.assertTrue(takesPart(TunUgate(), rows["tun-bulk-9000"]))
+        self.assertFalse(takesPart(TunUgate(), rows["bulk"]))
+        self.assertTrue(takesPart(Unbound(), rows["dns"]))
+        self.assertFalse(takesPart(Unbound(), rows["start"]))
         self.assertEqual([takesPart(who, rows["tls-new"]) for who in (HAProxy(), Ugate())], [True, True])
         self.assertEqual([takesPart(who, rows["tls-new"]) for who in (Direct(), SingBox())], [False, False])
         self.assertTrue(takesPart(FramedUgate(), rows["rtt-2"]))
