@@ -276,7 +276,7 @@ class TunPort:
         return any(target in address.network for address in self.way.addresses)
 
     def _tell(self, message: bytes) -> None:
-        if self._device is not None and self._allowance.take():
+        if self._allowance.take():
             self._write(message)
 
     def _write(self, packet: bytes) -> bool:
@@ -285,10 +285,12 @@ class TunPort:
 
         @return: whether it took it.
         """
-        assert self._device is not None
+        device = self._device
+        if device is None:
+            return False
         if len(packet) <= VIRTIO + self.way.mtu:
-            return self._device.write(packet)
-        return all(map(self._device.write, inParts(packet, self.way.mtu, randbits(32))))
+            return device.write(packet)
+        return all(map(device.write, inParts(packet, self.way.mtu, randbits(32))))
 
     def _datagram(self, sessions: Sessions, layout: Layout, packet: bytearray, size: int) -> None:
         key = bytes(packet[layout.key : layout.transport + 4])

@@ -14,7 +14,9 @@ from ugate.endpoints.flowtable import QUIET
 from ugate.endpoints.tunflows import MOST
 from ugate.errors import Cause, Phase, Refused
 from ugate.protocols.tunicmp import BURST
+from ugate.protocols.tunpackets import VIRTIO
 from ugate.test.test_tunfragments import partsOf
+from ugate.test.test_tunroutes import WAY
 from ugate.test.tunfakes import FAR, OWN, PEER, Message, Segment, readMessage
 from ugate.test.tunportfakes import Kept, TunCase
 
@@ -117,6 +119,27 @@ class RefusedTests(MessageCase):
         self.assertEqual(self.give(self.datagram(4), ping), [])
         self.reactor.advance(0.0011)
         self.assertEqual(len(self.give(ping, ping)), 1)
+
+    def test_gone(self) -> None:
+        """
+        When the device is gone, nobody is told anything.
+        """
+        self.give(self.datagram(4))
+        flow = self.factory.made[0].transport
+        self.port_._go()
+        flow.post(b"late")
+        flow.undelivered(OSError(errno.ECONNREFUSED, "nobody"))
+        self.assertEqual((flow.dropped, self.kernel.recv(9)), (1, b""))
+
+    def test_parts(self) -> None:
+        """
+        An answer that is longer than packets may be goes in parts.
+        """
+        self.give(self.datagram(4))
+        self.factory.made[0].transport.post(b"x" * (2 * WAY.mtu))
+        sizes = [len(self.kernel.recv(70000)) for _ in range(3)]
+        self.assertLessEqual(max(sizes), VIRTIO + WAY.mtu)
+        self.assertEqual(sum(sizes), 3 * (VIRTIO + 20) + 8 + 2 * WAY.mtu)
 
     def test_many(self) -> None:
         """
