@@ -42,6 +42,8 @@ class WhoTests(CapturedCase):
         """
         A new one, of the second version, with nobody in it.
         """
+        if self.on("alice", "sh", "-c", _MOUNT).returncode:
+            raise SkipTest("no control groups can be mounted here")
         for line in Path("/proc/mounts").read_text().splitlines():
             kind, where = line.split()[2], line.split()[1]
             if kind == "cgroup2":
