@@ -105,6 +105,8 @@ def _tell(work: Callable[[], object], writing: int) -> None:
             told = True, work()
         except (OSError, SampleFailed) as error:
             told = False, error
+        except Exception as error:
+            told = False, SampleFailed(repr(error))
         with open(writing, "wb") as pipe:
             pickle.dump(told, pipe)
     finally:

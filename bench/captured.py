@@ -40,6 +40,7 @@ class CapturedUgate(Ugate):
     hops = 1
     fronts: Collection[str] = ()
     apart = True
+    datagrams = False
 
     def missing(self) -> str:
         """

@@ -8,6 +8,7 @@ Resolvers, on one core each: ugate's module C{dns}, dnsmasq and unbound.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 
 from bench.contestants import DNS, Command, Contestant, Hop, firstLine, onPath
@@ -27,6 +28,13 @@ class UgateResolver(Ugate):
     hops = 1
     fronts = (DNS,)
     alone = True
+
+    def missing(self) -> str:
+        """
+        @return: why it cannot run.
+        """
+        isThere = importlib.util.find_spec("dns") is not None
+        return super().missing() or ("" if isThere else "no dnspython: pip install '.[bench]'")
 
     def command(self, hop: Hop) -> Command:
         """

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from bench.captured import CapturedUgate
 from bench.chart import chart
 from bench.contestants import Direct
 from bench.framed import FramedEnvoy, FramedUgate
@@ -20,8 +21,10 @@ from bench.ours import StandIn, Ugate
 from bench.peers import Envoy, HAProxy, Microsocks, SingBox
 from bench.record import Record, document, tables
 from bench.report import Ratio, Result, goals, medians, ratios, spaced
+from bench.resolvers import Unbound
 from bench.rounds import Sample, rotated, takesPart
 from bench.rows import FRAMED, FRAMED_US, HAPROXY, ROWS, SING_BOX, Goal, Metric
+from bench.tunnels import TunUgate
 
 SPEED = Metric("speed", "a speed", "Gbit/s", (Goal(1.0), Goal(2.0, HAPROXY)), digits=1)
 SIZE = Metric("size", "a size", "KiB", (Goal(1.0),), lessIsBetter=True, digits=1)
@@ -251,6 +254,11 @@ class PlanTests(SynchronousTestCase):
         self.assertTrue(takesPart(HAProxy(), rows["rtt-2"]))
         takes = [takesPart(who, rows["datagrams"]) for who in (Direct(), Ugate(), SingBox(), Microsocks())]
         self.assertEqual(takes, [True, True, True, False])
+        self.assertFalse(takesPart(CapturedUgate(), rows["datagrams"]))
+        self.assertTrue(takesPart(TunUgate(), rows["tun-bulk-9000"]))
+        self.assertFalse(takesPart(TunUgate(), rows["bulk"]))
+        self.assertTrue(takesPart(Unbound(), rows["dns"]))
+        self.assertFalse(takesPart(Unbound(), rows["start"]))
         self.assertEqual([takesPart(who, rows["tls-new"]) for who in (HAProxy(), Ugate())], [True, True])
         self.assertEqual([takesPart(who, rows["tls-new"]) for who in (Direct(), SingBox())], [False, False])
         self.assertTrue(takesPart(FramedUgate(), rows["rtt-2"]))

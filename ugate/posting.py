@@ -137,6 +137,8 @@ class Posting:
         """
         Pass on what is waiting, and go on from there.
         """
+        up, down = map(_datagramsOf, self._legs)
+        up.failed, down.failed = down.undelivered, up.undelivered
         for leg, pipe in zip(self._legs, self._pipes, strict=True):
             leg.lost = self._lost
             early = leg.takeEarly()
@@ -176,6 +178,7 @@ class Posting:
         self._pipes = ()
         for leg in self._legs:
             leg.lost = leg.deliver = None
+            _datagramsOf(leg).failed = None
             if leg.gone is None:
                 # Nothing is under way that could be lost.
                 leg.transport.loseConnection()  # type: ignore[union-attr]

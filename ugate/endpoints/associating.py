@@ -169,6 +169,7 @@ class Associated(DatagramStream):
         if IDatagrams.providedBy(transport):
             self._post = transport.postAll
             transport.receive(self.unwrap)
+            transport.failed = self.fail
         else:
             self._post = lambda datagrams: transport.write(b"".join(map(capsule, datagrams)))
 

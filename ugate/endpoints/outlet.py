@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
 from typing import Any, Final
 
@@ -33,10 +33,11 @@ class Outlet:
     """
     See above.
 
+    @ivar tooLong: called when one is longer than can be sent.
     @since: ugate NEXT
     """
 
-    __slots__ = ("_address", "_header", "_largest", "_send", "_sendmsg", "_sendto")
+    __slots__ = ("_address", "_header", "_largest", "_send", "_sendmsg", "_sendto", "tooLong")
 
     def __init__(self, by: socket.socket, address: Any = None, header: bytes = b"") -> None:
         """
@@ -51,6 +52,7 @@ class Outlet:
         self._header = header
         # Above it they have to be cut, or the kernel cannot do it at all: that is found out.
         self._largest = _TOGETHER
+        self.tooLong: Callable[[OSError], object] | None = None
 
     def post(self, datagrams: Sequence[bytes]) -> int:
         """
@@ -77,7 +79,9 @@ class Outlet:
                 self._now(data)
             except OSError:
                 return 1
-        except OSError:
+        except OSError as error:
+            if error.errno == errno.EMSGSIZE and self.tooLong is not None:
+                self.tooLong(error)
             return 1
         return 0
 

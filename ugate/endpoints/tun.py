@@ -43,10 +43,9 @@ class TunFactory(CapturedFactory):
 @implementer(IStreamServerEndpoint)
 class DeviceEndpoint:
     """
-    Listens in a device: who is there is a program of this machine.
+    Listens in a device: who is there is a program of this machine, or another one for which it is a router.
     """
 
-    isLocal = True
     whose = "for the traffic of the whole machine"
     """Why no tenant but the root may have it."""
 
@@ -57,6 +56,8 @@ class DeviceEndpoint:
         self.reactor = reactor
         self.way = way
         self.limit = limit
+        # Whose packets pass through is known by the address alone, which says little.
+        self.isLocal = not way.forward
         self._port: TunPort | None = None
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:

@@ -15,7 +15,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from ipaddress import ip_address
+from secrets import randbits
 from typing import Any, Final
 
 from zope.interface import implementer
@@ -25,29 +27,26 @@ from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFacto
 from twisted.logger import Logger
 
 from ugate.accepting import Port
-from ugate.endpoints.flowtable import Flow, FlowTable
+from ugate.endpoints.flowtable import FlowTable
 from ugate.endpoints.tundevice import QUIET, Device, openDevice
+from ugate.endpoints.tunflows import DeviceFlow
 from ugate.endpoints.tunroutes import Interface, Routes, Way
-from ugate.endpoints.udp import udpAddress
 from ugate.errors import ListenRefused
 from ugate.interfaces import IEgress
-from ugate.protocols.tunfragments import Fragments
+from ugate.protocols.tunfragments import Fragments, inParts
+from ugate.protocols.tunicmp import ICMP_PROTOCOLS, Allowance, echoFor, headIn
 from ugate.protocols.tunpackets import (
     IPV4,
     IPV6,
     TCP_PROTOCOL,
     UDP_PROTOCOL,
+    VIRTIO,
     Layout,
     datagramIn,
-    datagramPacket,
     layoutOf,
-    reversedKey,
 )
 from ugate.protocols.tunsessions import Session, Sessions
-from ugate.stream import UDP, StreamInfo, Target
-
-PROTOCOL: Final = "tun"
-"""What streams of a device are recognized as."""
+from ugate.stream import Target
 
 FLOWS: Final = 8192
 """How many connections there may be in a device, and flows of datagrams, unless its string says otherwise."""
@@ -82,34 +81,6 @@ class DevicePort(Port):
         made = super().createInternetSocket()
         made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self.device.encode())
         return made
-
-
-class DeviceFlow(Flow):
-    """
-    The datagrams of one program to one target.
-    """
-
-    def __init__(
-        self, table: FlowTable[Any], layout: Layout, key: bytes, write: Callable[[bytes], bool]
-    ) -> None:
-        size = layout.size
-        family = socket.AF_INET if layout.version == 4 else socket.AF_INET6
-        source = udpAddress(socket.inet_ntop(family, key[:size]), int.from_bytes(key[-4:-2], "big"))
-        target = Target(socket.inet_ntop(family, key[size : 2 * size]), int.from_bytes(key[-2:], "big"), UDP)
-        host = udpAddress(target.host, target.port)
-        info = StreamInfo(source, host, target, protocol=PROTOCOL, layers=(PROTOCOL,))
-        super().__init__(table, key, info, host)
-        self._layout = layout
-        self._back = reversedKey(key)
-        self._write = write
-
-    def postAll(self, datagrams: Sequence[bytes]) -> None:
-        """
-        See L{IDatagrams.postAll<ugate.interfaces.IDatagrams.postAll>}.
-        """
-        for each in datagrams:
-            if not self._write(datagramPacket(self._layout, self._back, each)):
-                self.dropped += 1
 
 
 @implementer(IListeningPort)
@@ -155,6 +126,7 @@ class TunPort:
         self.limit = limit
         self.sessions: dict[int, Sessions] = {}
         self._fragments = Fragments(reactor.seconds)
+        self._allowance = Allowance(reactor.seconds)
         self.table: FlowTable[DeviceFlow] = FlowTable(reactor, limit)
 
     @property
@@ -212,7 +184,12 @@ class TunPort:
             port.getHost().port,
             self.reactor.seconds,
             self.limit,
+            self._forwardOf(self.way, address.version),
         )
+
+    @staticmethod
+    def _forwardOf(way: Way, version: int) -> Any:
+        return tuple(each for each in way.forward if each.version == version)
 
     def change(self, way: Way, limit: int) -> None:
         """
@@ -228,6 +205,8 @@ class TunPort:
             self._routes.down()
             self._routes = None
         for self.way in (way, before):
+            for version, sessions in self.sessions.items():
+                sessions.forward = self._forwardOf(self.way, version)
             try:
                 self._lead(self.way)
                 return
@@ -275,7 +254,43 @@ class TunPort:
             return sessions.translate(packet, size)
         if protocol == UDP_PROTOCOL:
             self._datagram(sessions, layout, packet, size)
+        elif protocol == ICMP_PROTOCOLS[layout.version]:
+            self._asked(sessions, layout, packet, size)
         return None
+
+    def _asked(self, sessions: Sessions, layout: Layout, packet: bytearray, size: int) -> None:
+        """
+        Whoever asks whether somebody is there is told that the device is.
+        """
+        key = bytes(packet[layout.key : layout.transport + 4])
+        if self._ports and sessions.isToOne(key) and not self._isBeside(layout, key):
+            answer = echoFor(layout, packet, size)
+            if answer is not None:
+                self._tell(answer)
+
+    def _isBeside(self, layout: Layout, key: bytes) -> bool:
+        """
+        Whether a packet is for the network of the device itself, where nobody is, and one address is all.
+        """
+        target = ip_address(key[layout.size : 2 * layout.size])
+        return any(target in address.network for address in self.way.addresses)
+
+    def _tell(self, message: bytes) -> None:
+        if self._allowance.take():
+            self._write(message)
+
+    def _write(self, packet: bytes) -> bool:
+        """
+        Give one that we made to the kernel, in parts if it is longer than packets may be.
+
+        @return: whether it took it.
+        """
+        device = self._device
+        if device is None:
+            return False
+        if len(packet) <= VIRTIO + self.way.mtu:
+            return device.write(packet)
+        return all(map(device.write, inParts(packet, self.way.mtu, randbits(32))))
 
     def _datagram(self, sessions: Sessions, layout: Layout, packet: bytearray, size: int) -> None:
         key = bytes(packet[layout.key : layout.transport + 4])
@@ -285,10 +300,14 @@ class TunPort:
         if datagram is None or (flow is None and not (self._ports and sessions.isFromUs(key))):
             sessions.dropped += 1
             return
+        isNew = flow is None
         if flow is None:
-            assert self._device is not None
-            flow = self.table.begin(DeviceFlow(self.table, layout, key, self._device.write), self._factory)
+            tell = _keepQuiet if self._isBeside(layout, key) else self._tell
+            made = DeviceFlow(self.table, layout, key, self._write, tell, headIn(layout, packet))
+            flow = self.table.begin(made, self._factory)
         self.table.deliver({flow: [datagram]})
+        if flow.isRefused and not isNew:
+            flow.noPort()
 
     def stopListening(self) -> Deferred[Any]:
         """
@@ -326,6 +345,12 @@ class TunPort:
         Where it listens.
         """
         return DeviceAddress(self.way.device)
+
+
+def _keepQuiet(message: bytes) -> None:
+    """
+    Tell nobody.
+    """
 
 
 def _family(host: str) -> int:

@@ -17,6 +17,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from ugate.errors import ListenRefused
@@ -34,6 +35,7 @@ _NEVER: Final[dict[int, tuple[Network, ...]]] = {
 """What is for the neighbours on a link."""
 
 _SHOWN: Final = 300
+_SETTINGS: Final = Path("/proc/sys/net/ipv4/conf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,9 @@ class Way:
 
     table: int
     """The number of the table of routes, and of the first of our rules."""
+
+    forward: tuple[Network, ...] = ()
+    """For which other machines' packets, that pass through this one, all that holds, too."""
 
     @property
     def versions(self) -> tuple[int, ...]:
@@ -93,6 +98,13 @@ def upLines(way: Way, mark: int, version: int) -> Iterator[str]:
         yield f"rule add pref {table} lookup main suppress_prefixlength 0"
     yield f"rule add pref {table + 1} fwmark {mark:#x} goto {last}"
     yield f"rule add pref {table + 2} from {own.ip} iif lo lookup {table}"
+    others = [each for each in way.forward if each.version == version]
+    if others:
+        # What this machine answers itself, and what comes out of the device, is none of theirs.
+        for name in ("lo", device):
+            yield f"rule add pref {table + 2} iif {name} goto {table + 3}"
+    for network in others:
+        yield f"rule add pref {table + 2} from {network} lookup {table}"
     if version == 4:
         yield f"rule add pref {table + 3} from 0.0.0.0/32 lookup {table}"
     else:
@@ -106,9 +118,29 @@ def downLines(way: Way, version: int) -> Iterator[str]:
     """
     What lets it be as before, when the device is gone.
     """
-    for offset in (0, 1, 2, 3, 3, 4, 5):
+    others = sum(each.version == version for each in way.forward)
+    for offset in (0, 1, *[2] * (1 + bool(others) * 2 + others), 3, 3, 4, 5):
         yield f"rule del pref {way.table + offset}"
     yield f"route flush table {way.table}"
+
+
+def loosen(device: str, base: Path = _SETTINGS) -> None:
+    """
+    Let packets out of a device that come from elsewhere than routes lead to by it: where a machine looks at
+    that (RFC 3704), it need only know some way to there.
+
+    @raise ListenRefused: it may not be changed.
+    """
+    try:
+        all, own = (int((base / name / "rp_filter").read_text()) for name in ("all", device))
+        wanted = 2 if all else 0
+        if max(all, own) != wanted:
+            (base / device / "rp_filter").write_text(str(wanted))
+    except (OSError, ValueError) as error:
+        raise ListenRefused(
+            f"answers for other machines cannot leave {device}: {error}; let it write "
+            f"net.ipv4.conf.{device}.rp_filter, or leave out forward="
+        ) from error
 
 
 def _script(way: Way) -> str:
@@ -135,16 +167,19 @@ class Routes:
         way: Way,
         mark: int,
         *,
+        loosen: Callable[[str], object] = loosen,
         run: Callable[..., Any] = subprocess.run,
         spawn: Callable[..., Any] = subprocess.Popen,
     ) -> None:
         """
         @param mark: what our own connections are marked with.
+        @param loosen: lets answers for others out of a device.
         @param run: runs a program to its end.
         @param spawn: starts one.
         """
         self._way = way
         self._mark = mark
+        self._loosen = loosen
         self._run = run
         self._spawn = spawn
         self._process: Any = None
@@ -182,6 +217,12 @@ class Routes:
                     f"the routes of {way.device} (IPv{version}) cannot be set: "
                     f"{said or 'ip says nothing'}{step if version == 6 else ''}"
                 )
+        if any(each.version == 4 for each in way.forward):
+            try:
+                self._loosen(way.device)
+            except ListenRefused:
+                self.down()
+                raise
 
     def _checkFree(self) -> None:
         """

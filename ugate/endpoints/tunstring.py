@@ -16,7 +16,8 @@ from typing import Any, Final, TypeVar
 from ugate.endpoints.captured import SNIFFED, WAIT, Capture
 from ugate.endpoints.capturedstring import portsIn
 from ugate.endpoints.tun import TunServerEndpoint
-from ugate.endpoints.tunport import FLOWS, PROTOCOL
+from ugate.endpoints.tunflows import PROTOCOL
+from ugate.endpoints.tunport import FLOWS
 from ugate.endpoints.tunroutes import Interface, Way
 from ugate.errors import StringError
 
@@ -26,7 +27,7 @@ MTU: Final = 1500
 MOST_FLOWS: Final = 60_000
 MOST_NETWORKS: Final = 256
 KEYWORDS: Final = (
-    *("addresses", "routes", "exclude", "mtu", "table", "flows"),
+    *("addresses", "routes", "exclude", "forward", "mtu", "table", "flows"),
     *("sniff", "by", "wait", "handshake"),
 )
 _ALL: Final = "0.0.0.0/0,::/0"
@@ -73,11 +74,18 @@ def _way(device: str, own: Mapping[str, str]) -> Way:
     if routes == "all":
         networks = tuple(each for each in networks if each.version in versions)
     exclude = _listed("exclude", own["exclude"], ip_network) if "exclude" in own else ()
-    for network in (*networks, *exclude):
+    forward = _listed("forward", own["forward"], ip_network) if "forward" in own else ()
+    for network in (*networks, *exclude, *forward):
         if network.version not in versions:
             raise StringError(
                 f"{network}: addresses= has no address of IPv{network.version} to reach it from"
             )
+    for network in forward:
+        for address in addresses:
+            if network.version == address.version and network.overlaps(address.network):
+                raise StringError(
+                    f"forward={network}: wanted networks of other machines, and {address} is ours"
+                )
     return Way(
         device,
         addresses,
@@ -85,6 +93,7 @@ def _way(device: str, own: Mapping[str, str]) -> Way:
         exclude,
         _number("mtu", own, MTU, 1280 if 6 in versions else 576, 65535),
         _number("table", own, TABLE, 1, 30000),
+        forward,
     )
 
 

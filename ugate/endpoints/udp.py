@@ -88,6 +88,7 @@ class DatagramSocket(DatagramStream):
         self._socket: socket.socket | None = connected
         self._recv = connected.recv
         self._outlet = Outlet(connected)
+        self._outlet.tooLong = self.fail
 
     def fileno(self) -> int:
         """
@@ -119,9 +120,9 @@ class DatagramSocket(DatagramStream):
                 found.append(recv(SIZE, NOW))
             except BlockingIOError:
                 break
-            except OSError:
+            except OSError as error:
                 # What was sent before did not get there; that is no end of a flow.
-                continue
+                self.fail(error)
         if found:
             self.arrivedAll(found)
 
@@ -155,6 +156,7 @@ class DatagramSocket(DatagramStream):
         Give the socket back.
         """
         connected, self._socket = self._socket, None
+        self._outlet.tooLong = None
         if connected is not None:
             self._reactor.removeReader(self)
             connected.close()

@@ -78,6 +78,7 @@ class IDatagrams(Interface):
     """
 
     dropped = Attribute("L{int}: how many could not be passed on, either way.")
+    failed = Attribute("Called with an L{OSError} when one that was sent did not get there; or L{None}.")
 
     def post(datagram: bytes) -> None:
         """
@@ -92,6 +93,11 @@ class IDatagrams(Interface):
     def receive(receiver: Callable[[Sequence[bytes]], object]) -> None:
         """
         Give what comes to C{receiver} from now on, and nothing to the protocol.
+        """
+
+    def undelivered(error: OSError) -> None:
+        """
+        Something that came from here did not get where it was to go: tell the peer, if there is a way.
         """
 
 

@@ -33,11 +33,13 @@ class DatagramStream:
 
     @ivar peer: what C{getPeer} answers: a L{StreamInfo}, if the flow is offered to a gateway.
     @ivar isClosed: whether it is over.
+    @ivar failed: called when something that was sent to the peer did not get there, if that is known.
     @since: ugate NEXT
     """
 
     dropped = 0
     isClosed = False
+    failed: Callable[[OSError], object] | None = None
     disconnecting = False
     _protocol: Any = None
     _isPaused = False
@@ -98,6 +100,18 @@ class DatagramStream:
     def closed(self) -> None:
         """
         It is over: let go of what it has.
+        """
+
+    def fail(self, error: OSError) -> None:
+        """
+        Something that was sent did not get to the peer.
+        """
+        if self.failed is not None:
+            self.failed(error)
+
+    def undelivered(self, error: OSError) -> None:
+        """
+        Something that the peer has sent did not get where it was to go: whoever can tell the peer does.
         """
 
     # IDatagrams

@@ -3,16 +3,18 @@
 # See LICENSE for details.
 
 """
-Datagrams that programs send and that are longer than packets may be, so that the kernel makes several of each
-(RFC 791, 3.2; RFC 8200, 4.5).
+Datagrams, and questions of C{ping}, that are longer than packets may be, so that several are made of each
+(RFC 791, 3.2; RFC 8200, 4.5): those of the kernel are put together, and ours are taken apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from struct import pack
 from typing import Final
 
-from ugate.protocols.tunpackets import FRAGMENT, UDP_PROTOCOL, VIRTIO
+from ugate.protocols.tunicmp import ICMP_PROTOCOLS
+from ugate.protocols.tunpackets import FRAGMENT, NO_VIRTIO, UDP_PROTOCOL, VIRTIO, finished, wordsIn
 
 MOST: Final = 64
 """Datagrams of which some parts are there; for one more, the oldest is given up."""
@@ -21,6 +23,34 @@ LIFE: Final = 15.0
 """Seconds in which all parts of a datagram have to come."""
 
 _LONGEST: Final = 65535
+_PROTOCOLS: Final = (UDP_PROTOCOL, *ICMP_PROTOCOLS.values())
+
+
+def inParts(packet: bytes, most: int, number: int) -> list[bytes]:
+    """
+    A packet that we made, as several.
+
+    @param most: how many bytes each of them may have.
+    @param number: which tells those of one packet from others.
+    """
+    packet = finished(packet)
+    isV4 = packet[VIRTIO] >> 4 == 4
+    at = VIRTIO + (20 if isV4 else 40)
+    head, rest = packet[VIRTIO:at], packet[at:]
+    room = (most - (20 if isV4 else 48)) // 8 * 8
+    parts = []
+    for start in range(0, len(rest), room):
+        part = rest[start : start + room]
+        more = start + room < len(rest)
+        if isV4:
+            where = pack("!HHH", 20 + len(part), number & 0xFFFF, start >> 3 | more << 13)
+            own = head[:2] + where + head[8:10] + b"\0\0" + head[12:]
+            own = own[:10] + pack("!H", 65535 - wordsIn(own)) + own[12:]
+        else:
+            where = pack("!BBHI", head[6], 0, start | more, number & 0xFFFFFFFF)
+            own = head[:4] + pack("!HB", 8 + len(part), FRAGMENT) + head[7:] + where
+        parts.append(NO_VIRTIO + own + part)
+    return parts
 
 
 class _Datagram:
@@ -83,7 +113,7 @@ class Fragments:
         else:
             return None
         part = bytes(packet[at:size])
-        if protocol != UDP_PROTOCOL or not part or (more and len(part) % 8):
+        if protocol not in _PROTOCOLS or not part or (more and len(part) % 8):
             return None
         found = self._begin(key)
         # What comes twice is taken for too much.

@@ -16,6 +16,9 @@ from typing import Final
 VIRTIO: Final = 10
 """Bytes of that header."""
 
+NO_VIRTIO: Final = bytes(VIRTIO)
+"""It, for a packet with nothing left undone."""
+
 LARGEST: Final = VIRTIO + 65535 + 40
 """Bytes of any packet with it."""
 
@@ -30,7 +33,6 @@ RST: Final = 4
 ACK: Final = 16
 
 _NEEDS_CHECKSUM: Final = 1
-_NO_VIRTIO: Final = bytes(VIRTIO)
 _VIRTIO: Final = Struct("=BBHHHH")
 _UDP_HEADER: Final = 8
 _UDP_CHECKSUM: Final = 6
@@ -147,13 +149,16 @@ class Rewriting:
             packet[VIRTIO + 11] = found & 255
 
 
-def _ipHeader(layout: Layout, key: bytes, protocol: int, size: int) -> bytes:
+def ipHeader(layout: Layout, addresses: bytes, protocol: int, size: int) -> bytes:
     """
+    The header of a packet.
+
+    @param addresses: from where and to whom.
     @param size: bytes behind it.
     """
     if layout.version == 6:
-        return pack("!IHBB", 0x60000000, size, protocol, _TTL) + key[:-4]
-    header = pack("!HHHHBBH", 0x4500, size + 20, 0, 0x4000, _TTL, protocol, 0) + key[:-4]
+        return pack("!IHBB", 0x60000000, size, protocol, _TTL) + addresses
+    header = pack("!HHHHBBH", 0x4500, size + 20, 0, 0x4000, _TTL, protocol, 0) + addresses
     return header[:10] + pack("!H", 65535 - wordsIn(header)) + header[12:]
 
 
@@ -181,7 +186,7 @@ def resetFor(layout: Layout, packet: bytearray, size: int) -> bytes | None:
     header = back[-4:] + pack("!IIBBHHH", sequence, acknowledged, 0x50, answer, 0, 0, 0)
     total = wordsIn(back[:-4]) + wordsIn(header) + TCP_PROTOCOL + len(header)
     header = header[:16] + pack("!H", 65535 - total % 65535) + header[18:]
-    return _NO_VIRTIO + _ipHeader(layout, back, TCP_PROTOCOL, len(header)) + header
+    return NO_VIRTIO + ipHeader(layout, back[:-4], TCP_PROTOCOL, len(header)) + header
 
 
 def datagramIn(layout: Layout, packet: bytearray, size: int) -> bytes | None:
@@ -205,4 +210,16 @@ def datagramPacket(layout: Layout, key: bytes, carried: bytes) -> bytes:
     virtio = _VIRTIO.pack(_NEEDS_CHECKSUM, 0, 0, 0, layout.transport - VIRTIO, _UDP_CHECKSUM)
     addresses = (wordsIn(key[:-4]) + UDP_PROTOCOL + length) % 65535
     header = key[-4:] + pack("!HH", length, addresses)
-    return b"".join((virtio, _ipHeader(layout, key, UDP_PROTOCOL, length), header, carried))
+    return b"".join((virtio, ipHeader(layout, key[:-4], UDP_PROTOCOL, length), header, carried))
+
+
+def finished(packet: bytes) -> bytes:
+    """
+    A packet of ours with all of its checksum.
+    """
+    needs, _, _, _, start, offset = _VIRTIO.unpack_from(packet)
+    if not needs & _NEEDS_CHECKSUM:
+        return packet
+    at = VIRTIO + start + offset
+    found = 65535 - wordsIn(packet[VIRTIO + start :])
+    return NO_VIRTIO + packet[VIRTIO:at] + pack("!H", found) + packet[at + 2 :]

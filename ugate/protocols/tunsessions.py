@@ -12,8 +12,8 @@ program wanted to go.  So TCP is the kernel's on both sides; here are only the a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from ipaddress import ip_address
+from collections.abc import Callable, Collection
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final
 
 from ugate.protocols.tunpackets import ACK, FIN, RST, SYN, Layout, Rewriting, resetFor, reversedKey
@@ -78,6 +78,7 @@ class Sessions:
     The connections of one version of IP.
 
     @ivar dropped: how many packets were for nobody.
+    @ivar forward: the networks of other machines whose packets are taken.
     @ivar up: how many connections were taken that we have not ended.
     @ivar closed: called when there is none of these any more, once it is set; no others begin then.
     @since: ugate NEXT
@@ -91,17 +92,20 @@ class Sessions:
         port: int,
         seconds: Callable[[], float],
         limit: int,
+        forward: Collection[IPv4Network | IPv6Network] = (),
     ) -> None:
         """
         @param own: our address in the device.
         @param peer: that of the neighbour, who is not there.
         @param port: where we listen.
         @param limit: how many connections there may be.
+        @param forward: whose packets are taken, besides our own.
         """
         self.layout = layout
         self.own = own
         self.peer = peer
         self.limit = limit
+        self.forward = forward
         self.dropped = 0
         self.up = 0
         self.closed: Callable[[], object] | None = None
@@ -155,14 +159,22 @@ class Sessions:
 
     def isFromUs(self, key: bytes) -> bool:
         """
-        Whether a packet is from a program of this host, to another one.
+        Whether a packet is from a program of this host, or of one for which it is a router, to a port of
+        another one.
+        """
+        return key[-2:] != b"\0\0" and self.isToOne(key)
+
+    def isToOne(self, key: bytes) -> bool:
+        """
+        The same, but for the port.
         """
         size = self.layout.size
         target = key[size : 2 * size]
         first = target[0]
         isOne = 0 < first < 224 if size == 4 else first != 0xFF and target[:2] != b"\xfe\x80"
-        hasPort = key[-2:] != b"\0\0"
-        return key[:size] == self.own and isOne and hasPort and target not in (self.own, self.peer)
+        source = key[:size]
+        isKnown = source == self.own or any(ip_address(source) in each for each in self.forward)
+        return isKnown and isOne and target not in (self.own, self.peer, source)
 
     def _begin(
         self, key: bytes, flags: int, before: tuple[Session, Rewriting, int] | None

@@ -145,6 +145,17 @@ class SocksUpstreamTests(SynchronousTestCase):
         self.via.below.arrived(self.header("203.0.113.6") + b"x")
         self.assertEqual(leg.early, capsule(b"x"))
 
+    def test_undelivered(self) -> None:
+        """
+        What does not get to the proxy does not get to the target.
+        """
+        leg: Any = self.successResultOf(self.dial())
+        failed: list[OSError] = []
+        leg.transport.failed = failed.append
+        error = OSError("nobody there")
+        self.via.below.fail(error)
+        self.assertEqual(failed, [error])
+
     def test_overBytes(self) -> None:
         """
         What carries datagrams to the proxy may be a stream of capsules.

@@ -13,8 +13,10 @@ from twisted.internet.endpoints import serverFromString
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.endpoints.captured import SNIFFED, WAIT
+from ugate.endpoints.tunflows import MOST
 from ugate.endpoints.tunport import FLOWS
 from ugate.endpoints.tunstring import ADDRESSES, KEYWORDS, MOST_FLOWS, MTU, TABLE
+from ugate.protocols.tunicmp import BURST, RATE
 from ugate.test.dialfakes import Net
 from ugate.test.docpages import page, table
 
@@ -40,11 +42,18 @@ class TunTests(SynchronousTestCase):
         self.assertEqual([int(given[name]) for name in ("mtu", "table", "flows")], [MTU, TABLE, FLOWS])
         self.assertIn(f"{MOST_FLOWS} at most", self.rows["flows"][2])
 
+    def test_messages(self) -> None:
+        """
+        How many messages of ICMP there are.
+        """
+        self.assertIn(f"{BURST} messages at once and {RATE} a second", self.text)
+        self.assertIn(f"more than {MOST:,} bytes", self.text)
+
     def test_example(self) -> None:
         """
         The listeners that it shows can be.
         """
-        strings = re.findall(r'out: "(tun:[^"]+)"', self.text)
-        self.assertEqual(len(strings), 2)
+        strings = re.findall(r'(?:out|endpoint): "(tun:[^"]+)"', self.text)
+        self.assertEqual(len(strings), 3)
         for string in strings:
             serverFromString(Net(), string)

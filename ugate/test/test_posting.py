@@ -92,6 +92,22 @@ class PostingTests(SynchronousTestCase):
         posting.close("again", True)
         self.assertEqual((self.ends, self.far.isClosed), (["no route"], True))
 
+    def test_undelivered(self) -> None:
+        """
+        What does not get to one side is told to the other, as long as both are up.
+        """
+        told: list[tuple[str, OSError]] = []
+        for name, flow in (("near", self.near), ("far", self.far)):
+            self.patch(flow, "undelivered", lambda error, name=name: told.append((name, error)))
+        self.join()
+        error = OSError("nobody there")
+        self.far.fail(error)
+        self.near.fail(error)
+        self.assertEqual(told, [("near", error), ("far", error)])
+        self.far.loseConnection()
+        self.far.fail(error)
+        self.assertEqual(len(told), 2)
+
     def test_goneBefore(self) -> None:
         """
         One that was over before is over.

@@ -19,7 +19,8 @@ from twisted.internet.testing import StringTransport
 from ugate.endpoints.captured import Capture
 from ugate.endpoints.reach import onlyLocal, takesLogins
 from ugate.endpoints.tun import DeviceEndpoint, TunServerEndpoint
-from ugate.endpoints.tunport import PROTOCOL, TunPort
+from ugate.endpoints.tunflows import PROTOCOL
+from ugate.endpoints.tunport import TunPort
 from ugate.errors import Refused
 from ugate.stream import StreamInfo, Target
 from ugate.tenancy.listening import Sockets

@@ -15,20 +15,33 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ugate.protocols.tunfragments import LIFE, MOST, Fragments
-from ugate.protocols.tunpackets import IPV4, IPV6, LARGEST, VIRTIO, datagramIn, layoutOf
-from ugate.test.tunfakes import outwards
+from ugate.protocols.tunfragments import LIFE, MOST, Fragments, inParts
+from ugate.protocols.tunpackets import (
+    IPV4,
+    IPV6,
+    LARGEST,
+    VIRTIO,
+    datagramIn,
+    datagramPacket,
+    finished,
+    layoutOf,
+)
+from ugate.test.tunfakes import checksum, outwards, read
 
 BODY = bytes(range(250)) * 20
+VERSIONS = st.sampled_from((4, 6))
 
 
-def partsOf(version: int, body: bytes, cuts: list[int], number: int = 1, protocol: int = 17) -> list[bytes]:
+def partsOf(
+    version: int, body: bytes, cuts: list[int], number: int = 1, protocol: int = 17, packet: bytes = b""
+) -> list[bytes]:
     """
     The packets of one datagram.
 
     @param cuts: where it is cut, in units of 8 bytes.
+    @param packet: it, if it is no datagram.
     """
-    packet = outwards(version, 40000, 53, body=body, protocol=protocol).toBytes()
+    packet = packet or outwards(version, 40000, 53, body=body, protocol=protocol).toBytes()
     at = VIRTIO + (20 if version == 4 else 40)
     head, rest = packet[:at], packet[at:]
     edges = [0, *(8 * each for each in sorted(set(cuts)) if 0 < 8 * each < len(rest)), len(rest)]
@@ -44,6 +57,45 @@ def partsOf(version: int, body: bytes, cuts: list[int], number: int = 1, protoco
             own += number.to_bytes(4, "big")
         found.append(own + rest[start:end])
     return found
+
+
+class PartsTests(SynchronousTestCase):
+    """
+    L{inParts}.
+    """
+
+    @given(
+        st.sampled_from((4, 6)),
+        st.binary(min_size=1, max_size=200),
+        st.integers(1, 30),
+        st.integers(1280, 3000),
+    )
+    def test_any(self, version: int, body: bytes, times: int, most: int) -> None:
+        """
+        Each is as long as it may be at most, by the letter of the RFCs; and together they are what they were.
+        """
+        layout = {4: IPV4, 6: IPV6}[version]
+        segment = outwards(version, 40000, 53, flags=0, body=body * times, protocol=17)
+        key = bytes(segment.buffered()[0][layout.key : layout.transport + 4])
+        packet = datagramPacket(layout, key, segment.body)
+        parts = inParts(packet, most, 7)
+        fragments, found = Fragments(Clock().seconds), None
+        for number, part in enumerate(parts, 1):
+            self.assertLessEqual(len(part), VIRTIO + most)
+            self.assertEqual(part[:VIRTIO], bytes(VIRTIO))
+            if version == 4:
+                self.assertEqual(checksum(part[VIRTIO : VIRTIO + 20]), 0)
+                size = int.from_bytes(part[VIRTIO + 2 : VIRTIO + 4], "big")
+            else:
+                size = 40 + int.from_bytes(part[VIRTIO + 4 : VIRTIO + 6], "big")
+            self.assertEqual(size, len(part) - VIRTIO)
+            buffered = bytearray(part.ljust(LARGEST, b"\xaa"))
+            found = fragments.add(buffered, len(part))
+            self.assertEqual(found is not None, number == len(parts))
+        assert found is not None
+        expected = finished(packet)
+        self.assertEqual(read(expected).body, segment.body)
+        self.assertEqual(found[layout.transport :], expected[layout.transport :])
 
 
 class FragmentsTests(SynchronousTestCase):

@@ -18,7 +18,7 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.python.failure import Failure
 
 from ugate.endpoints.tundevice import QUIET
-from ugate.endpoints.tunport import PROTOCOL
+from ugate.endpoints.tunflows import PROTOCOL
 from ugate.errors import ListenRefused
 from ugate.protocols.tunpackets import ACK, FIN, RST
 from ugate.stream import StreamInfo, Target

@@ -10,12 +10,13 @@ from __future__ import annotations
 import subprocess
 from dataclasses import replace
 from ipaddress import ip_interface, ip_network
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from ugate.endpoints.tunroutes import PATIENCE, Routes, Way, downLines, upLines
+from ugate.endpoints.tunroutes import PATIENCE, Routes, Way, downLines, loosen, upLines
 from ugate.errors import ListenRefused
 
 WAY = Way(
@@ -26,6 +27,12 @@ WAY = Way(
     1420,
     7567,
 )
+
+ROUTER = replace(
+    WAY,
+    forward=(ip_network("192.168.0.0/24"), ip_network("192.168.7.0/24"), ip_network("fd07::/16")),
+)
+"""The same for other machines."""
 
 
 class LinesTests(SynchronousTestCase):
@@ -77,16 +84,69 @@ class LinesTests(SynchronousTestCase):
             ],
         )
 
+    def test_forward(self) -> None:
+        """
+        What other machines send through this one is led there by where it comes from; what this machine says
+        itself from such an address is not, nor are answers that have just come out of the device.
+        """
+        for version, own, networks in (
+            (4, "10.98.0.1", ("192.168.0.0/24", "192.168.7.0/24")),
+            (6, "fd98::1", ("fd07::/16",)),
+        ):
+            made = [line for line in upLines(ROUTER, 1, version) if "pref 7569" in line]
+            self.assertEqual(
+                made,
+                [
+                    f"rule add pref 7569 from {own} iif lo lookup 7567",
+                    "rule add pref 7569 iif lo goto 7570",
+                    "rule add pref 7569 iif ug0 goto 7570",
+                    *(f"rule add pref 7569 from {network} lookup 7567" for network in networks),
+                ],
+            )
+
     def test_down(self) -> None:
         """
         As many rules are removed as were made, by their numbers.
         """
-        for version in (4, 6):
-            made = [line.split()[3] for line in upLines(WAY, 1, version) if line.startswith("rule")]
-            gone = [line.split()[3] for line in downLines(WAY, version) if line.startswith("rule")]
-            for number in set(made):
-                self.assertGreaterEqual(gone.count(number), made.count(number))
-            self.assertEqual(list(downLines(WAY, version))[-1], "route flush table 7567")
+        for way in (WAY, ROUTER):
+            for version in (4, 6):
+                made = [line.split()[3] for line in upLines(way, 1, version) if line.startswith("rule")]
+                gone = [line.split()[3] for line in downLines(way, version) if line.startswith("rule")]
+                for number in set(made):
+                    self.assertGreaterEqual(gone.count(number), made.count(number))
+                self.assertEqual(list(downLines(way, version))[-1], "route flush table 7567")
+
+
+class LoosenTests(SynchronousTestCase):
+    """
+    L{loosen}.
+    """
+
+    def setting(self, all: str, own: str) -> str:
+        """
+        What is in the setting of a device then.
+        """
+        base = Path(self.mktemp())
+        for name, text in (("all", all), ("ug0", own)):
+            (base / name).mkdir(parents=True)
+            (base / name / "rp_filter").write_text(f"{text}\n")
+        loosen("ug0", base)
+        return (base / "ug0" / "rp_filter").read_text().strip()
+
+    def test_settings(self) -> None:
+        """
+        A strict look, by all devices or by this one, is none any more; all else is left alone.
+        """
+        self.assertEqual([self.setting("1", own) for own in "012"], ["2", "2", "2"])
+        self.assertEqual([self.setting("0", own) for own in "012"], ["0", "0", "0"])
+        self.assertEqual([self.setting("2", own) for own in "012"], ["0", "1", "2"])
+
+    def test_cannot(self) -> None:
+        """
+        If that cannot be, it is said what to do.
+        """
+        error = self.assertRaises(ListenRefused, loosen, "ug0", Path(self.mktemp()))
+        self.assertIn("leave out forward=", str(error))
 
 
 class Stdin:
@@ -142,13 +202,14 @@ class RoutesTests(SynchronousTestCase):
         self.spawned: list[Any] = []
         self.fails: dict[str, Any] = {}
         self.shown = ""
+        self.loosened: list[str] = []
         self.routes = self.make()
 
     def make(self, way: Way = WAY) -> Routes:
         """
         Some routes.
         """
-        return Routes(way, 0x7567, run=self.run_, spawn=self.spawn)
+        return Routes(way, 0x7567, loosen=self.loosened.append, run=self.run_, spawn=self.spawn)
 
     def run_(self, argv: tuple[str, ...], **options: Any) -> Any:
         """
@@ -187,6 +248,25 @@ class RoutesTests(SynchronousTestCase):
         self.assertEqual(self.process.waited, [PATIENCE])
         self.routes.down()
         self.assertEqual(len(self.process.waited), 1)
+
+    def test_loosened(self) -> None:
+        """
+        Only answers for others have to get out; if they cannot, there are no routes.
+        """
+        self.routes.up()
+        self.assertEqual(self.loosened, [])
+        self.make(ROUTER).up()
+        self.assertEqual(self.loosened, ["ug0"])
+        self.make(replace(WAY, forward=(ip_network("fd07::/16"),))).up()
+        self.assertEqual(self.loosened, ["ug0"])
+
+        def refuse(device: str) -> None:
+            raise ListenRefused("no")
+
+        self.process.stdin.closed = False
+        routes = Routes(ROUTER, 1, loosen=refuse, run=self.run_, spawn=self.spawn)
+        self.assertRaises(ListenRefused, routes.up)
+        self.assertTrue(self.process.stdin.closed)
 
     def test_script(self) -> None:
         """

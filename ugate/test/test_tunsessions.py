@@ -7,6 +7,8 @@ Tests for L{ugate.protocols.tunsessions}.
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -136,6 +138,31 @@ class TranslateTests(SessionsCase):
         for target in ("ff02::1", "fe80::1", OWN[6], PEER[6]):
             self.assertIsNone(self.give(Segment(OWN[6], 1, target, 2), self.make(6)), target)
         self.assertEqual(len(self.sessions), 0)
+
+    def test_forwarded(self) -> None:
+        """
+        For whom this is a router is answered as our own programs are; any other source is refused, and so is
+        who says to be where it wants to go.
+        """
+        for version, network, source, other in (
+            (4, "192.0.2.0/28", "192.0.2.9", "192.0.2.16"),
+            (6, "2001:db8:7::/48", "2001:db8:7::9", "2001:db8:8::9"),
+        ):
+            sessions = self.make(version)
+            sessions.forward = (ip_network(network),)
+            given = self.give(Segment(source, 5, FAR[version], 80), sessions)
+            assert given is not None
+            self.assertEqual((given.source, given.target), (PEER[version], OWN[version]))
+            session = sessions.find(given.sport)
+            assert session is not None
+            self.assertEqual(session.source, (source, 5))
+            back = self.give(answerTo(given), sessions)
+            assert back is not None
+            self.assertEqual((back.source, back.target, back.dport), (FAR[version], source, 5))
+            for wrong in (other, PEER[version]):
+                self.assertIsNone(self.give(Segment(wrong, 5, FAR[version], 80), sessions), wrong)
+            self.assertIsNone(self.give(Segment(source, 5, source, 80), sessions))
+            self.assertEqual((len(sessions), sessions.dropped), (1, 3))
 
     def test_short(self) -> None:
         """

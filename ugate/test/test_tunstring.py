@@ -14,6 +14,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.endpoints.captured import SNIFFED, WAIT
+from ugate.endpoints.reach import onlyLocal
 from ugate.endpoints.tun import TunServerEndpoint
 from ugate.endpoints.tunport import FLOWS
 from ugate.endpoints.tunroutes import Way
@@ -100,6 +101,15 @@ class StringTests(SynchronousTestCase):
         way = self.read("tun:ug0:addresses=10.98.0.1/30:mtu=576").inner.way
         self.assertEqual((way.routes, way.versions), (nets("0.0.0.0/0"), (4,)))
 
+    def test_forward(self) -> None:
+        """
+        For other machines, of which nothing is known but their addresses.
+        """
+        endpoint = self.read("tun:ug0:forward=192.168.0.0/24,fd07\\:\\:/16")
+        self.assertEqual(endpoint.inner.way.forward, nets("192.168.0.0/24", "fd07::/16"))
+        self.assertFalse(onlyLocal(endpoint))
+        self.assertTrue(onlyLocal(self.read("tun:ug0")))
+
     def test_mistakes(self) -> None:
         """
         What cannot be, and what is wanted.
@@ -126,6 +136,9 @@ class StringTests(SynchronousTestCase):
             ("tun:a:routes=10.0.0.1/8", "routes=10.0.0.1/8: wanted addresses with commas between"),
             ("tun:a:exclude=", "exclude=: wanted addresses"),
             ("tun:a:addresses=10.0.0.1/24:routes=fd00\\:\\:/8", "has no address of IPv6 to reach it from"),
+            ("tun:a:forward=x", "forward=x: wanted addresses with commas between"),
+            ("tun:a:forward=10.0.0.0/8", "wanted networks of other machines, and 10.98.0.1/30 is ours"),
+            ("tun:a:addresses=10.0.0.1/24:forward=fd00\\:\\:/8", "has no address of IPv6"),
             ("tun:a:sniff=x", "wanted ports with commas between"),
             ("tun:a:wait=x", "wait"),
         ):

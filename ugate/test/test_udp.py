@@ -7,6 +7,7 @@ Flows of datagrams that this host makes itself.
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import Any
 
@@ -95,16 +96,26 @@ class DatagramEndpointTests(SynchronousTestCase):
         The largest datagram of IPv4 goes, in fragments; one more byte is dropped and counted.
         """
         leg = self.open()
+        failed: list[OSError] = []
+        leg.transport.failed = failed.append
         leg.transport.post(bytes(65507))
         leg.transport.post(bytes(65508))
         self.assertEqual(([len(each) for each in self.peer.take()], leg.transport.dropped), ([65507], 1))
+        self.assertEqual([each.errno for each in failed], [errno.EMSGSIZE])
 
     def test_nobodyThere(self) -> None:
         """
-        What does not get there is no end of a flow: the next one may.
+        What does not get there is no end of a flow: the next one may.  Whoever wants to know is told.
         """
         leg = self.open()
         self.peer.close()
+        leg.transport.post(b"x")
+        turn(self.reactor)
+        failed: list[OSError] = []
+        leg.transport.failed = failed.append
+        leg.transport.post(b"x")
+        turn(self.reactor)
+        self.assertEqual([each.errno for each in failed], [errno.ECONNREFUSED])
         for _ in range(3):
             leg.transport.post(b"x")
             turn(self.reactor)

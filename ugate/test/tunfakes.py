@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ugate.protocols.tunpackets import ACK, LARGEST, SYN
 
@@ -137,6 +138,76 @@ def read(packet: bytes) -> Segment:
     sequence, acknowledged = struct.unpack("!II", transport[4:12])
     flags = transport[13]
     return Segment(host, sport, there, dport, flags, transport[20:], sequence, acknowledged)
+
+
+@dataclass(frozen=True)
+class Message:
+    """
+    A message of ICMP.
+    """
+
+    source: str
+    target: str
+    kind: int
+    code: int = 0
+    rest: bytes = b""
+
+    @property
+    def _isV6(self) -> bool:
+        return ":" in self.source
+
+    @property
+    def _pseudo(self) -> bytes:
+        if not self._isV6:
+            return b""
+        return packed(self.source) + packed(self.target) + struct.pack("!II", 4 + len(self.rest), 58)
+
+    def toBytes(self) -> bytes:
+        """
+        The packet, behind its header of virtio.
+        """
+        message = struct.pack("!BBH", self.kind, self.code, 0) + self.rest
+        found = checksum(self._pseudo + message)
+        message = message[:2] + struct.pack("!H", found) + message[4:]
+        protocol = 58 if self._isV6 else 1
+        like = Segment(self.source, 0, self.target, 0, protocol=protocol).toBytes()
+        header = bytearray(like[10 : 50 if self._isV6 else 30])
+        if self._isV6:
+            header[4:6] = struct.pack("!H", len(message))
+        else:
+            header[2:4] = struct.pack("!H", 20 + len(message))
+            header[10:12] = b"\0\0"
+            header[10:12] = struct.pack("!H", checksum(bytes(header)))
+        return bytes(10) + bytes(header) + message
+
+    def buffered(self) -> tuple[bytearray, int]:
+        """
+        It in the place where packets are read to, and its size.
+        """
+        packet = self.toBytes()
+        return bytearray(packet.ljust(LARGEST, b"\xaa")), len(packet)
+
+
+def readMessage(packet: bytes) -> Message:
+    """
+    A packet as a message of ICMP.
+
+    @raise AssertionError: a checksum or a length is wrong.
+    """
+    assert packet[:10] == bytes(10), "something is left to the kernel"
+    packet = packet[10:]
+    if packet[0] >> 4 == 4:
+        assert checksum(packet[:20]) == 0, "the checksum of IP is wrong"
+        size, protocol, at, places = struct.unpack("!H", packet[2:4])[0] - 20, packet[9], 20, (12, 16, 20)
+    else:
+        size, protocol, at, places = struct.unpack("!H", packet[4:6])[0], packet[6], 40, (8, 24, 40)
+    family = FAMILY[packet[0] >> 4]
+    hosts = [socket.inet_ntop(family, packet[start:end]) for start, end in pairwise(places)]
+    message = packet[at:]
+    assert (size, protocol) == (len(message), 1 if at == 20 else 58), (size, protocol)
+    made = Message(hosts[0], hosts[1], message[0], message[1], message[4:])
+    assert checksum(made._pseudo + message) == 0, "the checksum is wrong"
+    return made
 
 
 def outwards(version: int = 4, sport: int = 40000, dport: int = 80, **more: object) -> Segment:

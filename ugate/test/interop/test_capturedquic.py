@@ -12,7 +12,8 @@ import json
 import sys
 
 from ugate.test.interop.capturedhosts import ECHO, CapturedCase
-from ugate.test.interop.processes import program
+from ugate.test.interop.namespaces import needTun
+from ugate.test.interop.processes import Gateway, program
 from ugate.test.interop.targets import Certificate
 
 _SERVER = """
@@ -73,7 +74,8 @@ class DatagramProgramTests(CapturedCase):
 
     def test_programs(self) -> None:
         """
-        A stream of QUIC there and back, what iperf3 sends, and datagrams of many fragments, by both families.
+        A stream of QUIC there and back, what iperf3 sends, and datagrams of many fragments, by both families;
+        then the same by a device, where links have the MTU of WireGuard.
         """
         self.connected("alice", "bob")
         bob = self.hosts["bob"]
@@ -92,6 +94,23 @@ class DatagramProgramTests(CapturedCase):
             "policy: {rules: [{action: allow, target: 'udp:*'}]}\n"
             "capture: {led: {direction: out, mode: tproxy, protocols: udp}}\n"
         )
+        self.ask(gateway, made)
+        gateway.kill()
+        # It was led there: nobody is, now.
+        refused = self.on("alice", sys.executable, "-c", _ASK, self.six(bob))
+        self.assertIn(b"ConnectionRefusedError", refused.stderr)
+        self.ucli("capture", "down", "led", "--mode", "tproxy")
+        needTun()
+        for host in self.hosts.values():
+            host.ip("link", "set", "eth0", "mtu", "1420")
+        routes = f"{bob.ipv4},{self.six(bob)}".replace(":", "\\:")
+        self.ask(self.gate(f"listen: {{led: 'tun:ug0:mtu=1420:routes={routes}'}}"), made)
+
+    def ask(self, gateway: Gateway, made: Certificate) -> None:
+        """
+        All of these programs.
+        """
+        bob, iperf3 = self.hosts["bob"], program("iperf3")
         for host in (bob.ipv4, self.six(bob)):
             for argv in (("-c", _CLIENT, host, str(made.path)), ("-c", _ASK, host)):
                 done = self.on("alice", sys.executable, *argv)
@@ -100,8 +119,3 @@ class DatagramProgramTests(CapturedCase):
             end = json.loads(done.stdout)["end"]["sum"]
             self.assertGreater(end["packets"], 1000)
             self.assertLess(end["lost_percent"], 50)
-        gateway.kill()
-        # It was led there: nobody is, now.
-        refused = self.on("alice", sys.executable, "-c", _ASK, self.six(bob))
-        self.assertIn(b"ConnectionRefusedError", refused.stderr)
-        self.ucli("capture", "down", "led", "--mode", "tproxy")

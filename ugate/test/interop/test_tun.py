@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from unittest import SkipTest
 
@@ -22,6 +23,7 @@ from ugate.test.interop.targets import BLOCK, digestOf
 
 FAR4, FAR6 = "203.0.113.5", "2001:db8:5::5"
 ASIDE = "203.0.113.6"
+INNER4, INNER6, OTHER4 = "198.51.100.9", "2001:db8:7::9", "198.51.100.10"
 FORGED, BESIDE = "2001:db8:9::9", "fd98::3"
 FORGER = """
 import socket, sys
@@ -32,6 +34,42 @@ one.sendto(b"x", (sys.argv[1], 54))
 """A datagram from the address of the device, though not out of it."""
 
 MANY = 200
+
+PINGER = """
+import socket, struct, sys
+host = sys.argv[1]
+family, protocol, kind = (
+    (socket.AF_INET6, socket.IPPROTO_ICMPV6, 128) if ":" in host else (socket.AF_INET, socket.IPPROTO_ICMP, 8)
+)
+one = socket.socket(family, socket.SOCK_RAW, protocol)
+one.settimeout(10)
+message = struct.pack("!BBHHH", kind, 0, 0, 7, 1) + b"hello" * 700
+total = sum(struct.unpack(f"!{len(message) // 2}H", message)) % 65535
+message = message[:2] + struct.pack("!H", 65535 - total) + message[4:]
+one.sendto(message, (host, 0))
+while True:
+    answer, who = one.recvfrom(65536)
+    answer = answer if family == socket.AF_INET6 else answer[20:]
+    if answer[0] in (0, 129):
+        break
+assert who[0] == host, who
+assert answer[4:] == message[4:], len(answer)
+"""
+"""Asks whether somebody is there, in several packets; the checksum of IPv6 is the kernel's."""
+
+UNHEARD = """
+import socket, sys
+for port in sys.argv[2:]:
+    one = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+    one.settimeout(10)
+    one.connect((sys.argv[1], int(port)))
+    one.send(b"x")
+    try:
+        one.recv(9)
+    except ConnectionRefusedError:
+        pass
+"""
+"""Sends datagrams that nobody takes, and is told so, or fails."""
 
 ASKER = """
 import hashlib, socket, sys, threading
@@ -115,8 +153,8 @@ class TunTests(InteropTestCase):
     def setUp(self) -> None:
         super().setUp()
         needTun()
-        made = hosts(self, ("near", "far"))
-        self.near, self.far = made["near"], made["far"]
+        made = hosts(self, ("near", "far", "inner"))
+        self.near, self.far, self.inner = made["near"], made["far"], made["inner"]
         for number, host in enumerate((self.near, self.far), 1):
             host.ip("-6", "address", "add", f"2001:db8:1::{number}/64", "dev", "eth0", "nodad")
         for address in (f"{FAR4}/32", f"{ASIDE}/32", f"{FAR6}/128"):
@@ -137,20 +175,20 @@ class TunTests(InteropTestCase):
         routes = [ip(family, "route", "show", "table", "all") for family in ("-4", "-6")]
         return [str(len(devices)), ip("-4", "rule"), ip("-6", "rule"), *routes]
 
-    def start(self, more: str = "", rest: str = "") -> Gateway:
+    def start(self, more: str = "", rest: str = "", how: str = "") -> Gateway:
         """
         The gateway on the near host.
         """
-        path = self.configured(more, rest)
+        path = self.configured(more, rest, how)
         gateway = self.ugate("--config", str(path), listen="", inside=self.near.inside)
         self.assertIn(": ug0:", self.near.ip("-o", "link", "show"))
         return gateway
 
-    def configured(self, more: str, rest: str = "") -> Path:
+    def configured(self, more: str, rest: str = "", how: str = "") -> Path:
         """
         Write its configuration.
         """
-        return self.write("near.yaml", f"listen: {{main: 'tun:ug0{more}'}}\n{rest}")
+        return self.write("near.yaml", f"listen: {{main: {{{how}endpoint: 'tun:ug0{more}'}}}}\n{rest}")
 
     def ask(self, *argv: str) -> str:
         """
@@ -198,6 +236,9 @@ class TunTests(InteropTestCase):
         dig = program("dig", "bind9-dnsutils")
         for host in (FAR4, FAR6):
             self.assertEqual(self.ask(dig, "+short", f"@{host}", "some.example").strip(), "198.51.100.7")
+            self.assertEqual(self.ask(sys.executable, "-c", PINGER, host), "")
+            # The policy forbids one, and nobody listens at the other.
+            self.assertEqual(self.ask(sys.executable, "-c", UNHEARD, host, "54", "55"), "")
         self.checkBulk()
 
     def forged(self, gateway: Gateway) -> None:
@@ -285,6 +326,44 @@ class TunTests(InteropTestCase):
         self.assertEqual(self.fetched(fake), digestOf(len(BLOCK) * 5))
         waitUntil(lambda: "-> web.corp.example:8080 via forward" in gateway.said(), "the name in the log")
 
+    def test_forwards(self) -> None:
+        """
+        Other machines, for which this one is the router, come as streams if they are of a network that is
+        named, over TCP and UDP and both versions of IP, and are what the policy says of their address.
+        """
+        inner = self.inner
+        self.spawn(self.far.inside(sys.executable, "-c", ECHO)).waitFor("Serving")
+        settings = ("ipv4/ip_forward", "ipv6/conf/all/forwarding", "ipv4/conf/all/rp_filter")
+        for name in settings:
+            self.run_(self.near, "sh", "-c", f"echo 1 > /proc/sys/net/{name}")
+        for address in (f"{INNER4}/32", f"{OTHER4}/32", f"{INNER6}/128"):
+            inner.ip("address", "add", address, "dev", "eth0")
+            self.near.ip("route", "add", address, "via", inner.ipv4 if "." in address else "2001:db8:1::3")
+        inner.ip("-6", "address", "add", "2001:db8:1::3/64", "dev", "eth0", "nodad")
+        gateway = self.start(
+            f":forward={INNER4}/32,{INNER6.replace(':', chr(92) + ':')}/128",
+            "policy: {rules: [{action: deny, target: 'udp:*:54'}, {action: allow, who: 'open:*'}]}",
+            "open: true, ",
+        )
+        for host, source in ((FAR4, INNER4), (FAR6, INNER6)):
+            via = ("via", self.near.ipv4) if "." in host else ("via", "2001:db8:1::1")
+            inner.ip("route", "replace", host, *via, "src", source)
+            python = sys.executable, "-c"
+            said = self.run_(inner, *python, ASKER, host, "7007", "20")
+            self.assertEqual(said.strip(), "wrong: 0")
+            for argv in ((LONG, host), (UNHEARD, host, "54", "55"), (PINGER, host)):
+                self.assertEqual(self.run_(inner, *python, *argv), "")
+            waitUntil(partial(_isIn, source, gateway), "a line in the log")
+        # The others are passed on as ever.
+        inner.ip("route", "replace", FAR4, "via", self.near.ipv4, "src", OTHER4)
+        self.far.ip("route", "add", OTHER4, "via", self.near.ipv4)
+        said = self.run_(inner, sys.executable, "-c", ASKER, FAR4, "7007", "1")
+        self.assertEqual(said.strip(), "wrong: 0")
+        self.assertNotIn(OTHER4, gateway.said())
+        self.assertEqual(self.fetched(FAR4), digestOf(len(BLOCK) * 5))
+        os.kill(gateway.pid, signal.SIGKILL)
+        waitUntil(lambda: "757" not in self.near.ip("rule") + self.near.ip("-6", "rule"), "no rules")
+
     def slow(self) -> Child:
         """
         A client that takes its time.
@@ -293,6 +372,13 @@ class TunTests(InteropTestCase):
         url = f"http://{FAR4}:8080/large"
         options = ("-sS", "--limit-rate", "100K", "-o", str(self.directory / "slow"), url)
         return self.spawn(self.near.inside(program("curl"), *options))
+
+
+def _isIn(words: str, gateway: Gateway) -> bool:
+    """
+    Whether its log has some words.
+    """
+    return words in gateway.said()
 
 
 def digestOfFile(path: Path) -> str:
