@@ -243,6 +243,23 @@ class AskTests(ForwarderCase):
         self.one.say(GOOD, at=0)
         self.assertNoResult(ask("e.example", "bob"))
 
+    def test_ours(self) -> None:
+        """
+        What others say is not believed if it would lead to what an address stands for here.
+        """
+        self.forwarder._isOurs = b"\xc0\x00\x02\x01".__eq__
+        asking = self.ask()
+        self.one.say(GOOD)
+        self.assertEqual(FAILURE, self.successResultOf(asking))
+        self.assertEqual(FAILURE, self.kept().answer)
+        self.assertIn(
+            "dns: db.example: others say that it has an address which is made up here", self.lines()
+        )
+        self.clock.advance(FAILED)
+        asking = self.ask()
+        self.one.say("db.example 60 A 192.0.2.2")
+        self.assertEqual(0, self.successResultOf(asking).code)
+
     def test_stop(self) -> None:
         """
         When it is stopped nobody waits any longer, and all is closed.
