@@ -285,11 +285,8 @@ class Forwarder:
         for server in asking.silent():
             self._failed(server, f"no answer in {NEXT:g} s")
         if answer is not None and any(map(self._isOurs, answer.addresses)):
-            self.log.warn(
-                "{title}: {name}: others say that it has an address which is made up here",
-                title=self._title,
-                name=name,
-            )
+            why = "others say that it has an address that is made up here"
+            self.log.warn("{title}: {name}: {why}", title=self._title, name=name, why=why)
             answer = FAILURE
         if answer is None:
             answer = self._old(asked)
