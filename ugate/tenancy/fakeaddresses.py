@@ -107,8 +107,8 @@ class FakeAddresses:
     def _free(self) -> bytes | None:
         if len(self._names) < self._room:
             # None is ever given back, so they are used up in their order.
-            at = (self._start + len(self._names)) % self._many
-            return (self._first + at).to_bytes(self._size, "big")
+            place = (self._start + len(self._names)) % self._many
+            return (self._first + place).to_bytes(self._size, "big")
         now = self._clock.seconds()
         while self._names:
             name, (number, at) = next(iter(self._names.items()))
