@@ -15,6 +15,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from ugate.test.dnsfakes import said
+from ugate.test.docpages import blocks, page, section
 from ugate.test.interop.peers import microsocks
 from ugate.test.interop.processes import HOST, Gateway, InteropTestCase, freePort, program, waitUntil
 from ugate.test.interop.targets import Certificate, webServer
@@ -192,6 +193,39 @@ class UnboundTests(DnsTestCase):
         self.assertEqual("SERVFAIL", self.code("a.wrong.example"))
         said = gateway.said()
         self.assertEqual(2, said.count("its certificate is for another name"), said)
+
+
+class InTLSTests(InteropTestCase):
+    """
+    Who asks in TLS.
+    """
+
+    def test_listing(self) -> None:
+        """
+        What the page shows serves a client that wants to see a certificate for the name of the resolver.
+        """
+        own, port = Certificate(self.directory), freePort()
+        (self.directory / "servers").mkdir()
+        self.write("servers/localhost.pem", own.path.read_text() + (self.directory / "key.pem").read_text())
+        (listing,) = blocks(section(page("dns"), "Questions in TLS"), "yaml")
+        for here, there in (
+            ("tcp:853", f"tcp:{port}:interface={HOST}"),
+            ("main: {", "main: {listen: [], "),
+            ("/etc/ugate", str(self.directory)),
+        ):
+            listing = listing.replace(here, there)
+        path = self.write("dot.yaml", listing)
+        gateway = self.ugate("--config", path, listen="")
+        gateway.waitFor("dot: listening")
+        kdig = [program("kdig", "knot-dnsutils"), f"@{HOST}", "-p", str(port), "+tls-hostname=localhost"]
+        # Both on one connection.
+        questions = ["printer.home", "A", "printer.home", "AAAA"]
+        said = self.finish([*kdig, f"+tls-ca={own.path}", "+keepopen", *questions]).stdout.decode()
+        self.assertIn("192.168.1.9", said)
+        self.assertEqual(2, said.count("status: NOERROR"), said)
+        gateway.waitFor("resolver:53 via dns mtls")
+        said = self.finish([*kdig, "+tls-ca", *questions]).stdout.decode()
+        self.assertNotIn("192.168.1.9", said)
 
 
 class Stub:
