@@ -215,7 +215,7 @@ class InTLSTests(InteropTestCase):
         ):
             listing = listing.replace(here, there)
         path = self.write("dot.yaml", listing)
-        gateway = self.ugate("--config", path, listen="")
+        gateway = self.ugate("--config", str(path), listen="")
         gateway.waitFor("dot: listening")
         kdig = [program("kdig", "knot-dnsutils"), f"@{HOST}", "-p", str(port), "+tls-hostname=localhost"]
         # Both on one connection.
