@@ -150,7 +150,7 @@ BY_CLASS: Any = None
 """Without an instance: for those whose making needs more than their interfaces are about."""
 
 PROVIDERS: dict[str, Callable[[], object] | None] = {
-    "ugate.caclient._Body": BY_CLASS,
+    "ugate.bodies.Whole": BY_CLASS,
     "ugate.caclient._Endpoints": BY_CLASS,
     "ugate.copying._LimitedProducer": lambda: _LimitedProducer(StringTransport(), None, None),
     "ugate.copying._Producer": lambda: _Producer(StringTransport()),
@@ -248,7 +248,6 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.modules.loopback.Side": BY_CLASS,
     "ugate.modules.multicast._Reader": BY_CLASS,
     "ugate.modules.register.RegisterModule": RegisterModule,
-    "ugate.modules.register._Whole": BY_CLASS,
     "ugate.modules.registrar.Registrar": BY_CLASS,
     "ugate.modules.registrar.RegistrarModule": RegistrarModule,
     "ugate.modules.pages.Asker": BY_CLASS,
