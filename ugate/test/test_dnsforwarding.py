@@ -243,6 +243,25 @@ class AskTests(ForwarderCase):
         self.one.say(GOOD, at=0)
         self.assertNoResult(ask("e.example", "bob"))
 
+    def test_loop(self) -> None:
+        """
+        A server that asks us in turn waits for itself, and nothing is asked again and again.
+        """
+        asked: list[Deferred[Answer]] = []
+
+        def back(question: Any) -> Deferred[bytes]:
+            asked.append(self.forwarder.ask(question, NAME))
+            return Deferred()
+
+        self.patch(self.one, "ask", back)
+        self.patch(self.two, "ask", back)
+        asking = self.ask()
+        self.clock.pump([NEXT] * 3)
+        self.assertNoResult(asking)
+        self.clock.advance(DEADLINE - 3 * NEXT)
+        self.assertEqual([FAILURE] * 4, [self.successResultOf(each) for each in asked])
+        self.assertEqual(FAILURE, self.successResultOf(asking))
+
     def test_ours(self) -> None:
         """
         What others say is not believed if it would lead to what an address stands for here.

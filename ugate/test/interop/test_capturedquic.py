@@ -12,6 +12,7 @@ import json
 import sys
 
 from ugate.test.interop.capturedhosts import ECHO, CapturedCase
+from ugate.test.interop.namespaces import Host
 from ugate.test.interop.processes import program
 from ugate.test.interop.targets import Certificate
 
@@ -71,6 +72,20 @@ class DatagramProgramTests(CapturedCase):
     if importlib.util.find_spec("aioquic") is None:
         skip = "there is no aioquic: pip install aioquic"
 
+    def serveDatagrams(self, bob: Host, made: Certificate) -> None:
+        """
+        Start all that answers there.
+        """
+        key, dnsmasq = str(self.directory / "key.pem"), program("dnsmasq", "dnsmasq-base")
+        options = ("--no-resolv", "--no-hosts", "--pid-file=", "--user=", "--log-facility=-")
+        for ready, argv in (
+            ("ready", (sys.executable, "-u", "-c", _SERVER, str(made.path), key)),
+            ("ready", (sys.executable, "-u", "-c", ECHO)),
+            ("Server listening", (program("iperf3"), "-s", "--forceflush")),
+            ("started", (dnsmasq, "-k", *options, "--address=/up.example/192.0.2.77")),
+        ):
+            self.spawn(bob.inside(*argv)).waitFor(ready)
+
     def test_programs(self) -> None:
         """
         A stream of QUIC there and back, what iperf3 sends, and datagrams of many fragments, by both families,
@@ -79,25 +94,10 @@ class DatagramProgramTests(CapturedCase):
         """
         self.connected("alice", "bob")
         bob = self.hosts["bob"]
-        for host in self.hosts.values():
-            host.ip("link", "set", "eth0", "mtu", "1420")
-        dnsmasq = (
-            program("dnsmasq", "dnsmasq-base"),
-            "-k",
-            "--no-resolv",
-            "--no-hosts",
-            "--pid-file=",
-            "--user=",
-        )
+        for each in self.hosts.values():
+            each.ip("link", "set", "eth0", "mtu", "1420")
         made = Certificate(self.directory)
-        key, iperf3 = str(self.directory / "key.pem"), program("iperf3")
-        for ready, argv in (
-            ("ready", (sys.executable, "-u", "-c", _SERVER, str(made.path), key)),
-            ("ready", (sys.executable, "-u", "-c", ECHO)),
-            ("Server listening", (iperf3, "-s", "--forceflush")),
-            ("started", (*dnsmasq, "--log-facility=-", "--address=/up.example/192.0.2.77")),
-        ):
-            self.spawn(bob.inside(*argv)).waitFor(ready)
+        self.serveDatagrams(bob, made)
         gateway = self.gate(
             "listen:\n"
             "  led: {endpoint: 'tproxy:udp:15001', open: true}\n"
@@ -110,7 +110,9 @@ class DatagramProgramTests(CapturedCase):
             for argv in (("-c", _CLIENT, host, str(made.path)), ("-c", _ASK, host)):
                 done = self.on("alice", sys.executable, *argv)
                 self.assertEqual((done.returncode, done.stderr), (0, b""), gateway.said())
-            done = self.on("alice", iperf3, "-J", "-u", "-c", host, "-n", "2M", "-b", "20M", "-l", "1372")
+            done = self.on(
+                "alice", program("iperf3"), "-J", "-u", "-c", host, "-n", "2M", "-b", "20M", "-l", "1372"
+            )
             end = json.loads(done.stdout)["end"]["sum"]
             self.assertGreater(end["packets"], 1000)
             self.assertLess(end["lost_percent"], 50)
