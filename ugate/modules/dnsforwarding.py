@@ -259,10 +259,18 @@ class Forwarder:
         return sorted(servers, key=lambda server: self._resting.get(server.title, 0.0) > now)
 
     def _failed(self, server: Server, why: str) -> None:
+        self._warn(server.title, f"{server.title}: {why}")
+
+    def _warn(self, title: str, why: str) -> None:
+        """
+        Say that something is wrong, unless it was a moment ago.
+
+        @param title: that of the server, which is then asked last for a while; empty if it is none.
+        """
         now = self._clock.seconds()
-        if self._resting.get(server.title, 0.0) <= now:
-            self.log.warn("{title}: {server}: {why}", title=self._title, server=server.title, why=why)
-        self._resting[server.title] = now + REST
+        if self._resting.get(title, 0.0) <= now:
+            self.log.warn("{title}: {why}", title=self._title, why=why)
+        self._resting[title] = now + REST
 
     def _old(self, asked: Asked) -> Answer | None:
         """
@@ -285,8 +293,7 @@ class Forwarder:
         for server in asking.silent():
             self._failed(server, f"no answer in {NEXT:g} s")
         if answer is not None and any(map(self._isOurs, answer.addresses)):
-            why = "others say that it has an address that is made up here"
-            self.log.warn("{title}: {name}: {why}", title=self._title, name=name, why=why)
+            self._warn("", f"others say that {name} has an address that is made up here")
             answer = FAILURE
         if answer is None:
             answer = self._old(asked)

@@ -264,15 +264,19 @@ class AskTests(ForwarderCase):
 
     def test_ours(self) -> None:
         """
-        What others say is not believed if it would lead to what an address stands for here.
+        What others say is not believed if it would lead to what an address stands for here; of many such
+        answers the log has one.
         """
         self.forwarder._isOurs = b"\xc0\x00\x02\x01".__eq__
-        asking = self.ask()
-        self.one.say(GOOD)
-        self.assertEqual(FAILURE, self.successResultOf(asking))
-        self.assertEqual(FAILURE, self.kept().answer)
-        self.assertEqual([True], [line.endswith("that is made up here") for line in self.lines()])
-        self.clock.advance(FAILED)
+        for _ in range(2):
+            asking = self.ask()
+            self.one.say(GOOD)
+            self.assertEqual(FAILURE, self.successResultOf(asking))
+            self.assertEqual(FAILURE, self.kept().answer)
+            self.clock.advance(FAILED)
+        self.assertEqual(
+            ["dns: others say that db.example has an address that is made up here"], self.lines()
+        )
         asking = self.ask()
         self.one.say("db.example 60 A 192.0.2.2")
         self.assertEqual(0, self.successResultOf(asking).code)
