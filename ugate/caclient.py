@@ -15,14 +15,13 @@ import msgspec
 from zope.interface import implementer
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IConsumer, IStreamClientEndpoint
-from twisted.internet.protocol import Protocol
-from twisted.python.failure import Failure
-from twisted.web.client import Agent, ResponseDone
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.web.client import Agent
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
+from twisted.web.iweb import IAgentEndpointFactory
 
+from ugate.bodies import Collecting, Whole
 from ugate.endpoints.direct import Direct
 from ugate.endpoints.tlsclient import TLSClientEndpoint
 from ugate.errors import UgateError
@@ -97,41 +96,6 @@ class _Endpoints:
         )
 
 
-class _Collecting(Protocol):
-    """
-    Takes an answer, up to a size.
-    """
-
-    def __init__(self) -> None:
-        self._data = bytearray()
-        self.done: Deferred[bytes] = Deferred(lambda _: self._abort())
-
-    def _abort(self) -> None:
-        transport: Any = self.transport
-        if transport is not None:
-            transport.loseConnection()
-
-    def dataReceived(self, data: bytes) -> None:
-        if self.done.called:
-            # What comes until the connection is down is not kept.
-            return
-        if len(self._data) + len(data) > MAX_ANSWER:
-            self._data.clear()
-            self.done.errback(UgateError(f"the CA answers with more than {MAX_ANSWER} bytes"))
-            self._abort()
-            return
-        self._data += data
-
-    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        if self.done.called:
-            return
-        if reason.check(ResponseDone):
-            self.done.callback(bytes(self._data))
-        else:
-            # Also where nothing said how long it would be: then one that was cut looks like a whole one.
-            self.done.errback(UgateError("the CA ended in the middle of its answer, or gave no length"))
-
-
 class AuthorityClient:
     """
     Asks a CA.
@@ -172,48 +136,15 @@ class AuthorityClient:
         producer = None
         if body is not None:
             headers.addRawHeader(b"Content-Type", b"application/json")
-            producer = _Body(body)
+            producer = Whole(body)
         asked: Deferred[Any] = agent.request(method, f"{self.url}/{path}".encode(), headers, producer)
         asked.addCallback(_read)
         asked.addTimeout(DEADLINE, self._reactor, _late)
         return asked
 
 
-@implementer(IBodyProducer)
-class _Body:
-    """
-    A short body, which is sent in one go.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.length = len(data)
-
-    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        """
-        See L{IBodyProducer}.
-        """
-        consumer.write(self._data)
-        return succeed(None)
-
-    def pauseProducing(self) -> None:
-        """
-        See L{IBodyProducer}.
-        """
-
-    def resumeProducing(self) -> None:
-        """
-        See L{IBodyProducer}.
-        """
-
-    def stopProducing(self) -> None:
-        """
-        See L{IBodyProducer}.
-        """
-
-
 def _read(response: Any) -> Deferred[bytes]:
-    collecting = _Collecting()
+    collecting = Collecting(MAX_ANSWER, lambda why: UgateError(f"the CA: {why}"))
     response.deliverBody(collecting)
     return collecting.done.addCallback(_said, response.code)
 

@@ -241,7 +241,8 @@ class Flows:
         totals.sent += sent
         totals.received += received
         self._live.pop(stream.id, None)
-        self._exchanged(stream)
+        if self._datagrams:
+            self._exchanged(stream)
         if refusal is not None:
             self._count(stream, refusal)
         if not self.quiet or refusal is not None:
@@ -279,7 +280,6 @@ class Flows:
         """
         self.dialing.stop(stream)
         self._live.pop(stream.id, None)
-        self._exchanged(stream)
         self._count(stream, reason)
         self.log.info(
             "{where}: {info} {protocol} {principal}: refused: {reason}",

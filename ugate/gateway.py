@@ -122,7 +122,9 @@ class Inbound(Leg):
                 rule = routed(info)
                 self.via = rule.via
                 dialer = rule.dialer
-            checkCarries(dialer, info)
+            target = info.target
+            if target is not None and target.network != TCP:
+                checkCarries(dialer, info)
             endpoint = dialer.endpointFor(info)
             # Last, since flows may have to make way for it.
             if tenant.limits is not None:

@@ -10,13 +10,11 @@ configuration, and the modules.
 from twisted.application.service import ServiceMaker
 
 from ugate.endpoints.parsers import (
-    DatagramParser,
-    GateParser,
     HopParser,
+    LastParser,
     MeshParser,
     ServerParser,
     TproxyParser,
-    TunParser,
 )
 from ugate.modules.lazy import LazyModule
 from ugate.tenancy.config.lazystore import LazyStore
@@ -37,12 +35,12 @@ websocketServer = ServerParser("websocket")
 readyServer = ServerParser("ready")
 redirectServer = ServerParser("redirect")
 tproxyServer = TproxyParser("tproxy")
-behindServer = GateParser("behind")
+behindServer = LastParser("behind")
 reverseServer = ServerParser("reverse")
-linkedServer = GateParser("linked")
-udpServer = DatagramParser()
-remoteForwardServer = GateParser("remoteforward")
-tunServer = TunParser()
+linkedServer = LastParser("linked")
+udpServer = LastParser("udp")
+remoteForwardServer = LastParser("remoteforward")
+tunServer = LastParser("tun")
 
 socksClient = HopParser("socks")
 socks4Client = HopParser("socks4")

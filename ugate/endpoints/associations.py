@@ -4,7 +4,9 @@
 
 """
 UDP ASSOCIATE as a server of SOCKS5 has it (RFC 1928, 7): a socket for the datagrams of one client, each of
-whose targets has a flow, for as long as the connection is there on which it was asked for.
+whose targets has a flow, for as long as the connection is there on which it was asked for.  What a listener
+has of it from its start is L{ugate.endpoints.associationfactory}; the client's side is
+L{ugate.endpoints.socksupstream}.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def _proxy(load: Callable[[], ClientNegotiation]) -> Maker:
 
 
 def _socks(reactor: Any, hop: Hop, via: IDialer | IStreamClientEndpoint) -> IDialer:
-    from ugate.endpoints.associating import SocksUpstream
+    from ugate.endpoints.socksupstream import SocksUpstream
     from ugate.protocols.socks5client import Socks5Client
 
     return SocksUpstream(reactor, hop, Socks5Client, via)

@@ -107,10 +107,11 @@ class TproxyParser(ServerParser):
 
 
 @implementer(IPlugin, IStreamServerEndpointStringParser)
-class GateParser:
+class LastParser:
     """
-    The parser of C{behind:HOST:PORT}, C{linked:HOST:PORT} and C{remoteforward:HOST:PORT}, which listen at a
-    gate.
+    The parser of what listens by itself, and on no other endpoint: C{behind:HOST:PORT}, C{linked:HOST:PORT}
+    and C{remoteforward:HOST:PORT} at a gate, C{udp:PORT} for datagrams, C{tun:DEVICE} for what goes through a
+    network interface.
 
     @since: ugate NEXT
     """
@@ -131,6 +132,14 @@ class GateParser:
         @raise StringError: the string cannot be read.
         """
         parts = [str(arg) for arg in args]
+        if self.prefix == "udp":
+            from ugate.endpoints.udpstring import udpFromParts
+
+            return udpFromParts(reactor, parts, kwargs)
+        if self.prefix == "tun":
+            from ugate.endpoints.tunstring import tunFromParts
+
+            return tunFromParts(reactor, parts, kwargs)
         if self.prefix == "behind":
             from ugate.endpoints.behindstring import behindFromParts
 
@@ -142,54 +151,6 @@ class GateParser:
         from ugate.endpoints.reversestring import linkedFromParts
 
         return linkedFromParts(reactor, parts, kwargs)
-
-
-@implementer(IPlugin, IStreamServerEndpointStringParser)
-class DatagramParser:
-    """
-    The parser of C{udp:PORT}, a port for datagrams.
-
-    @since: ugate NEXT
-    """
-
-    prefix = "udp"
-
-    # Positional only: a string may have keywords of these names.
-    def parseStreamServer(  # type: ignore[override]
-        self, reactor: Any, /, *args: Any, **kwargs: Any
-    ) -> IStreamServerEndpoint:
-        """
-        The endpoint.
-
-        @raise StringError: the string cannot be read.
-        """
-        from ugate.endpoints.udpstring import udpFromParts
-
-        return udpFromParts(reactor, args, kwargs)
-
-
-@implementer(IPlugin, IStreamServerEndpointStringParser)
-class TunParser:
-    """
-    The parser of C{tun:DEVICE}, a network interface whose traffic becomes streams.
-
-    @since: ugate NEXT
-    """
-
-    prefix = "tun"
-
-    # Positional only: a string may have keywords of these names.
-    def parseStreamServer(  # type: ignore[override]
-        self, reactor: Any, /, *args: Any, **kwargs: Any
-    ) -> IStreamServerEndpoint:
-        """
-        The endpoint.
-
-        @raise StringError: the string cannot be read.
-        """
-        from ugate.endpoints.tunstring import tunFromParts
-
-        return tunFromParts(reactor, args, kwargs)
 
 
 @implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)

@@ -180,11 +180,13 @@ class Forwarder:
         *,
         title: str = "dns",
         stale: bool = False,
+        isOurs: Callable[[bytes], bool] = lambda number: False,
     ) -> None:
         """
         @param servers: by the suffix of the names that they are asked for, best first; an empty one is for
             all other names.
         @param stale: whether an answer that is too old is better than none.
+        @param isOurs: whether an address, packed, is one that others cannot give to a name.
         """
         self.cache = cache
         self._clock = clock
@@ -193,6 +195,7 @@ class Forwarder:
         self._times = times
         self._title = title
         self._stale = stale
+        self._isOurs = isOurs
         self._asking: dict[Asked, _Asking] = {}
         self._places = Places()
         self._resting: dict[str, float] = {}
@@ -236,7 +239,7 @@ class Forwarder:
                 return succeed(OVERLOADED)
             asking = _Asking(self._clock, asked, servers, self._times, self._failed)
             self._asking[asked] = asking
-            asking.done.addCallback(self._ended, asked, asking, source)
+            asking.done.addCallback(self._ended, asked, asking, source, name)
             if self._old(asked) is not None:
                 asking.stale = self._clock.callLater(STALE_AFTER, self._useOld, asked, asking)
             asking.done.addErrback(lambda failure: self.log.failure("an answer was not passed on", failure))
@@ -256,10 +259,18 @@ class Forwarder:
         return sorted(servers, key=lambda server: self._resting.get(server.title, 0.0) > now)
 
     def _failed(self, server: Server, why: str) -> None:
+        self._warn(server.title, f"{server.title}: {why}")
+
+    def _warn(self, title: str, why: str) -> None:
+        """
+        Say that something is wrong, unless it was a moment ago.
+
+        @param title: that of the server, which is then asked last for a while; empty if it is none.
+        """
         now = self._clock.seconds()
-        if self._resting.get(server.title, 0.0) <= now:
-            self.log.warn("{title}: {server}: {why}", title=self._title, server=server.title, why=why)
-        self._resting[server.title] = now + REST
+        if self._resting.get(title, 0.0) <= now:
+            self.log.warn("{title}: {why}", title=self._title, why=why)
+        self._resting[title] = now + REST
 
     def _old(self, asked: Asked) -> Answer | None:
         """
@@ -273,12 +284,17 @@ class Forwarder:
         if old is not None:
             self._tell(asking, old)
 
-    def _ended(self, answer: Answer | None, asked: Asked, asking: _Asking, source: str | None) -> None:
+    def _ended(
+        self, answer: Answer | None, asked: Asked, asking: _Asking, source: str | None, name: str
+    ) -> None:
         del self._asking[asked]
         self._places.give(source)
         now = self._clock.seconds()
         for server in asking.silent():
             self._failed(server, f"no answer in {NEXT:g} s")
+        if answer is not None and any(map(self._isOurs, answer.addresses)):
+            self._warn("", f"others say that {name} has an address that is made up here")
+            answer = FAILURE
         if answer is None:
             answer = self._old(asked)
             if answer is None:

@@ -16,12 +16,12 @@ from zope.interface import implementer
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
 
+from ugate.bodies import Collecting
 from ugate.errors import Cause, Phase, Refused, UgateError
 from ugate.protocols.dnswire import Asked
 
@@ -50,45 +50,6 @@ class _Endpoints:
         See L{IAgentEndpointFactory}.
         """
         return self._endpoint()
-
-
-class _Body(Protocol):
-    """
-    Takes the body of an answer.
-    """
-
-    def __init__(self, refused: Callable[[str], Refused]) -> None:
-        self._refused = refused
-        self._data = bytearray()
-        self.done: Deferred[bytes] = Deferred(lambda _: self._abort())
-
-    def _abort(self) -> None:
-        transport: Any = self.transport
-        if transport is not None:
-            transport.loseConnection()
-
-    def dataReceived(self, data: bytes) -> None:
-        """
-        More comes.
-        """
-        if self.done.called:
-            return
-        self._data += data
-        if len(self._data) > _LARGEST:
-            self._data.clear()
-            self.done.errback(self._refused(f"an answer of more than {_LARGEST} bytes"))
-            self._abort()
-
-    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        """
-        It is over.
-        """
-        if self.done.called:
-            return
-        if reason.check(ResponseDone):
-            self.done.callback(bytes(self._data))
-        else:
-            self.done.errback(self._refused("it ended in the middle of its answer"))
 
 
 class Http1Server:
@@ -138,7 +99,7 @@ class Http1Server:
             trouble = f"it answers {response.code}"
         elif kinds[0].partition(b";")[0].strip().lower() != KIND:
             trouble = f"it answers with {kinds[0][:80].decode('latin-1')!a}, and no message of the DNS"
-        body = _Body(self._refused)
+        body = Collecting(_LARGEST, self._refused)
         response.deliverBody(body)
         if not trouble:
             return body.done

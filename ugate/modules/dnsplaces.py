@@ -23,15 +23,21 @@ class Places:
         self.taken = 0
         self._taken: Counter[str] = Counter()
 
-    def take(self, source: str | None, most: int) -> bool:
+    def has(self, source: str | None, most: int) -> bool:
         """
-        Take one, if the client may.
+        Whether there is one for a client.
 
         @param source: who it is: see L{ugate.endpoints.sources.sourceOf}; L{None} may have all.
         @param most: how many there are.
         """
-        free = most - self.taken
-        if free <= 0 or (source is not None and self._taken[source] >= free):
+        taken = self.taken
+        return not taken or most - taken > (self._taken.get(source, 0) if source is not None else 0)
+
+    def take(self, source: str | None, most: int) -> bool:
+        """
+        Take one, if there is one: see L{has}.
+        """
+        if not self.has(source, most):
             return False
         self.taken += 1
         if source is not None:

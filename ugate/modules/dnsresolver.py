@@ -89,6 +89,7 @@ class Resolver(Service):
             Times(section.least, section.most, section.negative),
             title=self.title,
             stale=section.stale > 0,
+            isOurs=self._isMadeUp,
         )
         self.answering: Answering | None = None
         self._pages: DnsPages | None = None
@@ -137,6 +138,13 @@ class Resolver(Service):
         streams = Streams(tenant.reactor, self.answering.answer, self._clients)
         self.asked = Asked(tenant.reactor, self.answering.answer, streams, self.title)
         tenant.resolvers.append(self)
+
+    def _isMadeUp(self, number: bytes) -> bool:
+        """
+        Whether an address stands for a name of the tenant.
+        """
+        isMadeUp: bool = self.tenant.names.isMadeUp(number)
+        return isMadeUp
 
     def _inUse(self) -> Collection[str]:
         """

@@ -72,15 +72,12 @@ class Clients:
 
         @param host: its address.
         """
-        return self._of(host)[0]
+        return self.of(host)[0]
 
-    def sourceOf(self, host: str) -> str | None:
+    def of(self, host: str) -> tuple[bool, str | None]:
         """
-        Whom its questions are counted to: see L{ugate.endpoints.sources.sourceOf}.
+        Whether a client may, and whom its questions are counted to: see L{ugate.endpoints.sources.sourceOf}.
         """
-        return self._of(host)[1]
-
-    def _of(self, host: str) -> tuple[bool, str | None]:
         known = self._known.get(host)
         if known is None:
             if len(self._known) >= _REMEMBERED:
@@ -117,19 +114,20 @@ class Datagrams(DatagramProtocol):
         """
         Somebody asks.
         """
-        if not self._clients.mayAsk(addr[0]):
+        mayAsk, source = self._clients.of(addr[0])
+        if not mayAsk:
             if isQuestion(datagram):
                 self._send(refusal(datagram, _REFUSED), addr)
             return
-        source = self._clients.sourceOf(addr[0])
-        if not self._places.take(source, MAX_WAITING):
+        if not self._places.has(source, MAX_WAITING):
             # They ask again.
             return
         answer = self._answer(datagram, False, source)
         if isinstance(answer, bytes):
-            self._answered(answer, addr, source)
-        else:
-            answer.addCallback(self._answered, addr, source)
+            self._send(answer, addr)
+            return
+        self._places.take(source, MAX_WAITING)
+        answer.addCallback(self._answered, addr, source)
 
     def _answered(self, answer: bytes, addr: Any, source: str | None) -> None:
         self._places.give(source)

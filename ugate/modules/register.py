@@ -18,12 +18,12 @@ from zope.interface import implementer
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IConsumer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.iweb import IBodyProducer, IResponse
+from twisted.web.iweb import IResponse
 
+from ugate.bodies import Whole
 from ugate.errors import StringError, UgateError
 from ugate.interfaces import IModule, ITenant, MeshAddress
 from ugate.modules.agent import ModuleAgent
@@ -61,28 +61,6 @@ def ownAddress(text: str) -> MeshAddress:
         address = addressFromText(f"{transport}:x:{port}")
         return MeshAddress(address.transport, "", address.port)
     return addressFromText(text)
-
-
-@implementer(IBodyProducer)
-class _Whole:
-    """
-    A body that is there already.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.length = len(data)
-
-    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        consumer.write(self._data)
-        return succeed(None)
-
-    def stopProducing(self) -> None:
-        """
-        All has been written.
-        """
-
-    pauseProducing = resumeProducing = stopProducing
 
 
 class _Said(Protocol):
@@ -192,7 +170,7 @@ class Registering(Service):
             sequence=self._sequence,
             names=[each.lower() for each in self._section.names],
         )
-        response: IResponse = await self._agent.request(b"PUT", self._uri, None, _Whole(data))
+        response: IResponse = await self._agent.request(b"PUT", self._uri, None, Whole(data))
         said = _Said()
         response.deliverBody(said)
         text = await said.done

@@ -163,6 +163,12 @@ class LimitedSite(Site):
         self.channels.add(channel)
         return channel
 
+    def acceptableProtocols(self) -> list[bytes]:
+        """
+        What L{Channel} speaks, and no more, whatever is installed beside.
+        """
+        return [b"http/1.1"]
+
     def log(self, request: Any) -> None:
         """
         Requests leave no lines: what changes anything says so itself.

@@ -56,7 +56,7 @@ class AddressNames:
         @param number: the address, packed.
         @param ttl: seconds for which that is good.
         """
-        if any(made.has(number) for made in self._ranges.values()):
+        if self.isMadeUp(number):
             return
         names = self._names
         names.pop(number, None)
@@ -89,7 +89,13 @@ class AddressNames:
         if not self._ranges:
             return False
         number = packed(address)
-        return number is not None and any(made.has(number) for made in self._ranges.values())
+        return number is not None and self.isMadeUp(number)
+
+    def isMadeUp(self, number: bytes) -> bool:
+        """
+        The same of an address that is packed.
+        """
+        return any(made.has(number) for made in self._ranges.values())
 
     def fake(self, network: IPv4Network | IPv6Network, inUse: Callable[[], Collection[str]]) -> FakeAddresses:
         """

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from ipaddress import IPv4Network, IPv6Network
 from math import inf
+from secrets import randbelow
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -27,7 +28,7 @@ _AGAIN: Final = 1.0
 
 class FakeAddresses:
     """
-    The addresses of one range.
+    The addresses of one range, which are used in their order, from anywhere in it.
 
     A name keeps its address.  When none is left, the one that was not used for longest goes to another
     name; never one that a stream uses, or that was used a moment ago.
@@ -52,7 +53,10 @@ class FakeAddresses:
         self._clock = clock
         self._size = network.max_prefixlen // 8
         self._first = int(network.network_address) + 1
-        self._room = max(0, min(most, network.num_addresses - 2))
+        self._many = max(0, network.num_addresses - 2)
+        self._room = min(most, self._many)
+        # Programs use addresses of before a restart, which should be nobody's then.
+        self._start = randbelow(self._many) if self._room else 0
         # The name that was not used for longest comes first.
         self._names: dict[str, tuple[bytes, float]] = {}
         self._addresses: dict[bytes, str] = {}
@@ -103,7 +107,8 @@ class FakeAddresses:
     def _free(self) -> bytes | None:
         if len(self._names) < self._room:
             # None is ever given back, so they are used up in their order.
-            return (self._first + len(self._names)).to_bytes(self._size, "big")
+            place = (self._start + len(self._names)) % self._many
+            return (self._first + place).to_bytes(self._size, "big")
         now = self._clock.seconds()
         while self._names:
             name, (number, at) = next(iter(self._names.items()))

@@ -31,7 +31,7 @@ from ugate.endpoints.mutual import Mutual
 from ugate.endpoints.muxed import MuxedServerEndpoint
 from ugate.endpoints.names import NameEndpoint
 from ugate.endpoints.negotiated import NegotiatedClientEndpoint, NegotiatedServerEndpoint
-from ugate.endpoints.parsers import DatagramParser, GateParser, HopParser, MeshParser, ServerParser, TunParser
+from ugate.endpoints.parsers import HopParser, LastParser, MeshParser, ServerParser
 from ugate.endpoints.pool import SessionPool
 from ugate.endpoints.readydialer import ReadyDialer
 from ugate.endpoints.registry import Registry
@@ -144,7 +144,7 @@ BY_CLASS: Any = None
 """Without an instance: for those whose making needs more than their interfaces are about."""
 
 PROVIDERS: dict[str, Callable[[], object] | None] = {
-    "ugate.caclient._Body": BY_CLASS,
+    "ugate.bodies.Whole": BY_CLASS,
     "ugate.caclient._Endpoints": BY_CLASS,
     "ugate.copyends.End": BY_CLASS,
     "ugate.copyends.LimitedProducer": lambda: LimitedProducer(StringTransport(), None, None),
@@ -194,12 +194,10 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.udpport.DatagramServerEndpoint": lambda: DatagramServerEndpoint(REACTOR, 0, TARGET),
     "ugate.endpoints.udpport.Hearing": BY_CLASS,
     "ugate.endpoints.udpport.Port": BY_CLASS,
-    "ugate.endpoints.parsers.DatagramParser": DatagramParser,
     "ugate.endpoints.parsers.HopParser": lambda: HopParser("socks"),
-    "ugate.endpoints.parsers.GateParser": lambda: GateParser("behind"),
+    "ugate.endpoints.parsers.LastParser": lambda: LastParser("behind"),
     "ugate.endpoints.parsers.MeshParser": MeshParser,
     "ugate.endpoints.parsers.ServerParser": lambda: ServerParser("socks"),
-    "ugate.endpoints.parsers.TunParser": TunParser,
     "ugate.endpoints.pooldialer.PoolDialer": lambda: SessionPool(REACTOR).dialer(BY_CLASS, BY_CLASS),
     "ugate.endpoints.pooldialer.PoolEndpoint": BY_CLASS,
     "ugate.endpoints.readydialer.ReadyDialer": lambda: ReadyDialer(BY_CLASS, "A" * 52),
@@ -246,7 +244,6 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.modules.loopback.Side": BY_CLASS,
     "ugate.modules.multicast._Reader": BY_CLASS,
     "ugate.modules.register.RegisterModule": RegisterModule,
-    "ugate.modules.register._Whole": BY_CLASS,
     "ugate.modules.registrar.Registrar": BY_CLASS,
     "ugate.modules.registrar.RegistrarModule": RegistrarModule,
     "ugate.modules.pages.Asker": BY_CLASS,

@@ -8,12 +8,13 @@ Tests for L{ugate.tenancy.addressnames} and L{ugate.tenancy.fakeaddresses}.
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
+from secrets import randbelow
 from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ugate.tenancy import addressnames
+from ugate.tenancy import addressnames, fakeaddresses
 from ugate.tenancy.addressnames import GRACE, AddressNames
 from ugate.tenancy.fakeaddresses import REST, FakeAddresses
 
@@ -35,6 +36,7 @@ class AddressNamesTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock: Any = Clock()
+        self.patch(fakeaddresses, "randbelow", lambda _: 0)
         self.names = AddressNames(self.clock, most=3)
 
     def test_learned(self) -> None:
@@ -114,6 +116,7 @@ class FakeAddressesTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock: Any = Clock()
+        self.patch(fakeaddresses, "randbelow", lambda _: 0)
         self.streams: set[str] = set()
         self.asked = 0
         self.made = FakeAddresses(self.clock, SMALL, self.inUse)
@@ -143,6 +146,20 @@ class FakeAddressesTests(SynchronousTestCase):
         self.assertEqual([number(f"198.18.0.{last}") for last in range(1, 7)], list(given.values()))
         self.assertEqual(given["a"], self.made.addressFor("a"))
         self.assertEqual(6, len(self.made))
+
+    def test_restarted(self) -> None:
+        """
+        After a restart they begin elsewhere, so that what a program still has is hardly another name's; all
+        are used nevertheless.
+        """
+        self.patch(fakeaddresses, "randbelow", randbelow)
+        wide = [FakeAddresses(self.clock, WIDE, self.inUse).addressFor("a") for _ in range(20)]
+        self.assertGreater(len({*wide}), 10)
+        for start in range(6):
+            self.patch(fakeaddresses, "randbelow", lambda many, start=start: start % many)
+            self.made = FakeAddresses(self.clock, SMALL, self.inUse)
+            given = self.fill()
+            self.assertEqual({number(f"198.18.0.{last}") for last in range(1, 7)}, {*given.values()})
 
     def test_noneLeft(self) -> None:
         """

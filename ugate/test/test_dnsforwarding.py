@@ -243,6 +243,44 @@ class AskTests(ForwarderCase):
         self.one.say(GOOD, at=0)
         self.assertNoResult(ask("e.example", "bob"))
 
+    def test_loop(self) -> None:
+        """
+        A server that asks us in turn waits for itself, and nothing is asked again and again.
+        """
+        asked: list[Deferred[Answer]] = []
+
+        def back(question: Any) -> Deferred[bytes]:
+            asked.append(self.forwarder.ask(question, NAME))
+            return Deferred()
+
+        self.patch(self.one, "ask", back)
+        self.patch(self.two, "ask", back)
+        asking = self.ask()
+        self.clock.pump([NEXT] * 3)
+        self.assertNoResult(asking)
+        self.clock.advance(DEADLINE - 3 * NEXT)
+        self.assertEqual([FAILURE] * 4, [self.successResultOf(each) for each in asked])
+        self.assertEqual(FAILURE, self.successResultOf(asking))
+
+    def test_ours(self) -> None:
+        """
+        What others say is not believed if it would lead to what an address stands for here; of many such
+        answers the log has one.
+        """
+        self.forwarder._isOurs = b"\xc0\x00\x02\x01".__eq__
+        for _ in range(2):
+            asking = self.ask()
+            self.one.say(GOOD)
+            self.assertEqual(FAILURE, self.successResultOf(asking))
+            self.assertEqual(FAILURE, self.kept().answer)
+            self.clock.advance(FAILED)
+        self.assertEqual(
+            ["dns: others say that db.example has an address that is made up here"], self.lines()
+        )
+        asking = self.ask()
+        self.one.say("db.example 60 A 192.0.2.2")
+        self.assertEqual(0, self.successResultOf(asking).code)
+
     def test_stop(self) -> None:
         """
         When it is stopped nobody waits any longer, and all is closed.

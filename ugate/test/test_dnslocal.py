@@ -12,6 +12,7 @@ from typing import Any
 from ugate.interfaces import MeshNode
 from ugate.modules.dnslocal import FAKE_TTL, TTL, LocalNames
 from ugate.modules.dnssection import DnsSection
+from ugate.tenancy import fakeaddresses
 from ugate.tenancy.addressnames import AddressNames
 from ugate.tenancy.nodes import Nodes
 from ugate.test.dnsfakes import DnsCase, addressesIn, queryFor, read
@@ -39,6 +40,7 @@ class LocalCase(DnsCase):
 
     def setUp(self) -> None:
         super().setUp()
+        self.patch(fakeaddresses, "randbelow", lambda _: 0)
         self.names = AddressNames(self.clock)
         self.nodes = Nodes(
             self.clock, [MeshNode(BOB, (), ("bob", "bob.corp", "fd00::1234")), MeshNode(CAROL, ())]

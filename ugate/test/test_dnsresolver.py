@@ -23,6 +23,7 @@ from ugate.modules.dnssection import DnsSection, DnsUpstream
 from ugate.node import Node
 from ugate.protocols.dnsframes import Frames, framed
 from ugate.stream import ROOT, Target
+from ugate.tenancy import fakeaddresses
 from ugate.tenancy.config.whole import Config
 from ugate.test.dialfakes import Resolver as SystemResolver
 from ugate.test.dnsfakes import addressesIn, message, read, said
@@ -64,6 +65,7 @@ class ResolverCase(NodeCase):
 
     def setUp(self) -> None:
         super().setUp()
+        self.patch(fakeaddresses, "randbelow", lambda _: 0)
         self.datagrams = FakeDatagrams()
         self.reactor.nameResolver = self.system = SystemResolver({"db.example": ["192.0.2.99"]})
 

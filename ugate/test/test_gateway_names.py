@@ -13,6 +13,7 @@ from typing import Any
 from ugate.errors import Cause
 from ugate.gateway import Gateway
 from ugate.stream import NAME, Target
+from ugate.tenancy import fakeaddresses
 from ugate.tenancy.addressnames import AddressNames
 from ugate.test.gatewayfakes import INFO, FakeTenant, GatewayCase
 
@@ -24,6 +25,7 @@ class NamedTests(GatewayCase):
 
     def setUp(self) -> None:
         super().setUp()
+        self.patch(fakeaddresses, "randbelow", lambda _: 0)
         self.tenant: Any = FakeTenant(self.clock, self.rules)
         self.names = self.tenant.names = AddressNames(self.clock)
         made = self.names.fake(ip_network("198.18.0.0/15"), set)

@@ -117,6 +117,7 @@ LAYERS = (
             "ugate.limits",
             "ugate.welcome",
             "ugate.enrolment",
+            "ugate.bodies",
             "ugate.caclient",
         ),
         ("values", "time", "protocols", "relay", "endpoints", "tenancy", "gateway"),

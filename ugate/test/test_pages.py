@@ -13,6 +13,7 @@ from typing import Any
 from zope.interface import implementer
 
 from twisted.application.service import Service
+from twisted.web import http
 from twisted.web.resource import IResource, Resource
 
 from ugate.interfaces import IPrincipal, IServesHTTP
@@ -348,6 +349,13 @@ class ModuleTests(AdminCase):
         self.assertEqual(b"None ['']", self.ask("GET", "/modules/hello/open/", site=site, **host).body)
         self.trouble(401, self.ask("GET", "/modules/hello/mine/", site=site, **host))
         self.trouble(421, self.ask("GET", "/modules/hello/open/", site=site, Host="evil.example"))
+
+    def test_protocols(self) -> None:
+        """
+        In TLS it is HTTP/1.1, also where Twisted could have HTTP/2, which would know nothing of our limits.
+        """
+        self.patch(http, "H2_ENABLED", True)
+        self.assertEqual([b"http/1.1"], self.port().acceptableProtocols())
 
     def test_pages(self) -> None:
         """

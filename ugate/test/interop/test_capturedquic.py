@@ -2,7 +2,7 @@
 # See LICENSE for details.
 
 """
-Programs that send datagrams and know of no gateway: QUIC, iperf3, and datagrams that are in fragments.
+Programs that send datagrams and know of no gateway: QUIC, iperf3, dig, and datagrams that are in fragments.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import sys
 
 from ugate.test.interop.capturedhosts import ECHO, CapturedCase
-from ugate.test.interop.namespaces import needTun
+from ugate.test.interop.namespaces import Host, needTun
 from ugate.test.interop.processes import Gateway, program
 from ugate.test.interop.targets import Certificate
 
@@ -72,37 +72,51 @@ class DatagramProgramTests(CapturedCase):
     if importlib.util.find_spec("aioquic") is None:
         skip = "there is no aioquic: pip install aioquic"
 
-    def test_programs(self) -> None:
+    def serveDatagrams(self, bob: Host, made: Certificate) -> None:
         """
-        A stream of QUIC there and back, what iperf3 sends, and datagrams of many fragments, by both families;
-        then the same by a device, where links have the MTU of WireGuard.
+        Start all that answers there.
         """
-        self.connected("alice", "bob")
-        bob = self.hosts["bob"]
-        made = Certificate(self.directory)
-        key, iperf3 = str(self.directory / "key.pem"), program("iperf3")
+        key, dnsmasq = str(self.directory / "key.pem"), program("dnsmasq", "dnsmasq-base")
+        options = ("--no-resolv", "--no-hosts", "--pid-file=", "--user=", "--log-facility=-")
         for ready, argv in (
             ("ready", (sys.executable, "-u", "-c", _SERVER, str(made.path), key)),
             ("ready", (sys.executable, "-u", "-c", ECHO)),
-            ("Server listening", (iperf3, "-s", "--forceflush")),
+            ("Server listening", (program("iperf3"), "-s", "--forceflush")),
+            ("started", (dnsmasq, "-k", *options, "--address=/up.example/192.0.2.77")),
         ):
             self.spawn(bob.inside(*argv)).waitFor(ready)
+
+    def test_programs(self) -> None:
+        """
+        A stream of QUIC there and back, what iperf3 sends, and datagrams of many fragments, by both families,
+        where as little goes in one packet as in WireGuard's; and a question, which goes to a resolver of ours
+        that asks the same server.  Then all but the question by a device.
+        """
+        self.connected("alice", "bob")
+        bob = self.hosts["bob"]
+        for each in self.hosts.values():
+            each.ip("link", "set", "eth0", "mtu", "1420")
+        made = Certificate(self.directory)
+        self.serveDatagrams(bob, made)
         gateway = self.gate(
             "listen:\n"
             "  led: {endpoint: 'tproxy:udp:15001', open: true}\n"
             "  led6: {endpoint: 'tproxy:udp:15001:interface=\\:\\:1', open: true}\n"
             "policy: {rules: [{action: allow, target: 'udp:*'}]}\n"
+            f"routes: [{{match: '*:53', via: dns}}]\ndns: {{main: {{listen: [], upstreams: {bob.ipv4}}}}}\n"
             "capture: {led: {direction: out, mode: tproxy, protocols: udp}}\n"
         )
         self.ask(gateway, made)
+        for host in (bob.ipv4, self.six(bob)):
+            done = self.on("alice", program("dig", "bind9-dnsutils"), "+short", f"@{host}", "a.up.example")
+            self.assertEqual(done.stdout, b"192.0.2.77\n", gateway.said())
+        gateway.waitFor(f"udp:{bob.ipv4}:53 via dns tproxy")
         gateway.kill()
         # It was led there: nobody is, now.
         refused = self.on("alice", sys.executable, "-c", _ASK, self.six(bob))
         self.assertIn(b"ConnectionRefusedError", refused.stderr)
         self.ucli("capture", "down", "led", "--mode", "tproxy")
         needTun()
-        for host in self.hosts.values():
-            host.ip("link", "set", "eth0", "mtu", "1420")
         routes = f"{bob.ipv4},{self.six(bob)}".replace(":", "\\:")
         self.ask(self.gate(f"listen: {{led: 'tun:ug0:mtu=1420:routes={routes}'}}"), made)
 
@@ -110,12 +124,14 @@ class DatagramProgramTests(CapturedCase):
         """
         All of these programs.
         """
-        bob, iperf3 = self.hosts["bob"], program("iperf3")
+        bob = self.hosts["bob"]
         for host in (bob.ipv4, self.six(bob)):
             for argv in (("-c", _CLIENT, host, str(made.path)), ("-c", _ASK, host)):
                 done = self.on("alice", sys.executable, *argv)
                 self.assertEqual((done.returncode, done.stderr), (0, b""), gateway.said())
-            done = self.on("alice", iperf3, "-J", "-u", "-c", host, "-n", "2M", "-b", "20M", "-l", "1200")
+            done = self.on(
+                "alice", program("iperf3"), "-J", "-u", "-c", host, "-n", "2M", "-b", "20M", "-l", "1372"
+            )
             end = json.loads(done.stdout)["end"]["sum"]
             self.assertGreater(end["packets"], 1000)
             self.assertLess(end["lost_percent"], 50)

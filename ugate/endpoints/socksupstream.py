@@ -1,9 +1,10 @@
-# -*- test-case-name: ugate.test.test_associating -*-
+# -*- test-case-name: ugate.test.test_socksupstream -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 
 """
-UDP ASSOCIATE as a client of SOCKS5 has it: flows of datagrams through a proxy, each with an association.
+A proxy of SOCKS5 as a way: streams, and by UDP ASSOCIATE flows of datagrams, each with an association of its
+own.  The other side, where clients have theirs, is in L{ugate.endpoints.associations}.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ugate.endpoints.associating import SocksUpstream
 from ugate.endpoints.direct import Direct
 from ugate.endpoints.hops import Hop
+from ugate.endpoints.socksupstream import SocksUpstream
 from ugate.errors import Cause, Phase, Refused
 from ugate.interfaces import IDialer
 from ugate.leg import Leg
