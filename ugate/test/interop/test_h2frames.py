@@ -2,8 +2,7 @@
 # See LICENSE for details.
 
 """
-How long the frames are in which bulk goes on a stream of C{h2connect:}: the longer they are, the less it takes to
-send as much.
+How long the frames are in which bulk goes on a stream of C{h2connect:}: a few long ones cost least.
 """
 
 from __future__ import annotations
