@@ -139,6 +139,38 @@ class SharedTests(SharedCase):
         self.mesh.flush()
         self.assertEqual(BULK, self.served.accepted[0].received)
 
+    def test_quiet(self) -> None:
+        """
+        A quiet tunnel lives, and so does its connection; one without tunnels is closed after a time.
+        """
+        self.gate()
+        stream = self.stream()
+        for _ in range(20):
+            self.mesh.advance(25)
+        stream.write(b"still there")
+        self.mesh.flush()
+        self.assertEqual((b"still there", 1), (self.served.last.received, self.links()))
+        stream.halfClose()
+        self.served.last.close()
+        self.mesh.flush()
+        self.mesh.advance(self.hop.pool.limits.idle)
+        self.mesh.advance(1)
+        self.assertEqual(0, self.links())
+
+    def test_login(self) -> None:
+        """
+        The login of each tunnel is read when it is asked for; without a password none is.
+        """
+        self.gate()
+        self.hop = self.hopTo("websocket:me@gate:443:tls=yes:path=/tunnel:passwordEnv=UGATE_TEST_PASSWORD")
+        refused: Any = self.failureResultOf(self.connect(), Refused).value
+        self.assertEqual((Cause.AUTHENTICATION, []), (refused.cause, self.served.accepted))
+        self.assertIn("UGATE_TEST_PASSWORD", refused.detail)
+        os.environ["UGATE_TEST_PASSWORD"] = "secret"
+        self.addCleanup(os.environ.pop, "UGATE_TEST_PASSWORD")
+        self.assertTrue(self.stream().isOpen)
+        self.assertEqual(1, self.links())
+
     def test_masked(self) -> None:
         """
         What a client says is masked, also here.
