@@ -30,8 +30,11 @@ from ugate.protocols.h2link import H2Link, linkMaker
 from ugate.protocols.websockettunnels import Asking
 from ugate.stream import StreamInfo
 
-OFFERED: Final = (b"h2", b"http/1.1")
-"""What is offered inside of TLS: a server that knows HTTP/1.1 alone is to say so, and not to break off."""
+H2: Final = b"h2"
+"""What has to be chosen inside of TLS."""
+
+OFFERED: Final = (H2, b"http/1.1")
+"""What is offered, unless the hop says what: a server that knows only HTTP/1.1 is to say so."""
 
 AGAIN: Final = 600.0
 """Seconds after which a server that takes no tunnels in HTTP/2 is asked again."""
@@ -57,7 +60,7 @@ class Shared:
         self._hop = hop
         self._via = via
         self._timeout = DEFAULT_TIMEOUT if hop.timeout is None else hop.timeout
-        self._options = clientOptions(hop.host, hop.place, OFFERED)
+        self._options = clientOptions(hop.host, hop.place, hop.alpn or OFFERED)
         asking = Asking(partial(loginOf, hop), host, hop.path or "/")
         self._maker = linkMaker(reactor, True, asking=asking)
         self.pool = SessionPool(reactor, PoolLimits(open=self._timeout))
@@ -85,7 +88,7 @@ class Shared:
             self._options,
             hop=hop.place,
             deadline=self._timeout,
-            alpn=OFFERED[0],
+            alpn=H2,
         )
         made = linkTo(self._reactor, below, self._maker, hop=hop.place, deadline=self._timeout)
         return made.addCallback(self._up).addErrback(self._down)

@@ -247,6 +247,17 @@ class SingleTests(SharedCase):
             self.assertEqual(2, self.hop.pool.failed)
             self.mesh.stop()
 
+    def test_notAsked(self) -> None:
+        """
+        One is not asked for HTTP/2 if the hop says so.
+        """
+        self.hop = self.hopTo("websocket:gate:443:tls=yes:path=/tunnel:alpn=http/1.1")
+        self.gate("websocket:mtls:tcp:443:anonymous=only:alpn=h2,http/1.1:path=/tunnel:hosts=gate")
+        self.assertTrue(self.stream().isOpen)
+        self.assertEqual((1, None), (self.links(), self.hop.pool))
+        self.hop = self.hopTo("websocket:gate:443:tls=yes:alpn=h2")
+        self.assertIsNotNone(self.hop.pool)
+
     def test_atOnce(self) -> None:
         """
         Those that begin at the same moment find that out together.
