@@ -13,6 +13,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
+from twisted.internet.ssl import PrivateCertificate
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.endpoints.dialing import dialerFromText
@@ -279,21 +281,33 @@ class SingleTests(SharedCase):
         self.assertIn("its answer is no HTTP/1.1", str(refused))
         self.assertEqual((False, []), (self.hop._shared.areTaken, self.hop.pool.links()))
 
+    def test_breaksOff(self) -> None:
+        """
+        One that breaks off TLS over what is offered is asked in HTTP/1.1, with no offer.
+        """
+        options = PrivateCertificate.loadPEM(self.root.identity("old").pem()).options()
+        self.mesh.serve("old", 443, TLSMemoryBIOFactory(options, False, self.served))
+        self.hop = self.hopTo("websocket:old:443:tls=yes")
+        connected = self.connect()
+        self.mesh.advance(1)
+        self.assertTrue(self.served.last.received.startswith(b"GET /?target=web:80 HTTP/1.1"))
+        connected.cancel()
+        self.failureResultOf(connected)
+
     def test_wrongServer(self) -> None:
         """
-        Who cannot prove who it is, or is not there, is not asked in another way.
+        Who is not there is not asked in another way, and who cannot prove who it is gets no further in it.
         """
         self.gate()
         self.hop = self.hopTo("websocket:other:443:tls=yes")
         self.mesh.host("other")
         refused: Any = self.failureResultOf(self.connect(), Refused).value
-        self.assertIs(Cause.CONNECTION_REFUSED, refused.cause)
+        self.assertEqual((Cause.CONNECTION_REFUSED, True), (refused.cause, self.hop._shared.areTaken))
         self.trust(self.stranger())
         self.hop = self.hopTo("websocket:gate:443:tls=yes:path=/tunnel")
         refused = self.failureResultOf(self.connect(), Refused).value
         self.assertIn("certificate", str(refused))
-        self.assertTrue(self.hop._shared.areTaken)
-        self.assertEqual(1, self.hop.pool.failed)
+        self.assertEqual(([], []), (self.hop.pool.links(), self.served.accepted))
 
     def stranger(self) -> Path:
         """
