@@ -26,7 +26,7 @@ from ugate.metering import Meters
 from ugate.naming import named
 from ugate.posting import checkCarries, checkDatagrams
 from ugate.relay import Carried
-from ugate.stream import UDP, Principal, StreamInfo, Target
+from ugate.stream import TCP, UDP, Principal, StreamInfo, Target
 
 _LATE: Final = "no answer from any hop in time"
 

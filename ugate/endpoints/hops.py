@@ -71,7 +71,7 @@ KINDS: Final[Mapping[str, HopKind]] = {
         "forward", frozenset(("tls", "via", "timeout", "attempts", "proxyproto")), "nothing", leads=True
     ),
     "h2connect": HopKind("h2connect", _ALWAYS | {"via", "name", "h2c"}, "HTTP/2 CONNECT"),
-    "websocket": HopKind("websocket", _PROXY | _PASSWORD | {"path"}, "WebSocket"),
+    "websocket": HopKind("websocket", _PROXY | _PASSWORD | {"path", "alpn"}, "WebSocket"),
     "ssh": HopKind("ssh", _ALWAYS | _PASSWORD | {"via", "user", "key", "known", "agent"}, "SSH"),
     "direct": HopKind("direct", _ALWAYS | {"asClient"}, addressed=False),
 }
@@ -209,6 +209,8 @@ def _read(text: str, depth: int) -> Hop:
             raise StringError("passwordFile= and passwordEnv= exclude each other")
         if values.get("h2c") and "name" in values:
             raise StringError("h2c= is clear text, in which nobody proves the name of name=")
+        if "alpn" in values and "tls" in kind.keywords and not values.get("tls"):
+            raise StringError("alpn= is what to offer in TLS: it wants tls=yes")
     except StringError as e:
         raise StringError(f"{Hop(kind.name, host, port).place}: {e}") from e
     return Hop(kind.name, host, port, **values)

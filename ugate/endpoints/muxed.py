@@ -46,6 +46,7 @@ class LinkFactory(Serving):
     """
 
     _log = Logger()
+    alpn = (b"h2",)
     _isCrowded = False
 
     def __init__(self, endpoint: MuxedServerEndpoint, wrapped: IProtocolFactory) -> None:

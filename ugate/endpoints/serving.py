@@ -8,19 +8,27 @@ What factories of accepted connections have in common whose streams are for anot
 
 from __future__ import annotations
 
-from twisted.internet.interfaces import ILoggingContext, IProtocolFactory
+from collections.abc import Sequence
+
+from zope.interface import implementer
+
+from twisted.internet.interfaces import ILoggingContext, IProtocolFactory, IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory
 
 
+@implementer(IProtocolNegotiationFactory)
 class Serving(Factory):
     """
     Starts and stops with the factory that its streams are for, and has its name in logs.
 
+    @cvar alpn: what is chosen if a client offers it to TLS of Twisted's own below, which breaks off with one
+        whose offers are all unknown to it.
     @ivar wrappedFactory: what makes the protocols of the streams.
     @since: ugate NEXT
     """
 
     noisy = False
+    alpn: Sequence[bytes] = (b"http/1.1",)
     wrappedFactory: IProtocolFactory
 
     def __init__(self, served: IProtocolFactory) -> None:
@@ -36,6 +44,12 @@ class Serving(Factory):
         if ILoggingContext.providedBy(self._served):
             return ILoggingContext(self._served).logPrefix()
         return type(self._served).__name__
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """
+        See L{IProtocolNegotiationFactory.acceptableProtocols}.
+        """
+        return list(self.alpn)
 
     def doStart(self) -> None:
         """

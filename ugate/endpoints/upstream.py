@@ -10,7 +10,7 @@ header in front of a stream.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from zope.interface import implementer
@@ -116,6 +116,13 @@ def carrierOf(hop: Hop, via: IDialer | IStreamClientEndpoint, info: StreamInfo) 
     return _Through(endpoint, address, hop.place)
 
 
+def _single(alpn: Sequence[bytes]) -> list[bytes]:
+    """
+    What may be spoken on a connection for one stream.
+    """
+    return [each for each in alpn if each != b"h2"]
+
+
 @implementer(IDialer)
 class Upstream:
     """
@@ -144,7 +151,7 @@ class Upstream:
         self._client = client
         self._via = via
         self._deadline = DEFAULT_TIMEOUT if hop.timeout is None else hop.timeout
-        self._options = clientOptions(hop.host, hop.place) if hop.tls else None
+        self._options = clientOptions(hop.host, hop.place, _single(hop.alpn)) if hop.tls else None
 
     def endpointFor(self, info: StreamInfo) -> IStreamClientEndpoint:
         """

@@ -169,7 +169,7 @@ class WebSocketUpstream(Upstream):
         self._streams = WebSocketStreams(reactor, True)
         self._shared: Shared | None = None
         self.pool: SessionPool | None = None
-        if hop.tls:
+        if hop.tls and (not hop.alpn or b"h2" in hop.alpn):
             # By it comes all of HTTP/2.
             from ugate.endpoints.websocketshared import Shared
 

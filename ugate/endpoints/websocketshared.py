@@ -30,11 +30,18 @@ from ugate.protocols.h2link import H2Link, linkMaker
 from ugate.protocols.websockettunnels import Asking
 from ugate.stream import StreamInfo
 
-OFFERED: Final = (b"h2", b"http/1.1")
-"""What is offered inside of TLS: a server that knows HTTP/1.1 alone is to say so, and not to break off."""
+H2: Final = b"h2"
+"""What has to be chosen inside of TLS."""
+
+OFFERED: Final = (H2, b"http/1.1")
+"""What is offered, unless the hop says what: a server that knows only HTTP/1.1 is to say so."""
 
 AGAIN: Final = 600.0
 """Seconds after which a server that takes no tunnels in HTTP/2 is asked again."""
+
+
+LINKS: Final = 64
+"""To one server: some take a hundred streams on each, where as many connections were no matter."""
 
 
 class Shared:
@@ -57,10 +64,10 @@ class Shared:
         self._hop = hop
         self._via = via
         self._timeout = DEFAULT_TIMEOUT if hop.timeout is None else hop.timeout
-        self._options = clientOptions(hop.host, hop.place, OFFERED)
+        self._options = clientOptions(hop.host, hop.place, hop.alpn or OFFERED)
         asking = Asking(partial(loginOf, hop), host, hop.path or "/")
         self._maker = linkMaker(reactor, True, asking=asking)
-        self.pool = SessionPool(reactor, PoolLimits(open=self._timeout))
+        self.pool = SessionPool(reactor, PoolLimits(open=self._timeout, each=LINKS))
         self._dialer = self.pool.dialer(self._keyOf, self._link, hop.place)
         self._takesNone = 0.0
         """Until when it need not be asked whether it takes them."""
@@ -85,7 +92,7 @@ class Shared:
             self._options,
             hop=hop.place,
             deadline=self._timeout,
-            alpn=OFFERED[0],
+            alpn=H2,
         )
         made = linkTo(self._reactor, below, self._maker, hop=hop.place, deadline=self._timeout)
         return made.addCallback(self._up).addErrback(self._down)
@@ -97,7 +104,7 @@ class Shared:
         raise Refused(Cause.UNSUPPORTED, Phase.NEGOTIATE, self._hop.place, "no WebSocket in HTTP/2")
 
     def _down(self, failure: Failure) -> Failure:
-        if isinstance(failure.value, Refused) and failure.value.cause is Cause.UNSUPPORTED:
+        if _isOther(failure.value):
             self._takesNone = self._reactor.seconds() + AGAIN
         return failure
 
@@ -111,6 +118,16 @@ class Shared:
         @raise Refused: there is no target.
         """
         return _Preferred(self, self._dialer.endpointFor(info), otherwise)
+
+
+def _isOther(error: BaseException | None) -> bool:
+    """
+    Whether a server may take tunnels in another way: it knows none in HTTP/2; or it breaks off TLS, as some
+    do that know nothing of what is offered inside.
+    """
+    if not isinstance(error, Refused) or error.cause is Cause.TIMED_OUT:
+        return False
+    return error.cause is Cause.UNSUPPORTED or error.phase is Phase.TLS
 
 
 @implementer(IStreamClientEndpoint)
@@ -131,7 +148,6 @@ class _Preferred:
         return connecting.addErrback(self._again, factory)
 
     def _again(self, failure: Failure, factory: IProtocolFactory) -> Any:
-        error = failure.value
-        if self._shared.areTaken or not (isinstance(error, Refused) and error.cause is Cause.UNSUPPORTED):
+        if self._shared.areTaken or not _isOther(failure.value):
             return failure
         return self._otherwise().connect(factory)

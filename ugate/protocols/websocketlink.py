@@ -241,6 +241,10 @@ class WebSocketLink(WebSocketWire):
         if not (self._isFinished or self._isOver):
             self._send(frame(CLOSE, goodbye(Code.NORMAL), self._streams.isClient))
             self._isFinished = True
+            if self._streams.isClient and isinstance(self.transport, MuxStream):
+                # Where the server ends its stream first, some proxies reset it, with what they have not sent.
+                self._below.unregisterProducer()
+                endWriting(self._below)
             self._closeIfDone()
 
     def consumed(self, count: int) -> None:

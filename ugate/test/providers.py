@@ -168,6 +168,7 @@ PROVIDERS: dict[str, Callable[[], object] | None] = {
     "ugate.endpoints.h2connect.H2Connect": lambda: H2Connect(REACTOR, Hop("h2connect", "gw", 1), Deny()),
     "ugate.endpoints.websocket.WebSocketClientEndpoint": BY_CLASS,
     "ugate.endpoints.websocketshared._Preferred": BY_CLASS,
+    "ugate.endpoints.serving.Serving": BY_CLASS,
     "ugate.endpoints.mutual.Mutual": lambda: Mutual(REACTOR, Hop("mtls", "gw", 1), Deny()),
     "ugate.endpoints.muxed.MuxedServerEndpoint": lambda: MuxedServerEndpoint(
         REACTOR, TCP4ServerEndpoint(REACTOR, 0), BY_CLASS

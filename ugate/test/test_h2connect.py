@@ -296,6 +296,27 @@ class GatewayTests(MeshTestCase):
         self.mesh.flush()
         self.assertEqual(b"answer", stream.received)
 
+    def test_inner(self) -> None:
+        """
+        What is below a link may be any endpoint, on either side.
+        """
+        for inner, way in (
+            ("websocket:tcp:15008", "websocket:gate:15008 -> "),
+            ("socks:tcp:15008", "socks:gate:15008 -> "),
+            ("proxyproto:tcp:15008", "direct:proxyproto=v2 -> "),
+        ):
+            self.setUp()
+            self.mesh.gateway("gate", listen={"main": {"endpoint": f"h2connect:{inner}", "open": True}})
+            chain = f"{way}h2connect:gate:15008:h2c=yes -> tcp:web:80"
+            stream = self.mesh.client("user").connect(chain, b"question", half=True)
+            self.mesh.flush()
+            self.assertEqual((b"question", True), (self.served.last.received, self.served.last.isEnded))
+            self.served.last.write(b"answer")
+            self.served.last.close()
+            self.mesh.flush()
+            self.assertEqual((b"answer", True), (stream.received, stream.isClean))
+            self.mesh.stop()
+
     def test_twoHops(self) -> None:
         """
         What the first gate claims of a stream reaches the second.

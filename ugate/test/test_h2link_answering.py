@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hpack import Encoder
+
 from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -23,7 +25,9 @@ from ugate.protocols.h2frames import (
     PING,
     RST_STREAM,
     Code,
+    frameHead,
 )
+from ugate.protocols.mux import MuxStream
 from ugate.stream import Target
 from ugate.test.h2fakes import CONNECT, INFO, RawPeer
 from ugate.testing import Conversation
@@ -97,6 +101,24 @@ class AnsweringTests(SynchronousTestCase):
         self.assertIs(one, two)
         self.assertIs(one, three)
         self.assertEqual(({}, {"baggage": "a=b"}), (dict(one.hints), dict(other.hints)))
+
+    def test_oneWrite(self) -> None:
+        """
+        What is said to all that came together goes to the transport at once.
+        """
+
+        def greet(stream: MuxStream) -> None:
+            stream.accept()
+            stream.write(b"220 ready")
+
+        self.link.incoming = greet
+        packed = Encoder().encode(CONNECT)
+        head = frameHead(len(packed), HEADERS, END_HEADERS, 1)
+        asked = [head[:-1] + bytes((number,)) + packed for number in range(1, 41, 2)]
+        written: list[bytes] = []
+        self.peer.wire.write = written.append  # type: ignore[method-assign]
+        self.peer.raw(b"".join(asked))
+        self.assertEqual((1, 20), (len(written), written[0].count(b"220 ready")))
 
     def test_fewAreKept(self) -> None:
         """

@@ -57,7 +57,8 @@ def hops(draw: st.DrawFn, via: bool = True, to: bool = True) -> Hop:
         maybe(each, VALUES)
     maybe("tls", st.just(True))
     maybe("name", st.one_of(NAMES, st.just("spiffe://corp/ns/x/sa/y")))
-    maybe("alpn", st.sampled_from([(b"h2",), (b"h2", b"http/1.1"), (b"a:b", b"c\\=d")]))
+    if "tls" in fields or "tls" not in keywords:
+        maybe("alpn", st.sampled_from([(b"h2",), (b"h2", b"http/1.1"), (b"a:b", b"c\\=d")]))
     maybe("timeout", st.floats(0.001, MAX_TIMEOUT))
     maybe("attempts", st.integers(1, MAX_ATTEMPTS))
     maybe("proxyproto", st.sampled_from([1, 2]))
@@ -275,6 +276,7 @@ class HopTests(SynchronousTestCase):
             self.assertBad(text, "passwordFile=")
             self.assertNotIn("hunter2", str(self.assertRaises(StringError, Hop.fromText, text)))
         self.assertBad("socks:p:1:passwordFile=x", "wants user=")
+        self.assertBad("websocket:p:1:alpn=h2", "wants tls=yes")
         self.assertBad("socks:p:1:user=u:passwordFile=x:passwordEnv=y", "exclude each other")
 
     def test_via(self) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from zope.interface import implementer
 
-from twisted.internet.interfaces import ILoggingContext
+from twisted.internet.interfaces import ILoggingContext, IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase
 
+from ugate.endpoints.muxed import LinkFactory
 from ugate.endpoints.serving import Serving
 
 
@@ -48,6 +49,13 @@ class ServingTests(SynchronousTestCase):
         self.assertEqual(
             ["somebody", "Unnamed"], [Serving(each).logPrefix() for each in (Named(), Unnamed())]
         )
+
+    def test_offers(self) -> None:
+        """
+        TLS of Twisted's own below is told what is spoken inside.
+        """
+        self.assertEqual([b"http/1.1"], IProtocolNegotiationFactory(Serving(Named())).acceptableProtocols())
+        self.assertEqual((b"h2",), LinkFactory.alpn)
 
     def test_ports(self) -> None:
         """

@@ -84,19 +84,23 @@ class TLSClientTests(SynchronousTestCase):
         self.inner = FakeEndpoint()
         self.factory = Recorders()
         self.certificate = selfSigned("gw.corp")
+        self.spoken: list[bytes] | None = None
 
-    def connect(self, name: str = "gw.corp", factory: Factory | None = None) -> Deferred[IProtocol]:
+    def connect(
+        self, name: str = "gw.corp", factory: Factory | None = None, alpn: bytes = b""
+    ) -> Deferred[IProtocol]:
         """
         Begin to connect to a server that should be called that, and whose
-        certificate is trusted.
+        certificate is trusted; and has to choose that inside of TLS, if given.
         """
         trusted = Certificate.loadPEM(self.certificate.dumpPEM())
         self.endpoint = TLSClientEndpoint(
             self.clock,
             self.inner,
-            optionsForClientTLS(name, trustRoot=trusted),
+            optionsForClientTLS(name, trustRoot=trusted, acceptableProtocols=[alpn, b"x"] if alpn else None),
             hop="connect:gw.corp:443",
             deadline=5.0,
+            alpn=alpn,
         )
         return self.endpoint.connect(self.factory if factory is None else factory)
 
@@ -105,6 +109,7 @@ class TLSClientTests(SynchronousTestCase):
         A server that speaks TLS.
         """
         options = self.certificate.options()
+        options._acceptableProtocols = self.spoken
         return TLSMemoryBIOFactory(options, False, accepted, clock=self.clock).buildProtocol(CLIENT)
 
     def up(self) -> IOPump:
@@ -183,6 +188,23 @@ class TLSClientTests(SynchronousTestCase):
         self.assertIs(refused.cause, Cause.GENERAL)
         self.assertEqual(refused.detail, "its certificate is for another name")
         self.assertEqual((self.factory.made, self.server.got), ([], b""))
+
+    def test_alpn(self) -> None:
+        """
+        A server that does not choose what it has to is refused, and nothing was built.
+        """
+        self.spoken = [b"h2"]
+        connected = self.connect(alpn=b"h2")
+        self.up().flush()
+        self.assertEqual([self.successResultOf(connected)], self.factory.made)
+        self.spoken = [b"x"]
+        self.factory.made.clear()
+        connected = self.connect(alpn=b"h2")
+        self.up().flush()
+        refused = self.refused(connected)
+        self.assertIs(refused.cause, Cause.UNSUPPORTED)
+        self.assertIn("h2", refused.detail)
+        self.assertEqual(self.factory.made, [])
 
     def test_untrusted(self) -> None:
         """

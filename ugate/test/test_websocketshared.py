@@ -13,6 +13,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
+from twisted.internet.ssl import PrivateCertificate
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.endpoints.dialing import dialerFromText
@@ -139,6 +141,38 @@ class SharedTests(SharedCase):
         self.mesh.flush()
         self.assertEqual(BULK, self.served.accepted[0].received)
 
+    def test_quiet(self) -> None:
+        """
+        A quiet tunnel lives, and so does its connection; one without tunnels is closed after a time.
+        """
+        self.gate()
+        stream = self.stream()
+        for _ in range(20):
+            self.mesh.advance(25)
+        stream.write(b"still there")
+        self.mesh.flush()
+        self.assertEqual((b"still there", 1), (self.served.last.received, self.links()))
+        stream.halfClose()
+        self.served.last.close()
+        self.mesh.flush()
+        self.mesh.advance(self.hop.pool.limits.idle)
+        self.mesh.advance(1)
+        self.assertEqual(0, self.links())
+
+    def test_login(self) -> None:
+        """
+        The login of each tunnel is read when it is asked for; without a password none is.
+        """
+        self.gate()
+        self.hop = self.hopTo("websocket:me@gate:443:tls=yes:path=/tunnel:passwordEnv=UGATE_TEST_PASSWORD")
+        refused: Any = self.failureResultOf(self.connect(), Refused).value
+        self.assertEqual((Cause.AUTHENTICATION, []), (refused.cause, self.served.accepted))
+        self.assertIn("UGATE_TEST_PASSWORD", refused.detail)
+        os.environ["UGATE_TEST_PASSWORD"] = "secret"
+        self.addCleanup(os.environ.pop, "UGATE_TEST_PASSWORD")
+        self.assertTrue(self.stream().isOpen)
+        self.assertEqual(1, self.links())
+
     def test_masked(self) -> None:
         """
         What a client says is masked, also here.
@@ -215,6 +249,17 @@ class SingleTests(SharedCase):
             self.assertEqual(2, self.hop.pool.failed)
             self.mesh.stop()
 
+    def test_notAsked(self) -> None:
+        """
+        One is not asked for HTTP/2 if the hop says so.
+        """
+        self.hop = self.hopTo("websocket:gate:443:tls=yes:path=/tunnel:alpn=http/1.1")
+        self.gate("websocket:mtls:tcp:443:anonymous=only:alpn=h2,http/1.1:path=/tunnel:hosts=gate")
+        self.assertTrue(self.stream().isOpen)
+        self.assertEqual((1, None), (self.links(), self.hop.pool))
+        self.hop = self.hopTo("websocket:gate:443:tls=yes:alpn=h2")
+        self.assertIsNotNone(self.hop.pool)
+
     def test_atOnce(self) -> None:
         """
         Those that begin at the same moment find that out together.
@@ -236,21 +281,33 @@ class SingleTests(SharedCase):
         self.assertIn("its answer is no HTTP/1.1", str(refused))
         self.assertEqual((False, []), (self.hop._shared.areTaken, self.hop.pool.links()))
 
+    def test_breaksOff(self) -> None:
+        """
+        One that breaks off TLS over what is offered is asked in HTTP/1.1, with no offer.
+        """
+        options = PrivateCertificate.loadPEM(self.root.identity("old").pem()).options()
+        self.mesh.serve("old", 443, TLSMemoryBIOFactory(options, False, self.served))
+        self.hop = self.hopTo("websocket:old:443:tls=yes")
+        connected = self.connect()
+        self.mesh.advance(1)
+        self.assertTrue(self.served.last.received.startswith(b"GET /?target=web:80 HTTP/1.1"))
+        connected.cancel()
+        self.failureResultOf(connected)
+
     def test_wrongServer(self) -> None:
         """
-        Who cannot prove who it is, or is not there, is not asked in another way.
+        Who is not there is not asked in another way, and who cannot prove who it is gets no further in it.
         """
         self.gate()
         self.hop = self.hopTo("websocket:other:443:tls=yes")
         self.mesh.host("other")
         refused: Any = self.failureResultOf(self.connect(), Refused).value
-        self.assertIs(Cause.CONNECTION_REFUSED, refused.cause)
+        self.assertEqual((Cause.CONNECTION_REFUSED, True), (refused.cause, self.hop._shared.areTaken))
         self.trust(self.stranger())
         self.hop = self.hopTo("websocket:gate:443:tls=yes:path=/tunnel")
         refused = self.failureResultOf(self.connect(), Refused).value
         self.assertIn("certificate", str(refused))
-        self.assertTrue(self.hop._shared.areTaken)
-        self.assertEqual(1, self.hop.pool.failed)
+        self.assertEqual(([], []), (self.hop.pool.links(), self.served.accepted))
 
     def stranger(self) -> Path:
         """

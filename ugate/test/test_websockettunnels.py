@@ -21,9 +21,10 @@ from ugate.errors import Cause, Phase, Refused, StringError
 from ugate.protocols.capsules import capsule
 from ugate.protocols.h2frames import DATA, END_STREAM, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE, Code
 from ugate.protocols.websocketframes import BINARY, CLOSE, PING, FrameReader, frame, goodbye
+from ugate.protocols.websocketlink import WebSocketLink
 from ugate.protocols.websocketrules import Rules
 from ugate.protocols.websockettunnels import Asking
-from ugate.protocols.websocketwire import KEEPALIVE, WINDOW
+from ugate.protocols.websocketwire import KEEPALIVE, WINDOW, WebSocketStreams
 from ugate.stream import UDP, StreamInfo, Target
 from ugate.test.datagramfakes import flowTo
 from ugate.test.dialfakes import Net
@@ -313,6 +314,27 @@ class AskingTests(SynchronousTestCase):
             self.assertIs(cause, refused.cause)
             self.assertEqual([(number, Code.CANCEL)], self.peer.resets())
             self.assertEqual(0, self.peer.link.streams)
+
+    def test_endsFirst(self) -> None:
+        """
+        Who has said all ends its direction of the stream at once, so that the server is never the first; what
+        that still has to say comes.
+        """
+        opened, number, _ = self.asked()
+        self.peer.headers(number, [(":status", "200")])
+        inner = Conversation()
+        self.successResultOf(opened).begin(WebSocketLink(WebSocketStreams(self.peer.clock, True), inner))
+        inner.write(b"question")
+        inner.halfClose()
+        said = [each for each in self.peer.frames() if each[2] == number]
+        self.assertEqual(END_STREAM, said[-1][1])
+        reader = FrameReader(True, Counting())
+        self.assertEqual(b"question", b"".join(reader.feed(b"".join(each[3] for each in said))))
+        self.assertEqual((1000, ""), reader.close)
+        answer = [*frame(BINARY, b"answer", False), *frame(CLOSE, goodbye(1000), False)]
+        self.peer.send(DATA, END_STREAM, number, b"".join(answer))
+        self.assertEqual((b"answer", True, True), (inner.received, inner.isOver, inner.isClean))
+        self.assertEqual(0, self.peer.link.streams)
 
     def test_cannotBeAsked(self) -> None:
         """

@@ -70,6 +70,27 @@ class TLSTests(InteropTestCase):
         for prefix in ("connect", "socks", "socks4"):
             self._check(self._trusting(f"{prefix}:localhost:{last.port}:tls=yes").url("http"))
 
+    def test_offers(self) -> None:
+        """
+        A client that offers protocols inside of TLS, as browsers do, gets the one that is spoken; and so does
+        a hop in WebSocket.
+        """
+        keys = f"privateKey={self.directory}/key.pem:certKey={self.certificate.path}"
+        listeners = "".join(
+            f"  {name}: {{endpoint: '{endpoint}:ssl:0:{keys}:interface={HOST}', open: true}}\n"
+            for name, endpoint in (("main", "auto"), ("ws", "websocket"), ("h2", "h2connect"))
+        )
+        gate = self.ugate(config=f"listen:\n{listeners}policy: {{rules: [{{action: allow}}]}}\n")
+        for name, spoken in (("main", "http/1.1"), ("ws", "http/1.1"), ("h2", "h2")):
+            context = ssl.create_default_context(cafile=str(self.certificate.path))
+            context.set_alpn_protocols(["h2", "http/1.1"])
+            with (
+                socket.create_connection((HOST, gate.ports[name]), DEADLINE) as plain,
+                context.wrap_socket(plain, server_hostname="localhost") as client,
+            ):
+                self.assertEqual(spoken, client.selected_alpn_protocol())
+        self._check(self._trusting(f"websocket:localhost:{gate.ports['ws']}:tls=yes").url("http"))
+
     def _behindHAProxy(self) -> int:
         """
         A gateway behind an HAProxy that ends the TLS.

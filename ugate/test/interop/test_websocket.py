@@ -85,16 +85,18 @@ class WebSocketTestCase(TunnelTestCase):
         self.serve([program("nginx", "nginx-light"), "-p", self.directory, "-c", config], own)
         return own
 
-    def haproxy(self, port: int) -> int:
+    def haproxy(self, port: int, identity: Path | None = None) -> int:
         """
         A load balancer that passes it on.
 
+        @param identity: the file of its key and certificates, if it speaks TLS and HTTP/2.
         @return: its port.
         """
         own = freePort()
+        tls = "" if identity is None else f" ssl crt {identity} alpn h2,http/1.1"
         haproxy(
             self,
-            f"frontend in\n  mode http\n  bind {HOST}:{own}\n  default_backend gate\n"
+            f"frontend in\n  mode http\n  bind {HOST}:{own}{tls}\n  default_backend gate\n"
             f"backend gate\n  mode http\n  timeout tunnel 60s\n  server gate {HOST}:{port}\n",
         )
         waitUntil(lambda: self._isUp(own), "HAProxy")

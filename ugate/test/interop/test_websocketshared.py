@@ -31,8 +31,15 @@ class SharedTests(WebSocketTestCase):
         self.roots = self.write("roots.pem", self.root.pem().decode())
         self.identity: Path = self.write("identity.pem", self.root.identity("localhost").pem().decode())
         users = self.write("users", f"alice:{PasswordHash.ofPassword(b'secret', ln=10)}\n")
-        self.password = self.write("password", "secret")
+        self.login = f":user=alice:passwordFile={self.write('password', 'secret')}"
         self.policy = f"policy: {{users: {users}, rules: [{{action: allow}}]}}\n"
+
+    def behind(self) -> Gateway:
+        """
+        A gateway behind a web server, where everybody has to log in.
+        """
+        listen = f"websocket:tcp:0:{LOOPBACK}:path=/tunnel:proxied=yes"
+        return self.ugate(config=f"listen: {{main: '{listen}'}}\n" + self.policy)
 
     def hopTo(self, port: int, target: int, *more: str) -> Gateway:
         """
@@ -91,12 +98,20 @@ class SharedTests(WebSocketTestCase):
         gate = self.ugate(listen=f"h2connect:tcp:0:{LOOPBACK}:websocket=/tunnel:hosts=localhost")
         self.assertShares(envoyFront(self, gate.port, (self.identity, self.roots)), gate, "operator")
 
+    def test_haproxy(self) -> None:
+        """
+        Through HAProxy, which takes extended CONNECT, and makes an upgrade of it; each tunnel has its login.
+        """
+        gate = self.behind()
+        port = self.haproxy(gate.port, self.identity)
+        self.assertShares(port, gate, "alice", self.login)
+        self.assertIn("401", self.refusedBy(self.hopTo(port, freePort())))
+
     def test_nginx(self) -> None:
         """
         Through nginx, which speaks HTTP/2 and does not take it: each has a connection, and a login.
         """
-        listen = f"websocket:tcp:0:{LOOPBACK}:path=/tunnel:proxied=yes"
-        gate = self.ugate(config=f"listen: {{main: '{listen}'}}\n" + self.policy)
+        gate = self.behind()
         port = self.nginx(gate.port, self.identity)
-        self.assertShares(port, gate, "alice", f":user=alice:passwordFile={self.password}", 3)
+        self.assertShares(port, gate, "alice", self.login, 3)
         self.assertIn("401", self.refusedBy(self.hopTo(port, freePort())))
