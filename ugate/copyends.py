@@ -50,7 +50,7 @@ class End:
 
     __slots__ = (
         *("_copying", "_isKept", "_number", "_write"),
-        *("below", "leg", "limited", "other", "pauseProducing", "producer", "resumeProducing", "transport"),
+        *("below", "leg", "limited", "other", "producer", "transport"),
     )
 
     def __init__(self, copying: Copying, leg: Leg, number: int, limited: LimitedProducer | None) -> None:
@@ -67,8 +67,6 @@ class End:
         self._isKept = limited is not None
         """Whether its bytes are copied, and will be."""
         self.other: End | None = None
-        self.pauseProducing = transport.pauseProducing
-        self.resumeProducing = transport.resumeProducing
         self.producer = self if limited is None else limited
 
     def join(self, other: End) -> None:
@@ -147,6 +145,18 @@ class End:
         self._copying.lost(self, reason)
 
     # IPushProducer
+
+    def pauseProducing(self) -> None:
+        """
+        The other one has no room.
+        """
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """
+        The other one has room again.
+        """
+        self.transport.resumeProducing()
 
     def stopProducing(self) -> None:
         """
