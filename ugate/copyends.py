@@ -21,7 +21,7 @@ from ugate.buffers import Buffers
 from ugate.leg import Leg
 from ugate.metering import Meter
 from ugate.protocols.negotiate import connectionBelow
-from ugate.protocols.sockets import writeNow
+from ugate.protocols.sockets import sendNow
 from ugate.shares import Share
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class End:
         self.other = other
         below, limited, leg = other.below, self.limited, self.leg
         self._write: Callable[[bytes], object] = (
-            other.transport.write if below is None else partial(writeNow, below)
+            other.transport.write if below is None else partial(sendNow, below)
         )
         if limited is not None:
             leg.deliver = limited.after(self.deliver)
@@ -87,6 +87,14 @@ class End:
         leg.ended = self._ended
         leg.deafened = self._deafened
         leg.lost = self._lost
+
+    def produce(self) -> None:
+        """
+        The other one may hold it up from now on.
+        """
+        other = self.other
+        if other is not None:
+            (other.below or other.transport).registerProducer(self.producer, True)
 
     def part(self) -> None:
         """

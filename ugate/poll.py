@@ -196,9 +196,13 @@ class Poll:
             nothing else; L{None} if it no longer waits.
         """
         fd = guest.fileno()
-        if self._guests.get(fd) is guest and self._masks[fd] == _IN:
-            del self._guests[fd], self._masks[fd]
-            return self
+        if self._guests.get(fd) is guest:
+            if self._masks[fd] == _IN:
+                del self._guests[fd], self._masks[fd]
+                return self
+        elif fd >= 0 and not (self._stopped or guest in self._elsewhere):
+            # It waits for nothing.
+            return None
         self.removeReader(guest)
         self.removeWriter(guest)
         return None
@@ -295,8 +299,15 @@ class Poll:
             self._nobody(fd)
             return
         why: BaseException | None = None
-        reading = False
+        reading = event == _IN
         try:
+            if reading:
+                # Most are so, and then there is no more to do.
+                if self._masks[fd] & _IN:
+                    why = guest.doRead()
+                if why:
+                    self._lose(guest, why, True)
+                return
             if event & ~_OUT and self._masks[fd] & _IN:
                 reading = True
                 why = guest.doRead()
