@@ -328,15 +328,24 @@ class Poll:
         Tell a descriptor that it has ended, in the reactor's way.
         """
         try:
-            self.removeReader(guest)
             failure = _DONE if why is CONNECTION_DONE else Failure(why)
             if reading and isinstance(why, ConnectionDone) and IHalfCloseableDescriptor.providedBy(guest):
-                guest.readConnectionLost(failure)
+                self._loseHalf(guest, failure)
             else:
+                self.removeReader(guest)
                 self.removeWriter(guest)
                 guest.connectionLost(failure)
         except BaseException:
             self._log.failure("what was to happen at the end of a descriptor failed")
+
+    def _loseHalf(self, guest: Any, failure: Failure) -> None:
+        fd = guest.fileno()
+        try:
+            guest.readConnectionLost(failure)
+        finally:
+            # The kernel has forgotten who was closed in that.
+            if self._guests.get(fd) is guest:
+                self.removeReader(guest)
 
     def _nobody(self, fd: int) -> None:
         """
