@@ -44,13 +44,12 @@ class End:
 
     @ivar below: the socket below its transport, if there is nothing but that.
     @ivar other: the other end, as long as the stream is up.
-    @ivar producer: who is registered with that.
-    @ivar limited: the same, if its speed or what is kept of it is limited.
+    @ivar limited: the producer in its place, if its speed or what is kept of it is limited.
     """
 
     __slots__ = (
         *("_copying", "_isKept", "_number", "_write"),
-        *("below", "leg", "limited", "other", "producer", "transport"),
+        *("below", "leg", "limited", "other", "transport"),
     )
 
     def __init__(self, copying: Copying, leg: Leg, number: int, limited: LimitedProducer | None) -> None:
@@ -67,7 +66,6 @@ class End:
         self._isKept = limited is not None
         """Whether its bytes are copied, and will be."""
         self.other: End | None = None
-        self.producer = self if limited is None else limited
 
     def join(self, other: End) -> None:
         """
@@ -94,7 +92,7 @@ class End:
         """
         other = self.other
         if other is not None:
-            (other.below or other.transport).registerProducer(self.producer, True)
+            (other.below or other.transport).registerProducer(self.limited or self, True)
 
     def part(self) -> None:
         """

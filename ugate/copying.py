@@ -120,7 +120,7 @@ class Copying:
             if end.leg.paused:
                 end.leg.paused = False
                 if end.leg.gone is None:
-                    end.producer.resumeProducing()
+                    (end.limited or end).resumeProducing()
         for end in ended:
             self.ended(end)
 
