@@ -252,18 +252,20 @@ class Session:
 
     def _portFor(self, stream: MuxStream) -> StreamPort:
         limits = self.sessions.limits
-        where = str(stream.info.target)
+        where = stream.info.target
         # One that comes while the link is going away was asked for before the peer knew: that is the link's.
         if len(self._accepted) >= limits.streams:
             many = f"{limits.streams} streams are open on one link"
-            raise Refused(Cause.OVERLOADED, Phase.REMOTE, where, many, "use more links, or wait")
+            raise Refused(Cause.OVERLOADED, Phase.REMOTE, str(where), many, "use more links, or wait")
         if len(self._pending) >= limits.pending:
             many = f"{limits.pending} streams of one link wait for an answer"
-            raise Refused(Cause.OVERLOADED, Phase.REMOTE, where, many, "use more links, or wait")
-        port = self._listeners.get(_key(stream.info.target)) or self._listeners.get(None)
+            raise Refused(Cause.OVERLOADED, Phase.REMOTE, str(where), many, "use more links, or wait")
+        port = self._listeners.get(_key(where)) or self._listeners.get(None)
         if port is None:
             step = "see for which targets it listens"
-            raise Refused(Cause.CONNECTION_REFUSED, Phase.REMOTE, where, "nobody listens for it here", step)
+            raise Refused(
+                Cause.CONNECTION_REFUSED, Phase.REMOTE, str(where), "nobody listens for it here", step
+            )
         return port
 
     # How they fare: L{ugate.protocols.muxkeeper.Keeper}.

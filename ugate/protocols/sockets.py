@@ -15,7 +15,7 @@ import struct
 from fcntl import ioctl
 from socket import IPPROTO_TCP, TCP_NODELAY, socket
 from termios import TIOCOUTQ
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from zope.interface import implementer
 
@@ -294,7 +294,8 @@ def endWriting(transport: ITransport) -> None:
     if ISSLTransport.providedBy(transport):
         transport.loseConnection()
     elif IHalfCloseableTransport.providedBy(transport) or IHalfCloseableDescriptor.providedBy(transport):
-        cast(IHalfCloseableTransport, transport).loseWriteConnection()
+        half: Any = transport
+        half.loseWriteConnection()
     else:
         transport.loseConnection()
 
