@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_copying,ugate.test.test_copying_limited -*-
+# -*- test-case-name: ugate.test.test_copying,ugate.test.test_copying_limited,ugate.test.test_copyends -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

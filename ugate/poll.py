@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_poll,ugate.test.test_poll_numbers -*-
+# -*- test-case-name: ugate.test.test_poll,ugate.test.test_poll_numbers,ugate.test.test_poll_waiting -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -295,9 +295,10 @@ class FrameReader(ABC):
                 raise ConnectionFault(Code.PROTOCOL_ERROR, "more padding than frame")
         take = self.dataBegins(stream, length, length - content, flags)
         begin = at + head
-        if content and content == length and len(data) - begin >= content:
+        if content == length and len(data) - begin >= content:
             # Most come whole.
-            take(data[begin : begin + content])
+            if content:
+                take(data[begin : begin + content])
             self.dataEnds()
             return begin + content
         self._take = take
