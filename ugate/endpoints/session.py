@@ -245,10 +245,11 @@ class Session:
         self.sessions.busy(self)
         if port.accepts:
             stream.accept()
-        else:
+        stream.begin(protocol)
+        if stream.isPending:
+            # It takes its time.
             self._pending.add(stream)
             self.sessions.answering.start(stream)
-        stream.begin(protocol)
 
     def _portFor(self, stream: MuxStream) -> StreamPort:
         limits = self.sessions.limits
@@ -274,8 +275,9 @@ class Session:
         """
         See L{ugate.protocols.muxkeeper.Keeper}.
         """
-        self._pending.discard(stream)
-        self.sessions.answering.stop(stream)
+        if stream in self._pending:
+            self._pending.discard(stream)
+            self.sessions.answering.stop(stream)
 
     def closing(self, stream: MuxStream) -> None:
         """

@@ -263,11 +263,12 @@ class H2Channel:
         """
         Forget what waits; its bytes that nobody read no longer count.
         """
-        over = self.unread - self.core.limits.firstWindow
-        if over > 0:
-            self.core.freed += over
-        self.core.promised -= self.promised - self.core.limits.firstWindow
-        self.promised = self.core.limits.firstWindow
+        core = self.core
+        first = core.limits.firstWindow
+        if self.unread > first:
+            core.freed += self.unread - first
+        core.promised -= self.promised - first
+        self.promised = first
         self.unread = self.unsent = 0
         self.isUp, self.finished = False, True
         # The rest of a frame may still come, and be counted as read.
@@ -276,7 +277,7 @@ class H2Channel:
         if self.other is not None:
             self.other.other = None
             self.other = None
-        waits = self.core.waiting.pop(self, None)
+        waits = core.waiting.pop(self, None)
         if waits is not None:
             waits[1]()
         self._queue.clear()
