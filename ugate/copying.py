@@ -177,7 +177,7 @@ class Copying:
         from ugate.framing import lend
 
         self._kept.add(leg)
-        lend(_transport(leg), _transport(self._other(leg)), self._counting(leg))
+        lend(self._clock, _transport(leg), _transport(self._other(leg)), self._counting(leg))
 
     def _ended(self, leg: Leg) -> None:
         if self._finished is None:
