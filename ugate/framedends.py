@@ -269,6 +269,8 @@ class Source(_Inward):
         See L{IReadDescriptor<twisted.internet.interfaces.IReadDescriptor>}.
         """
         why = self._turn()
+        if why is not None or not self._transport.connected:
+            return why
         try:
             self._pace.note(self._clock.seconds(), self._count)
         except OSError:

@@ -101,9 +101,9 @@ class PaceTests(FramingTestCase):
     Sources that are left alone, with a clock that stands still until it is moved.
     """
 
-    def fast(self) -> tuple[Way, Any]:
+    def almost(self) -> tuple[Way, Any]:
         """
-        A stream that was fast for a while.
+        A stream that was fast for a while, which shows when the next byte comes.
 
         @return: it, and the socket that its bytes come from.
         """
@@ -114,11 +114,19 @@ class PaceTests(FramingTestCase):
         source: Any = connectionBelow(way.target.transport)
         self.assertEqual(1, lowest(source.socket))
         self.reactor.advance(2 * WHILE)
-        way.b.give(b"x")
-        self.arrive(way.a, data + b"x")
-        self.assertEqual(LOT, lowest(source.socket))
         way.a.got.clear()
         return way, source.socket
+
+    def fast(self) -> tuple[Way, Any]:
+        """
+        The same after that byte.
+        """
+        way, source = self.almost()
+        way.b.give(b"x")
+        self.arrive(way.a, b"x")
+        self.assertEqual(LOT, lowest(source))
+        way.a.got.clear()
+        return way, source
 
     def test_littleWaits(self) -> None:
         """
@@ -159,6 +167,15 @@ class PaceTests(FramingTestCase):
         self.until(lambda: len(way.reasons) == 2, "the other end")
         self.reactor.advance(LONGEST)
         self.assertEqual([], self.reactor.getDelayedCalls())
+
+    def test_endOfAFastOne(self) -> None:
+        """
+        One that ends with that byte is not left alone any more.
+        """
+        way, source = self.almost()
+        way.b.give(b"x", end=True)
+        self.until(lambda: way.a.ended, "the end")
+        self.assertEqual(1, lowest(source))
 
     def test_reset(self) -> None:
         """
