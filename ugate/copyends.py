@@ -138,7 +138,7 @@ class End:
 
         self._isKept = True
         if self.other is not None:
-            lend(self.transport, self.other.transport, self.moved)
+            lend(self._copying.clock, self.transport, self.other.transport, self.moved)
 
     def _ended(self) -> None:
         self._copying.ended(self)

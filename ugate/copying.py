@@ -29,12 +29,13 @@ class Copying:
     Two legs that feed each other, with back-pressure both ways: each transport
     is the producer of the other.
 
+    @ivar clock: what tells the time.
     @ivar counts: how many bytes came from either.
     @ivar refusal: why the target did not want it after all, if it said so.
     @since: ugate NEXT
     """
 
-    __slots__ = ("_ends", "_finished", "_legs", "_open", "active", "counts", "refusal", "seconds")
+    __slots__ = ("_ends", "_finished", "_legs", "_open", "active", "clock", "counts", "refusal", "seconds")
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class Copying:
         self._open = 2
         self.counts = [0, 0]
         self.refusal: Refused | None = None
+        self.clock = clock
         self.seconds = clock.seconds
         self.active = clock.seconds()
         up = down = None
