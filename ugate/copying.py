@@ -29,12 +29,13 @@ class Copying:
     Two legs that feed each other, with back-pressure both ways: each transport
     is the producer of the other.
 
+    @ivar clock: what tells the time.
     @ivar counts: how many bytes came from either.
     @ivar refusal: why the target did not want it after all, if it said so.
     @since: ugate NEXT
     """
 
-    __slots__ = ("_ends", "_finished", "_legs", "_open", "active", "counts", "refusal", "seconds")
+    __slots__ = ("_ends", "_finished", "_legs", "_open", "active", "clock", "counts", "refusal", "seconds")
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class Copying:
         self._open = 2
         self.counts = [0, 0]
         self.refusal: Refused | None = None
+        self.clock = clock
         self.seconds = clock.seconds
         self.active = clock.seconds()
         up = down = None
@@ -81,7 +83,23 @@ class Copying:
         """
         Deliver what is waiting and go on from there.
         """
-        ends = one, two = self._ends
+        one, two = self._ends
+        if one.leg.isFresh and two.leg.isFresh:
+            one.join(two)
+            two.join(one)
+            one.produce()
+            if self._finished is not None:
+                two.produce()
+        else:
+            self._catchUp(one, two)
+        if self._finished is not None and one.below is None and two.below is None:
+            self._forward(one, two)
+
+    def _catchUp(self, one: End, two: End) -> None:
+        """
+        Begin with what happened before.
+        """
+        ends = one, two
         ended = [end for end in ends if end.leg.eof]
         deaf = [end for end in ends if end.leg.deaf]
         one.join(two)
@@ -97,18 +115,16 @@ class Copying:
         for end in deaf:
             if end.leg.deafened is not None:
                 end.leg.deafened()
-        for end, other in ((one, two), (two, one)):
+        for end in ends:
             if self._finished is not None:
-                (other.below or other.transport).registerProducer(end.producer, True)
+                end.produce()
         for end in ends:
             if end.leg.paused:
                 end.leg.paused = False
                 if end.leg.gone is None:
-                    end.producer.resumeProducing()
+                    (end.limited or end).resumeProducing()
         for end in ended:
             self.ended(end)
-        if self._finished is not None and one.below is None and two.below is None:
-            self._forward(one, two)
 
     def _forward(self, one: End, two: End) -> None:
         """

@@ -14,8 +14,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Protocol
 
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.main import CONNECTION_LOST
 
+from ugate.pace import Pace
 from ugate.protocols.h2frames import DATA, HEADER, frameHead
 from ugate.protocols.tlsconnection import TLSConnection
 from ugate.protocols.tlsrecords import MUCH
@@ -25,6 +27,9 @@ NOWAIT: Final = getattr(os, "SPLICE_F_NONBLOCK", 2)
 
 LEAST: Final = 1 << 16
 """Bytes of a frame for which it pays."""
+
+LONGEST: Final = 0.001
+"""Seconds that a fast source is left alone."""
 
 ROUNDS: Final = 4
 """Frames, or parts of one, that are moved before others have their turn."""
@@ -207,20 +212,17 @@ class Outlet:
         return True
 
 
-class Source:
+class _Inward:
     """
     A socket whose bytes are for a stream: stands where the C{doRead} of its transport was.
     """
 
-    __slots__ = ("_channel", "_moved", "_read", "_splicer", "_transport")
+    __slots__ = ("_channel", "_moved", "_read", "_transport")
 
-    def __init__(
-        self, splicer: Splicer, channel: Any, transport: Any, moved: Callable[[int], object]
-    ) -> None:
+    def __init__(self, channel: Any, transport: Any, moved: Callable[[int], object]) -> None:
         """
         @param moved: called with each count of bytes.
         """
-        self._splicer = splicer
         self._channel = channel
         self._transport = transport
         self._moved = moved
@@ -231,6 +233,57 @@ class Source:
         """
         See L{IReadDescriptor<twisted.internet.interfaces.IReadDescriptor>}.
         """
+        raise NotImplementedError
+
+    def _leave(self) -> None:
+        """
+        The transport goes on by itself: it has to find out how it ended.
+        """
+        self._transport.doRead = self._read
+
+
+class Source(_Inward):
+    """
+    One that is spliced.  If it is fast, it is left alone until it has a lot: see L{ugate.pace}.
+    """
+
+    __slots__ = ("_clock", "_count", "_hurry", "_pace", "_splicer")
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        splicer: Splicer,
+        channel: Any,
+        transport: Any,
+        moved: Callable[[int], object],
+    ) -> None:
+        super().__init__(channel, transport, moved)
+        self._clock = clock
+        self._splicer = splicer
+        self._count = 0
+        self._pace = Pace(transport.socket, clock.seconds(), 0)
+        self._hurry: IDelayedCall | None = None
+
+    def doRead(self) -> Any:
+        """
+        See L{IReadDescriptor<twisted.internet.interfaces.IReadDescriptor>}.
+        """
+        why = self._turn()
+        if why is not None or not self._transport.connected:
+            return why
+        try:
+            self._pace.note(self._clock.seconds(), self._count)
+        except OSError:
+            # Its transport finds out what is wrong.
+            return why
+        if self._pace.patient:
+            if self._hurry is None:
+                self._hurry = self._clock.callLater(LONGEST, self._isLate)
+            else:
+                self._hurry.reset(LONGEST)
+        return why
+
+    def _turn(self) -> Any:
         for number in range(ROUNDS):
             try:
                 size = self._splicer.send(self._channel, self._transport.fileno())
@@ -240,6 +293,7 @@ class Source:
                 self._leave()
                 return self._read() if error.errno == errno.EINVAL else CONNECTION_LOST
             if size > 0:
+                self._count += size
                 self._moved(size)
                 continue
             if not size:
@@ -249,33 +303,33 @@ class Source:
             return self._read()
         return None
 
-    def _leave(self) -> None:
+    def _isLate(self) -> None:
         """
-        The transport goes on by itself: it has to find out how it ended.
+        What there is has to do.
         """
-        self._transport.doRead = self._read
+        self._hurry = None
+        try:
+            self._pace.hurry()
+        except OSError:
+            # It is closed, or broken.
+            return
 
 
-class Inlet:
+class Inlet(_Inward):
     """
-    A socket whose bytes are for a stream in TLS: stands where the C{doRead} of its transport was.
+    One whose stream is in TLS, and its bytes in memory.
     """
 
-    __slots__ = ("_channel", "_moved", "_read", "_secure", "_transport")
+    __slots__ = ("_secure",)
 
     def __init__(
         self, secure: TLSConnection, channel: Any, transport: Any, moved: Callable[[int], object]
     ) -> None:
         """
         @param secure: the transport of the link.
-        @param moved: called with each count of bytes.
         """
+        super().__init__(channel, transport, moved)
         self._secure = secure
-        self._channel = channel
-        self._transport = transport
-        self._moved = moved
-        self._read = transport.doRead
-        transport.doRead = self.doRead
 
     def doRead(self) -> Any:
         """
@@ -294,11 +348,10 @@ class Inlet:
             return None
         except OSError:
             # The kernel says so once: whoever asks again would find a clean end.
-            self._transport.doRead = self._read
+            self._leave()
             return CONNECTION_LOST
         if not size:
-            # The transport goes on by itself: it has to find out how it ended.
-            self._transport.doRead = self._read
+            self._leave()
             return self._read()
         channel.window -= size
         core.window -= size

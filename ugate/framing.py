@@ -17,6 +17,7 @@ from collections.abc import Callable
 from socket import MSG_DONTWAIT, MSG_MORE
 from typing import Any, Final
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
 
@@ -309,10 +310,11 @@ def _secureBelow(stream: Any) -> TLSConnection | None:
     return secure
 
 
-def lend(source: Any, sink: Any, moved: Callable[[int], object]) -> bool:
+def lend(clock: IReactorTime, source: Any, sink: Any, moved: Callable[[int], object]) -> bool:
     """
     Let the kernel move what comes from a transport to another, as far as it can.
 
+    @param clock: tells how fast a source is, and when it has been left alone for long enough.
     @param moved: called with each count of bytes that went that way, and not through their protocols.
     @return: whether one of the two is such a stream, and the other another one, or a bare socket.
     """
@@ -324,7 +326,7 @@ def lend(source: Any, sink: Any, moved: Callable[[int], object]) -> bool:
             return True
         splicer = splicerFor(sink)
         if splicer is not None:
-            Source(splicer, sink.channel, bare, moved)
+            Source(clock, splicer, sink.channel, bare, moved)
             return True
         return False
     bare = connectionBelow(sink)

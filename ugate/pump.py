@@ -90,7 +90,7 @@ class Pump(Joining):
         Sockets are ready: move what they have.
         """
         sides = self._sides
-        tick = int(self._seconds() * 4)
+        tick = int(self._seconds() * 4) if sides else 0
         for fd, event in events:
             side = sides.get(fd)
             if side is None:

@@ -173,9 +173,10 @@ class Sessions:
         """
         One has a stream.
         """
-        session.idleSince = None
-        if self._idle is not None:
-            self._idle.stop(session)
+        if session.idleSince is not None:
+            session.idleSince = None
+            if self._idle is not None:
+                self._idle.stop(session)
 
     def heard(self, session: Session) -> None:
         """

@@ -19,6 +19,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.errors import Cause, Refused
 from ugate.interfaces import ILink
+from ugate.protocols import h2requests
+from ugate.protocols.h2blocks import MOST
 from ugate.protocols.h2calm import H2Limits
 from ugate.protocols.h2frames import (
     DATA,
@@ -92,6 +94,37 @@ class OpeningTests(SynchronousTestCase):
             ],
             self.peer.decoder.decode(payload),
         )
+
+    def test_requestsDiffer(self) -> None:
+        """
+        What is asked in the same words is remembered, and nothing is taken for what only resembles it.
+        """
+        hints = {"baggage": "a=b"}
+        infos = [
+            INFO,
+            INFO.but(target=Target("db.example", 5433)),
+            INFO.but(target=Target("db.example", 5432), peer=HOST),
+            INFO.but(hints=hints),
+            INFO.but(hints={"forwarded": "for=203.0.113.9"}),
+        ]
+        for _ in range(2):
+            for info in infos:
+                self.link.open(info)
+        packed = [payload for _, _, _, payload in self.peer.frames()]
+        asked = [tuple(self.peer.decoder.decode(each)) for each in packed]
+        self.assertEqual((asked[:5], 5), (asked[5:], len(set(asked))))
+
+    def test_requestsRemembered(self) -> None:
+        """
+        No more of these are remembered than there may be, and none that is long.
+        """
+        asking = h2requests.Asking(INFO)
+        asking.fields(INFO.but(target=Target("d" * h2requests.LONGEST, 1)), "gate", False)
+        self.assertEqual({}, asking.known)
+        for port in range(MOST + 2):
+            asking.fields(INFO.but(target=Target("db.example", port + 1)), "gate", False)
+            self.assertLessEqual(len(asking.known), MOST)
+        self.assertEqual(2, len(asking.known))
 
     def test_refusals(self) -> None:
         """
