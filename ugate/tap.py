@@ -22,11 +22,10 @@ from twisted.logger import Logger
 from twisted.plugin import getPlugins
 from twisted.python import usage
 
-from ugate.errors import ListenRefused, StringError, UgateError
+from ugate.errors import ListenRefused, StringError, UgateError, suggestion
 from ugate.interfaces import IModule, IStoreModule
 from ugate.stream import ROOT, Target
 from ugate.tenancy.config.kinds import kindsOf
-from ugate.tenancy.config.mistakes import suggestion
 from ugate.tenancy.config.stack import openStores
 from ugate.tenancy.config.whole import Config, readConfigs
 from ugate.tenancy.usage import Usage, UsageFile
@@ -79,15 +78,13 @@ class Options(usage.Options):
 
     def opt_listen(self, value: str) -> None:
         """
-        NAME=STRING: listen by an endpoint string, as in main=auto:tcp:1080:interface=127.0.0.1.
-        May be repeated.
+        NAME=STRING: listen by an endpoint string, as in main=auto:tcp:1080:interface=127.0.0.1. Repeatable.
         """
         self["listen"].append(value)
 
     def opt_route(self, value: str) -> None:
         """
-        PATTERN=HOPS: the way of streams to matching targets, as in *.corp=socks:proxy:1080 or *=direct.
-        May be repeated; the first that matches wins.
+        PATTERN=HOPS: the way to matching targets, as in *.corp=socks:proxy:1080. Repeatable; the first wins.
         """
         self["route"].append(value)
 
@@ -216,8 +213,12 @@ def handleSignals(reactor: Any, node: Any, isTerminal: Callable[[], bool] = lamb
     def stop(number: int, frame: object) -> None:
         reactor.callFromThread(ended)
 
+    told: list[bool] = []
+
     def ended() -> None:
-        if reactor.running:
+        # Two may come at once, as a supervisor sends them to a process and to its group.
+        if not told and reactor.running:
+            told.append(True)
             _log.info("told to stop")
             reactor.stop()
 

@@ -136,7 +136,7 @@ class ServiceTests(TapCase):
                 calls.append((call, args))
 
             def stop(self) -> None:
-                self.running = False
+                # As with that of Twisted, which runs until this turn is over.
                 calls.append("stop")
 
         class Reloads:
