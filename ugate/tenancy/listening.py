@@ -13,6 +13,7 @@ notices.  Nothing of this happens before all of the change is known to be good.
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,6 +48,29 @@ class Taken(CannotListenError):
 
     def __str__(self) -> str:
         return self.words
+
+
+_STEPS: Final = {
+    errno.EADDRINUSE: "stop what listens there (ss -ltnp names it), or take another port",
+    errno.EACCES: "take a port above 1023, or let systemd open it (systemd:)",
+    errno.EADDRNOTAVAIL: "take an address that this host has (ip address shows them)",
+}
+
+
+def whyCannot(error: BaseException | None) -> str:
+    """
+    Why something cannot listen, and what to do.
+    """
+    if isinstance(error, Taken):
+        return str(error)
+    if isinstance(error, CannotListenError):
+        step = _STEPS.get(getattr(error.socketError, "errno", 0))
+        return "; ".join(filter(None, (str(error).rstrip("."), step)))
+    if isinstance(error, OSError) and error.filename2 is not None:
+        # The lock of a UNIX socket is a link to nothing.
+        place = os.path.dirname(os.fsdecode(error.filename2)) or "."
+        return f"{place}: {error.strerror}; wanted a folder that ugate may write"
+    return str(error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ import os
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from errno import EACCES
+from fcntl import LOCK_EX, LOCK_NB, flock
 from threading import Lock
 from typing import Final
 
@@ -139,6 +141,7 @@ class UsageFile(Usage):
         self._clock = clock
         self._inThread = inThread
         self._timer: IDelayedCall | None = None
+        self._folder: int | None = None
         self._lock = Lock()
         self._serial = 0
         self._written = 0
@@ -162,6 +165,47 @@ class UsageFile(Usage):
             for path, (up, down) in state.tenants.items():
                 self._all[path] = Used(self, up, down)
 
+    def of(self, path: str) -> Used:
+        """
+        What the tenant of this path has used.
+        """
+        if self._folder is None:
+            self._folder = self._claimed(os.path.dirname(self.path) or ".")
+        return super().of(path)
+
+    def _claimed(self, folder: str) -> int:
+        """
+        Have the folder to ourselves; what is wrong with it is told now, and not when something is lost.
+
+        @return: its descriptor, or -1.
+        """
+        descriptor = -1
+        try:
+            os.makedirs(folder, 0o700, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            if not os.access(folder, os.W_OK):
+                raise PermissionError(EACCES, os.strerror(EACCES))
+        except OSError as error:
+            self.log.error(
+                "{folder}: {error}; the bytes of this month cannot be kept: make it for the user that ugate "
+                "runs as, or name another folder with --state or node.state",
+                folder=folder,
+                error=error.strerror,
+            )
+            return descriptor
+        try:
+            flock(descriptor, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            self.log.error(
+                "{folder}: another process keeps the bytes of this month there, and each forgets those of "
+                "the other; give each a folder of its own with --state or node.state",
+                folder=folder,
+            )
+        except OSError:
+            # There are file systems without locks.
+            pass
+        return descriptor
+
     def _putAside(self) -> None:
         try:
             os.replace(self.path, f"{self.path}.broken")
@@ -183,6 +227,9 @@ class UsageFile(Usage):
             self._timer.cancel()
             self._timer = None
             self._save(None)
+        folder, self._folder = self._folder, None
+        if folder is not None and folder >= 0:
+            os.close(folder)
 
     def _due(self) -> None:
         self._timer = None

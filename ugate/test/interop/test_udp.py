@@ -14,7 +14,16 @@ from unittest import SkipTest
 from ugate.test.interop.datagrams import SIZES, DatagramEcho, asked, client
 from ugate.test.interop.envoys import envoyDatagrams
 from ugate.test.interop.peers import singBox, singBoxForward
-from ugate.test.interop.processes import DEADLINE, HOST, LOOPBACK, Gateway, InteropTestCase, hasIPv6, program
+from ugate.test.interop.processes import (
+    DEADLINE,
+    HOST,
+    LOOPBACK,
+    Gateway,
+    InteropTestCase,
+    hasIPv6,
+    needDescriptors,
+    program,
+)
 from ugate.test.interop.test_mtls import MutualTestCase
 
 MANY = 5000
@@ -62,6 +71,7 @@ class StraightTests(DatagramTestCase):
         """
         Thousands of flows at once, each with a socket of its own; they are gone when the listener stops.
         """
+        needDescriptors(2 * MANY)
         echo = DatagramEcho(self)
         gateway = self.ugate(listen=f"udp:0:to={HOST}\\:{echo.port}:flows={MANY}")
         asking = [client(self, gateway.port) for _ in range(MANY)]
