@@ -28,7 +28,7 @@ from ugate.stream import ROOT, Target
 from ugate.tenancy.config.kinds import kindsOf
 from ugate.tenancy.config.stack import openStores
 from ugate.tenancy.config.whole import Config, readConfigs
-from ugate.tenancy.usage import Usage, UsageFile
+from ugate.tenancy.usage import ForgottenUsage, Usage, UsageFile
 
 _log: Final = Logger()
 
@@ -277,5 +277,5 @@ def usageOf(reactor: Any, config: Config) -> Usage:
     """
     folder = config.node.state or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if not folder:
-        return Usage()
+        return ForgottenUsage()
     return UsageFile(os.path.join(folder, "usage.json"), reactor, inThread=reactor.callInThread)

@@ -115,6 +115,26 @@ class Usage:
         """
 
 
+class ForgottenUsage(Usage):
+    """
+    The same, for a node without a folder for it; that is said when it matters.
+
+    @since: ugate NEXT
+    """
+
+    log = Logger()
+
+    def of(self, path: str) -> Used:
+        """
+        What the tenant of this path has used.
+        """
+        if not self._all:
+            self.log.warn(
+                "a restart forgets the bytes of this month: name a folder for them with --state or node.state"
+            )
+        return super().of(path)
+
+
 class UsageFile(Usage):
     """
     The same, kept in a file.

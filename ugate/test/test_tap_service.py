@@ -23,7 +23,7 @@ from ugate.tap import cutBySignal, handleSignals, makeService, speaksOnStdio, us
 from ugate.tenancy.config.schema import Listener
 from ugate.tenancy.config.schema import Node as Settings
 from ugate.tenancy.config.whole import Config
-from ugate.tenancy.usage import Usage, UsageFile
+from ugate.tenancy.usage import ForgottenUsage, UsageFile
 from ugate.test.nodefakes import Ports
 from ugate.test.tapfakes import TapCase
 
@@ -188,7 +188,7 @@ class ServiceTests(TapCase):
         The bytes of the month are kept where the configuration says, or systemd; else nowhere.
         """
         self.patch(os, "environ", {})
-        self.assertIs(type(usageOf(self.reactor, Config())), Usage)
+        self.assertIsInstance(usageOf(self.reactor, Config()), ForgottenUsage)
         self.patch(os, "environ", {"STATE_DIRECTORY": "/var/lib/ugate:/other"})
         usage = usageOf(self.reactor, Config())
         assert isinstance(usage, UsageFile)

@@ -20,7 +20,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from ugate.tenancy.usage import SAVE_EVERY, Usage, UsageFile, monthAt
+from ugate.tenancy.usage import SAVE_EVERY, ForgottenUsage, Usage, UsageFile, monthAt
 
 
 def at(*parts: int) -> float:
@@ -146,6 +146,14 @@ class UsageFileTests(FileTestCase):
         (line,) = self.logged(lambda: (usage.of("alice"), usage.of("bob")))
         self.assertIn("/dev/null/state: Not a directory; the bytes of this month cannot be kept", line)
         self.assertIn("--state", line)
+
+    def test_noFolder(self) -> None:
+        """
+        Without a folder all is forgotten, which is said once, and only if there is something.
+        """
+        usage = ForgottenUsage(lambda: self.now)
+        (line,) = self.logged(lambda: (usage.of("alice"), usage.of("bob"), usage.of("alice")))
+        self.assertIn("a restart forgets the bytes", line)
 
     def test_another(self) -> None:
         """
