@@ -22,7 +22,7 @@ from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ugate.endpoints.reach import innermost, listedTargets, onlyLocal
+from ugate.endpoints.reach import addressOf, innermost, listedTargets, onlyLocal
 from ugate.endpoints.standardio import serveOnce
 from ugate.errors import ListenRefused, UgateError
 from ugate.flows import Flows
@@ -183,7 +183,8 @@ class Listeners:
             ):
                 old.append(listening)
                 make[key] = listener
-        for path in touched:
+        # Always in one order: the parents of a tenant are before it.
+        for path in sorted(touched, key=lambda path: (path != ROOT, path)):
             config = configs.get(path)
             for name, listener in () if config is None else config.listen.items():
                 if (path, name) not in self.all:
@@ -201,12 +202,19 @@ class Listeners:
 
         @return: each, or what is wrong with it.
         """
+        holders: dict[tuple[object, ...], Key] = {}
         for key, listener in make.items():
             path, name = key
             tenant = tenants[path]
             try:
                 endpoint = listenerEndpoint(tenant, name, listener)
                 below = innermost(endpoint)
+                holder = holders.setdefault(addressOf(endpoint) or key, key)
+                if holder != key:
+                    other = f"listen {holder[1]}" if holder[0] == path else "another tenant of this gateway"
+                    raise ListenRefused(
+                        f"listener {name} ({listener.endpoint}) cannot listen: {other} has it"
+                    )
                 if self._settled and isinstance(below, StandardIOEndpoint):
                     raise ListenRefused(
                         f"listener {name} ({listener.endpoint}) can only be there from the start"

@@ -174,6 +174,23 @@ class CheckTests(TapCase):
         self.assertTrue(one.startswith(f"{path}:2:3: listener one (auto:tcp:1080) would carry"), one)
         self.assertTrue(two.startswith(f"{path}:3:3: listener two (tcp:80) cannot know"), two)
 
+    def test_twoInOnePlace(self) -> None:
+        """
+        Two listeners cannot be at one address, and one of another tenant is not named.
+        """
+        at = "auto:tcp:1080:interface=127.0.0.1"
+        path = self.write(
+            f"listen:\n  one: {at}\n  two: socks{at[4:]}\n"
+            "  three: auto:tcp:0:interface=127.0.0.1\n  four: auto:tcp:0:interface=127.0.0.1\n"
+            f"tenants:\n  alice: {{listen: {{own: {at}}}}}\n"
+        )
+        self.assertEqual(self.ends("--config", path, "--check"), 1)
+        two, own, _ = self.err.getvalue().split("\n")
+        self.assertTrue(two.startswith(f"{path}:3:3: listener two (socks:tcp:1080"), two)
+        self.assertTrue(two.endswith("cannot listen: listen one has it"), two)
+        self.assertIn("tenant alice: listener own", own)
+        self.assertTrue(own.endswith("cannot listen: another tenant of this gateway has it"), own)
+
     def test_circle(self) -> None:
         """
         Hops that need each other are told at their place.
