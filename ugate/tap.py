@@ -12,7 +12,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, ClassVar, Final
 
@@ -109,6 +109,10 @@ class Options(usage.Options):
             raise SystemExit(1) from error
         if self["check"] or self["explain"] is not None:
             raise SystemExit(0)
+        if self.parent is not None:
+            for mistake in unwritable(self.parent):
+                sys.stderr.write(f"{mistake}\n")
+                raise SystemExit(1)
 
     def _read(self, reactor: Any) -> Mapping[str, Config]:
         from ugate.checks import stringChecks
@@ -130,6 +134,27 @@ class Options(usage.Options):
         self["read"] = configs[ROOT]
         checkWhole(reactor, configs, modules)
         return configs
+
+
+def unwritable(given: Mapping[str, Any]) -> Iterator[str]:
+    """
+    What twistd itself could not write, of which it would make a traceback.
+
+    @param given: its own options.
+    @return: a sentence each.
+    """
+    daemon = not given.get("nodaemon")
+    log = given.get("logfile") or ("twistd.log" if daemon and not given.get("syslog") else "-")
+    hasPid = given.get("pidfile") and not given.get("chroot")
+    pid = os.path.join(given.get("rundir") or ".", given["pidfile"]) if hasPid else "-"
+    for path, advice in (
+        (pid, "twistd --pidfile= writes none"),
+        (log, "name another with twistd --logfile=FILE"),
+    ):
+        folder = os.path.dirname(path) or "."
+        if path != "-" and not os.access(path if os.path.exists(path) else folder, os.W_OK):
+            trouble = "it may not be written" if os.path.isdir(folder) else "there is no such folder"
+            yield f"{os.path.abspath(path)}: {trouble}; go to another folder, or {advice}"
 
 
 def checkWhole(reactor: Any, configs: Mapping[str, Config], modules: Iterable[IModule] = ()) -> None:

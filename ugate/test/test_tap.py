@@ -11,7 +11,7 @@ import os
 
 from twisted.python import usage
 
-from ugate.tap import Options
+from ugate.tap import Options, unwritable
 from ugate.tenancy.config.schema import Listener
 from ugate.test.tapfakes import TapCase
 
@@ -51,6 +51,41 @@ class OptionsTests(TapCase):
         self.assertEqual(config.listen, {"main": Listener("auto:tcp:1080:interface=127.0.0.1")})
         self.assertEqual((config.dial, config.routes), ({}, ()))
         self.assertEqual((self.out.getvalue(), self.err.getvalue()), ("", ""))
+
+    def test_unwritable(self) -> None:
+        """
+        Where twistd could not write its files, ugate says so before it tries.
+        """
+        foreground = {"nodaemon": True, "pidfile": "twistd.pid", "rundir": "."}
+        for changes, said in (
+            ({}, ""),
+            ({"nodaemon": False}, ""),
+            ({"rundir": "/nowhere"}, "/nowhere/twistd.pid: there is no such folder; go to another folder"),
+            (
+                {"pidfile": "/proc/x"},
+                "/proc/x: it may not be written; go to another folder, or twistd --pidfile=",
+            ),
+            ({"rundir": "/nowhere", "pidfile": None}, ""),
+            ({"rundir": "/nowhere", "chroot": "/nowhere"}, ""),
+            ({"logfile": "-"}, ""),
+            ({"logfile": "/nowhere/log"}, "/nowhere/log: there is no such folder"),
+            ({"nodaemon": False, "logfile": "/nowhere/log", "syslog": True}, "/nowhere/log: there is no"),
+        ):
+            self.assertTrue(" ".join(unwritable({**foreground, **changes})).startswith(said), changes)
+            self.assertEqual(bool(said), bool(list(unwritable({**foreground, **changes}))), changes)
+
+    def test_unwritableEnds(self) -> None:
+        """
+        Then nothing is started, unless it is a check.
+        """
+        options = Options()
+        options.parent = {"nodaemon": True, "pidfile": "/nowhere/pid"}  # type: ignore[assignment]
+        ended = self.assertRaises(SystemExit, options.parseOptions, [])
+        self.assertEqual(1, ended.code)
+        self.assertIn("/nowhere/pid: there is no such folder", self.err.getvalue())
+        options = Options()
+        options.parent = {"nodaemon": True, "pidfile": "/nowhere/pid"}  # type: ignore[assignment]
+        self.assertEqual(0, self.assertRaises(SystemExit, options.parseOptions, ["--check"]).code)
 
     def test_state(self) -> None:
         """
