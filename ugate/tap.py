@@ -88,6 +88,13 @@ class Options(usage.Options):
         """
         self["route"].append(value)
 
+    def parseArgs(self, *more: str) -> None:
+        """
+        There is nothing beside the options; mostly it is a file.
+        """
+        if more:
+            raise usage.UsageError(f"{more[0]!r} is no option; wanted --config {more[0]}, if it is a file")
+
     def postOptions(self) -> None:
         """
         Check everything before anything is opened.

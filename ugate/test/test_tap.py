@@ -134,6 +134,8 @@ class OptionsTests(TapCase):
         """
         for arguments in (("--nonsense",), ("nonsense",), ("--listen",)):
             self.assertRaises(usage.UsageError, self.parse, *arguments)
+        error = self.assertRaises(usage.UsageError, self.parse, "ugate.yaml", "more")
+        self.assertIn("--config ugate.yaml", str(error))
 
     def test_help(self) -> None:
         """
