@@ -52,7 +52,7 @@ class Taken(CannotListenError):
 
 _STEPS: Final = {
     errno.EADDRINUSE: "stop what listens there (ss -ltnp names it), or take another port",
-    errno.EACCES: "take a port above 1023, or let systemd open it (systemd:)",
+    errno.EACCES: "take a port above 1023, let systemd open it (systemd:), or have CAP_NET_BIND_SERVICE",
     errno.EADDRNOTAVAIL: "take an address that this host has (ip address shows them)",
 }
 
