@@ -273,6 +273,9 @@ def makeService(options: Options) -> IService:
         greet(node)
 
     def started(node: Node) -> None:
+        given = (each for config in node.configs.values() for each in config.tenants.values())
+        if any(each.limits.month is not None for each in given):
+            usage.claim()
         # Not before the reactor has its signal handlers.
         reactor.callWhenRunning(running, node)
         # What is here now stays: the collector need not look at it again.
@@ -286,6 +289,7 @@ def makeService(options: Options) -> IService:
     if speaksOnStdio(reactor, config):
         # The log that twistd is about to begin must not go between the bytes of a stream.
         sys.stdout = sys.stderr
+    usage = usageOf(reactor, config)
     node: IService = Node(
         reactor,
         options["configs"],
@@ -294,7 +298,7 @@ def makeService(options: Options) -> IService:
         store=options["store"],
         read=options["reading"],
         modules=options["modules"],
-        usage=usageOf(reactor, config),
+        usage=usage,
     )
     if config.node.log == "json" and options.parent is not None:
         from ugate.logs import JsonLogged

@@ -109,6 +109,11 @@ class Usage:
             used = self._all[path] = Used(self)
         return used
 
+    def claim(self) -> None:
+        """
+        There is somebody whose bytes are limited: say so now if they cannot be kept.
+        """
+
     def changed(self) -> None:
         """
         Somebody has used more.
@@ -123,16 +128,24 @@ class ForgottenUsage(Usage):
     """
 
     log = Logger()
+    _told = False
 
     def of(self, path: str) -> Used:
         """
-        What the tenant of this path has used.
+        See L{Usage}.
         """
-        if not self._all:
+        self.claim()
+        return super().of(path)
+
+    def claim(self) -> None:
+        """
+        See L{Usage}.
+        """
+        if not self._told:
+            self._told = True
             self.log.warn(
                 "a restart forgets the bytes of this month: name a folder for them with --state or node.state"
             )
-        return super().of(path)
 
 
 class UsageFile(Usage):
@@ -187,17 +200,21 @@ class UsageFile(Usage):
 
     def of(self, path: str) -> Used:
         """
-        What the tenant of this path has used.
+        See L{Usage}.
+        """
+        self.claim()
+        return super().of(path)
+
+    def claim(self) -> None:
+        """
+        See L{Usage}: have the folder to ourselves.
         """
         if self._folder is None:
             self._folder = self._claimed(os.path.dirname(self.path) or ".")
-        return super().of(path)
 
     def _claimed(self, folder: str) -> int:
         """
-        Have the folder to ourselves; what is wrong with it is told now, and not when something is lost.
-
-        @return: its descriptor, or -1.
+        @return: the descriptor of the folder, or -1.
         """
         descriptor = -1
         try:

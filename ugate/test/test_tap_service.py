@@ -76,6 +76,21 @@ class ServiceTests(TapCase):
         greet(who)
         self.assertEqual(greeted, [node])
 
+    def test_month(self) -> None:
+        """
+        That the bytes of a month would be forgotten is told at the start, if somebody's are limited.
+        """
+        self.patch(self.reactor, "callWhenRunning", lambda *call: None)
+        self.patch(gc, "freeze", lambda: None)
+        self.addCleanup(gc.set_threshold, *gc.get_threshold())
+        for limit, count in (("MONTH", 1), ("STREAMS", 0)):
+            self.patch(os, "environ", {f"UGATE__TENANTS__ALICE__LIMITS__{limit}": "5"})
+            node = self.make("--config", "env:UGATE")
+            with capturedLogs() as events:
+                node.startService()
+            said = [formatEvent(event) or "" for event in events]
+            self.assertEqual(count, sum("a restart forgets" in line for line in said), said)
+
     def test_stdio(self) -> None:
         """
         With a stream on standard output the log goes elsewhere.

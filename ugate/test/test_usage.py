@@ -153,13 +153,14 @@ class UsageFileTests(FileTestCase):
         """
         usage = ForgottenUsage(lambda: self.now)
         (line,) = self.logged(lambda: (usage.of("alice"), usage.of("bob"), usage.of("alice")))
+        self.assertEqual([], self.logged(usage.claim))
         self.assertIn("a restart forgets the bytes", line)
 
     def test_another(self) -> None:
         """
         Another process with the same folder is told of, unless it has ended.
         """
-        self.usage.of("alice")
+        self.usage.claim()
         self.assertIn("another process keeps", "".join(self.logged(lambda: self.open().of("alice"))))
         self.usage.stop()
         other = self.open()
