@@ -18,5 +18,10 @@ highlight_language = "none"
 nitpicky = True
 
 html_theme = "alabaster"
-html_theme_options = {"description": "A gateway between protocols"}
+# The tables are wide.
+html_theme_options = {
+    "description": "A gateway between protocols",
+    "page_width": "1280px",
+    "body_max_width": "100%",
+}
 html_show_sphinx = False

@@ -15,6 +15,7 @@ from twisted.internet.endpoints import serverFromString
 
 from ugate.endpoints.chain import parseChain
 from ugate.endpoints.meshtransports import TRANSPORTS
+from ugate.endpoints.plain import mistakeIn, whyNot
 from ugate.errors import StringError
 from ugate.stream import Target
 from ugate.tenancy.identityfiles import checkRoots
@@ -36,13 +37,17 @@ def stringChecks(reactor: Any) -> Mapping[str, Callable[[str], object]]:
     """
 
     def endpoint(text: str) -> None:
+        wrong = mistakeIn(text)
+        if wrong:
+            raise StringError(f"{text!r}: {wrong}")
         try:
             serverFromString(reactor, text)
         except StringError:
             raise
         except Exception as error:
             # What Twisted's parsers raise for a bad string is of many types.
-            raise StringError(f"{text!r} cannot be read as a server endpoint: {error}") from error
+            why = whyNot(text, error)
+            raise StringError(f"{text!r} cannot be read as a server endpoint: {why}") from error
 
     return {
         "endpoint": endpoint,

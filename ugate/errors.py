@@ -12,8 +12,12 @@ the protocol that says it, from L{Refused.cause}.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import Final
+
+_COMPARED: Final = 500
+"""Known words that a misspelled one is compared with, at most."""
 
 
 class Phase(Enum):
@@ -141,3 +145,21 @@ class ListenRefused(UgateError):
 
     @since: ugate NEXT
     """
+
+
+def meant(word: str, known: Iterable[str]) -> str | None:
+    """
+    Which of the known words a misspelled one is most like, if any is like it.
+    """
+    from difflib import get_close_matches
+
+    close = get_close_matches(word[:64], sorted(known)[:_COMPARED], 1, 0.6)
+    return close[0] if close else None
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """
+    The end of a sentence: C{; did you mean 'listen'?}, or nothing.
+    """
+    like = meant(word, known)
+    return f"; did you mean {like!r}?" if like else ""

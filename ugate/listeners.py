@@ -8,7 +8,6 @@ The listeners of a node, as the configuration has them.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,12 +18,11 @@ from twisted.cred.portal import Portal
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint, StandardIOEndpoint
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ugate.endpoints.reach import innermost, listedTargets, onlyLocal
+from ugate.endpoints.reach import addressOf, innermost, listedTargets, onlyLocal
 from ugate.endpoints.standardio import serveOnce
 from ugate.errors import ListenRefused, UgateError
 from ugate.flows import Flows
@@ -36,7 +34,7 @@ from ugate.stream import Principal, Target
 from ugate.tenancy.config.schema import Listener
 from ugate.tenancy.config.sections import ROOT
 from ugate.tenancy.config.whole import Config
-from ugate.tenancy.listening import Owner, Sockets, Taken
+from ugate.tenancy.listening import Owner, Sockets, whyCannot
 
 __all__ = [
     "ANYONE",
@@ -57,12 +55,6 @@ ANYONE: Final = Principal("anyone", "open")
 
 Key: TypeAlias = tuple[str, str]
 """The path of a tenant and the name of its listener."""
-
-_CANNOT: Final = {
-    errno.EADDRINUSE: "stop what listens there (ss -ltnp names it), or take another port",
-    errno.EACCES: "take a port above 1023, or let systemd open it (systemd:)",
-    errno.EADDRNOTAVAIL: "take an address that this host has (ip address shows them)",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +183,8 @@ class Listeners:
             ):
                 old.append(listening)
                 make[key] = listener
-        for path in touched:
+        # Always in one order: the parents of a tenant are before it.
+        for path in sorted(touched, key=lambda path: (path != ROOT, path)):
             config = configs.get(path)
             for name, listener in () if config is None else config.listen.items():
                 if (path, name) not in self.all:
@@ -209,12 +202,19 @@ class Listeners:
 
         @return: each, or what is wrong with it.
         """
+        holders: dict[tuple[object, ...], Key] = {}
         for key, listener in make.items():
             path, name = key
             tenant = tenants[path]
             try:
                 endpoint = listenerEndpoint(tenant, name, listener)
                 below = innermost(endpoint)
+                holder = holders.setdefault(addressOf(endpoint) or key, key)
+                if holder != key:
+                    other = f"listen {holder[1]}" if holder[0] == path else "another tenant of this gateway"
+                    raise ListenRefused(
+                        f"listener {name} ({listener.endpoint}) cannot listen: {other} has it"
+                    )
                 if self._settled and isinstance(below, StandardIOEndpoint):
                     raise ListenRefused(
                         f"listener {name} ({listener.endpoint}) can only be there from the start"
@@ -297,13 +297,9 @@ class Listeners:
         listening.held = port
 
     def _notListening(self, failure: Failure, listening: Listening) -> None:
-        error = failure.value
-        number = getattr(error.socketError, "errno", None) if isinstance(error, CannotListenError) else None
-        step = f"; {_CANNOT[number]}" if number in _CANNOT and not isinstance(error, Taken) else ""
         path, name = listening.key
         where = listening.listener.endpoint
-        what = str(error) if isinstance(error, Taken) else failure.getErrorMessage().rstrip(".")
-        sentence = f"{_of(path)}listener {name} ({where}) cannot listen: {what}{step}"
+        sentence = f"{_of(path)}listener {name} ({where}) cannot listen: {whyCannot(failure.value)}"
         if self._troubles is None:
             self.log.critical("{sentence}", sentence=sentence)
         else:

@@ -12,7 +12,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, ClassVar, Final
 
@@ -22,15 +22,14 @@ from twisted.logger import Logger
 from twisted.plugin import getPlugins
 from twisted.python import usage
 
-from ugate.errors import ListenRefused, StringError, UgateError
+from ugate.errors import ListenRefused, StringError, UgateError, suggestion
 from ugate.interfaces import IModule, IStoreModule
 from ugate.reactors import chooseReactor
 from ugate.stream import ROOT, Target
 from ugate.tenancy.config.kinds import kindsOf
-from ugate.tenancy.config.mistakes import suggestion
 from ugate.tenancy.config.stack import openStores
 from ugate.tenancy.config.whole import Config, readConfigs
-from ugate.tenancy.usage import Usage, UsageFile
+from ugate.tenancy.usage import ForgottenUsage, Usage, UsageFile
 
 _log: Final = Logger()
 
@@ -80,17 +79,22 @@ class Options(usage.Options):
 
     def opt_listen(self, value: str) -> None:
         """
-        NAME=STRING: listen by an endpoint string, as in main=auto:tcp:1080:interface=127.0.0.1.
-        May be repeated.
+        NAME=STRING: listen by an endpoint string, as in main=auto:tcp:1080:interface=127.0.0.1. Repeatable.
         """
         self["listen"].append(value)
 
     def opt_route(self, value: str) -> None:
         """
-        PATTERN=HOPS: the way of streams to matching targets, as in *.corp=socks:proxy:1080 or *=direct.
-        May be repeated; the first that matches wins.
+        PATTERN=HOPS: the way to matching targets, as in *.corp=socks:proxy:1080. Repeatable; the first wins.
         """
         self["route"].append(value)
+
+    def parseArgs(self, *more: str) -> None:
+        """
+        There is nothing beside the options; mostly it is a file.
+        """
+        if more:
+            raise usage.UsageError(f"{more[0]!r} is no option; wanted --config {more[0]}, if it is a file")
 
     def postOptions(self) -> None:
         """
@@ -113,6 +117,10 @@ class Options(usage.Options):
             raise SystemExit(1) from error
         if self["check"] or self["explain"] is not None:
             raise SystemExit(0)
+        if self.parent is not None:
+            for mistake in unwritable(self.parent):
+                sys.stderr.write(f"{mistake}\n")
+                raise SystemExit(1)
 
     def _read(self) -> Mapping[str, Config]:
         from ugate.checks import stringChecks
@@ -136,6 +144,27 @@ class Options(usage.Options):
         self["read"] = configs[ROOT]
         checkWhole(reactor, configs, modules)
         return configs
+
+
+def unwritable(given: Mapping[str, Any]) -> Iterator[str]:
+    """
+    What twistd itself could not write, of which it would make a traceback.
+
+    @param given: its own options.
+    @return: a sentence each.
+    """
+    daemon = not given.get("nodaemon")
+    log = given.get("logfile") or ("twistd.log" if daemon and not given.get("syslog") else "-")
+    hasPid = given.get("pidfile") and not given.get("chroot")
+    pid = os.path.join(given.get("rundir") or ".", given["pidfile"]) if hasPid else "-"
+    for path, advice in (
+        (pid, "twistd --pidfile= writes none"),
+        (log, "name another with twistd --logfile=FILE"),
+    ):
+        folder = os.path.dirname(path) or "."
+        if path != "-" and not os.access(path if os.path.exists(path) else folder, os.W_OK):
+            trouble = "it may not be written" if os.path.isdir(folder) else "there is no such folder"
+            yield f"{os.path.abspath(path)}: {trouble}; go to another folder, or {advice}"
 
 
 def checkWhole(reactor: Any, configs: Mapping[str, Config], modules: Iterable[IModule] = ()) -> None:
@@ -219,8 +248,12 @@ def handleSignals(reactor: Any, node: Any, isTerminal: Callable[[], bool] = lamb
     def stop(number: int, frame: object) -> None:
         reactor.callFromThread(ended)
 
+    told: list[bool] = []
+
     def ended() -> None:
-        if reactor.running:
+        # Two may come at once, as a supervisor sends them to a process and to its group.
+        if not told and reactor.running:
+            told.append(True)
             _log.info("told to stop")
             reactor.stop()
 
@@ -243,6 +276,9 @@ def makeService(options: Options) -> IService:
         greet(node)
 
     def started(node: Node) -> None:
+        given = (each for config in node.configs.values() for each in config.tenants.values())
+        if any(each.limits.month is not None for each in given):
+            usage.claim()
         # Not before the reactor has its signal handlers.
         reactor.callWhenRunning(running, node)
         # What is here now stays: the collector need not look at it again.
@@ -256,6 +292,7 @@ def makeService(options: Options) -> IService:
     if speaksOnStdio(reactor, config):
         # The log that twistd is about to begin must not go between the bytes of a stream.
         sys.stdout = sys.stderr
+    usage = usageOf(reactor, config)
     node: IService = Node(
         reactor,
         options["configs"],
@@ -264,7 +301,7 @@ def makeService(options: Options) -> IService:
         store=options["store"],
         read=options["reading"],
         modules=options["modules"],
-        usage=usageOf(reactor, config),
+        usage=usage,
     )
     if config.node.log == "json" and options.parent is not None:
         from ugate.logs import JsonLogged
@@ -279,5 +316,5 @@ def usageOf(reactor: Any, config: Config) -> Usage:
     """
     folder = config.node.state or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if not folder:
-        return Usage()
+        return ForgottenUsage()
     return UsageFile(os.path.join(folder, "usage.json"), reactor, inThread=reactor.callInThread)

@@ -23,7 +23,7 @@ from ugate.endpoints.dialers import Deny, Fallback, Retry
 from ugate.endpoints.direct import Direct
 from ugate.endpoints.hops import KINDS, Hop, isName
 from ugate.endpoints.upstream import Announced, ClientNegotiation, Upstream
-from ugate.errors import StringError
+from ugate.errors import StringError, suggestion
 from ugate.interfaces import IDialer, ITenant
 
 Maker = Callable[[Any, Hop, "IDialer | IStreamClientEndpoint"], IDialer]
@@ -172,6 +172,7 @@ def _named(name: str, names: Mapping[str, IDialer]) -> IDialer:
         known = ", ".join(sorted(names)) or "the config names none"
         raise StringError(
             f"no hop is named {name!r}: wanted one of {known}; or write it out, as socks:HOST:PORT"
+            f"{suggestion(name, names)}"
         )
     return dialer
 

@@ -39,14 +39,19 @@ def innerServer(reactor: Any, prefix: str, text: str, known: frozenset[str]) -> 
     """
     if not text:
         raise StringError(f"{prefix}: on what? write {prefix}:tcp:PORT or {prefix}:unix:PATH")
+    from ugate.endpoints.plain import mistakeIn, whyNot
+
+    own = f"{prefix} itself takes {', '.join(f'{name}=' for name in sorted(known))}"
+    wrong = mistakeIn(text, known)
+    if wrong:
+        raise StringError(f"{prefix}:{text}: {wrong}; {own}")
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
     except StringError:
         raise
     except Exception as e:
         # What Twisted's parsers raise for a bad string is of many types.
-        own = ", ".join(f"{name}=" for name in sorted(known))
-        raise StringError(f"{prefix}:{text}: cannot read {text!r}: {e}; {prefix} itself takes {own}") from e
+        raise StringError(f"{prefix}:{text}: cannot read {text!r}: {whyNot(text, e)}; {own}") from e
     return endpoint
 
 

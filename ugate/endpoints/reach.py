@@ -117,6 +117,16 @@ def onlyLocal(endpoint: IStreamServerEndpoint) -> bool:
     return isinstance(endpoint, (UNIXServerEndpoint, StandardIOEndpoint))
 
 
+def addressOf(endpoint: IStreamServerEndpoint) -> tuple[object, ...]:
+    """
+    Where it listens, of which there is one; empty if that is not known, or chosen when it listens.
+    """
+    below = innermost(endpoint)
+    if isinstance(below, (TCP4ServerEndpoint, TCP6ServerEndpoint, SSL4ServerEndpoint)):
+        return (below._port, below._interface or "0.0.0.0") if below._port else ()
+    return (below._address,) if isinstance(below, UNIXServerEndpoint) else ()
+
+
 def _isLocalSocket(descriptor: int) -> bool:
     with socket.socket(fileno=os.dup(descriptor)) as listening:
         if listening.family == socket.AF_UNIX:

@@ -37,6 +37,7 @@ from ugate.protocols.dnsanswers import Times
 from ugate.protocols.dnscache import Cache
 from ugate.stream import Target
 from ugate.tenancy.addressnames import AddressNames
+from ugate.tenancy.listening import whyCannot
 
 _BACKLOG: Final = 128
 
@@ -163,7 +164,7 @@ class Resolver(Service):
             datagrams = Datagrams(answering.answer, self._clients)
             self._ports.append(self._openDatagrams(reactor, at, datagrams))
         except (CannotListenError, OSError) as error:
-            raise ListenRefused(f"{target} cannot listen: {error}") from error
+            raise ListenRefused(f"{target} cannot listen: {whyCannot(error)}") from error
         self.log.info("{title}: DNS on {address}", title=self.title, address=at)
 
     def resource(self) -> IResource:

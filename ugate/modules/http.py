@@ -29,6 +29,7 @@ from ugate.modules.pages import Pages
 from ugate.modules.sections import ADMIN, METRICS, HttpSection
 from ugate.modules.serving import LimitedSite
 from ugate.stream import Target
+from ugate.tenancy.listening import whyCannot
 
 
 class HttpPort(Service):
@@ -86,7 +87,7 @@ class HttpPort(Service):
         for failure in troubles:
             self.running = False
             endpoint = self.section.endpoint
-            raise ListenRefused(f"{endpoint} cannot listen: {failure.getErrorMessage()}") from failure.value
+            raise ListenRefused(f"{endpoint} cannot listen: {whyCannot(failure.value)}") from failure.value
 
     def _listening(self, port: IListeningPort) -> None:
         self.log.info("{title}: HTTP on {address}", title=self.title, address=_inWords(port.getHost()))

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from ugate.errors import UgateError
 from ugate.modules.answers import Mistake, Problem
+from ugate.stream import Target
 
 JSON: Final = b"application/json"
 PROBLEM: Final = b"application/problem+json"
@@ -111,10 +112,15 @@ def sendTrouble(request: Any, trouble: Trouble) -> None:
     if trouble.status in _TOLD:
         _log.info(
             "admin: {peer} is told {status}: {detail}",
-            peer=str(request.getClientAddress()),
+            peer=_inWords(request.getClientAddress()),
             status=trouble.status,
             detail=trouble.detail,
         )
     if trouble.status == 401:
         request.responseHeaders.setRawHeaders(b"WWW-Authenticate", list(CHALLENGES))
     send(request, trouble.status, msgspec.json.encode(trouble.problem()), PROBLEM)
+
+
+def _inWords(address: Any) -> str:
+    host = getattr(address, "host", None)
+    return str(Target(host, address.port)) if isinstance(host, str) else str(address)

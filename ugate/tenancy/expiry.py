@@ -21,12 +21,13 @@ _WARNED: Final = (0.25, 0.1, 0.0)
 
 class Expiry:
     """
-    Says in the log, once for each part of its life, that a certificate is about to end.
+    Says in the log, once for each part of its life, that a certificate is about to end, and once
+    that it has not begun.
 
     @since: ugate NEXT
     """
 
-    __slots__ = ("_log", "_warned", "_what")
+    __slots__ = ("_isEarly", "_log", "_warned", "_what")
 
     def __init__(self, what: str, log: Logger) -> None:
         """
@@ -36,6 +37,7 @@ class Expiry:
         self._what = what
         self._log = log
         self._warned = -1
+        self._isEarly = False
 
     def look(self, certificate: Certificate, now: float) -> None:
         """
@@ -44,6 +46,13 @@ class Expiry:
         @param now: the time of day.
         """
         begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        if now < begins.timestamp() and not self._isEarly:
+            self._isEarly = True
+            self._log.error(
+                "The certificate of {what} is not good before {at}; check the clock of this machine",
+                what=self._what,
+                at=begins.isoformat(),
+            )
         life = (ends - begins).total_seconds()
         left = ends.timestamp() - now
         step = sum(left <= life * part for part in _WARNED) - 1

@@ -51,6 +51,29 @@ class Taken(CannotListenError):
         return self.words
 
 
+_STEPS: Final = {
+    errno.EADDRINUSE: "stop what listens there (ss -ltnp names it), or take another port",
+    errno.EACCES: "take a port above 1023, let systemd open it (systemd:), or have CAP_NET_BIND_SERVICE",
+    errno.EADDRNOTAVAIL: "take an address that this host has (ip address shows them)",
+}
+
+
+def whyCannot(error: BaseException | None) -> str:
+    """
+    Why something cannot listen, and what to do.
+    """
+    if isinstance(error, Taken):
+        return str(error)
+    if isinstance(error, CannotListenError):
+        step = _STEPS.get(getattr(error.socketError, "errno", 0))
+        return "; ".join(filter(None, (str(error).rstrip("."), step)))
+    if isinstance(error, OSError) and error.filename2 is not None:
+        # The lock of a UNIX socket is a link to nothing.
+        place = os.path.dirname(os.fsdecode(error.filename2)) or "."
+        return f"{place}: {error.strerror}; wanted a folder that ugate may write"
+    return str(error)
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """

@@ -295,14 +295,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _askedPassword() -> bytes:
     """
-    @raise StringError: two different ones were typed.
+    @raise StringError: two different ones were typed, or none.
     """
     if not sys.stdin.isatty():
         return sys.stdin.buffer.readline().rstrip(b"\r\n")
     from getpass import getpass
 
-    password = getpass("Password: ")
-    if getpass("Again: ") != password:
+    try:
+        password = getpass("Password: ")
+        again = getpass("Again: ")
+    except (EOFError, KeyboardInterrupt):
+        raise StringError("\nno password was typed, so there is no line") from None
+    if again != password:
         raise StringError("the two passwords differ; run it again")
     return password.encode()
 

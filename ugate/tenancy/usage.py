@@ -12,6 +12,8 @@ import os
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from errno import EACCES
+from fcntl import LOCK_EX, LOCK_NB, flock
 from threading import Lock
 from typing import Final
 
@@ -107,10 +109,43 @@ class Usage:
             used = self._all[path] = Used(self)
         return used
 
+    def claim(self) -> None:
+        """
+        There is somebody whose bytes are limited: say so now if they cannot be kept.
+        """
+
     def changed(self) -> None:
         """
         Somebody has used more.
         """
+
+
+class ForgottenUsage(Usage):
+    """
+    The same, for a node without a folder for it; that is said when it matters.
+
+    @since: ugate NEXT
+    """
+
+    log = Logger()
+    _told = False
+
+    def of(self, path: str) -> Used:
+        """
+        See L{Usage}.
+        """
+        self.claim()
+        return super().of(path)
+
+    def claim(self) -> None:
+        """
+        See L{Usage}.
+        """
+        if not self._told:
+            self._told = True
+            self.log.warn(
+                "a restart forgets the bytes of this month: name a folder for them with --state or node.state"
+            )
 
 
 class UsageFile(Usage):
@@ -139,6 +174,7 @@ class UsageFile(Usage):
         self._clock = clock
         self._inThread = inThread
         self._timer: IDelayedCall | None = None
+        self._folder: int | None = None
         self._lock = Lock()
         self._serial = 0
         self._written = 0
@@ -162,6 +198,51 @@ class UsageFile(Usage):
             for path, (up, down) in state.tenants.items():
                 self._all[path] = Used(self, up, down)
 
+    def of(self, path: str) -> Used:
+        """
+        See L{Usage}.
+        """
+        self.claim()
+        return super().of(path)
+
+    def claim(self) -> None:
+        """
+        See L{Usage}: have the folder to ourselves.
+        """
+        if self._folder is None:
+            self._folder = self._claimed(os.path.dirname(self.path) or ".")
+
+    def _claimed(self, folder: str) -> int:
+        """
+        @return: the descriptor of the folder, or -1.
+        """
+        descriptor = -1
+        try:
+            os.makedirs(folder, 0o700, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            if not os.access(folder, os.W_OK):
+                raise PermissionError(EACCES, os.strerror(EACCES))
+        except OSError as error:
+            self.log.error(
+                "{folder}: {error}; the bytes of this month cannot be kept: make it for the user that ugate "
+                "runs as, or name another folder with --state or node.state",
+                folder=folder,
+                error=error.strerror,
+            )
+            return descriptor
+        try:
+            flock(descriptor, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            self.log.error(
+                "{folder}: another process keeps the bytes of this month there, and each forgets those of "
+                "the other; give each a folder of its own with --state or node.state",
+                folder=folder,
+            )
+        except OSError:
+            # There are file systems without locks.
+            pass
+        return descriptor
+
     def _putAside(self) -> None:
         try:
             os.replace(self.path, f"{self.path}.broken")
@@ -183,6 +264,9 @@ class UsageFile(Usage):
             self._timer.cancel()
             self._timer = None
             self._save(None)
+        folder, self._folder = self._folder, None
+        if folder is not None and folder >= 0:
+            os.close(folder)
 
     def _due(self) -> None:
         self._timer = None

@@ -31,7 +31,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.interfaces import Detached
 
-PATIENCE: Final = 10.0
+PATIENCE: Final = 60.0
 """Seconds in which anything that a test waits for must happen."""
 
 _TURN: Final = 0.02

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from twisted.logger import capturedLogs, formatEvent
+
 from ugate.flows import Totals
 from ugate.tenancy.config.schema import Listener
 from ugate.tenancy.config.whole import Config
@@ -49,6 +51,15 @@ class LookingTests(AdminCase):
         )
         part = self.ask("GET", "status?tenant=alice").status
         self.assertEqual(400, part)
+
+    def test_notAllowed(self) -> None:
+        """
+        Who tries what is not theirs leaves a line, with their address as people write one.
+        """
+        with capturedLogs() as events:
+            self.trouble(403, self.ask("GET", "status", Origin="http://evil.example"))
+        said = [formatEvent(event) or "" for event in events]
+        self.assertTrue(any("admin: 127.0.0.1:40000 is told 403: " in line for line in said), said)
 
     def test_tenants(self) -> None:
         """

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from ugate.tenancy.config.mistakes import ConfigError, Mistake, meant, oneOf, suggestion
+from ugate.errors import meant, suggestion
+from ugate.tenancy.config.mistakes import ConfigError, Mistake, oneOf
 from ugate.tenancy.config.tree import (
     Place,
     Scalar,

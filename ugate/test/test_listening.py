@@ -24,13 +24,43 @@ from twisted.trial.unittest import SynchronousTestCase
 from ugate.accepting import Port
 from ugate.stream import UNIX
 from ugate.tenancy.egress import OwnListeners
-from ugate.tenancy.listening import NOBODY, Ask, Owner, Sockets, Taken
+from ugate.tenancy.listening import NOBODY, Ask, Owner, Sockets, Taken, whyCannot
 from ugate.tenancy.tenant import Around, Tenant
 from ugate.test.nodefakes import FakePort, Ports, inUse
 
 A: Owner = ("root", "listen", "a")
 B: Owner = ("root", "listen", "b")
 ALICE: Owner = ("alice", "listen", "a")
+
+
+class WhyTests(SynchronousTestCase):
+    """
+    L{whyCannot}.
+    """
+
+    def test_steps(self) -> None:
+        """
+        What the system says has a next step, if there is one.
+        """
+        for number, step in (
+            (errno.EADDRINUSE, "; stop what listens there"),
+            (errno.EACCES, "; take a port above 1023"),
+            (errno.EADDRNOTAVAIL, "; take an address that this host has"),
+        ):
+            error = CannotListenError("127.0.0.1", 80, OSError(number, "words"))
+            said = whyCannot(error)
+            self.assertIn(f"Couldn't listen on 127.0.0.1:80: [Errno {number}] words{step}", said)
+        self.assertEqual("listen main has it", whyCannot(Taken("", 80, "listen main has it")))
+        self.assertEqual("other", whyCannot(ValueError("other")))
+
+    def test_noFolder(self) -> None:
+        """
+        The folder of a UNIX socket has to be there.
+        """
+        error = self.assertRaises(OSError, os.symlink, "1", "/nonexistent/s.lock")
+        self.assertEqual(
+            "/nonexistent: No such file or directory; wanted a folder that ugate may write", whyCannot(error)
+        )
 
 
 class SocketsTests(SynchronousTestCase):

@@ -73,6 +73,23 @@ class MainTests(SynchronousTestCase):
             self.assertEqual(code == 1, "differ" in err.getvalue())
             self.assertEqual(code == 0, out.getvalue().startswith("alice:$scrypt$"))
 
+    def test_nothingTyped(self) -> None:
+        """
+        Who ends the input, or gives up, is told that there is no line.
+        """
+        self.patch(sys, "stdin", Terminal())
+        for end in (EOFError, KeyboardInterrupt):
+
+            def asked(prompt: str, end: type[BaseException] = end) -> str:
+                raise end
+
+            self.patch(getpass, "getpass", asked)
+            out, err = io.StringIO(), io.StringIO()
+            with redirect_stdout(out), redirect_stderr(err):
+                self.assertEqual(1, main(["alice"]))
+            self.assertEqual("", out.getvalue())
+            self.assertIn("no password was typed", err.getvalue())
+
 
 class Terminal:
     """

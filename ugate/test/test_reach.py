@@ -30,6 +30,7 @@ from twisted.protocols.haproxy import proxyEndpoint
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.endpoints.reach import (
+    addressOf,
     asksForTarget,
     innermost,
     isHaproxy,
@@ -230,6 +231,20 @@ class EndpointTests(SynchronousTestCase):
             ("forward:stdio:to=localhost\\:22", StandardIOEndpoint),
         ):
             self.assertIsInstance(innermost(self.parse(text)), kind, text)
+
+    def test_addressOf(self) -> None:
+        """
+        Where it listens, whatever is around it; nothing if that is chosen later.
+        """
+        for text, address in (
+            ("auto:tcp:80", (80, "0.0.0.0")),
+            ("tcp:80:interface=127.0.0.1", (80, "127.0.0.1")),
+            ("socks:tcp6:80", (80, "::")),
+            ("unix:/run/x", ("/run/x",)),
+            ("tcp:0", ()),
+            ("stdio:", ()),
+        ):
+            self.assertEqual(address, addressOf(self.parse(text)), text)
 
     def test_isHaproxy(self) -> None:
         """

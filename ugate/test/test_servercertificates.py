@@ -202,6 +202,19 @@ class ServersTests(FolderTestCase):
                 expiry.look(holder.certificate, NOW)
         self.assertEqual(1, len(logged.lines))
 
+    def test_early(self) -> None:
+        """
+        One that has not begun is told once, since it is mostly the clock that is wrong.
+        """
+        holder = certified(["a"], ends=NOW + 99 * DAY, begins=NOW + DAY)
+        expiry = Expiry("it", ServerCertificates.log)
+        with Logged() as logged:
+            for _ in range(2):
+                expiry.look(holder.certificate, NOW)
+        (line,) = logged.lines
+        self.assertIn("of it is not good before 20", line)
+        self.assertIn("check the clock", line)
+
 
 class IdentityTests(FolderTestCase):
     """

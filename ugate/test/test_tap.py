@@ -11,7 +11,7 @@ import os
 
 from twisted.python import usage
 
-from ugate.tap import Options
+from ugate.tap import Options, unwritable
 from ugate.tenancy.config.schema import Listener
 from ugate.test.tapfakes import TapCase
 
@@ -51,6 +51,40 @@ class OptionsTests(TapCase):
         self.assertEqual(config.listen, {"main": Listener("auto:tcp:1080:interface=127.0.0.1")})
         self.assertEqual((config.dial, config.routes), ({}, ()))
         self.assertEqual((self.out.getvalue(), self.err.getvalue()), ("", ""))
+
+    def test_unwritable(self) -> None:
+        """
+        Where twistd could not write its files, ugate says so before it tries.
+        """
+        foreground = {"nodaemon": True, "pidfile": "twistd.pid", "rundir": "."}
+        for changes, said in (
+            ({}, ""),
+            ({"nodaemon": False}, ""),
+            ({"rundir": "/nowhere"}, "/nowhere/twistd.pid: there is no such folder; go to another folder"),
+            ({"rundir": "/nowhere", "pidfile": None}, ""),
+            ({"rundir": "/nowhere", "chroot": "/nowhere"}, ""),
+            ({"logfile": "-"}, ""),
+            ({"logfile": "/nowhere/log"}, "/nowhere/log: there is no such folder"),
+            ({"nodaemon": False, "logfile": "/nowhere/log", "syslog": True}, "/nowhere/log: there is no"),
+        ):
+            self.assertTrue(" ".join(unwritable({**foreground, **changes})).startswith(said), changes)
+            self.assertEqual(bool(said), bool(list(unwritable({**foreground, **changes}))), changes)
+        self.patch(os, "access", lambda path, mode: path != ".")
+        (said,) = unwritable(foreground)
+        self.assertIn("/twistd.pid: it may not be written; go to another folder, or twistd --pidfile=", said)
+
+    def test_unwritableEnds(self) -> None:
+        """
+        Then nothing is started, unless it is a check.
+        """
+        options = Options()
+        options.parent = {"nodaemon": True, "pidfile": "/nowhere/pid"}  # type: ignore[assignment]
+        ended = self.assertRaises(SystemExit, options.parseOptions, [])
+        self.assertEqual(1, ended.code)
+        self.assertIn("/nowhere/pid: there is no such folder", self.err.getvalue())
+        options = Options()
+        options.parent = {"nodaemon": True, "pidfile": "/nowhere/pid"}  # type: ignore[assignment]
+        self.assertEqual(0, self.assertRaises(SystemExit, options.parseOptions, ["--check"]).code)
 
     def test_state(self) -> None:
         """
@@ -100,6 +134,8 @@ class OptionsTests(TapCase):
         """
         for arguments in (("--nonsense",), ("nonsense",), ("--listen",)):
             self.assertRaises(usage.UsageError, self.parse, *arguments)
+        error = self.assertRaises(usage.UsageError, self.parse, "ugate.yaml", "more")
+        self.assertIn("--config ugate.yaml", str(error))
 
     def test_help(self) -> None:
         """
@@ -173,6 +209,23 @@ class CheckTests(TapCase):
         one, two, _ = self.err.getvalue().split("\n")
         self.assertTrue(one.startswith(f"{path}:2:3: listener one (auto:tcp:1080) would carry"), one)
         self.assertTrue(two.startswith(f"{path}:3:3: listener two (tcp:80) cannot know"), two)
+
+    def test_twoInOnePlace(self) -> None:
+        """
+        Two listeners cannot be at one address, and one of another tenant is not named.
+        """
+        at = "auto:tcp:1080:interface=127.0.0.1"
+        path = self.write(
+            f"listen:\n  one: {at}\n  two: socks{at[4:]}\n"
+            "  three: auto:tcp:0:interface=127.0.0.1\n  four: auto:tcp:0:interface=127.0.0.1\n"
+            f"tenants:\n  alice: {{listen: {{own: {at}}}}}\n"
+        )
+        self.assertEqual(self.ends("--config", path, "--check"), 1)
+        two, own, _ = self.err.getvalue().split("\n")
+        self.assertTrue(two.startswith(f"{path}:3:3: listener two (socks:tcp:1080"), two)
+        self.assertTrue(two.endswith("cannot listen: listen one has it"), two)
+        self.assertIn("tenant alice: listener own", own)
+        self.assertTrue(own.endswith("cannot listen: another tenant of this gateway has it"), own)
 
     def test_circle(self) -> None:
         """

@@ -23,7 +23,7 @@ from ugate.tap import cutBySignal, handleSignals, makeService, speaksOnStdio, us
 from ugate.tenancy.config.schema import Listener
 from ugate.tenancy.config.schema import Node as Settings
 from ugate.tenancy.config.whole import Config
-from ugate.tenancy.usage import Usage, UsageFile
+from ugate.tenancy.usage import ForgottenUsage, UsageFile
 from ugate.test.nodefakes import Ports
 from ugate.test.tapfakes import TapCase
 
@@ -75,6 +75,21 @@ class ServiceTests(TapCase):
         self.assertEqual(gc.get_threshold()[0], 10_000)
         greet(who)
         self.assertEqual(greeted, [node])
+
+    def test_month(self) -> None:
+        """
+        That the bytes of a month would be forgotten is told at the start, if somebody's are limited.
+        """
+        self.patch(self.reactor, "callWhenRunning", lambda *call: None)
+        self.patch(gc, "freeze", lambda: None)
+        self.addCleanup(gc.set_threshold, *gc.get_threshold())
+        for limit, count in (("MONTH", 1), ("STREAMS", 0)):
+            self.patch(os, "environ", {f"UGATE__TENANTS__ALICE__LIMITS__{limit}": "5"})
+            node = self.make("--config", "env:UGATE")
+            with capturedLogs() as events:
+                node.startService()
+            said = [formatEvent(event) or "" for event in events]
+            self.assertEqual(count, sum("a restart forgets" in line for line in said), said)
 
     def test_stdio(self) -> None:
         """
@@ -136,7 +151,7 @@ class ServiceTests(TapCase):
                 calls.append((call, args))
 
             def stop(self) -> None:
-                self.running = False
+                # As with that of Twisted, which runs until this turn is over.
                 calls.append("stop")
 
         class Reloads:
@@ -188,7 +203,7 @@ class ServiceTests(TapCase):
         The bytes of the month are kept where the configuration says, or systemd; else nowhere.
         """
         self.patch(os, "environ", {})
-        self.assertIs(type(usageOf(self.reactor, Config())), Usage)
+        self.assertIsInstance(usageOf(self.reactor, Config()), ForgottenUsage)
         self.patch(os, "environ", {"STATE_DIRECTORY": "/var/lib/ugate:/other"})
         usage = usageOf(self.reactor, Config())
         assert isinstance(usage, UsageFile)

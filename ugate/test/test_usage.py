@@ -20,7 +20,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from ugate.tenancy.usage import SAVE_EVERY, Usage, UsageFile, monthAt
+from ugate.tenancy.usage import SAVE_EVERY, ForgottenUsage, Usage, UsageFile, monthAt
 
 
 def at(*parts: int) -> float:
@@ -134,6 +134,38 @@ class UsageFileTests(FileTestCase):
     L{UsageFile}.
     """
 
+    def test_folder(self) -> None:
+        """
+        The folder is made; one that cannot be is told at once, with what to do.
+        """
+        self.path = os.path.join(self.mktemp(), "state", "usage.json")
+        self.open().of("alice")
+        self.assertEqual(0o700, stat.S_IMODE(os.stat(os.path.dirname(self.path)).st_mode))
+        self.path = "/dev/null/state/usage.json"
+        usage = UsageFile(self.path, self.clock, lambda: self.now)
+        (line,) = self.logged(lambda: (usage.of("alice"), usage.of("bob")))
+        self.assertIn("/dev/null/state: Not a directory; the bytes of this month cannot be kept", line)
+        self.assertIn("--state", line)
+
+    def test_noFolder(self) -> None:
+        """
+        Without a folder all is forgotten, which is said once, and only if there is something.
+        """
+        usage = ForgottenUsage(lambda: self.now)
+        (line,) = self.logged(lambda: (usage.of("alice"), usage.of("bob"), usage.of("alice")))
+        self.assertEqual([], self.logged(usage.claim))
+        self.assertIn("a restart forgets the bytes", line)
+
+    def test_another(self) -> None:
+        """
+        Another process with the same folder is told of, unless it has ended.
+        """
+        self.usage.claim()
+        self.assertIn("another process keeps", "".join(self.logged(lambda: self.open().of("alice"))))
+        self.usage.stop()
+        other = self.open()
+        self.assertEqual([], self.logged(lambda: other.of("alice")))
+
     def test_restart(self) -> None:
         """
         What was used is known to the next process; nobody but its user may read it.
@@ -203,7 +235,10 @@ class UsageFileTests(FileTestCase):
         ):
             with open(self.path, "wb") as file:
                 file.write(content)
-            said = self.logged(lambda: self.assertEqual(self.open().of("alice").both, (0, 0)))
+            usage = UsageFile(self.path, self.clock, lambda: self.now)
+            said = self.logged(usage.start)
+            self.assertEqual(usage.of("alice").both, (0, 0))
+            usage.stop()
             self.assertEqual(len(said), 1)
             self.assertIn("counted from 0", said[0])
             self.assertFalse(os.path.exists(self.path))

@@ -16,8 +16,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import inspect
 
-from ugate.errors import UgateError
-from ugate.tenancy.config.mistakes import Mistake, meant, oneOf, suggestion
+from ugate.errors import UgateError, meant, suggestion
+from ugate.tenancy.config.mistakes import Mistake, oneOf
 from ugate.tenancy.config.schema import Secret
 from ugate.tenancy.config.shapes import bare, shape
 from ugate.tenancy.config.sizes import sizeOf

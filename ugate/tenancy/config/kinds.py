@@ -14,8 +14,7 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct, inspect
 
-from ugate.errors import StringError
-from ugate.tenancy.config.mistakes import suggestion
+from ugate.errors import StringError, suggestion
 from ugate.tenancy.config.schema import FORMS, TYPES
 from ugate.tenancy.config.sections import DELEGATED, KINDS, NAME_SHAPE, Kind, Order, isName
 

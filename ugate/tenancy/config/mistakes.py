@@ -16,7 +16,6 @@ from ugate.errors import UgateError
 from ugate.tenancy.config.tree import Place
 
 _SHOWN: Final = 100
-_COMPARED: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +71,6 @@ def inOrder(mistakes: Iterable[Mistake]) -> tuple[Mistake, ...]:
         rank.setdefault(mistake.place.source.name, len(rank))
     listed.sort(key=lambda m: (rank[m.place.source.name], m.place.line, m.place.column))
     return tuple(listed)
-
-
-def meant(word: str, known: Iterable[str]) -> str | None:
-    """
-    Which of the known words a misspelled one is most like, if any is like it.
-    """
-    from difflib import get_close_matches
-
-    close = get_close_matches(word[:64], sorted(known)[:_COMPARED], 1, 0.6)
-    return close[0] if close else None
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """
-    The end of a sentence: C{; did you mean 'listen'?}, or nothing.
-    """
-    like = meant(word, known)
-    return f"; did you mean {like!r}?" if like else ""
 
 
 def oneOf(words: Iterable[str]) -> str:

@@ -17,13 +17,13 @@ from typing import Any, Final
 
 from zope.interface import implementer
 
-from ugate.errors import UgateError
+from ugate.errors import UgateError, suggestion
 from ugate.interfaces import IWatching, IWritableStore
 from ugate.tenancy.config.callbacks import Callbacks
 from ugate.tenancy.config.folder import signature
 from ugate.tenancy.config.jsontext import readJSON
 from ugate.tenancy.config.managed import checkPut
-from ugate.tenancy.config.mistakes import Mistake, oneOf, suggestion
+from ugate.tenancy.config.mistakes import Mistake, oneOf
 from ugate.tenancy.config.sections import (
     KINDS,
     ONLY,

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from zope.interface import implementer
 
-from ugate.errors import StringError, UgateError
+from ugate.errors import StringError, UgateError, suggestion
 from ugate.interfaces import IConfigStore, IStoreModule, IWatching, IWritableStore
 from ugate.tenancy.config.commandline import DEFAULT_LISTEN, CommandLineStore
 from ugate.tenancy.config.lazystore import LazyStore
-from ugate.tenancy.config.mistakes import Mistake, suggestion
+from ugate.tenancy.config.mistakes import Mistake
 from ugate.tenancy.config.sections import (
     KINDS,
     ROOT,

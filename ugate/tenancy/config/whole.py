@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from ugate.errors import StringError
+from ugate.errors import StringError, suggestion
 from ugate.interfaces import IConfigStore
 from ugate.tenancy.config.check import BAD, Checks, Reading
 from ugate.tenancy.config.delegated import delegationMistakes
@@ -23,7 +23,7 @@ from ugate.tenancy.config.identityschema import Identity, Trust
 from ugate.tenancy.config.kinds import BUILTIN, Kinds
 from ugate.tenancy.config.mesh import meshMistakes
 from ugate.tenancy.config.meshschema import Peer, Service
-from ugate.tenancy.config.mistakes import ConfigError, Mistake, suggestion
+from ugate.tenancy.config.mistakes import ConfigError, Mistake
 from ugate.tenancy.config.ownchecks import OWN_CHECKS
 from ugate.tenancy.config.schema import (
     Delegation,

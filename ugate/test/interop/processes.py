@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -59,6 +60,19 @@ def program(name: str, package: str = "") -> str:
     if path is None:
         raise SkipTest(f"no {name} here: install {package or name}")
     return path
+
+
+def needDescriptors(count: int) -> None:
+    """
+    Let this process have so many descriptors.
+
+    @raise SkipTest: it may not.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        raise SkipTest(f"only {hard} descriptors here, and {count} are needed: ulimit -Hn raises it")
+    if soft != resource.RLIM_INFINITY and soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
 
 def freePort(host: str = HOST) -> int:

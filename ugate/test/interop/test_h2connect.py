@@ -21,6 +21,7 @@ from ugate.test.interop.processes import (
     Gateway,
     InteropTestCase,
     freePort,
+    needDescriptors,
     program,
     waitUntil,
 )
@@ -303,6 +304,7 @@ class OwnTests(TunnelTestCase):
         """
         A thousand at once, on one link, and the one that is never read holds up none.
         """
+        needDescriptors(4096)
         server = StreamServer(self, echo)
         serving = self.serving()
         gateway = self.using(serving.port, server.port)

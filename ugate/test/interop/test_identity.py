@@ -17,7 +17,7 @@ from ugate.tenancy.config.identityschema import Identity as Section
 from ugate.tenancy.config.identityschema import Trust as TrustSection
 from ugate.tenancy.identityfiles import Files, Keypair
 from ugate.tenancy.trust import Trust
-from ugate.test.interop.processes import HOST, InteropTestCase, freePort
+from ugate.test.interop.processes import HOST, InteropTestCase, freePort, program
 
 AUTHORITY = """\
 [ca]
@@ -113,6 +113,7 @@ class OpenSSLTests(InteropTestCase):
         """
         C{ucli identity} shows a key as OpenSSL and OpenSSH do, and it is the same after a restart.
         """
+        keygen = program("ssh-keygen", "openssh-client")
         port = freePort()
         state = self.directory / "state"
         config = (
@@ -138,6 +139,6 @@ class OpenSSLTests(InteropTestCase):
         for name in first["names"]:
             self.assertIn(name, text)
         self.openssl("verify", "-CAfile", certificate, certificate)
-        public = self.write("key.pub", self.finish(["ssh-keygen", "-y", "-f", key]).stdout.decode())
-        self.assertIn(first["ssh"], self.finish(["ssh-keygen", "-lf", public]).stdout.decode())
+        public = self.write("key.pub", self.finish([keygen, "-y", "-f", key]).stdout.decode())
+        self.assertIn(first["ssh"], self.finish([keygen, "-lf", public]).stdout.decode())
         self.assertEqual([0o700, 0o600], [path.stat().st_mode & 0o777 for path in (state, key)])

@@ -22,6 +22,7 @@ from ugate.test.interop.processes import (
     InteropTestCase,
     freePort,
     hasIPv6,
+    needDescriptors,
     program,
 )
 from ugate.test.interop.test_mtls import MutualTestCase
@@ -89,6 +90,7 @@ class StraightTests(DatagramTestCase):
         """
         Thousands of flows at once, each with a socket of its own; they are gone when the listener stops.
         """
+        needDescriptors(2 * MANY)
         echo = DatagramEcho(self)
         gateway = self.ugate(listen=f"udp:0:to={HOST}\\:{echo.port}:flows={MANY}")
         asking = [client(self, gateway.port) for _ in range(MANY)]
