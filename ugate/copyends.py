@@ -21,7 +21,7 @@ from ugate.buffers import Buffers
 from ugate.leg import Leg
 from ugate.metering import Meter
 from ugate.protocols.negotiate import connectionBelow
-from ugate.protocols.sockets import writeNow
+from ugate.protocols.sockets import sendNow
 from ugate.shares import Share
 
 if TYPE_CHECKING:
@@ -44,13 +44,12 @@ class End:
 
     @ivar below: the socket below its transport, if there is nothing but that.
     @ivar other: the other end, as long as the stream is up.
-    @ivar producer: who is registered with that.
-    @ivar limited: the same, if its speed or what is kept of it is limited.
+    @ivar limited: the producer in its place, if its speed or what is kept of it is limited.
     """
 
     __slots__ = (
         *("_copying", "_isKept", "_number", "_write"),
-        *("below", "leg", "limited", "other", "pauseProducing", "producer", "resumeProducing", "transport"),
+        *("below", "leg", "limited", "other", "transport"),
     )
 
     def __init__(self, copying: Copying, leg: Leg, number: int, limited: LimitedProducer | None) -> None:
@@ -67,9 +66,6 @@ class End:
         self._isKept = limited is not None
         """Whether its bytes are copied, and will be."""
         self.other: End | None = None
-        self.pauseProducing = transport.pauseProducing
-        self.resumeProducing = transport.resumeProducing
-        self.producer = self if limited is None else limited
 
     def join(self, other: End) -> None:
         """
@@ -78,7 +74,7 @@ class End:
         self.other = other
         below, limited, leg = other.below, self.limited, self.leg
         self._write: Callable[[bytes], object] = (
-            other.transport.write if below is None else partial(writeNow, below)
+            other.transport.write if below is None else partial(sendNow, below)
         )
         if limited is not None:
             leg.deliver = limited.after(self.deliver)
@@ -89,6 +85,14 @@ class End:
         leg.ended = self._ended
         leg.deafened = self._deafened
         leg.lost = self._lost
+
+    def produce(self) -> None:
+        """
+        The other one may hold it up from now on.
+        """
+        other = self.other
+        if other is not None:
+            (other.below or other.transport).registerProducer(self.limited or self, True)
 
     def part(self) -> None:
         """
@@ -147,6 +151,18 @@ class End:
         self._copying.lost(self, reason)
 
     # IPushProducer
+
+    def pauseProducing(self) -> None:
+        """
+        The other one has no room.
+        """
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """
+        The other one has room again.
+        """
+        self.transport.resumeProducing()
 
     def stopProducing(self) -> None:
         """

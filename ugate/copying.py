@@ -81,7 +81,23 @@ class Copying:
         """
         Deliver what is waiting and go on from there.
         """
-        ends = one, two = self._ends
+        one, two = self._ends
+        if one.leg.isFresh and two.leg.isFresh:
+            one.join(two)
+            two.join(one)
+            one.produce()
+            if self._finished is not None:
+                two.produce()
+        else:
+            self._catchUp(one, two)
+        if self._finished is not None and one.below is None and two.below is None:
+            self._forward(one, two)
+
+    def _catchUp(self, one: End, two: End) -> None:
+        """
+        Begin with what happened before.
+        """
+        ends = one, two
         ended = [end for end in ends if end.leg.eof]
         deaf = [end for end in ends if end.leg.deaf]
         one.join(two)
@@ -97,18 +113,16 @@ class Copying:
         for end in deaf:
             if end.leg.deafened is not None:
                 end.leg.deafened()
-        for end, other in ((one, two), (two, one)):
+        for end in ends:
             if self._finished is not None:
-                (other.below or other.transport).registerProducer(end.producer, True)
+                end.produce()
         for end in ends:
             if end.leg.paused:
                 end.leg.paused = False
                 if end.leg.gone is None:
-                    end.producer.resumeProducing()
+                    (end.limited or end).resumeProducing()
         for end in ended:
             self.ended(end)
-        if self._finished is not None and one.below is None and two.below is None:
-            self._forward(one, two)
 
     def _forward(self, one: End, two: End) -> None:
         """

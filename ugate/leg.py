@@ -80,6 +80,13 @@ class Leg(Protocol):
             assert self.transport is not None
             self.transport.pauseProducing()  # type: ignore[attr-defined]
 
+    @property
+    def isFresh(self) -> bool:
+        """
+        Whether nothing has come yet, and nothing ended.
+        """
+        return not (self.early or self.eof or self.deaf or self.gone or self.paused or self.buffers)
+
     def count(self, buffers: Buffers) -> None:
         """
         From now on count there what is kept, until somebody takes it.

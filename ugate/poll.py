@@ -120,6 +120,7 @@ class Poll:
         """What the epoll waits for on the descriptor of each guest."""
         self._elsewhere: set[Any] = set()
         """Descriptors of files and the like, which the kernel has no epoll for."""
+        self._expected: list[int] = []
         self._stopped = False
         self._wait = _waitingFor(reactor)
         reactor.addReader(self)
@@ -188,6 +189,13 @@ class Poll:
         if not self._remove(writer, _OUT):
             self._reactor.removeWriter(writer)
 
+    def expect(self, guest: Any) -> None:
+        """
+        A descriptor that waits to be readable is likely to be: ask it before the epoll says so.
+        """
+        if not self._stopped:
+            self._expected.append(guest.fileno())
+
     def leave(self, guest: Any) -> Poll | None:
         """
         Forget a descriptor whose socket goes on to be somebody else's.
@@ -196,9 +204,13 @@ class Poll:
             nothing else; L{None} if it no longer waits.
         """
         fd = guest.fileno()
-        if self._guests.get(fd) is guest and self._masks[fd] == _IN:
-            del self._guests[fd], self._masks[fd]
-            return self
+        if self._guests.get(fd) is guest:
+            if self._masks[fd] == _IN:
+                del self._guests[fd], self._masks[fd]
+                return self
+        elif fd >= 0 and not (self._stopped or guest in self._elsewhere):
+            # It waits for nothing.
+            return None
         self.removeReader(guest)
         self.removeWriter(guest)
         return None
@@ -281,6 +293,9 @@ class Poll:
                 if not events:
                     return
             self._dispatch(events)
+            if self._expected:
+                expected, self._expected = self._expected, []
+                self._dispatch([(fd, _IN) for fd in expected if fd in self._guests])
 
     def _dispatch(self, events: list[tuple[int, int]]) -> None:
         for fd, event in events:
@@ -295,8 +310,15 @@ class Poll:
             self._nobody(fd)
             return
         why: BaseException | None = None
-        reading = False
+        reading = event == _IN
         try:
+            if reading:
+                # Most are so, and then there is no more to do.
+                if self._masks[fd] & _IN:
+                    why = guest.doRead()
+                if why:
+                    self._lose(guest, why, True)
+                return
             if event & ~_OUT and self._masks[fd] & _IN:
                 reading = True
                 why = guest.doRead()
@@ -317,15 +339,24 @@ class Poll:
         Tell a descriptor that it has ended, in the reactor's way.
         """
         try:
-            self.removeReader(guest)
             failure = _DONE if why is CONNECTION_DONE else Failure(why)
             if reading and isinstance(why, ConnectionDone) and IHalfCloseableDescriptor.providedBy(guest):
-                guest.readConnectionLost(failure)
+                self._loseHalf(guest, failure)
             else:
+                self.removeReader(guest)
                 self.removeWriter(guest)
                 guest.connectionLost(failure)
         except BaseException:
             self._log.failure("what was to happen at the end of a descriptor failed")
+
+    def _loseHalf(self, guest: Any, failure: Failure) -> None:
+        fd = guest.fileno()
+        try:
+            guest.readConnectionLost(failure)
+        finally:
+            # The kernel has forgotten who was closed in that.
+            if self._guests.get(fd) is guest:
+                self.removeReader(guest)
 
     def _nobody(self, fd: int) -> None:
         """

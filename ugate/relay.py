@@ -174,7 +174,8 @@ class Relay:
         A transport that was copied to closes when all that was written is read by
         its peer: not later than an idle stream would.
         """
-        if leg.gone is None:
+        transport = leg.transport
+        if leg.gone is None and not (isinstance(transport, MuxStream) and transport.channel is None):
             leg.lost = lambda _: self._closing.stop(leg)
             self._closing.start(leg)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from zope.interface import implementer
@@ -57,9 +58,7 @@ class PoolEndpoint:
         session = self.pool.readyFor(self.key)
         if session is None:
             return self._connect(factory)
-        opened = session.open(self.info, factory)
-        opened.addErrback(self._again, session, factory)
-        return opened
+        return session.open(self.info, factory, partial(self._again, session, factory))
 
     def _connect(self, factory: IProtocolFactory, tried: int = 0) -> Deferred[IProtocol]:
         return Deferred.fromCoroutine(
@@ -67,7 +66,7 @@ class PoolEndpoint:
         )
 
     def _again(
-        self, failure: Failure, session: Session, factory: IProtocolFactory
+        self, session: Session, factory: IProtocolFactory, failure: Failure
     ) -> Failure | Deferred[IProtocol]:
         refused = failure.value
         if not isinstance(refused, Refused) or not self.pool.tries(session, refused):

@@ -138,18 +138,28 @@ class Session:
     def _closed(self) -> Refused:
         return Refused(Cause.PEER_CLOSED, Phase.CONNECT, self.hop, "the link to it is closed")
 
-    def open(self, info: StreamInfo, factory: IProtocolFactory) -> Deferred[IProtocol]:
+    def open(
+        self,
+        info: StreamInfo,
+        factory: IProtocolFactory,
+        otherwise: Callable[[Failure], Any] | None = None,
+    ) -> Deferred[IProtocol]:
         """
         Open a stream: what C{endpointFor(info).connect(factory)} does.
+
+        @param otherwise: what is done if it cannot be, as by an errback.
         """
         if self.isClosing:
-            return fail(self._closed())
+            closed: Deferred[IProtocol] = fail(self._closed())
+            return closed if otherwise is None else closed.addErrback(otherwise)
         opened: Deferred[Any] = self.link.open(info)
         opening = Opening(opened)
         self._asked.add(opening)
         self.sessions.busy(self)
         self.sessions.opening.start(opening)
-        opened.addCallbacks(self._begin, self._named, callbackArgs=(opening, factory), errbackArgs=(opening,))
+        opened.addCallbacks(
+            self._begin, self._named, callbackArgs=(opening, factory), errbackArgs=(opening, otherwise)
+        )
         return opened
 
     def _begin(self, stream: MuxStream, opening: Opening, factory: IProtocolFactory) -> IProtocol:
@@ -169,7 +179,7 @@ class Session:
         stream.begin(protocol)
         return protocol
 
-    def _named(self, failure: Failure, opening: Opening) -> Failure:
+    def _named(self, failure: Failure, opening: Opening, otherwise: Callable[[Failure], Any] | None) -> Any:
         """
         A link does not know what it is called here.
         """
@@ -177,8 +187,10 @@ class Session:
         self._ended(opening)
         if opening.isLate and failure.check(CancelledError):
             many = f"no answer in {self.sessions.limits.open:g} s"
-            return Failure(Refused(Cause.TIMED_OUT, Phase.REMOTE, self.hop, many))
-        return renamed(refusedAt(failure, self.hop), _PEER, self.hop)
+            named = Failure(Refused(Cause.TIMED_OUT, Phase.REMOTE, self.hop, many))
+        else:
+            named = renamed(refusedAt(failure, self.hop), _PEER, self.hop)
+        return named if otherwise is None else otherwise(named)
 
     # The streams that the peer opens.
 
@@ -240,18 +252,20 @@ class Session:
 
     def _portFor(self, stream: MuxStream) -> StreamPort:
         limits = self.sessions.limits
-        where = str(stream.info.target)
+        where = stream.info.target
         # One that comes while the link is going away was asked for before the peer knew: that is the link's.
         if len(self._accepted) >= limits.streams:
             many = f"{limits.streams} streams are open on one link"
-            raise Refused(Cause.OVERLOADED, Phase.REMOTE, where, many, "use more links, or wait")
+            raise Refused(Cause.OVERLOADED, Phase.REMOTE, str(where), many, "use more links, or wait")
         if len(self._pending) >= limits.pending:
             many = f"{limits.pending} streams of one link wait for an answer"
-            raise Refused(Cause.OVERLOADED, Phase.REMOTE, where, many, "use more links, or wait")
-        port = self._listeners.get(_key(stream.info.target)) or self._listeners.get(None)
+            raise Refused(Cause.OVERLOADED, Phase.REMOTE, str(where), many, "use more links, or wait")
+        port = self._listeners.get(_key(where)) or self._listeners.get(None)
         if port is None:
             step = "see for which targets it listens"
-            raise Refused(Cause.CONNECTION_REFUSED, Phase.REMOTE, where, "nobody listens for it here", step)
+            raise Refused(
+                Cause.CONNECTION_REFUSED, Phase.REMOTE, str(where), "nobody listens for it here", step
+            )
         return port
 
     # How they fare: L{ugate.protocols.muxkeeper.Keeper}.

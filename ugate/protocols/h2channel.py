@@ -79,7 +79,7 @@ class H2Channel:
         self.id = id
         self.isOurs = isOurs
         self.stream: Any = None
-        self.received: Any = self._nobody
+        self.received: Any = None
         self.window = core.firstOut
         self.credit = self.promised = core.limits.firstWindow
         self.unread = self.unsent = self._taken = 0
@@ -92,9 +92,6 @@ class H2Channel:
         self.sink: Any = None
         self.outlet: Any = None
         self._queue: deque[bytes | memoryview] = deque()
-
-    def _nobody(self, data: bytes) -> None:
-        self.consumed(len(data))
 
     def attach(self, stream: Any) -> None:
         """
@@ -120,7 +117,10 @@ class H2Channel:
         over = self.unread - core.limits.firstWindow
         if over < size:
             core.freed += size if over <= 0 else size - over
-        self.received(data if type(data) is bytes else bytes(data))
+        if self.received is None:
+            self.consumed(size)
+        else:
+            self.received(data if type(data) is bytes else bytes(data))
 
     def consumed(self, count: int) -> None:
         """
@@ -271,7 +271,7 @@ class H2Channel:
         self.unread = self.unsent = 0
         self.isUp, self.finished = False, True
         # The rest of a frame may still come, and be counted as read.
-        self.received = self._nobody
+        self.received = None
         self.sink = self.outlet = None
         if self.other is not None:
             self.other.other = None

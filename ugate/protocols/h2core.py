@@ -325,9 +325,11 @@ class H2Core(H2Sending):
 
     def _ended(self, channel: H2Channel) -> None:
         channel.ended = channel.isOver = True
-        if channel.stream is not None:
+        if channel.finished:
+            # That it is over says that, too.
+            self._over(channel, None, "done", False)
+        elif channel.stream is not None:
             channel.stream.ended()
-        self._maybeOver(channel)
 
     def _resetByPeer(self, event: Any) -> None:
         channel = self.channels.get(event.stream_id)

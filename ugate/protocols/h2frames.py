@@ -293,12 +293,19 @@ class FrameReader(ABC):
             content = length - 1 - padding
             if content < 0:
                 raise ConnectionFault(Code.PROTOCOL_ERROR, "more padding than frame")
-        self._take = self.dataBegins(stream, length, length - content, flags)
+        take = self.dataBegins(stream, length, length - content, flags)
+        begin = at + head
+        if content and content == length and len(data) - begin >= content:
+            # Most come whole.
+            take(data[begin : begin + content])
+            self.dataEnds()
+            return begin + content
+        self._take = take
         self._ends = self.dataEnds
         self.left, self._padding = content, padding
         if not content:
             self._payloadEnds()
-        return at + head
+        return begin
 
     def _payloadEnds(self) -> None:
         if self._padding:

@@ -23,7 +23,7 @@ from ugate.protocols.h2calm import H2Limits
 from ugate.protocols.h2channel import H2Channel
 from ugate.protocols.h2core import H2Core
 from ugate.protocols.h2frames import Code, ConnectionFault
-from ugate.protocols.sockets import writeNow, writePieces
+from ugate.protocols.sockets import sendNow, writePieces
 from ugate.protocols.tlsconnection import TLSConnection
 
 RECEIVE: Final = 1 << 18
@@ -142,7 +142,7 @@ class H2Wire(Protocol, ABC):
         if self.secure is not None:
             self.secure.writeSequence(pieces)
         elif len(pieces) == 1 and self.bare is not None:
-            writeNow(self.bare, bytes(pieces[0]))
+            sendNow(self.bare, pieces[0])
         else:
             writePieces(self.transport, self.bare, pieces)
 

@@ -147,7 +147,8 @@ class MuxStream(Telling):
         """
         It is gone from the link.
 
-        @param reason: L{ConnectionDone} if both directions ended as they should.
+        @param reason: L{ConnectionDone} if both directions ended as they should; that the peer's did need
+            not be said before.
         """
         if self._channel is not None:
             self._leave(reason)

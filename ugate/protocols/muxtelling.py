@@ -123,6 +123,8 @@ class Telling(Writing):
             return False
         self._isOver = True
         protocol.connectionLost(self._why)
+        # Each of them has the other, and nobody else would part them.
+        self._protocol = None
         return False
 
     @property

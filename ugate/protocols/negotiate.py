@@ -288,13 +288,14 @@ class Negotiating(Passing):
         """
         The connection is gone.
         """
-        self.owner.deadlines.stop(self)
-        self.owner.lingering.stop(self)
         self._answered = True
         inner, self.inner = self.inner, None
         if inner is not None:
             inner.connectionLost(reason)
-        elif not self._closing:
+            return
+        self.owner.deadlines.stop(self)
+        self.owner.lingering.stop(self)
+        if not self._closing:
             self._closing = True
             error = reason.value
             if not isinstance(error, Refused):

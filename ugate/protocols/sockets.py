@@ -15,7 +15,7 @@ import struct
 from fcntl import ioctl
 from socket import IPPROTO_TCP, TCP_NODELAY, socket
 from termios import TIOCOUTQ
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from zope.interface import implementer
 
@@ -150,22 +150,32 @@ def writeNow(transport: Any, data: bytes) -> None:
     Write what is small and waited for: to the kernel at once if nothing is ahead
     of it, which spares the reactor a turn and two changes of its epoll.
     """
+    if isinstance(transport, tcp.Connection) and not transport.TLS:
+        sendNow(transport, data)
+    elif data:
+        transport.write(data)
+
+
+def sendNow(connection: tcp.Connection, data: bytes | memoryview) -> None:
+    """
+    The same on what is known to be a socket and nothing more.
+    """
     if (
-        isinstance(transport, tcp.Connection)
-        and transport.connected
-        and not (transport.TLS or transport.dataBuffer or transport._tempDataBuffer)
-        and not (transport.disconnecting or transport._writeDisconnecting)
+        connection.connected
+        and not (connection.dataBuffer or connection._tempDataBuffer)
+        and not (connection.disconnecting or connection._writeDisconnecting)
     ):
         try:
-            sent = transport.socket.send(data)
-            # Not to copy what is large and all gone.
-            data = b"" if sent == len(data) else data[sent:]
+            sent = connection.socket.send(data)
         except OSError:
             # Full, or broken: the transport finds out which, and says so to its protocol.
-            transport.write(data)
+            sent = 0
+        if sent == len(data):
             return
+        # Not to copy what is large and all gone.
+        data = data[sent:]
     if data:
-        transport.write(data)
+        connection.write(bytes(data))
 
 
 def writePieces(transport: Any, bare: tcp.Connection | None, pieces: list[Any]) -> None:
@@ -284,7 +294,8 @@ def endWriting(transport: ITransport) -> None:
     if ISSLTransport.providedBy(transport):
         transport.loseConnection()
     elif IHalfCloseableTransport.providedBy(transport) or IHalfCloseableDescriptor.providedBy(transport):
-        cast(IHalfCloseableTransport, transport).loseWriteConnection()
+        half: Any = transport
+        half.loseWriteConnection()
     else:
         transport.loseConnection()
 
@@ -318,7 +329,9 @@ def closeNow(connection: tcp.Connection) -> bool:
         connection.connectionLost(connectionDone)
         return True
     # As that does it; but nothing is unread, so to close is to end.
-    FileDescriptor.connectionLost(connection, connectionDone)
+    if leave is None:
+        FileDescriptor.connectionLost(connection, connectionDone)
+    connection.disconnected, connection.connected = 1, 0
     connection.socket.close()
     protocol = connection.protocol
     del connection.socket, connection.fileno, connection.protocol

@@ -64,6 +64,7 @@ _NO_METHOD: Final = b"\x05\xff"
 _LOGIN_GOOD: Final = b"\x01\x00"
 _LOGIN_BAD: Final = b"\x01\x01"
 _MORE: Final = Step()
+_CHOSEN: Final = Step(b"\x05\x00")
 
 
 def boundAddress(address: IAddress) -> bytes:
@@ -166,7 +167,9 @@ class Socks5:
             )
         self._buffer = data = data[end:]
         # Most clients wait for the choice.
-        return self._state(self, send + chosen) if data else Step(send + chosen)
+        if data:
+            return self._state(self, send + chosen)
+        return Step(send + chosen) if send or self._no else _CHOSEN
 
     def state_login(self, send: bytes) -> Step:
         """

@@ -76,7 +76,9 @@ class StateTests(CoreTestCase):
         self.assertEqual([(DATA, END_STREAM, 1, b"")], self.peer.frames())
         self.data(1, 3)
         self.data(1, 4, END_STREAM)
-        self.assertEqual((b"\0" * 7, ["ended", "closed"]), (one.data, one.told))
+        self.assertEqual((b"\0" * 7, ["closed"]), (one.data, one.told))
+        assert one.reason is not None
+        self.assertTrue(one.reason.check(ConnectionDone))
 
     def test_trailers(self) -> None:
         """
