@@ -30,7 +30,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Protocol
 from twisted.protocols.policies import ProtocolWrapper
-from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
+from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory, _NullAggregator
 from twisted.python.components import registerAdapter
 from twisted.python.failure import Failure
 
@@ -42,6 +42,7 @@ from ugate.protocols.tlsrecords import ANSWERED, ANSWERS, Records
 from ugate.protocols.tlssocket import TLSSocket
 
 _LOT: Final = 32768
+_NO_WRITES: Final = _NullAggregator()
 
 
 @implementer(IHalfCloseableProtocol)
@@ -54,6 +55,9 @@ class TLSStream(BufferingTLSTransport):
 
     ended = False
     """Whether the peer has said that it sends no more."""
+
+    ready: Any = None
+    """An C{OpenSSL.SSL.Connection} that is after its handshake, if it was that already."""
 
     _answers = ANSWERS
     """Bytes that OpenSSL may still answer of itself."""
@@ -111,13 +115,16 @@ class TLSStream(BufferingTLSTransport):
     def _part(self, below: IDetachable) -> tuple[Detached, Any, str]:
         # What was written in this turn goes first.
         self._aggregator.close()
+        # It knows us, too: else only the collector would let go of what we keep, and that is a lot.
+        self._aggregator = _NO_WRITES
+        self.write = _NO_WRITES.write  # type: ignore[method-assign]
         detached = below.detach()
         connection = self._tlsConnection
         self._lostTLSConnection = True
         self.connected = False
         self.factory.unregisterProtocol(self)
         nothing: Any = None
-        self.wrappedProtocol = self.transport = self._tlsConnection = nothing
+        self.wrappedProtocol = self.transport = self._tlsConnection = self.ready = nothing
         if detached.unread:
             connection.bio_write(detached.unread)
             detached = Detached(detached.socket, b"", detached.unsent, detached.waiting, detached.reactor)
@@ -231,11 +238,9 @@ class ServedStream(TLSStream):
     """
     That of a server, above a negotiation whose handshake is over.
 
-    @ivar ready: an C{OpenSSL.SSL.Connection}, after its handshake.
     @since: ugate NEXT
     """
 
-    ready: Any = None
     _handshakeDone = True
 
     def makeConnection(self, transport: Any) -> None:
