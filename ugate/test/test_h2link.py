@@ -118,11 +118,11 @@ class OpeningTests(SynchronousTestCase):
         """
         No more of these are remembered than there may be, and none that is long.
         """
-        asking = h2requests.Asking(INFO)
-        asking.fields(INFO.but(target=Target("d" * h2requests.LONGEST, 1)), "gate", False)
+        asking = h2requests.Connects()
+        asking.request(INFO.but(target=Target("d" * h2requests.LONGEST, 1)), "gate", INFO, False)
         self.assertEqual({}, asking.known)
         for port in range(MOST + 2):
-            asking.fields(INFO.but(target=Target("db.example", port + 1)), "gate", False)
+            asking.request(INFO.but(target=Target("db.example", port + 1)), "gate", INFO, False)
             self.assertLessEqual(len(asking.known), MOST)
         self.assertEqual(2, len(asking.known))
 
