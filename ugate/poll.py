@@ -295,7 +295,9 @@ class Poll:
             self._dispatch(events)
             if self._expected:
                 expected, self._expected = self._expected, []
-                self._dispatch([(fd, _IN) for fd in expected if fd in self._guests])
+                for fd in expected:
+                    if fd in self._guests:
+                        self._serve(fd, _IN)
 
     def _dispatch(self, events: list[tuple[int, int]]) -> None:
         for fd, event in events:
