@@ -14,7 +14,6 @@ from __future__ import annotations
 import select
 import sys
 from array import array
-from collections.abc import Callable
 from socket import (
     IPPROTO_TCP,
     NI_NUMERICHOST,
@@ -119,7 +118,6 @@ class Port(tcp.Port):
     only: IPv4Address | IPv6Address | None = None
     beside = False
     _kind: tuple[int, int, int]
-    _expect: Callable[[Any], None] | None = None
 
     def createInternetSocket(self) -> socket:
         """
@@ -145,7 +143,6 @@ class Port(tcp.Port):
         if host.host not in _ANY:
             self.only = host
         unpace(self.socket, host.host)
-        self._expect = getattr(self.reactor, "expect", None)
 
     def connectionLost(self, reason: Any) -> None:
         """
@@ -195,8 +192,4 @@ class Port(tcp.Port):
             return
         number = self.sessionno
         self.sessionno = number + 1
-        transport = Accepted(connected, protocol, address, self, number, self.reactor)
-        protocol.makeConnection(transport)
-        if self._expect is not None:
-            # Most clients have spoken by now.
-            self._expect(transport)
+        protocol.makeConnection(Accepted(connected, protocol, address, self, number, self.reactor))
