@@ -14,7 +14,6 @@ from __future__ import annotations
 import select
 import sys
 from array import array
-from collections.abc import Callable
 from socket import (
     IPPROTO_TCP,
     NI_NUMERICHOST,
@@ -124,7 +123,6 @@ class Port(tcp.Port):
     only: IPv4Address | IPv6Address | None = None
     beside = False
     _kind: tuple[int, int, int]
-    _expect: Callable[[Any], None] | None = None
 
     def createInternetSocket(self) -> socket:
         """
@@ -150,7 +148,6 @@ class Port(tcp.Port):
         if host.host not in _ANY:
             self.only = host
         unpace(self.socket, host.host)
-        self._expect = getattr(self.reactor, "expect", None)
 
     def connectionLost(self, reason: Any) -> None:
         """
@@ -200,8 +197,4 @@ class Port(tcp.Port):
             return
         number = self.sessionno
         self.sessionno = number + 1
-        transport = Accepted(connected, protocol, address, self, number, self.reactor)
-        protocol.makeConnection(transport)
-        if self._expect is not None:
-            # Most clients have spoken by now.
-            self._expect(transport)
+        protocol.makeConnection(Accepted(connected, protocol, address, self, number, self.reactor))

@@ -120,7 +120,6 @@ class Poll:
         """What the epoll waits for on the descriptor of each guest."""
         self._elsewhere: set[Any] = set()
         """Descriptors of files and the like, which the kernel has no epoll for."""
-        self._expected: list[int] = []
         self._stopped = False
         self._wait = _waitingFor(reactor)
         reactor.addReader(self)
@@ -188,13 +187,6 @@ class Poll:
         """
         if not self._remove(writer, _OUT):
             self._reactor.removeWriter(writer)
-
-    def expect(self, guest: Any) -> None:
-        """
-        A descriptor that waits to be readable is likely to be: ask it before the epoll says so.
-        """
-        if not self._stopped:
-            self._expected.append(guest.fileno())
 
     def leave(self, guest: Any) -> Poll | None:
         """
@@ -293,9 +285,6 @@ class Poll:
                 if not events:
                     return
             self._dispatch(events)
-            if self._expected:
-                expected, self._expected = self._expected, []
-                self._dispatch([(fd, _IN) for fd in expected if fd in self._guests])
 
     def _dispatch(self, events: list[tuple[int, int]]) -> None:
         for fd, event in events:

@@ -30,7 +30,7 @@ from ugate.tenancy.listening import Ask, Sockets
 _OFTEN: Final = ("seconds", "callLater")
 """What is called so often that looking it up twice would count."""
 
-_WAITING: Final = ("addReader", "addWriter", "removeReader", "removeWriter", "leave", "expect")
+_WAITING: Final = ("addReader", "addWriter", "removeReader", "removeWriter", "leave")
 """What may be a poll's in place of the reactor's, and is called as often."""
 
 BACKLOG: Final = 1024

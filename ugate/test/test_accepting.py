@@ -20,11 +20,9 @@ from twisted.internet.interfaces import ITLSTransport
 from twisted.internet.protocol import Factory
 from twisted.logger import capturedLogs, formatEvent
 
-from ugate import poll
 from ugate.accepting import Port
-from ugate.poll import Poll, asSocketReactor
 from ugate.test.dialfakes import Recorder, Recorders
-from ugate.test.socketfakes import Peer, SocketReactor, SocketTestCase, congestion
+from ugate.test.socketfakes import Peer, SocketTestCase, congestion
 
 HOST = "127.0.0.1"
 _LOCK_FILTER = 44
@@ -73,50 +71,6 @@ class PortTestCase(SocketTestCase):
         count = len(self.factory.made)
         self.until(lambda: len(self.factory.made) > count, "the connection")
         return client, self.factory.made[-1].transport
-
-
-class Both:
-    """
-    A reactor with a poll in front of it.
-    """
-
-    def __init__(self, reactor: SocketReactor) -> None:
-        self.reactor = reactor
-        self.poll = Poll(asSocketReactor(reactor))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.poll if hasattr(Poll, name) else self.reactor, name)
-
-
-class AtOnceTests(SocketTestCase):
-    """
-    A client that has spoken when it is accepted.
-    """
-
-    def setUp(self) -> None:
-        # See PortTestCase.
-        tcp._reservedFD.reserve()
-        super().setUp()
-
-    def test_inTheSameRound(self) -> None:
-        """
-        It is heard without another look at what is ready.
-        """
-        self.patch(poll, "_ROUNDS", 1)
-        both = Both(self.reactor)
-        waiting = both.poll
-        factory = Recorders()
-        port: Any = Port(0, factory, 50, HOST, both)
-        port.startListening()
-        with socket.create_connection((HOST, port.getHost().port)) as client:
-            client.send(b"question")
-            waiting.doRead()
-            self.assertEqual([b"question"], [each.got for each in factory.made])
-        waiting.doRead()
-        self.assertTrue(factory.made[0].lost)
-        port.stopListening()
-        self.reactor.advance(0)
-        waiting.stop()
 
 
 class ConnectionTests(PortTestCase):

@@ -2,7 +2,7 @@
 # See LICENSE for details.
 
 """
-Tests for L{ugate.poll}: what is asked without a turn of the reactor.
+Tests for L{ugate.poll}: what is served without a turn of the reactor, and ends.
 """
 
 from __future__ import annotations
@@ -127,59 +127,6 @@ class MomentTests(PollTestCase):
         self.reactor.meanwhile = lambda: self.first.far.send(b"word")
         self.poll.doRead()
         self.assertIn(len(self.first.asked), range(2, 20))
-
-
-class ExpectTests(PollTestCase):
-    """
-    Guests that are likely to be ready.
-    """
-
-    def setUp(self) -> None:
-        super().setUp()
-        # What is asked in the first round only is asked without the epoll.
-        self.patch(module, "_ROUNDS", 1)
-        self.first, self.new = self.reader(), self.guest()
-        self.new.reading = lambda: None
-        self.first.far.send(b"word")
-
-    def test_asked(self) -> None:
-        """
-        One is asked in the same round, also if it is not ready; and once.
-        """
-
-        def reading() -> None:
-            self.first.read()
-            self.poll.addReader(self.new)
-            self.poll.expect(self.new)
-
-        self.first.reading = reading
-        self.poll.doRead()
-        self.poll.doRead()
-        self.assertEqual((["read"], ["read"]), (self.first.asked, self.new.asked))
-
-    def test_waitsNoMore(self) -> None:
-        """
-        Who waits no more by then is not asked.
-        """
-
-        def reading() -> None:
-            self.first.read()
-            self.poll.addReader(self.new)
-            self.poll.expect(self.new)
-            self.poll.removeReader(self.new)
-
-        self.first.reading = reading
-        self.poll.doRead()
-        self.assertEqual([], self.new.asked)
-
-    def test_stopped(self) -> None:
-        """
-        Nobody is remembered when it is stopped.
-        """
-        self.poll.stop()
-        self.poll.expect(self.new)
-        self.assertEqual([], self.poll._expected)
-        self.patch(self.poll, "stop", lambda: None)
 
 
 class HalfTests(PollTestCase):
