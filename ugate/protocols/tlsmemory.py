@@ -32,24 +32,24 @@ def canLeave(connection: Any) -> bool:
 
     @param connection: an C{OpenSSL.SSL.Connection}.
     """
-    kind: Any = type(connection)
-    return _isKnown(kind)
+    return inside(connection.__class__) is not None
 
 
 @cache
-def _isKnown(kind: type) -> bool:
+def inside(kind: type) -> tuple[Any, Any] | None:
     """
-    Whether connections of that kind are pyOpenSSL's, and have inside what is needed.
+    What pyOpenSSL works with itself, C{ffi} and C{lib}, if connections of that kind are its own and have
+    inside what is needed.  It is kept, since an import takes longer than most of what is called here.
     """
     try:
-        from OpenSSL._util import lib
+        from OpenSSL._util import ffi, lib
         from OpenSSL.SSL import TLS_METHOD, Connection, Context
     except ImportError:
-        return False
+        return None
     if not issubclass(kind, Connection) or not all(hasattr(lib, name) for name in _NEEDED):
-        return False
+        return None
     one = Connection(Context(TLS_METHOD), None)
-    return all(hasattr(one, name) for name in ("_ssl", "_into_ssl", "_from_ssl"))
+    return (ffi, lib) if all(hasattr(one, name) for name in ("_ssl", "_into_ssl", "_from_ssl")) else None
 
 
 def takeOut(connection: Any) -> tuple[bytes, bool]:
@@ -59,8 +59,9 @@ def takeOut(connection: Any) -> tuple[bytes, bool]:
     @param connection: one that L{canLeave}.
     @return: the bytes, and whether nothing comes after them.
     """
-    from OpenSSL._util import ffi, lib
-
+    found = inside(connection.__class__)
+    assert found is not None
+    ffi, lib = found
     ssl, room, taken = connection._ssl, ffi.new("char[]", _RECORD), []
     lib.ERR_clear_error()
     while (count := lib.SSL_read(ssl, room, _RECORD)) > 0:
@@ -79,10 +80,10 @@ def shake(connection: Any, data: bytes) -> bool:
     @return: whether it is through; else more has to come.
     @raise OpenSSL.SSL.Error: it failed.
     """
-    if not canLeave(connection):
+    found = inside(connection.__class__)
+    if found is None:
         return _shakePublicly(connection, data)
-    from OpenSSL._util import lib
-
+    _, lib = found
     if data:
         lib.BIO_write(connection._into_ssl, data, len(data))
     ssl = connection._ssl
@@ -109,10 +110,10 @@ def out(connection: Any) -> bytes:
     """
     What OpenSSL wants sent.
     """
-    if not canLeave(connection):
+    found = inside(connection.__class__)
+    if found is None:
         return _outPublicly(connection)
-    from OpenSSL._util import ffi, lib
-
+    ffi, lib = found
     room, sent, below = ffi.new("char[]", _LOT), b"", connection._from_ssl
     while (count := lib.BIO_read(below, room, _LOT)) > 0:
         sent += ffi.buffer(room, count)[:]

@@ -11,6 +11,7 @@ by one (RFC 8446, 6.1), and a client that has said all may still wait for its an
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from socket import socket
 from typing import Any, Final, cast
 
@@ -24,13 +25,19 @@ from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IHandshakeListener,
     IOpenSSLServerConnectionCreator,
+    IProtocol,
     IProtocolFactory,
     IPushProducer,
     IReactorTime,
 )
 from twisted.internet.protocol import Protocol
 from twisted.protocols.policies import ProtocolWrapper
-from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
+from twisted.protocols.tls import (
+    BufferingTLSTransport,
+    TLSMemoryBIOFactory,
+    _AggregateSmallWrites,
+    _NullAggregator,
+)
 from twisted.python.components import registerAdapter
 from twisted.python.failure import Failure
 
@@ -42,6 +49,8 @@ from ugate.protocols.tlsrecords import ANSWERED, ANSWERS, Records
 from ugate.protocols.tlssocket import TLSSocket
 
 _LOT: Final = 32768
+_NOTHING: Final = _NullAggregator()
+"""Collects no writes."""
 
 
 @implementer(IHalfCloseableProtocol)
@@ -111,6 +120,9 @@ class TLSStream(BufferingTLSTransport):
     def _part(self, below: IDetachable) -> tuple[Detached, Any, str]:
         # What was written in this turn goes first.
         self._aggregator.close()
+        # It has us, as we have it: OpenSSL's memory would wait for the collector of garbage.
+        self._aggregator = _NOTHING
+        self.write = _NOTHING.write  # type: ignore[method-assign]
         detached = below.detach()
         connection = self._tlsConnection
         self._lostTLSConnection = True
@@ -231,20 +243,41 @@ class ServedStream(TLSStream):
     """
     That of a server, above a negotiation whose handshake is over.
 
-    @ivar ready: an C{OpenSSL.SSL.Connection}, after its handshake.
     @since: ugate NEXT
     """
 
-    ready: Any = None
     _handshakeDone = True
+    _aggregator: _AggregateSmallWrites | _NullAggregator = _NOTHING
+
+    def __init__(self, factory: TLSStreams, inner: IProtocol, connection: Any) -> None:
+        """
+        @param connection: an C{OpenSSL.SSL.Connection}, after its handshake.
+        """
+        # Not Twisted's, which makes at once what is only needed if something is written here.
+        ProtocolWrapper.__init__(self, factory, inner)
+        self._tlsConnection = connection
+        self._appSendBuffer: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """
+        See L{ITransport<twisted.internet.interfaces.ITransport>}; small writes of one turn go together.
+        """
+        self._aggregator = _AggregateSmallWrites(super().write, self.factory._clock)
+        self.write = self._aggregator.write  # type: ignore[method-assign]
+        self.write(data)
+
+    def writeSequence(self, sequence: Iterable[bytes]) -> None:
+        """
+        See L{ITransport<twisted.internet.interfaces.ITransport>}.
+        """
+        self.write(b"".join(sequence))
 
     def makeConnection(self, transport: Any) -> None:
         """
         Begin, with what came behind the handshake.
         """
         # What Twisted's does besides is for handshakes, and costs more than the rest of a stream.
-        connection = self._tlsConnection = self.ready
-        self._appSendBuffer: list[bytes] = []
+        connection = self._tlsConnection
         self.factory.registerProtocol(self)
         Protocol.makeConnection(self, transport)
         inner: Any = self.wrappedProtocol
@@ -331,7 +364,7 @@ class _Ready:
     """
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> Any:
-        return tlsProtocol.ready
+        return tlsProtocol.getHandle()
 
 
 class TLSStreams(TLSMemoryBIOFactory):
@@ -356,6 +389,4 @@ class TLSStreams(TLSMemoryBIOFactory):
         inner = self.wrappedFactory.buildProtocol(addr)
         if inner is None:
             return None
-        stream = ServedStream(self, inner)
-        stream.ready = connection
-        return stream
+        return ServedStream(self, inner, connection)
