@@ -8,7 +8,7 @@ A transport that is another one, as far as bytes go.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from zope.interface import implementer
 
@@ -42,7 +42,8 @@ class Passing:
         """
         The local address.
         """
-        return cast(IAddress, self.transport.getHost())
+        host: IAddress = self.transport.getHost()
+        return host
 
     def write(self, data: bytes) -> None:
         """

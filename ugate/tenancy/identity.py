@@ -321,7 +321,7 @@ class Identity:
 
     def _context(self, alpn: tuple[bytes, ...], isServer: bool, ask: bool, name: str = "") -> Any:
         self._lookAgain()
-        served = self._served(name)
+        served = self._served(name) if name else None
         held, contexts = (self._held, self._contexts) if served is None else (served.keypair, served.contexts)
         key = alpn, isServer, ask
         context = contexts.get(key)
