@@ -212,10 +212,19 @@ def _detachable(leg: Leg) -> IDetachable | IDetachableTLS | None:
     What gives the socket of a leg away, with TLS on it or without.
     """
     transport = leg.transport
-    if leg.gone is not None or leg.eof or isinstance(transport, MuxStream):
+    if leg.gone is not None or leg.eof:
+        return None
+    # Of its class: wrappers of Twisted have all that is below them.
+    quick = getattr(type(transport), "detacher", None)
+    if quick is not None:
+        found: IDetachableTLS | None = quick(transport)
+        return found
+    if isinstance(transport, Connection):
+        return detachable(transport)
+    if isinstance(transport, MuxStream):
         return None
     bare = detachable(transport)
-    if bare is not None or isinstance(transport, Connection):
+    if bare is not None:
         return bare
     secure: IDetachableTLS | None = IDetachableTLS(transport, None)
     return secure

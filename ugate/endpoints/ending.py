@@ -13,9 +13,8 @@ from functools import partial
 
 from twisted.internet.interfaces import IReactorTime, IStreamServerEndpoint
 
-from ugate.endpoints.mtls import NOBODY, MutualServerEndpoint
+from ugate.endpoints.mtls import MutualServerEndpoint
 from ugate.errors import Cause, Phase, Refused
-from ugate.interfaces import ITenant
 from ugate.protocols.clienthello import ClientHello
 from ugate.protocols.servernames import Listed
 from ugate.protocols.sni import Sni
@@ -88,7 +87,7 @@ class EndingServerEndpoint(MutualServerEndpoint):
         @raise UgateError: there is none for that name.
         """
         name = info.hints["sni"]
-        owner = ITenant(self.reactor).tenantFor(info.but(principal=NOBODY))
+        owner = self.ownerFor(info)
         if not owner.identity.has(name):
             raise Refused(
                 Cause.NAME_UNKNOWN,

@@ -94,6 +94,7 @@ class MutualServerEndpoint(NegotiatedServerEndpoint):
             deadline=deadline,
             cap=CAP,
         )
+        self._tenant = ITenant(reactor, None)
         self.alpn = tuple(alpn)
         self.anonymous = anonymous
         self.asksClient = asksClient
@@ -107,7 +108,7 @@ class MutualServerEndpoint(NegotiatedServerEndpoint):
 
         @return: a Deferred that fails with L{ListenRefused} if there is no good identity.
         """
-        tenant = ITenant(self.reactor, None)
+        tenant = self._tenant
         if tenant is None:
             return fail(
                 ListenRefused(
@@ -123,15 +124,22 @@ class MutualServerEndpoint(NegotiatedServerEndpoint):
             return fail(ListenRefused(f"{self.prefix}: {error}"))
         return super().listen(factory)
 
+    def ownerFor(self, info: StreamInfo) -> ITenant:
+        """
+        The tenant of the name that a client asks for.
+        """
+        assert self._tenant is not None
+        return self._tenant.tenantFor(info.but(principal=NOBODY))
+
     def begin(self, hello: ClientHello, info: StreamInfo) -> Side:
         """
         Our side of a connection, by the name that it is for.
 
         @raise UgateError: there is none for that name.
         """
-        owner = ITenant(self.reactor).tenantFor(info.but(principal=NOBODY))
+        owner = self.ownerFor(info)
         # OpenSSL only hears of a protocol that both have, and so cannot fail over it.
-        common = [each for each in self.alpn if each in hello.alpn][:1]
+        common = [each for each in self.alpn if each in hello.alpn][:1] if hello.alpn else ()
         creator = owner.identity.serverTLS(common, self.asksClient, info.hints.get("sni", ""))
         connection = creator.serverConnectionForTLS(None)
         connection.set_accept_state()

@@ -253,9 +253,10 @@ class _ClientFactory(Factory, Owner):
         self.result: Deferred[IProtocol] = Deferred(self._cancelled)
 
     def _cancelled(self, result: Deferred[IProtocol]) -> None:
-        self.deadlines.close()
-        if self.host is not None and self.host.transport is not None:
-            self.host.abortConnection()
+        host = self.host
+        self._over()
+        if host is not None and host.transport is not None:
+            host.abortConnection()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         if self.result.called:
@@ -270,13 +271,18 @@ class _ClientFactory(Factory, Owner):
     def buildInner(self, host: Negotiating, step: Step) -> IProtocol | None:
         return self.wrappedFactory.buildProtocol(host.peer)
 
-    def opened(self, inner: IProtocol) -> None:
+    def _over(self) -> None:
         self.deadlines.close()
+        # It knows us, too: only the collector would let go of both.
+        self.host = None
+
+    def opened(self, inner: IProtocol) -> None:
+        self._over()
         if not self.result.called:
             self.result.callback(inner)
 
     def failed(self, host: Negotiating, error: Exception) -> None:
-        self.deadlines.close()
+        self._over()
         if self.result.called:
             return
         hop = self._endpoint.hop

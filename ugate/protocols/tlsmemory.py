@@ -12,7 +12,8 @@ that is another one streams stay as pyOpenSSL has them.
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any, Final
 
 _LOT: Final = 4096
@@ -32,24 +33,35 @@ def canLeave(connection: Any) -> bool:
 
     @param connection: an C{OpenSSL.SSL.Connection}.
     """
-    kind: Any = type(connection)
-    return _isKnown(kind)
+    return inside(connection.__class__) is not None
 
 
 @cache
-def _isKnown(kind: type) -> bool:
+def _room(size: int) -> Callable[[], Any]:
     """
-    Whether connections of that kind are pyOpenSSL's, and have inside what is needed.
+    Makes room for so many bytes.  What is made by C{ffi.new} is wiped first, and so much of it leaves nothing
+    else in the processor's cache.
+    """
+    from OpenSSL._util import ffi
+
+    return partial(ffi.new_allocator(should_clear_after_alloc=False), f"char[{size}]")
+
+
+@cache
+def inside(kind: type) -> tuple[Any, Any] | None:
+    """
+    What pyOpenSSL works with itself, C{ffi} and C{lib}, if connections of that kind are its own and have
+    inside what is needed.  It is kept, since an import takes longer than most of what is called here.
     """
     try:
-        from OpenSSL._util import lib
+        from OpenSSL._util import ffi, lib
         from OpenSSL.SSL import TLS_METHOD, Connection, Context
     except ImportError:
-        return False
+        return None
     if not issubclass(kind, Connection) or not all(hasattr(lib, name) for name in _NEEDED):
-        return False
+        return None
     one = Connection(Context(TLS_METHOD), None)
-    return all(hasattr(one, name) for name in ("_ssl", "_into_ssl", "_from_ssl"))
+    return (ffi, lib) if all(hasattr(one, name) for name in ("_ssl", "_into_ssl", "_from_ssl")) else None
 
 
 def takeOut(connection: Any) -> tuple[bytes, bool]:
@@ -59,9 +71,10 @@ def takeOut(connection: Any) -> tuple[bytes, bool]:
     @param connection: one that L{canLeave}.
     @return: the bytes, and whether nothing comes after them.
     """
-    from OpenSSL._util import ffi, lib
-
-    ssl, room, taken = connection._ssl, ffi.new("char[]", _RECORD), []
+    found = inside(connection.__class__)
+    assert found is not None
+    ffi, lib = found
+    ssl, room, taken = connection._ssl, _room(_RECORD)(), []
     lib.ERR_clear_error()
     while (count := lib.SSL_read(ssl, room, _RECORD)) > 0:
         taken.append(ffi.buffer(room, count)[:])
@@ -79,10 +92,10 @@ def shake(connection: Any, data: bytes) -> bool:
     @return: whether it is through; else more has to come.
     @raise OpenSSL.SSL.Error: it failed.
     """
-    if not canLeave(connection):
+    found = inside(connection.__class__)
+    if found is None:
         return _shakePublicly(connection, data)
-    from OpenSSL._util import lib
-
+    _, lib = found
     if data:
         lib.BIO_write(connection._into_ssl, data, len(data))
     ssl = connection._ssl
@@ -109,11 +122,11 @@ def out(connection: Any) -> bytes:
     """
     What OpenSSL wants sent.
     """
-    if not canLeave(connection):
+    found = inside(connection.__class__)
+    if found is None:
         return _outPublicly(connection)
-    from OpenSSL._util import ffi, lib
-
-    room, sent, below = ffi.new("char[]", _LOT), b"", connection._from_ssl
+    ffi, lib = found
+    room, sent, below = _room(_LOT)(), b"", connection._from_ssl
     while (count := lib.BIO_read(below, room, _LOT)) > 0:
         sent += ffi.buffer(room, count)[:]
         if count < _LOT:

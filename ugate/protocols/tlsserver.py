@@ -62,6 +62,15 @@ def said(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
+def _failure() -> type[Exception]:
+    """
+    How OpenSSL says that something failed: asked for when it did.
+    """
+    from OpenSSL.SSL import Error
+
+    return Error
+
+
 @implementer(INegotiation)
 class TLSHandshake:
     """
@@ -139,12 +148,10 @@ class TLSHandshake:
             ) from error
 
     def _shake(self, side: Side, data: bytes) -> Step:
-        from OpenSSL.SSL import Error
-
         connection = side.connection
         try:
             isDone = shake(connection, data)
-        except Error as error:
+        except _failure() as error:
             raise ProtocolError(self._why(side, error), out(connection)) from error
         if not isDone:
             return Step(send=out(connection))

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from ugate.protocols.sockets import RefusedBelow, Truncated
 from ugate.protocols.tlsalerts import alertOf, refusalBy
-from ugate.protocols.tlsmemory import out
+from ugate.protocols.tlsmemory import inside, out
 
 RECORD: Final = 16384
 """Bytes that are in a record at most (RFC 8446, 5.1): with room for them nothing is left inside of OpenSSL,
@@ -75,8 +75,9 @@ class TLSSocket:
         @param ahead: what was encrypted already and has to go first.
         @param hop: what the peer is, if it may refuse us: a server.
         """
-        from OpenSSL._util import ffi, lib
-
+        found = inside(connection.__class__)
+        assert found is not None
+        ffi, lib = found
         self._ahead = ahead + out(connection)
         self._hop = hop
         self._socket = connected

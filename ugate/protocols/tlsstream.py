@@ -11,8 +11,8 @@ by one (RFC 8446, 6.1), and a client that has said all may still wait for its an
 
 from __future__ import annotations
 
-from socket import socket
-from typing import Any, Final, cast
+from collections.abc import Iterable
+from typing import Any, Final
 
 from OpenSSL.SSL import Error, WantReadError, ZeroReturnError
 from zope.interface import implementer
@@ -24,13 +24,18 @@ from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IHandshakeListener,
     IOpenSSLServerConnectionCreator,
+    IProtocol,
     IProtocolFactory,
     IPushProducer,
     IReactorTime,
 )
-from twisted.internet.protocol import Protocol
 from twisted.protocols.policies import ProtocolWrapper
-from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory, _NullAggregator
+from twisted.protocols.tls import (
+    BufferingTLSTransport,
+    TLSMemoryBIOFactory,
+    _AggregateSmallWrites,
+    _NullAggregator,
+)
 from twisted.python.components import registerAdapter
 from twisted.python.failure import Failure
 
@@ -42,7 +47,8 @@ from ugate.protocols.tlsrecords import ANSWERED, ANSWERS, Records
 from ugate.protocols.tlssocket import TLSSocket
 
 _LOT: Final = 32768
-_NO_WRITES: Final = _NullAggregator()
+_NOTHING: Final = _NullAggregator()
+"""Collects no writes."""
 
 
 @implementer(IHalfCloseableProtocol)
@@ -56,9 +62,6 @@ class TLSStream(BufferingTLSTransport):
     ended = False
     """Whether the peer has said that it sends no more."""
 
-    ready: Any = None
-    """An C{OpenSSL.SSL.Connection} that is after its handshake, if it was that already."""
-
     _answers = ANSWERS
     """Bytes that OpenSSL may still answer of itself."""
 
@@ -66,6 +69,13 @@ class TLSStream(BufferingTLSTransport):
         """
         Only by adapters: without this the transports below would be asked, one after the other.
         """
+
+    def detacher(self) -> IDetachableTLS | None:
+        """
+        As C{IDetachableTLS(stream, None)}, and quicker.
+        """
+        below = detachable(self.transport) if self.canDetach else None
+        return None if below is None else _SocketBelow(self, below)
 
     def makeConnection(self, transport: Any) -> None:
         """
@@ -98,10 +108,10 @@ class TLSStream(BufferingTLSTransport):
         """
         detached, connection, hop = self._part(below)
         unread, isOver = takeOut(connection)
-        secure = TLSSocket(detached.socket, connection, detached.unsent, hop)
+        secure: Any = TLSSocket(detached.socket, connection, detached.unsent, hop)
         if isOver:
             secure.over()
-        return Detached(cast(socket, secure), unread, b"", detached.waiting, detached.reactor)
+        return Detached(secure, unread, b"", detached.waiting, detached.reactor)
 
     def part(self, below: IDetachable) -> tuple[Detached, Records]:
         """
@@ -115,16 +125,16 @@ class TLSStream(BufferingTLSTransport):
     def _part(self, below: IDetachable) -> tuple[Detached, Any, str]:
         # What was written in this turn goes first.
         self._aggregator.close()
-        # It knows us, too: else only the collector would let go of what we keep, and that is a lot.
-        self._aggregator = _NO_WRITES
-        self.write = _NO_WRITES.write  # type: ignore[method-assign]
+        # It has us, as we have it: OpenSSL's memory would wait for the collector of garbage.
+        self._aggregator = _NOTHING
+        self.write = _NOTHING.write  # type: ignore[method-assign]
         detached = below.detach()
         connection = self._tlsConnection
         self._lostTLSConnection = True
         self.connected = False
         self.factory.unregisterProtocol(self)
         nothing: Any = None
-        self.wrappedProtocol = self.transport = self._tlsConnection = self.ready = nothing
+        self.wrappedProtocol = self.transport = self._tlsConnection = nothing
         if detached.unread:
             connection.bio_write(detached.unread)
             detached = Detached(detached.socket, b"", detached.unsent, detached.waiting, detached.reactor)
@@ -242,16 +252,40 @@ class ServedStream(TLSStream):
     """
 
     _handshakeDone = True
+    _aggregator: _AggregateSmallWrites | _NullAggregator = _NOTHING
+
+    def __init__(self, factory: TLSStreams, inner: IProtocol, connection: Any) -> None:
+        """
+        @param connection: an C{OpenSSL.SSL.Connection}, after its handshake.
+        """
+        # Not Twisted's, which makes at once what is only needed if something is written here.
+        ProtocolWrapper.__init__(self, factory, inner)
+        self._tlsConnection = connection
+        self._appSendBuffer: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """
+        See L{ITransport<twisted.internet.interfaces.ITransport>}; small writes of one turn go together.
+        """
+        self._aggregator = _AggregateSmallWrites(super().write, self.factory._clock)
+        self.write = self._aggregator.write  # type: ignore[method-assign]
+        self.write(data)
+
+    def writeSequence(self, sequence: Iterable[bytes]) -> None:
+        """
+        See L{ITransport<twisted.internet.interfaces.ITransport>}.
+        """
+        self.write(b"".join(sequence))
 
     def makeConnection(self, transport: Any) -> None:
         """
         Begin, with what came behind the handshake.
         """
         # What Twisted's does besides is for handshakes, and costs more than the rest of a stream.
-        connection = self._tlsConnection = self.ready
-        self._appSendBuffer: list[bytes] = []
+        connection = self._tlsConnection
         self.factory.registerProtocol(self)
-        Protocol.makeConnection(self, transport)
+        self.transport = transport
+        self.connected = 1
         inner: Any = self.wrappedProtocol
         inner.makeConnection(self)
         if self._tlsConnection is connection:
@@ -319,11 +353,8 @@ class _SocketBelow:
         return self._stream.part(self._below)
 
 
-def _socketBelow(stream: TLSStream) -> _SocketBelow | None:
-    if not (isinstance(stream, TLSStream) and stream.canDetach):
-        return None
-    below = detachable(stream.transport)
-    return None if below is None else _SocketBelow(stream, below)
+def _socketBelow(stream: TLSStream) -> IDetachableTLS | None:
+    return stream.detacher() if isinstance(stream, TLSStream) else None
 
 
 registerAdapter(_socketBelow, TLSStream, IDetachableTLS)
@@ -336,7 +367,7 @@ class _Ready:
     """
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> Any:
-        return tlsProtocol.ready
+        return tlsProtocol.getHandle()
 
 
 class TLSStreams(TLSMemoryBIOFactory):
@@ -361,6 +392,4 @@ class TLSStreams(TLSMemoryBIOFactory):
         inner = self.wrappedFactory.buildProtocol(addr)
         if inner is None:
             return None
-        stream = ServedStream(self, inner)
-        stream.ready = connection
-        return stream
+        return ServedStream(self, inner, connection)

@@ -16,6 +16,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
+from weakref import ref
 
 from ugate.errors import Cause, Phase, Refused
 from ugate.stream import Principal
@@ -129,7 +130,14 @@ class PeerCheck:
     def _ask(self, connection: Any, mode: int) -> None:
         from OpenSSL._util import ffi, lib
 
-        self._callback = ffi.callback("int (*)(int, X509_STORE_CTX *)", self._verify)
+        # It must not keep us, or only the collector would let go of both.
+        me = ref(self)
+
+        def verify(ok: int, context: Any) -> int:
+            check = me()
+            return 0 if check is None else check._verify(ok, context)
+
+        self._callback = ffi.callback("int (*)(int, X509_STORE_CTX *)", verify)
         # OpenSSL holds no reference to it.
         connection._verify_helper = self
         lib.SSL_set_verify(connection._ssl, mode, self._callback)

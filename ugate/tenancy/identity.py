@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import ref
 
@@ -302,34 +303,30 @@ class Identity:
         """
         See L{IIdentity}.
         """
-        from ugate.tenancy.identitytls import ServerConnections
-
-        protocols = tuple(alpn)
-        return ServerConnections(lambda: self._context(protocols, True, askClient, name))
+        context = partial(self._context, tuple(alpn), True, askClient, name)
+        creator: IOpenSSLServerConnectionCreator = _tls().ServerConnections(context)
+        return creator
 
     def clientTLS(self, name: str, alpn: Sequence[bytes] = ()) -> IOpenSSLClientConnectionCreator:
         """
         See L{IIdentity}.
         """
-        from ugate.tenancy.identitytls import ClientConnections
-
-        protocols = tuple(alpn)
-        return ClientConnections(lambda: self._context(protocols, False, True), name)
+        context = partial(self._context, tuple(alpn), False, True)
+        creator: IOpenSSLClientConnectionCreator = _tls().ClientConnections(context, name)
+        return creator
 
     def _lookAgain(self) -> None:
         if self._clock.seconds() - self._looked >= _FRESH:
             self.look()
 
     def _context(self, alpn: tuple[bytes, ...], isServer: bool, ask: bool, name: str = "") -> Any:
-        from ugate.tenancy.identitytls import contextOf
-
         self._lookAgain()
-        served = self._served(name)
+        served = self._served(name) if name else None
         held, contexts = (self._held, self._contexts) if served is None else (served.keypair, served.contexts)
         key = alpn, isServer, ask
         context = contexts.get(key)
         if context is None:
-            context = contexts[key] = contextOf(held, alpn, isServer=isServer, ask=ask)
+            context = contexts[key] = _tls().contextOf(held, alpn, isServer=isServer, ask=ask)
         return context
 
     def sign(self, data: bytes) -> bytes:
@@ -370,6 +367,17 @@ class Identity:
         except UgateError as error:
             self.log.error("{path}: {error}; SSH goes on without it", path=path, error=error)
             return b""
+
+
+@cache
+def _tls() -> Any:
+    """
+    What makes connections, and is not needed before there is one.  It is kept, since each would else pay for
+    an import.
+    """
+    from ugate.tenancy import identitytls
+
+    return identitytls
 
 
 def _isSame(one: Keypair, other: Keypair) -> bool:

@@ -7,8 +7,10 @@ Tests for L{ugate.protocols.tlsstream}.
 
 from __future__ import annotations
 
+import gc
 import socket
 from typing import Any
+from weakref import ref
 
 from OpenSSL import SSL
 from zope.interface import directlyProvides, implementer
@@ -351,6 +353,24 @@ class LeavingTests(SynchronousTestCase):
         stream.readConnectionLost()
         self.assertEqual(self.streams.made[0].lost, [])
         self.assertIs(IDetachableTLS(stream, None), None)
+
+    def test_unheld(self) -> None:
+        """
+        What OpenSSL has of it is free when the socket is closed, also if something was written: nothing
+        waits for the collector of garbage, of which there would be much before it looks.
+        """
+        self.addCleanup(gc.enable)
+        gc.disable()
+        for written in (b"", b"answer"):
+            stream = self.begin()
+            if written:
+                stream.write(written)
+            left = [ref(stream), ref(stream.getHandle())]
+            ours, _ = self.taken(stream)
+            ours.close()
+            self.streams.made[0].transport = None
+            del stream, ours
+            self.assertEqual([each() for each in left], [None, None])
 
     def test_bare(self) -> None:
         """
