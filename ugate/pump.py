@@ -249,23 +249,27 @@ class Pump(Joining):
         Cut a stream when all that came from there has arrived, which a reset would overtake: until that,
         nothing is read on either side.
         """
-        joined, other = side.flow, side.other
-        for each in (side, other):
+        for each in (side, side.other):
             # What the epoll has reported already is for nobody.
             self._sides.pop(each.fd, None)
             self._arm(each, 0)
+        self._look(side, reason, 0)
 
-        def look(before: int) -> None:
-            left = undelivered(other.fd)
-            if not left or isClosed(other.socket):
-                self.end(joined, reason, abort=True)
-                return
-            if left != before:
-                # Somebody reads, if slowly: that is no idle stream.
-                side.tick = int(self._seconds() * 4)
-            self._arriving[joined] = self._reactor.callLater(DELIVERY, look, left)
+    def _look(self, side: Side, reason: str, before: int) -> None:
+        """
+        See whether all that came from there has arrived.
 
-        look(0)
+        @param before: how much had not when that was looked at last.
+        """
+        joined, other = side.flow, side.other
+        left = undelivered(other.fd)
+        if not left or isClosed(other.socket):
+            self.end(joined, reason, abort=True)
+            return
+        if left != before:
+            # Somebody reads, if slowly: that is no idle stream.
+            side.tick = int(self._seconds() * 4)
+        self._arriving[joined] = self._reactor.callLater(DELIVERY, self._look, side, reason, left)
 
     def _lend(self, side: Side) -> None:
         side.burst = 0

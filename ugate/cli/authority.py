@@ -14,6 +14,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import asdict
 from hashlib import sha256
 from typing import Any, Final
@@ -59,6 +60,9 @@ def _init(given: Namespace) -> None:
     if len(given.domain) > 191 or re.fullmatch(DOMAIN_NAME, given.domain) is None:
         raise Wrong(f"--domain {given.domain!a}: wanted a name as of a host")
     makeAuthority(given.dir, given.name, given.domain.lower(), time.time())
+    with closing(Authority(given.dir)) as authority:
+        # Who is told to read the lists would else have none until something is revoked.
+        authority.lists.refresh()
     _show(given)
 
 

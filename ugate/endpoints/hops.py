@@ -25,9 +25,7 @@ from ugate.stream import Target
 MAX_TIMEOUT: Final = 3600.0
 MAX_ATTEMPTS: Final = 10
 MAX_NESTED: Final = 8
-
 _PORT_DIGITS: Final = 5
-_LONGEST_ALPN: Final = 255
 _MOST_ALPN: Final = 16
 _LONGEST_NAME: Final = 255
 _ALWAYS: Final = frozenset(("to", "timeout", "attempts", "proxyproto"))
@@ -325,7 +323,7 @@ def readALPN(text: str) -> tuple[bytes, ...]:
     """
     names = tuple(name.strip() for name in text.split(","))
     for name in names:
-        if not (0 < len(name) <= _LONGEST_ALPN and name.isascii() and name.isprintable() and " " not in name):
+        if not (0 < len(name) <= _LONGEST_NAME and name.isascii() and name.isprintable() and " " not in name):
             raise StringError(f"alpn={text[:80]}: wanted names with commas between, as in h2,http/1.1")
     if len(names) > _MOST_ALPN or len(set(names)) < len(names):
         raise StringError(f"alpn={text[:80]}: wanted at most {_MOST_ALPN} names, each once")

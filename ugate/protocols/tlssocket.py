@@ -146,7 +146,11 @@ class TLSSocket:
                 if not have:
                     if error is None:
                         return b""
-                    raise error
+                    try:
+                        raise error
+                    finally:
+                        # Or it would hold what it was raised in, and that it.
+                        del error
                 if not isinstance(error, BlockingIOError):
                     self.over()
                 break
@@ -192,8 +196,13 @@ class TLSSocket:
         self.settle()
         self._lib.ERR_clear_error()
         result: int = self._lib.SSL_shutdown(self._ssl)
-        if result < 0 and (error := self._fault(result)) is not None:
-            raise error
+        error = self._fault(result) if result < 0 else None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                # As above.
+                del error
 
     def close(self) -> None:
         """

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_mtlsstream,ugate.test.test_mtls -*-
+# -*- test-case-name: ugate.test.test_mtlsstream,ugate.test.test_mtlsleaving,ugate.test.test_mtls -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: ugate.test.test_routes -*-
+# -*- test-case-name: ugate.test.test_match -*-
 # Copyright (c) ugate contributors.
 # See LICENSE for details.
 

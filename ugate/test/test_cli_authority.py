@@ -74,6 +74,8 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(("CN=our CA", "corp"), (self.about["name"], self.about["domain"]))
         self.assertEqual(self.about, self.json("show"))
         self.assertIn(self.about["caPin"], self.ucli("show"))
+        for name in ("crl.pem", "krl"):
+            self.assertTrue((self.folder / name).stat().st_size, name)
         self.assertIn("wanted an empty folder", self.ucli("init", str(self.folder), status=1))
         new = str(self.directory / "new")
         self.assertIn("--name", self.ucli("init", new, "--name", "", status=2))
