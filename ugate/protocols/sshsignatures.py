@@ -137,6 +137,8 @@ def _verify(key: Any, kind: bytes, algorithm: bytes, raw: bytes, signed: bytes) 
     from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
     if kind == b"ssh-rsa" and algorithm in _RSA:
+        # A number, of which PuTTY sends no zeros in front: one time in 256 that is shorter.
+        raw = raw.rjust((key.key_size + 7) // 8, b"\0")
         key.verify(raw, signed, padding.PKCS1v15(), getattr(hashes, _RSA[algorithm])())
     elif algorithm != kind:
         raise ValueError("another algorithm")

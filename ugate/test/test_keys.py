@@ -97,6 +97,17 @@ class SignatureTests(SynchronousTestCase):
                 self.assertFalse(isSigned(blobOf(key), b"data", signature[:size]))
             self.assertFalse(isSigned(blobOf(key), b"data", signature + b"\0"))
 
+    def test_short(self) -> None:
+        """
+        One of RSA may come without the zeros that it begins with, as PuTTY sends it.
+        """
+        tries = (b"%d" % number for number in range(1 << 16))
+        whole = lambda data: RSA.sign(data, padding.PKCS1v15(), hashes.SHA256())  # noqa: E731
+        data = next(data for data in tries if not whole(data)[0])
+        short = sshString(b"rsa-sha2-256") + sshString(whole(data).lstrip(b"\0"))
+        self.assertTrue(isSigned(blobOf(RSA), data, short))
+        self.assertFalse(isSigned(blobOf(RSA), b"other", short))
+
     def test_old(self) -> None:
         """
         One with SHA-1 is none, nor is one of a key by the name of another algorithm.
