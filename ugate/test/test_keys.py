@@ -101,8 +101,11 @@ class SignatureTests(SynchronousTestCase):
         """
         One of RSA may come without the zeros that it begins with, as PuTTY sends it.
         """
+
+        def whole(data: bytes) -> bytes:
+            return RSA.sign(data, padding.PKCS1v15(), hashes.SHA256())
+
         tries = (b"%d" % number for number in range(1 << 16))
-        whole = lambda data: RSA.sign(data, padding.PKCS1v15(), hashes.SHA256())  # noqa: E731
         data = next(data for data in tries if not whole(data)[0])
         short = sshString(b"rsa-sha2-256") + sshString(whole(data).lstrip(b"\0"))
         self.assertTrue(isSigned(blobOf(RSA), data, short))
