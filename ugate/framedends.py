@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Protocol
@@ -212,7 +213,7 @@ class Outlet:
         return True
 
 
-class _Inward:
+class _Inward(ABC):
     """
     A socket whose bytes are for a stream: stands where the C{doRead} of its transport was.
     """
@@ -229,11 +230,11 @@ class _Inward:
         self._read = transport.doRead
         transport.doRead = self.doRead
 
+    @abstractmethod
     def doRead(self) -> Any:
         """
         See L{IReadDescriptor<twisted.internet.interfaces.IReadDescriptor>}.
         """
-        raise NotImplementedError
 
     def _leave(self) -> None:
         """

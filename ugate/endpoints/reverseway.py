@@ -8,6 +8,7 @@ Listeners that dial out to the end of a chain of hops, as who the tenant is.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred, fail
@@ -21,7 +22,7 @@ from ugate.errors import Cause, ListenRefused, Phase, Refused, UgateError
 from ugate.interfaces import IDialer, ITenant
 
 
-class ReverseWayEndpoint(ReverseServerEndpoint):
+class ReverseWayEndpoint(ReverseServerEndpoint, ABC):
     """
     Keeps links to the last hop of a chain.
 
@@ -47,11 +48,11 @@ class ReverseWayEndpoint(ReverseServerEndpoint):
         self.hop = way.hops[-1]
         self.place = f"{self.kind}:{self.hop.target}"
 
+    @abstractmethod
     def _link(self) -> Deferred[Any]:
         """
         Make one.
         """
-        raise NotImplementedError
 
     def _carrier(self) -> IDialer | IStreamClientEndpoint:
         """

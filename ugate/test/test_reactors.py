@@ -31,7 +31,8 @@ module = LazyModule("speaker", "nowhere:Nothing", asyncio=True)
 {before}
 chooseReactor(Store(), [LazyModule("hello", "nowhere:Nothing"), module])
 print("asyncio" in sys.modules)
-from twisted.internet import reactor
+from ugate.tap import Options
+reactor = Options().reactor
 print(type(reactor).__name__, reactorTrouble(reactor, module))
 """
 
@@ -76,7 +77,7 @@ class ChooseTests(ReloadCase):
         """
         The reactor that there is stays.
         """
-        said = self.choose(DEEP, "from twisted.internet import reactor")
+        said = self.choose(DEEP, "from ugate.tap import Options; Options().reactor")
         self.assertIn("\nEPollReactor it needs", said)
 
     def test_reload(self) -> None:

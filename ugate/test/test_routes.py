@@ -23,21 +23,6 @@ from ugate.tenancy.routes import Routes, Rule
 from ugate.test.dialfakes import CLIENT, LISTENER, FakeDialer, streamTo
 from ugate.test.test_match import TARGETS, matches
 
-LABEL = st.sampled_from(["a", "b", "corp", "example", "x-1", "_s"])
-NAME = st.lists(LABEL, min_size=1, max_size=4).map(".".join)
-ADDRESS = st.sampled_from(
-    ["10.0.0.1", "10.1.2.3", "192.0.2.255", "::1", "2001:db8::1", "2001:DB8:0::2", "::ffff:10.0.0.1"]
-)
-NETWORK = st.sampled_from(
-    ["10.0.0.0/8", "10.0.0.0/31", "0.0.0.0/0", "::/0", "2001:db8::/32", "[::]/0", "::ffff:10.0.0.0/104"]
-)
-PORT = st.sampled_from([1, 22, 25, 80, 443, 8080, 65535])
-RANGE = st.one_of(
-    st.just(""),
-    PORT.map(lambda port: f":{port}"),
-    st.tuples(PORT, PORT).map(lambda pair: f":{min(pair)}-{max(pair)}"),
-)
-
 
 class RoutesTests(SynchronousTestCase):
     """
