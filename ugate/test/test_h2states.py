@@ -18,6 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from ugate.protocols.h2blocks import Blocks
@@ -152,10 +154,17 @@ class Listens(Upper):
     def __init__(self, channel: Any, told: Told) -> None:
         super().__init__(channel)
         self._into = told
+        self._number = channel.id
 
     def ended(self) -> None:
         self._into.append(("ended", self.channel.id))
         super().ended()
+
+    def closed(self, reason: Failure) -> None:
+        # That both have ended as they should says it, too, of who had not before.
+        if reason.check(ConnectionDone) and "ended" not in self.told:
+            self._into.append(("ended", self._number))
+        super().closed(reason)
 
 
 class Forgetful(Blocks[bytes, Fields]):
@@ -246,6 +255,12 @@ class SameTests(SynchronousTestCase):
             self.assertEqual(library.open, set(ours.core.channels))
             self.assertEqual(library.resets(), resets(frames))
             self.assertEqual({}, ours.core.control.streams)
+
+    def test_last(self) -> None:
+        """
+        The end of who ends last is told, though only once.
+        """
+        self._same(False, [("good", 0, 0), ("finish", 1), ("data", 1, END_STREAM)], False)
 
     def _step(
         self, client: bool, step: tuple[Any, ...], ours: Ours, library: Library, encoder: Encoder
